@@ -1,0 +1,106 @@
+"""From token fractions to whole sequences: exact at any length, never more than one sequence off.
+
+Slots are given out one by one by Tijdeman's rule ("The chairman assignment problem", 1980): slot i goes to
+the source that is still entitled to one and whose deadline comes first. With fractions p_s/T the sequence of
+slots repeats every T slots, so one period is all that is ever computed and a seek costs O(1).
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+import numpy.typing as npt
+
+from mixtures.errors import UserError
+
+Counts = npt.NDArray[np.int64]
+
+MIN_BLOCK = 8
+"""Sequences in a block at the least, so that a block resembles its mixture."""
+
+
+@dataclass(frozen=True)
+class Allocation:
+    """How many of the first n sequences each source has, for any n.
+
+    Attributes:
+        sources: names, in the order of the columns of `period_counts`.
+        parts: numerators p_s over the common denominator T.
+        period_counts: int64 [T + 1, sources]; row i counts the first i slots of a period.
+    """
+
+    sources: tuple[str, ...]
+    parts: tuple[int, ...]
+    period_counts: Counts
+
+
+def allocate(shares: Mapping[str, Fraction]) -> Allocation:
+    """Lay out one period of slots for fractions that sum to one.
+
+    Raises:
+        ValueError: the shares do not sum to one or one is not positive.
+    """
+    if sum(shares.values()) != 1 or min(shares.values()) <= 0:
+        raise ValueError(f"shares must be positive and sum to one: {shares}")
+    period = math.lcm(*(share.denominator for share in shares.values()))
+    parts = tuple(int(share * period) for share in shares.values())
+    table = np.zeros((period + 1, len(parts)), np.int64)
+    counts = [0] * len(parts)
+    for slot in range(period):
+        entitled = [s for s, p in enumerate(parts) if counts[s] * period < (slot + 1) * p]
+        winner = min(entitled, key=lambda s: (-(-(counts[s] + 1) * period // parts[s]), s))
+        counts[winner] += 1
+        table[slot + 1] = counts
+    return Allocation(tuple(shares), parts, table)
+
+
+def cumulative(allocation: Allocation, sequences: int) -> Counts:
+    """int64 [sources]: sequences of each source among the first `sequences`."""
+    periods, rest = divmod(sequences, len(allocation.period_counts) - 1)
+    return periods * np.asarray(allocation.parts, np.int64) + allocation.period_counts[rest]
+
+
+def steps_for(tokens: int, batch: int, sequence: int) -> int:
+    """Whole optimizer steps for a token budget, rounded up (200B at 512 x 8,192 is 47,684 steps)."""
+    if tokens <= 0:
+        raise UserError(f"a budget of {tokens:,} tokens is empty; give a positive number of tokens")
+    return -(-tokens // (batch * sequence))
+
+
+def block_size(batch: int) -> int:
+    """Sequences in a block: the global batch, or its smallest multiple that has MIN_BLOCK sequences."""
+    return batch * -(-MIN_BLOCK // batch)
+
+
+def check_supply(
+    source: str, used: int, windows: int, sequence: int, max_epochs: Fraction | int, counts_here: int
+) -> None:
+    """Refuse a plan that a source cannot meet.
+
+    Args:
+        source: its name, for the message.
+        used: sequences read from it up to the end of the stage, over the whole lineage.
+        windows: sequences in one epoch of it.
+        sequence: tokens in a sequence.
+        max_epochs: how often the study lets a source be read.
+        counts_here: sequences that this stage itself reads.
+
+    Raises:
+        UserError: the source has no whole sequence in the stage, or would be read too often.
+    """
+    if counts_here == 0:
+        raise UserError(
+            f"source '{source}' gets less than one sequence of {sequence:,} tokens in a whole stage; "
+            "raise its weight or the budget, or leave it out of the mixture"
+        )
+    if windows == 0 or used > max_epochs * windows:
+        have, need = windows * sequence, used * sequence
+        epochs = f"{used / windows:.2f}" if windows else "endless"
+        fits = int(max_epochs * windows) * sequence
+        raise UserError(
+            f"source '{source}' has {have:,} tokens; the plan needs {need:,} ({epochs} epochs) and max_epochs is "
+            f"{max_epochs}: {need - fits:,} tokens are missing; lower its weight or the budget to {fits:,} tokens, "
+            "prepare more of it, or raise max_epochs"
+        )

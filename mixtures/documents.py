@@ -1,0 +1,25 @@
+"""The unit that every reader yields: one document of one source."""
+
+import hashlib
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Document:
+    """One document as its reader found it.
+
+    Attributes:
+        id: unique within the source and stable between machines, e.g. "numpy/core/shape_base.py".
+        group: the package or work it belongs to. Held-out documents are chosen by group, and the same
+            group is held out of every source, so that a docstring and its code never straddle the split.
+        text: the whole text.
+    """
+
+    id: str
+    group: str
+    text: str
+
+
+def unit_hash(text: str) -> float:
+    """A number in [0, 1) that depends on `text` alone: how subsets are drawn without a seed."""
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") / 2**64

@@ -1,0 +1,84 @@
+"""Mixtures: sources with token fractions, declared as exact rationals."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Union
+
+from mixtures.errors import UserError
+
+MAX_DENOMINATOR = 1_000_000
+"""The order repeats after this many sequences at most; a finer mixture than this is a typing mistake."""
+
+Part = Union[str, "Mixture"]
+Weight = int | str | Fraction
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """A named mixture. Each part is a source name or another mixture; weights are relative token fractions.
+
+    Build it with `mixture()`, which checks it.
+    """
+
+    name: str
+    parts: tuple[tuple[Part, Fraction], ...]
+
+
+def mixture(name: str, weights: Mapping[Part, Weight]) -> Mixture:
+    """Declare a mixture from relative weights: integers, fractions, or strings such as "4/5" and "0.8".
+
+    Raises:
+        UserError: a weight is a float, not a number, or negative; or the weights sum to zero.
+    """
+    parts = tuple((part, _rational(name, part, weight)) for part, weight in weights.items())
+    if sum(weight for _, weight in parts) <= 0:
+        raise UserError(f"mixture '{name}': the weights sum to zero; give at least one source a positive weight")
+    return Mixture(name, parts)
+
+
+def _rational(name: str, part: Part, weight: Weight) -> Fraction:
+    label = part if isinstance(part, str) else part.name
+    if isinstance(weight, float):
+        raise UserError(
+            f"mixture '{name}': the weight of '{label}' is the float {weight}, which is not an exact fraction; "
+            f"write it as a string such as '{Fraction(weight).limit_denominator(1000)}'"
+        )
+    try:
+        value = Fraction(weight)
+    except (ValueError, TypeError, ZeroDivisionError) as error:
+        raise UserError(
+            f"mixture '{name}': the weight of '{label}' is {weight!r}, not a rational number; write '1/3' or '0.25'"
+        ) from error
+    if value < 0:
+        raise UserError(f"mixture '{name}': the weight of '{label}' is negative ({weight}); use 0 or leave it out")
+    return value
+
+
+def shares(mixture: Mixture) -> dict[str, Fraction]:
+    """Flatten to the token fraction of every source; they sum to exactly one, in order of first appearance.
+
+    Raises:
+        UserError: the common denominator is over MAX_DENOMINATOR.
+    """
+    flat: dict[str, Fraction] = {}
+    _flatten(mixture, Fraction(1), flat)
+    flat = {source: share for source, share in flat.items() if share}
+    denominator = math.lcm(*(share.denominator for share in flat.values()))
+    if denominator > MAX_DENOMINATOR:
+        raise UserError(
+            f"mixture '{mixture.name}': its fractions have the common denominator {denominator:,}, "
+            f"over {MAX_DENOMINATOR:,}; round the weights"
+        )
+    return flat
+
+
+def _flatten(mixture: Mixture, scale: Fraction, flat: dict[str, Fraction]) -> None:
+    total = sum((weight for _, weight in mixture.parts), Fraction(0))
+    for part, weight in mixture.parts:
+        share = scale * weight / total
+        if isinstance(part, str):
+            flat[part] = flat.get(part, Fraction(0)) + share
+        else:
+            _flatten(part, share, flat)

@@ -107,13 +107,12 @@ def test_a_far_step_needs_no_history() -> None:
     assert far.window_B.min() >= 0 and len(far.window_B) == 512
 
 
+def golden() -> dict:
+    batches = _all_rows(TEXT_CODE, 12, 8, starts={"text": 5}, seed=42)
+    table = [[r.source_B.tolist(), r.epoch_B.tolist(), r.window_B.tolist()] for r in batches]
+    return {"order_version": ORDER_VERSION, "rows": table}
+
+
 def test_the_order_has_not_drifted() -> None:
-    """If this fails on purpose, bump ORDER_VERSION and write the file again (see CONTRIBUTING.md)."""
-    now = {
-        "order_version": ORDER_VERSION,
-        "rows": [
-            [r.source_B.tolist(), r.epoch_B.tolist(), r.window_B.tolist()]
-            for r in _all_rows(TEXT_CODE, 12, 8, starts={"text": 5}, seed=42)
-        ],
-    }
-    assert now == json.loads(GOLDEN.read_text())
+    """If this fails on purpose, bump ORDER_VERSION and run `python -m tests.golden.write`."""
+    assert golden() == json.loads(GOLDEN.read_text())

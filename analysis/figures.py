@@ -1,0 +1,328 @@
+"""Figures as inline SVG text: equal data give equal bytes. Matplotlib is loaded on the first drawing.
+
+Every arm keeps one colour and one marker in all figures; neither is needed to read a figure whose rows are labelled.
+"""
+
+import io
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from analysis.compare import BEFORE, FINAL, Comparison
+from analysis.metrics import is_share, label
+from analysis.statistics import Floats
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+WIDTH = 9.4
+"""Inches; 900 px at 96 px an inch."""
+GREY = "#767676"
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#AA4499", "#E69F00", "#56B4E9", "#882255", "#999933")
+"""Okabe and Ito's colours, told apart with any colour vision; where theirs are too pale for lines on white, Tol's."""
+BASELINE_COLOUR = "#222222"
+MARKERS = ("s", "^", "D", "v", "P", "X", "<", ">")
+SMOOTHED_SHARE = 40
+"""Losses are averaged over 1/40 of a stage's steps."""
+
+
+@dataclass(frozen=True)
+class Losses:
+    """The loss of one run along its whole lineage, each array of shape T (steps of all its stages)."""
+
+    arm: str
+    seed: int
+    tokens_T: Floats
+    """Training tokens that the lineage had read."""
+    loss_T: Floats
+    """Nats per token."""
+    stage_T: Floats
+    """Index of the stage that the step belongs to."""
+
+
+@dataclass(frozen=True)
+class Style:
+    colour: str
+    marker: str
+
+
+def styles(arms: Sequence[str], baseline: str) -> dict[str, Style]:
+    """One look for each arm: the baseline black and round, the others in the palette's order."""
+    others = [arm for arm in arms if arm != baseline]
+    found = {arm: Style(PALETTE[i % len(PALETTE)], MARKERS[i % len(MARKERS)]) for i, arm in enumerate(others)}
+    return {arm: found.get(arm, Style(BASELINE_COLOUR, "o")) for arm in arms}
+
+
+def smoothed(loss_T: Floats, window: int) -> Floats:
+    """Running mean over the last `window` steps (fewer at the start): never looks ahead of a step."""
+    sums = np.concatenate([[0.0], np.cumsum(loss_T)])
+    ends = np.arange(1, loss_T.size + 1)
+    starts = np.maximum(0, ends - window)
+    return (sums[ends] - sums[starts]) / (ends - starts)
+
+
+def losses(runs: Sequence[Losses], look: Mapping[str, Style]) -> str:
+    """Training loss against the tokens of the lineage: seeds thin, their mean thick, stage boundaries dashed."""
+    top = max(float(run.tokens_T[-1]) for run in runs)
+    scale, unit = next(
+        (s, u) for s, u in ((1e9, "billions"), (1e6, "millions"), (1e3, "thousands"), (1, "")) if top >= s
+    )
+    with _figure("losses", WIDTH, 4.0) as (figure, out):
+        axes = figure.subplots()
+        _plain(axes)
+        for boundary in _boundaries(runs):
+            axes.axvline(boundary / scale, color=GREY, linewidth=0.8, linestyle=(0, (4, 3)), zorder=0)
+        handles = {}
+        for arm, style in look.items():
+            curves = [_curve(run) for run in runs if run.arm == arm]
+            for tokens_P, loss_P in curves:
+                axes.plot(tokens_P / scale, loss_P, color=style.colour, linewidth=0.6, alpha=0.45)
+            if curves:
+                # Seeds of an arm share their token grid unless one is unfinished: the mean stops at the shortest.
+                length = min(len(tokens_P) for tokens_P, _ in curves)
+                mean_P = np.mean([loss_P[:length] for _, loss_P in curves], axis=0)
+                tokens_P = curves[0][0][:length] / scale
+                (handles[arm],) = axes.plot(tokens_P, mean_P, color=style.colour, linewidth=1.9)
+        _loss_limits(axes, runs)
+        axes.set_xlabel(f"training tokens read by the lineage{', ' + unit if unit else ''}")
+        axes.set_ylabel("training loss, nats per token")
+        axes.margins(x=0.01)
+        axes.legend(list(handles.values()), list(handles), frameon=False, loc="upper right")
+    return out[0]
+
+
+def panels(comparison: Comparison, names: Sequence[str], look: Mapping[str, Style], key: str) -> str:
+    """A panel for each metric with the arms as rows, at the end of the runs.
+
+    Small dots are seeds, the marker is their mean. The bar is the 95 % interval of the paired difference, drawn from
+    the baseline's mean (dashed): it crosses the dashed line exactly where no difference is shown.
+    """
+    arms = list(look)
+    columns = min(len(names), 3)
+    rows = math.ceil(len(names) / columns)
+    with _figure(key, WIDTH, rows * (0.75 + 0.27 * len(arms)) + 0.1) as (figure, out):
+        grid = figure.subplots(rows, columns, squeeze=False, sharey=True)
+        for axes, name in zip(grid.flat, names, strict=False):
+            _panel(axes, comparison, name, look)
+        for axes in list(grid.flat)[len(names) :]:
+            axes.set_axis_off()
+        for axes in grid[:, 0]:
+            axes.set_yticks(range(len(arms)), arms)
+            axes.set_ylim(len(arms) - 0.5, -0.5)
+    return out[0]
+
+
+def forest(comparison: Comparison, names: Sequence[str], look: Mapping[str, Style]) -> str:
+    """Relative differences to the baseline with their 95 % intervals; right of the line is always better."""
+    rows = {
+        (row.metric, row.arm): row for row in comparison.at(FINAL) if row.metric in names and row.relative is not None
+    }
+    arms = [arm for arm in look if any(key[1] == arm for key in rows)]
+    shown = [name for name in names if any(key[0] == name for key in rows)]
+    spots = {(n, a): i * (len(arms) + 0.8) + j for i, n in enumerate(shown) for j, a in enumerate(arms)}
+    with _figure("forest", WIDTH, 0.9 + 0.17 * (len(arms) + 0.8) * len(shown)) as (figure, out):
+        axes = figure.subplots()
+        _plain(axes)
+        axes.axvline(0, color=BASELINE_COLOUR, linewidth=0.9)
+        for spot, row in ((spots[key], row) for key, row in rows.items()):
+            style, sign = look[row.arm], 1 if row.higher_is_better else -1
+            assert row.relative is not None and row.relative_interval is not None
+            ends = sorted(100 * sign * end for end in row.relative_interval)
+            filled = row.verdict in ("better", "worse")
+            axes.plot(ends, [spot, spot], color=style.colour, linewidth=1.6, solid_capstyle="butt")
+            face = style.colour if filled else "white"
+            axes.plot(
+                [100 * sign * row.relative],
+                [spot],
+                style.marker,
+                color=style.colour,
+                markerfacecolor=face,
+                markersize=5.5,
+            )
+        _clip(axes, [100 * (1 if row.higher_is_better else -1) * row.relative for row in rows.values() if row.relative])
+        middles = [i * (len(arms) + 0.8) + (len(arms) - 1) / 2 for i in range(len(shown))]
+        axes.set_yticks(middles, [label(name) for name in shown])
+        axes.set_ylim((len(arms) + 0.8) * len(shown) - 0.8, -0.8)
+        axes.set_xlabel(f"relative difference to {comparison.study.baseline}, %   (worse ← 0 → better)")
+        _legend(figure, arms, look)
+    return out[0]
+
+
+def cooldown(comparison: Comparison, names: Sequence[str], look: Mapping[str, Style]) -> str:
+    """Each arm's mean before and after the cooldown, a panel for each metric."""
+    columns = min(len(names), 3)
+    rows = math.ceil(len(names) / columns)
+    with _figure("cooldown", WIDTH, 1.9 * rows + 0.3) as (figure, out):
+        grid = figure.subplots(rows, columns, squeeze=False)
+        for axes, name in zip(grid.flat, names, strict=False):
+            _plain(axes)
+            for arm, style in look.items():
+                ends = [comparison.by_seed(arm, name, at) for at in (BEFORE, FINAL)]
+                if all(ends):
+                    means = [_scale(name) * sum(end.values()) / len(end) for end in ends]
+                    axes.plot([0, 1], means, color=style.colour, marker=style.marker, linewidth=1.5, markersize=5)
+            if axes.dataLim.y0 == axes.dataLim.y1 == 0:
+                axes.set_ylim(-0.2, 5)
+            axes.set_xticks([0, 1], ["before", "after"])
+            axes.set_xlim(-0.25, 1.25)
+            axes.set_title(_panel_title(name), fontsize=9, loc="left")
+        for axes in list(grid.flat)[len(names) :]:
+            axes.set_axis_off()
+        _legend(figure, list(look), look)
+    return out[0]
+
+
+@contextmanager
+def _figure(key: str, width: float, height: float) -> Iterator[tuple["Figure", list[str]]]:
+    """Yield an empty figure and a list that holds its SVG when the block has ended."""
+    from matplotlib import rc_context
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure
+
+    settings: Any = {
+        "svg.fonttype": "none",
+        # One salt for each figure: ids in a page must not repeat.
+        "svg.hashsalt": key,
+        "font.family": "sans-serif",
+        "font.sans-serif": ["DejaVu Sans"],
+        "font.size": 9,
+        # An arm may be called "$x$".
+        "text.parse_math": False,
+        "axes.unicode_minus": True,
+    }
+    out: list[str] = []
+    with rc_context(settings):
+        figure = Figure(figsize=(width, height), layout="constrained")
+        FigureCanvasSVG(figure)
+        yield figure, out
+        file = io.StringIO()
+        figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+    out.append(_inline(file.getvalue(), key))
+
+
+def _inline(svg: str, key: str) -> str:
+    svg = svg[svg.index("<svg") :]
+    # Group ids (figure_1, axes_1, ...) repeat between figures and nothing refers to them.
+    svg = re.sub(r'<g id="[A-Za-z0-9.]+_[0-9]+"', "<g", svg)
+    svg = svg.replace("'DejaVu Sans', sans-serif", "inherit").replace(
+        "font-family: 'DejaVu Sans'", "font-family: inherit"
+    )
+    # The drawing's own style block would hold for the whole page; the page has the same rule for its drawings.
+    svg = re.sub(r"\s*<defs>\s*<style.*?</style>\s*</defs>", "", svg, count=1, flags=re.DOTALL)
+    return re.sub(r'width="[0-9.]+pt" height="[0-9.]+pt"', f'role="img" aria-label="{key}"', svg, count=1)
+
+
+def _plain(axes: "Axes") -> None:
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(axis="x", color="#e4e4e4", linewidth=0.6)
+    axes.set_axisbelow(True)
+
+
+def _scale(metric: str) -> int:
+    return 100 if is_share(metric) else 1
+
+
+def _panel_title(metric: str) -> str:
+    return label(metric) + (", %" if is_share(metric) else "")
+
+
+def _panel(axes: "Axes", comparison: Comparison, name: str, look: Mapping[str, Style]) -> None:
+    _plain(axes)
+    scale, points = _scale(name), []
+    rows = {row.arm: row for row in comparison.at(FINAL) if row.metric == name}
+    for spot, (arm, style) in enumerate(look.items()):
+        seeds = [scale * value for value in comparison.by_seed(arm, name, FINAL).values()]
+        if not seeds:
+            continue
+        mean = sum(seeds) / len(seeds)
+        points += seeds
+        if arm == comparison.study.baseline:
+            axes.axvline(mean, color=BASELINE_COLOUR, linewidth=0.8, linestyle=(0, (4, 3)), zorder=1)
+        elif arm in rows:
+            ends = [scale * (rows[arm].baseline_value + end) for end in rows[arm].interval]
+            axes.plot(ends, [spot, spot], color=style.colour, linewidth=1.6, alpha=0.8, solid_capstyle="butt")
+        axes.plot(seeds, [spot] * len(seeds), "o", color=style.colour, markersize=2.6, alpha=0.7)
+        axes.plot(
+            [mean], [spot], style.marker, color=style.colour, markersize=6, markeredgecolor="white", markeredgewidth=0.6
+        )
+    chance = next((m.chance for m in comparison.metrics if m.name == name), None)
+    if chance:
+        axes.axvline(scale * chance, color=GREY, linewidth=0.9, linestyle=":")
+        axes.text(scale * chance, len(look) - 0.55, " chance", color=GREY, fontsize=7.5, va="bottom")
+        points.append(scale * chance)
+    _clip(axes, points)
+    axes.set_title(_panel_title(name), fontsize=9, loc="left")
+    axes.tick_params(axis="y", length=0)
+    axes.locator_params(axis="x", nbins=5)
+
+
+def _clip(axes: "Axes", points: Sequence[float]) -> None:
+    """Keep an interval of two seeds, which can be ten times as wide as the data, from flattening all the others.
+
+    The view reaches twice the spread of the points beyond them; a bar that is longer runs out of the frame.
+    """
+    if not points:
+        return
+    low, high = min(points), max(points)
+    if low == high == 0:
+        axes.set_xlim(-0.2, 5)
+        return
+    room = 2.0 * ((high - low) or abs(high) * 0.05 or 1.0)
+    view_low, view_high = axes.get_xlim()
+    axes.set_xlim(max(view_low, low - room), min(view_high, high + room))
+
+
+def _legend(figure: "Figure", arms: Sequence[str], look: Mapping[str, Style]) -> None:
+    from matplotlib.lines import Line2D
+
+    handles = [Line2D([], [], color=look[arm].colour, marker=look[arm].marker, linewidth=1.6) for arm in arms]
+    figure.legend(handles, list(arms), loc="outside lower center", ncols=min(len(arms), 5), frameon=False)
+
+
+def _boundaries(runs: Sequence[Losses]) -> list[float]:
+    ends: set[float] = set()
+    for run in runs:
+        ends.update(run.tokens_T[:-1][np.diff(run.stage_T) > 0].tolist())
+    return sorted(ends)
+
+
+def _curve(run: Losses) -> tuple[Floats, Floats]:
+    """Smoothed within each stage and thinned to at most some 400 points."""
+    parts = []
+    for stage in np.unique(run.stage_T):
+        of_stage = run.loss_T[run.stage_T == stage]
+        parts.append(smoothed(of_stage, max(1, of_stage.size // SMOOTHED_SHARE)))
+    kept = np.unique(np.linspace(0, run.loss_T.size - 1, min(400, run.loss_T.size)).astype(int))
+    return run.tokens_T[kept], np.concatenate(parts)[kept]
+
+
+def _loss_limits(axes: "Axes", runs: Sequence[Losses]) -> None:
+    """Leave out the steep start, alike in every run: the loss axis fits what follows the first tenth of the tokens."""
+    later = [
+        float(loss)
+        for run in runs
+        for tokens, loss in zip(*_curve(run), strict=True)
+        if tokens > 0.1 * run.tokens_T[-1]
+    ]
+    if later:
+        low, high = min(later), max(later)
+        axes.set_ylim(low - 0.05 * (high - low or 1), high + 0.12 * (high - low or 1))
+
+
+def losses_caption(runs: Sequence[Losses]) -> str:
+    """What the loss figure shows, with the smoothing said in steps."""
+    sizes = {int((run.stage_T == stage).sum()) for run in runs for stage in np.unique(run.stage_T)}
+    windows = sorted({max(1, size // SMOOTHED_SHARE) for size in sizes})
+    span = " to ".join(str(w) for w in dict.fromkeys((windows[0], windows[-1])))
+    smoothing = "Not smoothed" if windows == [1] else f"Running mean over {span} steps, begun anew at each stage"
+    return (
+        f"{smoothing}. Thin lines are seeds, thick ones their mean; dashed lines are stage boundaries; the steep "
+        f"start is cut off. Each arm's loss is on its own mixture: its level depends on what is read and does not rank "
+        f"the arms."
+    )

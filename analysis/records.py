@@ -1,0 +1,190 @@
+"""The records on disk: the one channel from experiments to analysis. Plain Python, no arrays.
+
+A store holds
+
+    prepared/<digest>/manifest.json            the tokens and where they come from (owned by mixtures)
+    stages/<id>-<fingerprint>/stage.json       StageRecord: what was asked
+    stages/<id>-<fingerprint>/ledger.jsonl     StepRecord per line: what was read and how the loss went
+    stages/<id>-<fingerprint>/done.json        how it ended; exists only at the exact target step
+    stages/<id>-<fingerprint>/evals/*.json     EvalRecord: per-item scores of one task at one step
+    studies/<name>/study.json                  StudyRecord: arms, seeds, lineage
+
+and everything a person sees (tables, figures, W&B) is a replay of these files.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mixtures.errors import Failure, UserError
+from mixtures.files import read_json, write_json
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class StepRecord:
+    """One optimizer step. `counts` are tokens per source, taken from the batch that was fed."""
+
+    step: int
+    """Steps done in this stage after this one; the first row has step 1."""
+    tokens: int
+    """Training tokens read by this stage up to and with this step."""
+    loss: float
+    """Mean cross-entropy of the batch, nats per token, before the update."""
+    grad_norm: float
+    learning_rate: float
+    counts: Mapping[str, int]
+    digest: str
+    """Of the batch's bytes: tokens and source ids."""
+    seconds: float
+    """Wall time of the step; the one field that differs between repeated runs."""
+    skipped: bool = False
+    """The loss or the gradient was not finite, so no update was made."""
+
+
+@dataclass(frozen=True)
+class StageRecord:
+    """What a stage is. `identity` holds everything that decides its result, and `fingerprint` is its hash."""
+
+    id: str
+    fingerprint: str
+    kind: str
+    """pretrain | continue | cooldown"""
+    model: str
+    parent: str | None
+    """Fingerprint of the stage it starts from."""
+    seed: int
+    steps: int
+    tokens: int
+    tokens_by_source: Mapping[str, int]
+    tokens_by_kind: Mapping[str, int]
+    epochs_by_source: Mapping[str, float]
+    flops: float
+    tokens_before: int
+    """Tokens that the lineage read before this stage."""
+    identity: Mapping[str, Any]
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """Versions and hardware, recorded beside the identity and not part of it."""
+
+
+@dataclass(frozen=True)
+class EvalRecord:
+    """One task scored on one checkpoint, item by item.
+
+    Every item is a mapping with "id" and, as the task has them, "nats" and "bytes" (negative
+    log-likelihood of the gold text and its UTF-8 length) and "correct" (0 or 1).
+    """
+
+    task: str
+    version: int
+    prompt_hash: str
+    """Hash of all rendered prompts and targets, so that two records compare like with like."""
+    fingerprint: str
+    step: int
+    items: tuple[Mapping[str, Any], ...]
+    gap: str = ""
+    """Why the task could not be scored; empty when it was."""
+    seconds: float = 0.0
+    """Wall time of the scoring."""
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """One arm under one seed: its stages in order."""
+
+    arm: str
+    seed: int
+    stages: tuple[str, ...]
+    """Folder names under stages/, first to last."""
+    kinds: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class StudyRecord:
+    """Arms that answer one question, with a baseline."""
+
+    name: str
+    question: str
+    hypothesis: str
+    baseline: str
+    arms: Mapping[str, str]
+    """Arm name to one line that describes it, in the order in which to show them."""
+    runs: tuple[RunRecord, ...]
+    primary: tuple[str, ...]
+    """The metrics of the declared family, compared at the end of every run; Holm is taken within it."""
+    command: str
+    prepared: str
+    """Folder name under prepared/."""
+
+
+def stage_folder(store: Path, folder: str) -> Path:
+    return store / "stages" / folder
+
+
+def eval_path(stage: Path, task: str, version: int, step: int) -> Path:
+    return stage / "evals" / f"{task.replace('/', '.')}@{version}-step{step}.json"
+
+
+def write(path: Path, record: StageRecord | EvalRecord | StudyRecord) -> None:
+    """Write one record as a whole file."""
+    write_json(path, {"schema": SCHEMA, **asdict(record)})
+
+
+def _load(path: Path, cls: type, what: str) -> Any:
+    row = read_json(path, what)
+    if not isinstance(row, dict) or row.pop("schema", None) != SCHEMA:
+        raise Failure(f"{what} is not a schema-{SCHEMA} record ({path}); delete it and run the command again")
+    try:
+        return cls(**row)
+    except TypeError as error:
+        raise Failure(f"{what} has the wrong fields ({path}: {error}); delete it and run the command again") from error
+
+
+def read_stage(folder: Path) -> StageRecord:
+    return _load(folder / "stage.json", StageRecord, f"stage {folder.name}")
+
+
+def read_eval(path: Path) -> EvalRecord:
+    record = _load(path, EvalRecord, f"evaluation {path.stem}")
+    return EvalRecord(**{**record.__dict__, "items": tuple(record.items)})
+
+
+def read_study(store: Path, name: str) -> StudyRecord:
+    """Raises UserError when the study was never run in this store."""
+    path = store / "studies" / name / "study.json"
+    if not path.exists():
+        raise UserError(f"study '{name}' has no records in store {store}; run `ablate run {name}` first")
+    record = _load(path, StudyRecord, f"study '{name}'")
+    runs = tuple(
+        RunRecord(**{**run, "stages": tuple(run["stages"]), "kinds": tuple(run["kinds"])}) for run in record.runs
+    )
+    return StudyRecord(**{**record.__dict__, "runs": runs, "primary": tuple(record.primary)})
+
+
+def read_ledger(folder: Path) -> list[StepRecord]:
+    """The steps of a stage, oldest first. A torn last line (a kill while writing) is left out.
+
+    Raises:
+        Failure: any other line is not a step record, or the steps do not count up from 1.
+    """
+    path = folder / "ledger.jsonl"
+    if not path.exists():
+        return []
+    lines = path.read_bytes().split(b"\n")
+    rows: list[StepRecord] = []
+    for number, line in enumerate(lines[:-1], start=1):
+        try:
+            row = StepRecord(**json.loads(line))
+        except (ValueError, TypeError) as error:
+            raise Failure(
+                f"ledger {path} is corrupt at line {number} ({error}); delete the folder {folder} to train the stage again"
+            ) from error
+        if row.step != number:
+            raise Failure(
+                f"ledger {path} has step {row.step} at line {number}; delete the folder {folder} to train the stage again"
+            )
+        rows.append(row)
+    return rows

@@ -1,0 +1,311 @@
+"""The report of a study: one HTML file that loads nothing, and the same numbers as CSV beside it.
+
+Equal records give equal bytes. Every text that comes from models, data or studies is escaped by the template.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from analysis import figures
+from analysis.compare import FINAL, Comparison, Row, compare
+from analysis.figures import Losses
+from analysis.metrics import difference_text, label, percent_text, value_text
+from analysis.records import StageRecord, StepRecord, StudyRecord, read_ledger, read_stage, stage_folder
+from analysis.statistics import ITEMS_ONLY, detectable
+from analysis.tables import (
+    HEADLINE,
+    MARKS,
+    Ledgers,
+    comparison_cells,
+    comparison_csv,
+    cooldown_table,
+    cost,
+    headline,
+    losses_csv,
+    provenance,
+    realised,
+    scores_csv,
+    tokens_csv,
+    tokens_table,
+)
+from mixtures.files import write_text
+
+CATEGORIES = (
+    "humaneval/gold_bpb",
+    "reasoning/gold_bpb",
+    "knowledge/gold_bpb",
+    "reasoning/acc",
+    "knowledge/exact_match",
+)
+SIDES = ("better", "worse")
+
+BARS = (
+    "Small dots are seeds, the large marker is their mean. The bar is the 95 % interval of the paired difference, "
+    "drawn from the baseline's mean (dashed): where it crosses the dashed line no difference is shown. A bar that "
+    "leaves the frame is longer than the panel. Axes do not begin at 0."
+)
+FOREST = (
+    "Relative differences at the end of the runs with their 95 % intervals. Filled markers are beyond noise (primary "
+    "metrics: after Holm too), hollow ones are not. A metric that is 0 somewhere has no ratio and is left out."
+)
+SLOPES = "Mean over seeds at the end of the stage before the cooldown and at the end of the run."
+
+
+def build(store: Path, study: str, extras: Mapping[str, Any]) -> Path:
+    """Write studies/<study>/report.html with comparison.csv, scores.csv, losses.csv and tokens.csv beside it.
+
+    Args:
+        store: the folder that holds the records.
+        study: name of a study that has been run and evaluated.
+        extras: what the records do not hold, each optional: "audit" {"equal", "stages"}, "plan" {"totals"},
+            "reproduce" {"command", "versions", "hardware"}, "contamination" {benchmark: finding}.
+
+    Returns:
+        The path of report.html.
+
+    Raises:
+        UserError, Failure: as `analysis.compare.compare`; Failure also when a ledger or the manifest is corrupt.
+    """
+    comparison = compare(store, study)
+    ledgers = _ledgers(store, comparison.study)
+    page = _render(_context(store, comparison, ledgers, extras))
+    folder = store / "studies" / study
+    for name, text in {
+        "comparison.csv": comparison_csv(comparison),
+        "scores.csv": scores_csv(comparison),
+        "losses.csv": losses_csv(comparison.study, ledgers),
+        "tokens.csv": tokens_csv(ledgers),
+        "report.html": page,
+    }.items():
+        write_text(folder / name, text)
+    return folder / "report.html"
+
+
+def _render(context: Mapping[str, Any]) -> str:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("report.html.j2").render(context)
+
+
+def _context(store: Path, comparison: Comparison, ledgers: Ledgers, extras: Mapping[str, Any]) -> dict[str, Any]:
+    study = comparison.study
+    return {
+        "study": study,
+        "answer": answer(comparison),
+        "per_arm": per_arm(comparison),
+        "chance_note": chance_note(comparison),
+        "detectable_note": detectable_note(comparison),
+        "headline": headline(comparison),
+        "marks": MARKS,
+        "figures": _figures(comparison, ledgers),
+        "comparison": [comparison_cells(row) for row in comparison.rows],
+        "interval_kinds": list(dict.fromkeys(row.interval_kind for row in comparison.rows)),
+        "gaps": comparison.gaps,
+        "cooldown": cooldown_table(comparison),
+        "tokens": tokens_table(ledgers),
+        "audit": _audit(ledgers, extras.get("audit")),
+        "provenance": provenance(store, study),
+        "cost": cost(study, ledgers, extras.get("plan", {})),
+        "contamination": extras.get("contamination"),
+        "reproduce": {"command": study.command, "versions": {}, "hardware": ""} | dict(extras.get("reproduce", {})),
+        "stages": [(folder, stage) for folder, (stage, _) in ledgers.items()],
+        "seeds": sorted({run.seed for run in study.runs}),
+    }
+
+
+def _ledgers(store: Path, study: StudyRecord) -> Ledgers:
+    found: dict[str, tuple[StageRecord, Sequence[StepRecord]]] = {}
+    for run in sorted(study.runs, key=lambda run: (list(study.arms).index(run.arm), run.seed)):
+        for folder in run.stages:
+            path = stage_folder(store, folder)
+            if folder not in found and (path / "stage.json").exists():
+                found[folder] = (read_stage(path), read_ledger(path))
+    return found
+
+
+def _figures(comparison: Comparison, ledgers: Ledgers) -> list[dict[str, Any]]:
+    from markupsafe import Markup
+
+    look = figures.styles(list(comparison.study.arms), comparison.study.baseline)
+    there = [metric.name for metric in comparison.metrics]
+    heldout = [name for name in there if name.startswith("heldout/")]
+    found = []
+
+    def add(section: str, svg: str, caption: str) -> None:
+        found.append({"section": section, "svg": Markup(svg), "caption": caption})
+
+    runs = _losses(comparison.study, ledgers)
+    if runs:
+        add("loss", figures.losses(runs, look), figures.losses_caption(runs))
+    categories = [name for name in CATEGORIES if name in there]
+    if heldout:
+        add("heldout", figures.panels(comparison, heldout, look, "heldout"), BARS)
+    if categories:
+        add("categories", figures.panels(comparison, categories, look, "categories"), BARS)
+    shown = [name for name in HEADLINE if name in there]
+    if any(row.relative is not None and row.metric in shown for row in comparison.at(FINAL)):
+        add("forest", figures.forest(comparison, shown, look), FOREST)
+    slopes = [row["metric"] for row in cooldown_table(comparison)]
+    if slopes:
+        add("cooldown", figures.cooldown(comparison, slopes, look), SLOPES)
+    return found
+
+
+def _losses(study: StudyRecord, ledgers: Ledgers) -> list[Losses]:
+    found = []
+    for run in study.runs:
+        tokens: list[float] = []
+        loss: list[float] = []
+        index: list[int] = []
+        for number, folder in enumerate(run.stages):
+            if folder in ledgers:
+                stage, steps = ledgers[folder]
+                tokens += [stage.tokens_before + step.tokens for step in steps]
+                loss += [step.loss for step in steps]
+                index += [number] * len(steps)
+        if loss:
+            found.append(
+                Losses(run.arm, run.seed, np.asarray(tokens, float), np.asarray(loss), np.asarray(index, float))
+            )
+    return found
+
+
+def _audit(ledgers: Ledgers, given: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The verdict of the audit if one was made, else what the ledgers alone say."""
+    if given is not None:
+        problems = [f"{stage['id']}: {text}" for stage in given.get("stages", ()) for text in stage.get("problems", ())]
+        return {
+            "equal": bool(given["equal"]),
+            "stages": len(given.get("stages", ())),
+            "problems": problems,
+            "replayed": True,
+        }
+    unequal = [
+        f"{stage.id}: realised tokens differ from the declared ones"
+        for stage, steps in ledgers.values()
+        if realised(steps) != {source: n for source, n in stage.tokens_by_source.items() if n}
+    ]
+    return {"equal": not unequal, "stages": len(ledgers), "problems": unequal, "replayed": False}
+
+
+def answer(comparison: Comparison) -> list[str]:
+    """Two or three sentences on the primary metrics at the end of the runs (on all metrics if none is declared)."""
+    study = comparison.study
+    rows = _primary(comparison)
+    if not rows:
+        return [f"No arm could be compared with {study.baseline} at the end of its runs yet."]
+    family = "primary comparisons" if study.primary else "comparisons"
+    clear = [row for row in rows if row.verdict in SIDES]
+    sentences = [
+        f"Of {len(rows)} {family} with {study.baseline} at the end of the runs, {len(clear)} "
+        f"{'is' if len(clear) == 1 else 'are'} beyond noise: {sum(row.verdict == 'better' for row in clear)} better "
+        f"and {sum(row.verdict == 'worse' for row in clear)} worse"
+        f"{', by 95 % intervals and after Holm within the family.' if study.primary else ', by 95 % intervals.'}"
+    ]
+    extremes = [_furthest([row for row in clear if row.verdict == side]) for side in SIDES]
+    told = [f"the largest {word} is {_told(row)}" for word, row in zip(("gain", "loss"), extremes, strict=True) if row]
+    if told:
+        sentences.append(f"{_upper('; '.join(told))}.")
+    if any(row.interval_kind == ITEMS_ONLY for row in rows):
+        sentences.append(
+            "There is one seed only: the intervals hold item noise, and what another seed would give is unknown."
+        )
+    elif len(clear) < len(rows):
+        open_rows = len(rows) - len(clear)
+        sentences.append(
+            f"The other {open_rows} cannot be told from noise with {_seeds(rows)}; that does not show them to be equal."
+        )
+    return sentences
+
+
+def per_arm(comparison: Comparison) -> list[tuple[str, str]]:
+    """(arm, what it is better and worse at) for every arm but the baseline."""
+    found = []
+    for arm in comparison.study.arms:
+        rows = [row for row in _primary(comparison) if row.arm == arm]
+        groups: dict[str, list[str]] = {}
+        for row in rows:
+            change = f" ({percent_text(row.relative)})" if row.verdict in SIDES and row.relative is not None else ""
+            groups.setdefault(row.verdict, []).append(f"{_short(row.metric)}{change}")
+        if rows:
+            found.append(
+                (arm, "; ".join(f"{verdict}: {', '.join(names)}" for verdict, names in sorted(groups.items())))
+            )
+    return found
+
+
+def chance_note(comparison: Comparison) -> str:
+    """Whether accuracy can be read at all at this size, from the rows themselves."""
+    rows = [row for row in comparison.at(FINAL) if row.metric.endswith("/acc")]
+    if not rows:
+        return "No multiple-choice task is scored, so there is no accuracy to read."
+    stuck = [row for row in rows if row.verdict == "at chance"]
+    if not stuck:
+        return f"In all {len(rows)} accuracy comparisons at least one arm is above chance."
+    return (
+        f"In {len(stuck)} of {len(rows)} accuracy comparisons both arms answer no better than chance, so their "
+        f"differences mean nothing; bits per byte of the gold answer still moves where accuracy does not."
+    )
+
+
+def detectable_note(comparison: Comparison) -> list[str]:
+    """For each primary metric the smallest difference that so many seeds would find, given the spread seen here."""
+    notes = []
+    rows = _primary(comparison)
+    for metric in dict.fromkeys(row.metric for row in rows):
+        spreads = [
+            (found, row)
+            for row in rows
+            if row.metric == metric and row.sd and (found := detectable(row.sd, row.n_seeds)) is not None
+        ]
+        if spreads:
+            found, row = max(spreads, key=lambda pair: pair[0])
+            size = difference_text(metric, found).lstrip("+")
+            notes.append(f"{label(metric)}: {size} (noisiest arm {row.arm}, {row.n_seeds} seeds)")
+    return notes
+
+
+def _primary(comparison: Comparison) -> list[Row]:
+    primary = comparison.study.primary
+    return [row for row in comparison.at(FINAL) if row.metric in primary or not primary]
+
+
+def _furthest(rows: Sequence[Row]) -> Row | None:
+    there = [row for row in rows if row.relative is not None]
+    return max(there, key=lambda row: abs(row.relative or 0.0), default=None)
+
+
+def _told(row: Row) -> str:
+    return (
+        f"{row.arm} on {_short(row.metric)} ({percent_text(row.relative)}, "
+        f"{value_text(row.metric, row.value)} against {value_text(row.metric, row.baseline_value)})"
+    )
+
+
+def _short(metric: str) -> str:
+    """A label inside a sentence: only the held-out kinds begin with a common word."""
+    text = label(metric).replace(", bits/byte", " bits per byte").replace(", ", " ")
+    return _lower(text) if text.startswith(("Held", "Reasoning", "Knowledge", "Natural")) else text
+
+
+def _seeds(rows: Sequence[Row]) -> str:
+    counts = sorted({row.n_seeds for row in rows})
+    return f"{counts[0]} seeds" if len(counts) == 1 else f"{counts[0]} to {counts[-1]} seeds"
+
+
+def _lower(text: str) -> str:
+    return text[:1].lower() + text[1:]
+
+
+def _upper(text: str) -> str:
+    return text[:1].upper() + text[1:]

@@ -1,0 +1,300 @@
+"""The tables of a report as plain values for its template, and the same numbers as CSV text."""
+
+import csv
+import io
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from analysis.compare import BEFORE, FINAL, Comparison, Row
+from analysis.metrics import HELDOUT_KINDS, difference_text, interval_text, is_share, label, percent_text, value_text
+from analysis.records import StageRecord, StepRecord, StudyRecord
+from mixtures.files import read_json
+
+HEADLINE = (
+    *(f"heldout/{kind}/bpb" for kind in HELDOUT_KINDS),
+    "humaneval/gold_bpb",
+    "nl/gold_bpb",
+    "reasoning/acc",
+    "knowledge/exact_match",
+)
+
+Ledgers = Mapping[str, tuple[StageRecord, Sequence[StepRecord]]]
+"""Stage folder to its record and steps, in the order of the runs; a stage that arms share is there once."""
+
+MARKS = {
+    "better": "▲",
+    "worse": "▼",
+    "better, not after Holm": "△",
+    "worse, not after Holm": "▽",
+    "better, on this seed only": "△",
+    "worse, on this seed only": "▽",
+    "no difference shown": "·",
+    "at chance": "○",
+    "same checkpoint": "=",
+}
+"""Filled: beyond noise. Hollow: not beyond all of it. None of them carries its meaning by colour alone."""
+
+
+def p_text(p: float | None) -> str:
+    if p is None:
+        return "–"
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def count_text(count: float) -> str:
+    """A count of tokens or the like with three digits: 812, 51.2k, 1.05M, 3.40B."""
+    for size, suffix in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):
+        if abs(count) >= 0.9995 * size:
+            digits = 2 if abs(count) < 9.995 * size else 1 if abs(count) < 99.95 * size else 0
+            return f"{count / size:.{digits}f}{suffix}"
+    return f"{count:g}"
+
+
+def flops_text(flops: float) -> str:
+    return f"{flops:.2e}"
+
+
+def duration_text(seconds: float) -> str:
+    """120 s, 14.2 min or 3.4 h, by size."""
+    if seconds < 180:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 3 * 3600 else f"{seconds / 3600:.1f} h"
+
+
+def csv_text(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """CSV with \\n line ends. Floats have ten digits, enough for any use and the same after a last-bit change."""
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(header)
+    for row in rows:
+        writer.writerow(["" if cell is None else f"{cell:.10g}" if isinstance(cell, float) else cell for cell in row])
+    return file.getvalue()
+
+
+def headline(comparison: Comparison) -> list[dict[str, Any]]:
+    """Headline metrics by arms at the end of the runs: value, and difference to the baseline with its interval."""
+    there = {metric.name for metric in comparison.metrics}
+    rows = {(row.arm, row.metric): row for row in comparison.at(FINAL)}
+    table = []
+    for name in (name for name in HEADLINE if name in there):
+        cells = []
+        for arm in comparison.study.arms:
+            seeds = comparison.by_seed(arm, name, FINAL)
+            row = rows.get((arm, name))
+            cells.append(
+                {
+                    "value": value_text(name, sum(seeds.values()) / len(seeds)) if seeds else "–",
+                    "difference": difference_text(name, row.difference) if row else "",
+                    "interval": interval_text(name, row.interval) if row else "",
+                    "verdict": row.verdict if row else "",
+                }
+            )
+        metric, unit = label(name).split(", ")
+        better = "higher is better" if is_share(name) else "lower is better"
+        table.append(
+            {"metric": metric, "unit": f"{unit}, {better}", "primary": name in comparison.study.primary, "cells": cells}
+        )
+    return table
+
+
+def comparison_cells(row: Row) -> dict[str, Any]:
+    """One row of the full comparison, written out."""
+    relative = "–" if row.relative_interval is None else "[{}, {}]".format(*map(percent_text, row.relative_interval))
+    return {
+        "at": row.at,
+        "metric": label(row.metric),
+        "arm": row.arm,
+        "n": f"{row.n_items:,} × {row.n_seeds}",
+        "value": value_text(row.metric, row.value),
+        "baseline": value_text(row.metric, row.baseline_value),
+        "difference": difference_text(row.metric, row.difference),
+        "interval": interval_text(row.metric, row.interval),
+        "relative": percent_text(row.relative),
+        "relative_interval": relative,
+        "p": p_text(row.p),
+        "p_holm": p_text(row.p_holm),
+        "verdict": row.verdict,
+    }
+
+
+def cooldown_table(comparison: Comparison) -> list[dict[str, Any]]:
+    """Headline metrics before and after the cooldown by arm, over the seeds that have both."""
+    there = {metric.name for metric in comparison.metrics}
+    table = []
+    for name in (name for name in HEADLINE if name in there):
+        cells = [_around_cooldown(comparison, arm, name) for arm in comparison.study.arms]
+        if any(cells):
+            table.append({"metric": name, "label": label(name), "cells": cells})
+    return table
+
+
+def _around_cooldown(comparison: Comparison, arm: str, name: str) -> dict[str, str] | None:
+    before, after = (comparison.by_seed(arm, name, at) for at in (BEFORE, FINAL))
+    seeds = sorted(set(before) & set(after))
+    if not seeds:
+        return None
+    b, a = (sum(scores[seed] for seed in seeds) / len(seeds) for scores in (before, after))
+    return {"before": value_text(name, b), "after": value_text(name, a), "change": difference_text(name, a - b)}
+
+
+def realised(steps: Sequence[StepRecord]) -> dict[str, int]:
+    """Tokens per source, summed over the batches that were fed."""
+    total: dict[str, int] = {}
+    for step in steps:
+        for source, count in step.counts.items():
+            total[source] = total.get(source, 0) + count
+    return total
+
+
+def tokens_table(ledgers: Ledgers) -> list[dict[str, Any]]:
+    """Declared and realised tokens, a row for each stage and source; seeds with equal numbers share a row."""
+    grouped: dict[tuple[Any, ...], list[int]] = {}
+    for stage, steps in ledgers.values():
+        fed = realised(steps)
+        for source in sorted({*stage.tokens_by_source, *fed}):
+            name = re.sub(rf"-s{stage.seed}$", "", stage.id)
+            declared, read = stage.tokens_by_source.get(source, 0), fed.get(source, 0)
+            epochs = stage.epochs_by_source.get(source)
+            grouped.setdefault((name, stage.kind, source, declared, read, epochs), []).append(stage.seed)
+    rows = []
+    last = None
+    for (name, kind, source, declared, read, epochs), seeds in grouped.items():
+        if not declared and not read:
+            continue
+        rows.append(
+            {
+                "stage": name,
+                "first": name != last,
+                "kind": kind,
+                "seeds": ", ".join(map(str, sorted(seeds))),
+                "source": source,
+                "declared": f"{declared:,}",
+                "realised": f"{read:,}",
+                "equal": declared == read,
+                "epochs": "–" if epochs is None else f"{epochs:.3f}",
+            }
+        )
+        last = name
+    return rows
+
+
+def provenance(store: Path, study: StudyRecord) -> dict[str, Any] | None:
+    """Where the data come from, by the manifest of the prepared data, or None where there is no manifest.
+
+    Raises:
+        Failure: the manifest cannot be read.
+    """
+    path = store / "prepared" / study.prepared / "manifest.json"
+    if not path.exists():
+        return None
+    manifest = read_json(path, f"manifest of the prepared data {study.prepared}")
+    sources = []
+    for name, source in manifest["sources"].items():
+        tokens = source["tokens"]
+        sources.append(
+            {
+                "name": name,
+                "kind": source["kind"],
+                "packages": source["packages"],
+                "documents": f"{source['documents']:,}",
+                "tokens": count_text(tokens),
+                "bytes_per_token": f"{source['bytes'] / tokens:.2f}" if tokens else "–",
+                "heldout": f"{source['heldout_documents']:,} ({count_text(source['heldout_bytes'])}B)",
+                "dropped": [(reason, f"{n:,}") for reason, n in source["dropped"].items() if n],
+                "digest": source["digest"],
+            }
+        )
+    return {"tokenizer": manifest["tokenizer"], "sources": sources}
+
+
+def cost(study: StudyRecord, ledgers: Ledgers, plan: Mapping[str, Any]) -> dict[str, Any]:
+    """Tokens, analytic FLOPs and measured training time of what was run; a stage that arms share counts once."""
+    rows = []
+    for folder, (stage, steps) in ledgers.items():
+        arms = [run.arm for run in study.runs if folder in run.stages]
+        seconds = sum(step.seconds for step in steps)
+        rows.append(
+            {
+                "stage": stage.id,
+                "arms": ", ".join(dict.fromkeys(arms)),
+                "kind": stage.kind,
+                "model": stage.model,
+                "steps": f"{len(steps):,} of {stage.steps:,}",
+                "tokens": count_text(steps[-1].tokens if steps else 0),
+                "flops": flops_text(stage.flops * len(steps) / stage.steps),
+                "time": duration_text(seconds),
+                "rate": flops_text(stage.flops * len(steps) / stage.steps / seconds) if seconds else "–",
+            }
+        )
+    done = [(stage.flops * len(steps) / stage.steps, steps) for stage, steps in ledgers.values()]
+    seconds = sum(step.seconds for _, steps in done for step in steps)
+    flops = sum(f for f, _ in done)
+    totals = plan.get("totals", {})
+    return {
+        "rows": rows,
+        "tokens": count_text(sum(steps[-1].tokens for _, steps in done if steps)),
+        "flops": flops_text(flops),
+        "time": duration_text(seconds),
+        "rate": flops_text(flops / seconds) if seconds else "–",
+        "unshared": count_text(totals["tokens_without_sharing"]) if "tokens_without_sharing" in totals else None,
+        "planned_time": duration_text(3600 * totals["hours"]) if totals.get("hours") is not None else None,
+    }
+
+
+def comparison_csv(comparison: Comparison) -> str:
+    header = (
+        *("arm", "metric", "at", "n_items", "n_seeds", "value", "baseline_value", "difference", "low", "high"),
+        *("relative", "relative_low", "relative_high", "p", "p_holm", "sd"),
+        *("higher_is_better", "interval_kind", "verdict"),
+    )
+    rows = (
+        (
+            *(r.arm, r.metric, r.at, r.n_items, r.n_seeds, r.value, r.baseline_value, r.difference, *r.interval),
+            *(r.relative, *(r.relative_interval or (None, None)), r.p, r.p_holm, r.sd),
+            *(r.higher_is_better, r.interval_kind, r.verdict),
+        )
+        for r in comparison.rows
+    )
+    return csv_text(header, rows)
+
+
+def scores_csv(comparison: Comparison) -> str:
+    rows = ((s.arm, s.seed, s.at, s.metric, s.n_items, s.value) for s in comparison.scores)
+    return csv_text(("arm", "seed", "at", "metric", "n_items", "value"), rows)
+
+
+def losses_csv(study: StudyRecord, ledgers: Ledgers) -> str:
+    header = ("arm", "seed", "stage", "kind", "step", "lineage_tokens", "loss", "grad_norm", "learning_rate")
+    rows = (
+        (
+            run.arm,
+            run.seed,
+            stage.id,
+            stage.kind,
+            s.step,
+            stage.tokens_before + s.tokens,
+            s.loss,
+            s.grad_norm,
+            s.learning_rate,
+        )
+        for run in study.runs
+        for folder in run.stages
+        if folder in ledgers
+        for stage, steps in (ledgers[folder],)
+        for s in steps
+    )
+    return csv_text(header, rows)
+
+
+def tokens_csv(ledgers: Ledgers) -> str:
+    header = ("stage", "fingerprint", "kind", "seed", "source", "declared", "realised", "epochs")
+    rows = (
+        (stage.id, stage.fingerprint, stage.kind, stage.seed, source, stage.tokens_by_source.get(source, 0),
+         fed.get(source, 0), stage.epochs_by_source.get(source))
+        for stage, steps in ledgers.values()
+        for fed in (realised(steps),)
+        for source in sorted({*stage.tokens_by_source, *fed})
+    )  # fmt: skip
+    return csv_text(header, rows)

@@ -1,0 +1,48 @@
+"""Writing the ledger: append-only between restarts, cut back to the checkpoint at a restart."""
+
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import asdict
+from pathlib import Path
+
+from analysis.records import StepRecord, read_ledger
+from mixtures.errors import Failure
+from mixtures.files import whole
+
+
+def append(folder: Path, rows: Iterable[StepRecord]) -> None:
+    """Append rows and wait until they are on the disk: a checkpoint must never be ahead of its ledger.
+
+    Raises:
+        Failure: the disk is full.
+    """
+    data = "".join(json.dumps(asdict(row), separators=(",", ":")) + "\n" for row in rows)
+    path = folder / "ledger.jsonl"
+    try:
+        with path.open("a", encoding="utf-8") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise Failure(f"cannot write {path} ({error.strerror}); free some space and run again to carry on") from error
+
+
+def cut_back(folder: Path, step: int) -> list[StepRecord]:
+    """Drop every row after `step` and return the rest.
+
+    Raises:
+        Failure: the ledger is corrupt or ends before `step`.
+    """
+    rows = read_ledger(folder)
+    if len(rows) < step:
+        raise Failure(
+            f"ledger {folder / 'ledger.jsonl'} ends at step {len(rows)}, but there is a checkpoint of step {step}; "
+            f"delete the folder {folder} to train the stage again"
+        )
+    path = folder / "ledger.jsonl"
+    if path.exists():
+        kept = path.read_bytes().split(b"\n")[:step]
+        with whole(path) as temporary:
+            temporary.write_bytes(b"".join(line + b"\n" for line in kept))
+    return rows[:step]

@@ -1,0 +1,193 @@
+"""A plan and its state, as data for machines and as tables for people."""
+
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from analysis.records import stage_folder
+from experiments import nodes
+from experiments.plan import Plan, PlannedStage
+from mixtures.files import read_json
+from models.flops import forward_flops_per_token
+
+ASSUMED_FLOPS_PER_SECOND = 1.0e11
+"""Of a 2-core CPU on the quickstart's model, until the store has a measurement (benchmarks/quickstart.md, 2026-11)."""
+_BYTES_PER_TOKEN = 3.0
+_TOKENS_PER_ITEM = 300
+"""Scored per benchmark item over all its choices, roughly (the mean of the quickstart's eight benchmarks)."""
+
+
+def plan_json(plan: Plan, store: Path) -> dict[str, Any]:
+    """`{"study", "stages": [...], "totals": {...}}`, with evaluation as stages of its own kind."""
+    rows = []
+    for stage in plan.stages:
+        rows.append(_stage_row(plan, stage, store))
+        rows.append(_evaluation_row(plan, stage, store))
+    flops = sum(row["flops"] for row in rows)
+    rate, basis = speed(plan, store)
+    return {
+        "study": plan.study.name,
+        "stages": rows,
+        "totals": {
+            "tokens": sum(stage.tokens for stage in plan.stages),
+            "tokens_without_sharing": sum(stage.tokens * len(stage.arms) for stage in plan.stages),
+            "flops": flops,
+            "hours": flops / rate / 3600,
+            "hours_left": sum(row["flops"] for row in rows if row["state"] != "done") / rate / 3600,
+            "flops_per_second": rate,
+            "speed": basis,
+        },
+    }
+
+
+def _stage_row(plan: Plan, stage: PlannedStage, store: Path) -> dict[str, Any]:
+    return {
+        "id": stage.id,
+        "fingerprint": stage.fingerprint,
+        "arms": list(stage.arms),
+        "seed": stage.seed,
+        "kind": stage.stage.kind,
+        "model": plan.study.model.name,
+        "mixture": stage.stage.mixture.name,
+        "parent": stage.parent,
+        "tokens": stage.tokens,
+        "tokens_requested": stage.stage.tokens,
+        "tokens_by_source": stage.tokens_by_source,
+        "tokens_by_kind": plan.tokens_by_kind(stage),
+        "epochs_by_source": dict(stage.epochs) if stage.epochs else {},
+        "steps": stage.steps,
+        "warmup_steps": stage.schedule.warmup_steps,
+        "peak_learning_rate": stage.schedule.peak,
+        "flops": plan.flops(stage),
+        "state": nodes.state(plan, stage, store),
+    }
+
+
+def _evaluation_row(plan: Plan, stage: PlannedStage, store: Path) -> dict[str, Any]:
+    size = plan.study.evaluation
+    names = nodes.task_names(plan, stage)
+    heldout = [name for name in names if name.startswith("heldout/")]
+    tokens = (
+        len(heldout) * size.heldout_bytes / _BYTES_PER_TOKEN
+        + (len(names) - len(heldout)) * size.items * _TOKENS_PER_ITEM
+    )
+    return {
+        "id": f"evaluate-{stage.id}",
+        "fingerprint": stage.fingerprint,
+        "arms": list(stage.arms),
+        "seed": stage.seed,
+        "kind": "evaluate",
+        "model": plan.study.model.name,
+        "mixture": None,
+        "parent": stage.id,
+        "tokens": 0,
+        "tokens_requested": 0,
+        "tokens_by_source": {},
+        "tokens_by_kind": {},
+        "epochs_by_source": {},
+        "steps": 0,
+        "warmup_steps": 0,
+        "peak_learning_rate": 0.0,
+        "flops": tokens * forward_flops_per_token(plan.study.model, plan.study.sequence),
+        "state": nodes.evaluation_state(plan, stage, store),
+    }
+
+
+def speed(plan: Plan, store: Path) -> tuple[float, str]:
+    """FLOP/s to plan with, and where the figure is from."""
+    flops = seconds = 0.0
+    for stage in plan.stages:
+        path = stage_folder(store, stage.folder) / "done.json"
+        if stage.fingerprint and path.exists():
+            flops += plan.flops(stage)
+            seconds += read_json(path, f"the end of stage {stage.id}")["seconds"]
+    if seconds:
+        return flops / seconds, "measured on this store's finished stages"
+    return ASSUMED_FLOPS_PER_SECOND, "assumed for 2 CPU cores"
+
+
+def print_plan(document: dict[str, Any], console: Console) -> None:
+    """The plan as a table: a row for every training stage."""
+    table = Table(title=f"Plan of {document['study']}", title_justify="left")
+    for name in ("stage", "kind", "arms", "state"):
+        table.add_column(name, overflow="fold")
+    for name in ("tokens", "steps", "tokens by kind, %", "most epochs", "TFLOP"):
+        table.add_column(name, justify="right")
+    for row in document["stages"]:
+        if row["kind"] == "evaluate":
+            continue
+        by_kind = " ".join(f"{kind} {100 * n / row['tokens']:.1f}" for kind, n in row["tokens_by_kind"].items())
+        epochs = max(row["epochs_by_source"].items(), key=lambda pair: pair[1], default=None)
+        table.add_row(
+            row["id"],
+            row["kind"],
+            ", ".join(row["arms"]),
+            row["state"],
+            f"{row['tokens']:,}",
+            f"{row['steps']:,}",
+            by_kind,
+            f"{epochs[1]:.2f} {epochs[0]}" if epochs else "unprepared",
+            f"{row['flops'] / 1e12:.1f}",
+        )
+    console.print(table)
+    totals = document["totals"]
+    console.print(
+        f"{totals['tokens']:,} tokens to train ({totals['tokens_without_sharing']:,} without sharing), "
+        f"{totals['flops'] / 1e12:,.0f} TFLOP with evaluation; about {60 * totals['hours']:.1f} minutes in all, "
+        f"{60 * totals['hours_left']:.1f} to go at {totals['flops_per_second'] / 1e9:.0f} GFLOP/s ({totals['speed']})",
+        highlight=False,
+    )
+
+
+def status_json(plan: Plan, store: Path) -> dict[str, Any]:
+    """`{"study", "prepared", "counts": {state: n}, "stages": [{"id", "kind", "arms", "state", "error"?}]}`"""
+    rows = [{key: row[key] for key in ("id", "kind", "arms", "state")} for row in plan_json(plan, store)["stages"]]
+    for row in rows:
+        if row["state"] == "failed":
+            row["error"] = nodes.why_failed(plan.stage(row["id"]), store)
+    counts: dict[str, int] = {}
+    for row in rows:
+        counts[row["state"]] = counts.get(row["state"], 0) + 1
+    return {"study": plan.study.name, "prepared": plan.manifest is not None, "counts": counts, "stages": rows}
+
+
+def print_status(document: dict[str, Any], console: Console) -> None:
+    """One line per stage, and the sum."""
+    table = Table(title=f"Status of {document['study']}", title_justify="left")
+    for name in ("stage", "kind", "arms", "state"):
+        table.add_column(name, overflow="fold")
+    for row in document["stages"]:
+        table.add_row(
+            row["id"],
+            row["kind"],
+            ", ".join(row["arms"]),
+            row["state"] + (f": {row['error']}" if "error" in row else ""),
+        )
+    console.print(table)
+    console.print(
+        ("data prepared" if document["prepared"] else "data not prepared")
+        + "; "
+        + ", ".join(f"{n} {state}" for state, n in document["counts"].items())
+    )
+
+
+def print_audit(document: dict[str, Any], console: Console) -> None:
+    """Declared and realised tokens of every stage and source."""
+    table = Table(title="Declared and realised tokens", title_justify="left")
+    for name in ("stage", "source"):
+        table.add_column(name, overflow="fold")
+    for name in ("declared", "realised", "difference"):
+        table.add_column(name, justify="right")
+    for stage in document["stages"]:
+        for source, declared in stage["declared"].items():
+            realised = stage["realised"].get(source, 0)
+            table.add_row(stage["id"], source, f"{declared:,}", f"{realised:,}", f"{realised - declared:,}")
+    console.print(table)
+    for stage in document["stages"]:
+        for problem in stage["problems"]:
+            console.print(f"[red]{stage['id']}: {problem}")
+    replayed = sum(len(stage["steps_replayed"]) for stage in document["stages"])
+    verdict = "equal to the token" if document["equal"] else "NOT equal"
+    console.print(f"{len(document['stages'])} stages: {verdict}; {replayed} steps replayed against their digests")

@@ -1,0 +1,201 @@
+"""Arms against a baseline, from records on disk."""
+
+import io
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from analysis.compare import Comparison, Row, compare, print_table, to_json
+from analysis.records import EvalRecord, RunRecord, eval_path, read_eval, read_study, write
+from mixtures.errors import Failure, UserError
+from tests.analysis import synthetic_store as synthetic
+
+FEW = ("heldout/text", "heldout/code", "piqa", "copa", "triviaqa")
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    synthetic.write_store(tmp_path, tasks=FEW, primary=("heldout/text/bpb", "heldout/code/bpb"))
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def full(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Comparison]:
+    path = tmp_path_factory.mktemp("full")
+    synthetic.write_store(path, n_items=100)
+    yield compare(path, "small")
+
+
+def row(comparison: Comparison, arm: str, metric: str, at: str = "final") -> Row:
+    (found,) = [r for r in comparison.rows if (r.arm, r.metric, r.at) == (arm, metric, at)]
+    return found
+
+
+def evaluation(store: Path, arm: str, seed: int, task: str, kind: str = "cooldown") -> Path:
+    (stage,) = (store / "stages").glob(f"{arm}-{kind}-s{seed}-*")
+    return eval_path(stage, task, 1, synthetic.STEPS)
+
+
+def test_the_planted_effects_are_found_and_no_others(full: Comparison) -> None:
+    for arm in ("balanced-only", "balanced-to-text", "code-to-text"):
+        found = row(full, arm, "heldout/code/bpb")
+        assert found.verdict == "better"
+        assert found.interval[1] < 0
+        planted = 1 - 0.5 * synthetic.CODE_SHARE[arm]
+        assert found.relative_interval is not None
+        assert found.relative_interval[0] <= planted - 1 <= found.relative_interval[1]
+    assert row(full, "code-to-text", "heldout/text/bpb").difference > 0
+    quiet = [r for r in full.rows if r.metric in ("heldout/markup/bpb", "heldout/adjacent/bpb")]
+    assert len(quiet) == 12
+    assert sum(r.verdict == "no difference shown" for r in quiet) >= 11
+    guesses = [r for r in full.rows if r.metric.endswith("/acc")]
+    assert sum(r.verdict == "at chance" for r in guesses) >= 0.9 * len(guesses)
+
+
+def test_values_are_those_of_the_records(full: Comparison) -> None:
+    expected = []
+    for seed in (1, 2):
+        items = synthetic.items("heldout/code", "code-to-text", seed, "cooldown", 100)
+        expected.append(sum(i["nats"] for i in items) / 0.6931471805599453 / sum(i["bytes"] for i in items))
+    found = row(full, "code-to-text", "heldout/code/bpb")
+    assert found.value == pytest.approx(sum(expected) / 2)
+    assert (found.n_items, found.n_seeds, found.higher_is_better) == (100, 2, False)
+    assert found.difference == pytest.approx(found.value - found.baseline_value)
+
+
+def test_holm_is_taken_over_the_declared_family_at_the_end(full: Comparison) -> None:
+    family = [r for r in full.rows if r.p_holm is not None]
+    assert {(r.metric, r.at) for r in family} == {(m, "final") for m in full.study.primary}
+    assert len(family) == 9
+    assert min(family, key=lambda r: r.p).p_holm == pytest.approx(9 * min(r.p for r in family))
+    for r in family:
+        beyond = not r.interval[0] <= 0 <= r.interval[1]
+        assert r.verdict.endswith("not after Holm") == (beyond and r.p_holm > 0.05)  # type: ignore[operator]
+
+
+def test_json_is_plain_and_complete(full: Comparison) -> None:
+    document = json.loads(json.dumps(to_json(full), allow_nan=False))
+    assert (document["study"], document["baseline"]) == ("small", "text-only")
+    assert set(document["rows"][0]) >= {
+        "arm", "metric", "n_items", "n_seeds", "value", "baseline_value", "difference", "interval", "relative",
+        "relative_interval", "p", "p_holm", "higher_is_better", "at", "interval_kind", "verdict",
+    }  # fmt: skip
+    assert len(document["rows"][0]["interval"]) == 2
+    assert {r["at"] for r in document["rows"]} == {"before-cooldown", "final"}
+
+
+def test_pairing_uses_the_seeds_that_both_arms_have(store: Path) -> None:
+    evaluation(store, "balanced-only", 2, "piqa").unlink()
+    comparison = compare(store, "small")
+    found = row(comparison, "balanced-only", "piqa/acc")
+    assert found.n_seeds == 1
+    assert "item noise only" in found.interval_kind
+    assert row(comparison, "code-to-text", "piqa/acc").n_seeds == 2
+    assert "balanced-only, seed 2, final: piqa is not evaluated" in comparison.gaps
+
+
+def test_one_seed_never_gives_a_plain_verdict(tmp_path: Path) -> None:
+    synthetic.write_store(tmp_path, seeds=(1,), tasks=FEW, primary=("heldout/code/bpb",))
+    verdicts = {r.verdict for r in compare(tmp_path, "small").rows if r.metric == "heldout/code/bpb"}
+    assert verdicts == {"better, on this seed only"}
+
+
+def test_what_is_missing_is_listed_and_the_rest_compared(store: Path) -> None:
+    for seed in (1, 2):
+        evaluation(store, "balanced-only", seed, "piqa").unlink()
+    path = evaluation(store, "code-to-text", 1, "triviaqa")
+    write(path, replace(read_eval(path), items=(), gap="no sandbox"))
+    comparison = compare(store, "small")
+    assert not [r for r in comparison.rows if (r.arm, r.metric, r.at) == ("balanced-only", "piqa/acc", "final")]
+    assert row(comparison, "balanced-only", "copa/acc").n_seeds == 2
+    assert "code-to-text, seed 1, final: triviaqa was not scored (no sandbox)" in comparison.gaps
+
+
+def test_a_stage_that_is_not_finished_is_a_gap(store: Path) -> None:
+    for task in FEW:
+        evaluation(store, "code-to-text", 1, task).unlink()
+    (stage,) = (store / "stages").glob("code-to-text-cooldown-s1-*")
+    (stage / "done.json").unlink()
+    assert any("code-to-text, seed 1, final" in gap and "not finished" in gap for gap in compare(store, "small").gaps)
+
+
+def test_unequal_items_are_refused_by_name(store: Path) -> None:
+    path = evaluation(store, "code-to-text", 1, "piqa")
+    record = read_eval(path)
+    write(path, replace(record, items=record.items[1:]))
+    with pytest.raises(Failure, match=r"'piqa' differs in its items .* text-only-\S+ .* code-to-text-cooldown-s1"):
+        compare(store, "small")
+
+
+def test_unequal_prompts_are_refused(store: Path) -> None:
+    path = evaluation(store, "balanced-to-text", 2, "heldout/code")
+    write(path, replace(read_eval(path), prompt_hash="another"))
+    with pytest.raises(Failure, match="'heldout/code' differs in its prompts"):
+        compare(store, "small")
+
+
+def test_only_the_last_step_and_the_newest_version_count(store: Path) -> None:
+    before = to_json(compare(store, "small"))
+    path = evaluation(store, "code-to-text", 1, "piqa")
+    early = replace(read_eval(path), step=5, items=())
+    write(path.with_name("piqa@1-step5.json"), early)
+    assert to_json(compare(store, "small")) == before
+
+
+def test_the_same_checkpoint_is_called_that(store: Path) -> None:
+    study = read_study(store, "small")
+    shared = {run.seed: run for run in study.runs if run.arm == "text-only"}
+    runs = tuple(RunRecord(r.arm, r.seed, (*shared[r.seed].stages[:2], r.stages[2]), r.kinds) for r in study.runs)
+    write(store / "studies" / "small" / "study.json", replace(study, runs=runs))
+    comparison = compare(store, "small")
+    assert {r.verdict for r in comparison.rows if r.at == "before-cooldown" and r.metric.endswith("bpb")} == {
+        "same checkpoint"
+    }
+    assert row(comparison, "code-to-text", "heldout/code/bpb").verdict == "better"
+
+
+def test_errors_say_what_to_do(store: Path) -> None:
+    with pytest.raises(UserError, match="run `ablate run absent` first"):
+        compare(store, "absent")
+    study = read_study(store, "small")
+    write(store / "studies" / "small" / "study.json", replace(study, primary=("heldout/code/bits",)))
+    with pytest.raises(UserError, match=r"'heldout/code/bits', which does not exist; name one of .*heldout/code/bpb"):
+        compare(store, "small")
+    for path in (store / "stages").glob("*/evals/*.json"):
+        path.unlink()
+    with pytest.raises(UserError, match="run `ablate run small` first"):
+        compare(store, "small")
+
+
+def test_tasks_of_a_newer_version_are_left_out_with_a_word(store: Path) -> None:
+    path = evaluation(store, "code-to-text", 1, "piqa")
+    write(
+        path.with_name("newtask.json"), EvalRecord("newtask", 1, "h", "f", synthetic.STEPS, ({"id": 1, "correct": 1},))
+    )
+    assert any("newtask" in gap for gap in compare(store, "small").gaps)
+
+
+def test_the_terminal_table_shows_values_and_hostile_names_verbatim(tmp_path: Path) -> None:
+    arms = {synthetic.BASELINE: "", "code-to-text": "[red]"}
+    synthetic.write_store(tmp_path, tasks=FEW, arms=arms)
+    out = io.StringIO()
+    print_table(compare(tmp_path, "small"), Console(file=out, width=160))
+    text = out.getvalue()
+    assert "Held-out code, bits/byte" in text
+    assert "before-cooldown, against text-only" in text
+    assert "intervals: paired t over seeds" in text
+
+
+def test_comparing_loads_no_heavy_package() -> None:
+    code = (
+        "import sys, analysis.report; "
+        "print([m for m in ('jax', 'tensorflow', 'pandas', 'matplotlib', 'scipy.stats', 'jinja2') if m in sys.modules])"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"

@@ -1,0 +1,176 @@
+"""The report as a file: complete, safe to open, equal for equal records."""
+
+import csv
+import re
+import shutil
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from analysis.records import read_study, write
+from analysis.report import build
+from mixtures.errors import UserError
+from tests.analysis import synthetic_store as synthetic
+
+HOSTILE = "<script>alert(1)</script><img src=https://evil.example/x onerror=alert(2)> $\\frac$ {{ 7*7 }}"
+
+
+class Page(HTMLParser):
+    """Tags, the addresses that a browser would load, and event handlers."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: set[str] = set()
+        self.loads: list[str] = []
+        self.handlers: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        self.loads += [v or "" for k, v in attrs if k in ("src", "href", "xlink:href", "data", "srcset", "action")]
+        self.handlers += [k for k, _ in attrs if k.startswith("on")]
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    store = tmp_path_factory.mktemp("report")
+    synthetic.write_store(store)
+    return build(store, "small", synthetic.EXTRAS)
+
+
+def test_the_page_has_every_section(built: Path) -> None:
+    text = built.read_text(encoding="utf-8")
+    headings = re.findall(r"<h2>(.*?)</h2>", text)
+    assert headings == [
+        "Headline",
+        "Differences to the baseline",
+        "Loss against tokens",
+        "Held-out text by kind",
+        "Categories",
+        "Before and after cooldown",
+        "All comparisons",
+        "Declared and realised tokens",
+        "Where the data come from",
+        "Cost",
+        "Contamination",
+        "Limits",
+        "How to reproduce",
+    ]
+    assert text.count("<svg") == 5
+    for said in ("Does code help?", "It helps code.", "Not measured.", "make small"):
+        assert said in text
+    assert "for every source in all 12 stages; sampled batches were read again" in text
+    for said in ("plays 1.0", "3.50", "duplicate 31"):
+        assert said in text
+
+
+def test_the_answer_counts_what_the_table_says(built: Path) -> None:
+    text = built.read_text(encoding="utf-8")
+    with (built.parent / "comparison.csv").open(encoding="utf-8", newline="") as file:
+        primary = [row for row in csv.DictReader(file) if row["p_holm"]]
+    clear = [row for row in primary if row["verdict"] in ("better", "worse")]
+    assert len(primary) == 9
+    assert clear
+    assert f"Of 9 primary comparisons with text-only at the end of the runs, {len(clear)} " in text
+
+
+def test_the_page_loads_nothing(built: Path) -> None:
+    page = Page(built.read_text(encoding="utf-8"))
+    assert page.tags.isdisjoint({"script", "link", "iframe", "img", "object", "embed"})
+    assert page.loads
+    assert all(address.startswith("#") for address in page.loads)
+    text = built.read_text(encoding="utf-8")
+    assert "@import" not in text
+    assert not re.search(r"url\((?!#)", text)
+
+
+def test_references_inside_the_page_resolve_once(built: Path) -> None:
+    text = built.read_text(encoding="utf-8")
+    ids = re.findall(r'\bid="([^"]+)"', text)
+    assert len(ids) == len(set(ids))
+    assert set(re.findall(r'href="#([^"]+)"', text)) | set(re.findall(r"url\(#([^)]+)\)", text)) <= set(ids)
+
+
+def test_equal_records_give_equal_bytes(built: Path, tmp_path: Path) -> None:
+    synthetic.write_store(tmp_path)
+    again = build(tmp_path, "small", synthetic.EXTRAS)
+    for name in ("report.html", "comparison.csv", "scores.csv", "losses.csv", "tokens.csv"):
+        assert (again.parent / name).read_bytes() == (built.parent / name).read_bytes(), name
+
+
+def test_hostile_text_stays_text(tmp_path: Path) -> None:
+    synthetic.write_store(tmp_path, tasks=("heldout/code", "piqa"), primary=("heldout/code/bpb",))
+    study = read_study(tmp_path, "small")
+    arms = {arm: HOSTILE for arm in study.arms}
+    write(
+        tmp_path / "studies" / "small" / "study.json", replace(study, arms=arms, question=HOSTILE, hypothesis=HOSTILE)
+    )
+    manifest = tmp_path / "prepared" / "data1" / "manifest.json"
+    manifest.write_text(
+        manifest.read_text(encoding="utf-8").replace('"plays"', '"<b onclick=x>plays"'), encoding="utf-8"
+    )
+    extras = {**synthetic.EXTRAS, "contamination": {"humaneval": HOSTILE}, "reproduce": {"command": HOSTILE}}
+    text = build(tmp_path, "small", extras).read_text(encoding="utf-8")
+    page = Page(text)
+    assert page.tags.isdisjoint({"script", "img"})
+    assert not page.handlers
+    assert all(address.startswith("#") for address in page.loads)
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in text
+    assert "{{ 7*7 }}" in text
+
+
+def test_hostile_arm_names_stay_text_in_figures(tmp_path: Path) -> None:
+    arms = {synthetic.BASELINE: "the baseline", "code-to-text": "other"}
+    synthetic.write_store(tmp_path, tasks=("heldout/code",), arms=arms, primary=("heldout/code/bpb",))
+    study = read_study(tmp_path, "small")
+    name = "<script>$x^{"
+    runs = tuple(replace(run, arm=name) if run.arm == "code-to-text" else run for run in study.runs)
+    write(
+        tmp_path / "studies" / "small" / "study.json",
+        replace(study, runs=runs, arms={synthetic.BASELINE: "", name: ""}),
+    )
+    text = build(tmp_path, "small", {}).read_text(encoding="utf-8")
+    assert "script" not in Page(text).tags
+    assert re.search(r"<text[^>]*>&lt;script&gt;\$x\^\{</text>", text)
+
+
+def test_tokens_that_were_not_read_as_declared_are_shown(tmp_path: Path) -> None:
+    synthetic.write_store(tmp_path, tasks=("heldout/code",), primary=())
+    (stage,) = (tmp_path / "stages").glob("balanced-only-pretrain-s1-*")
+    ledger = stage / "ledger.jsonl"
+    ledger.write_text(
+        ledger.read_text(encoding="utf-8").replace('"python": 1024', '"python": 1023', 1), encoding="utf-8"
+    )
+    text = build(tmp_path, "small", {}).read_text(encoding="utf-8")
+    assert "The audit found differences" in text
+    assert "balanced-only-pretrain-s1: realised tokens differ from the declared ones" in text
+    assert '<td class="bad">61,439 ≠</td>' in text
+
+
+def test_losses_follow_the_lineage(built: Path) -> None:
+    with (built.parent / "losses.csv").open(encoding="utf-8", newline="") as file:
+        rows = [row for row in csv.DictReader(file) if (row["arm"], row["seed"]) == ("code-to-text", "2")]
+    per_stage = synthetic.STEPS * synthetic.TOKENS_PER_STEP
+    assert [int(row["lineage_tokens"]) for row in rows] == [
+        synthetic.TOKENS_PER_STEP * (i + 1) for i in range(3 * synthetic.STEPS)
+    ]
+    assert int(rows[-1]["lineage_tokens"]) == 3 * per_stage
+
+
+def test_a_report_without_manifest_ledgers_or_extras_says_what_it_lacks(tmp_path: Path) -> None:
+    synthetic.write_store(tmp_path, seeds=(1,), tasks=("heldout/code",), primary=("heldout/code/bpb",))
+    shutil.rmtree(tmp_path / "prepared")
+    for ledger in (tmp_path / "stages").glob("*/ledger.jsonl"):
+        ledger.unlink()
+    text = build(tmp_path, "small", {}).read_text(encoding="utf-8")
+    assert "no manifest of the prepared data" in text
+    assert "There is one seed only" in text
+    assert "item noise only" in text
+
+
+def test_nothing_is_written_when_nothing_can_be_compared(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="ablate run small"):
+        build(tmp_path, "small", {})
+    assert not (tmp_path / "studies").exists()

@@ -1,0 +1,31 @@
+"""Fixtures that several rooms share."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+def run_tiny(store: Path) -> subprocess.CompletedProcess[str]:
+    """Run the tiny study to its end in a process of its own."""
+    return subprocess.run(tiny_command(store), **tiny_options(), timeout=300, check=False)
+
+
+def tiny_command(store: Path, checkpoint_seconds: float = 30.0) -> list[str]:
+    return [sys.executable, "-m", "tests.experiments.run_tiny", str(store), str(checkpoint_seconds)]
+
+
+def tiny_options() -> dict:
+    return {"cwd": ROOT, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+
+
+@pytest.fixture(scope="session")
+def finished_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store in which the tiny study was run to its end; do not change it."""
+    store = tmp_path_factory.mktemp("finished") / "store"
+    done = run_tiny(store)
+    assert done.returncode == 0, done.stderr
+    return store

@@ -1,0 +1,151 @@
+"""What goes wrong is said in one line with the way out, with exit code 2 (the user) or 1 (the world)."""
+
+import json
+import resource
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from analysis.records import read_ledger
+from experiments.audit import audit
+from experiments.lock import exclusive
+from experiments.plan import make_plan
+from experiments.study import Arm, check, find_study
+from mixtures.errors import Failure, UserError
+from mixtures.mixture import mixture
+from models.config import config
+from models.errors import UserError as ModelError
+from tests.conftest import ROOT, run_tiny, tiny_command, tiny_options
+from tests.experiments.tiny import CODE, TEXT, stage, study
+
+
+@pytest.fixture
+def store(finished_store: Path, tmp_path: Path) -> Path:
+    """A copy of the finished store to damage."""
+    shutil.copytree(finished_store, tmp_path / "store")
+    return tmp_path / "store"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["plan", "nonsense"], 2, "study 'nonsense' is unknown; known studies: quickstart"),
+        (["compare", "quickstart"], 2, "run `ablate run quickstart` first"),
+        (["audit", "quickstart"], 2, "run `ablate run quickstart` first"),
+    ],
+)
+def test_a_slip_on_the_command_line_is_one_line(arguments: list[str], code: int, message: str, tmp_path: Path) -> None:
+    command = [str(Path(sys.executable).parent / "ablate"), *arguments, "--store", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+    assert (done.returncode, done.stdout) == (code, "")
+    assert message in done.stderr and len(done.stderr.strip().splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_unknown_size_lists_the_known_ones() -> None:
+    with pytest.raises(ModelError, match="model '3m' is unknown; choose one of 1m"):
+        config("3m")
+
+
+def test_an_unknown_source_of_a_mixture_is_named(tmp_path: Path) -> None:
+    bad = mixture("bad", {"prose": 1, "poems": 1})
+    arms = (Arm("text-only", "", (stage("pretrain", bad, 4),)),)
+    with pytest.raises(UserError, match="mixture 'bad' names source 'poems'"):
+        make_plan(study(arms=arms), tmp_path)
+
+
+def test_a_baseline_that_is_no_arm_is_refused() -> None:
+    with pytest.raises(UserError, match="baseline 'none' is not one of its arms"):
+        check(study(baseline="none"))
+
+
+def test_different_stages_of_one_name_are_refused(tmp_path: Path) -> None:
+    arms = tuple(Arm(name, "", (stage("pretrain", TEXT, steps),)) for name, steps in (("text-only", 4), ("longer", 8)))
+    with pytest.raises(UserError, match="'text-only' and 'longer' have different stages of one name"):
+        make_plan(study(arms=arms), tmp_path)
+
+
+def test_a_budget_that_a_source_cannot_meet_is_refused_at_plan_time(finished_store: Path) -> None:
+    arms = (Arm("text-only", "", (stage("pretrain", CODE, 9_000),)),)
+    with pytest.raises(UserError, match=r"source 'program' has .* tokens; the plan needs 2,304,000"):
+        make_plan(study(arms=arms), finished_store)
+
+
+def test_a_folder_of_another_fingerprint_is_refused(store: Path) -> None:
+    folder = next((store / "stages").iterdir())
+    (folder / "done.json").unlink()
+    record = json.loads((folder / "stage.json").read_text())
+    (folder / "stage.json").write_text(json.dumps(record | {"fingerprint": "0" * 16}))
+    done = run_tiny(store)
+    assert done.returncode == 1
+    assert "holds a stage with fingerprint 0000000000000000" in done.stderr
+
+
+def test_a_corrupt_ledger_is_named_with_its_line(store: Path) -> None:
+    folder = next((store / "stages").iterdir())
+    lines = (folder / "ledger.jsonl").read_text().splitlines()
+    (folder / "ledger.jsonl").write_text("\n".join([*lines[:3], "{broken", *lines[4:]]) + "\n")
+    with pytest.raises(Failure, match="corrupt at line 4"):
+        audit(make_plan(study(), store), store)
+
+
+def test_a_torn_last_line_is_not_an_error(store: Path) -> None:
+    folder = next((store / "stages").iterdir())
+    rows = read_ledger(folder)
+    with (folder / "ledger.jsonl").open("a") as file:
+        file.write('{"step": 61, "tok')
+    assert read_ledger(folder) == rows
+
+
+def test_audit_sees_a_changed_count_and_a_changed_batch(store: Path) -> None:
+    plan = make_plan(study(), store)
+    assert audit(plan, store)["equal"]
+    ledger = store / "stages" / plan.stages[0].folder / "ledger.jsonl"
+    rows = [json.loads(line) for line in ledger.read_text().splitlines()]
+    rows[0]["counts"] = {"prose": 255}
+    rows[-1]["digest"] = "0" * 32
+    ledger.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    first = audit(plan, store)["stages"][0]
+    assert first["realised"]["prose"] == first["declared"]["prose"] - 1
+    assert len(first["problems"]) == 2
+
+
+def test_corrupt_tokens_stop_the_run_and_name_the_source(store: Path) -> None:
+    shutil.rmtree(store / "stages")
+    chunk = next(p for p in sorted((store / "prepared").glob("*/tokens/prose/tokens/**/*")) if p.name == "0")
+    chunk.write_bytes(b"\1" * chunk.stat().st_size)
+    done = run_tiny(store)
+    assert done.returncode == 1
+    assert "the tokens of source 'prose' are missing or corrupt" in done.stderr
+    assert len(done.stderr.strip().splitlines()[-1]) > 0 and "Traceback" not in done.stderr
+
+
+def test_two_processes_on_one_store(store: Path) -> None:
+    with exclusive(store / "lock", "the store"):
+        done = run_tiny(store)
+    assert done.returncode == 1
+    assert "is in use by process" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(tmp_path: Path) -> None:
+    """A limit on the size of files fails a write as a full disk does, half-way through."""
+    store = tmp_path / "store"
+
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+
+    done = subprocess.run(tiny_command(store), **tiny_options(), preexec_fn=limit, check=False)
+    assert done.returncode == 1
+    assert "free some space" in done.stderr.strip().splitlines()[-1]
+    assert not [path for path in store.rglob("*") if path.name.endswith(".part")]
+
+
+def test_the_quickstart_is_what_the_issue_of_the_paper_asks() -> None:
+    """Four arms, two seeds, equal budgets; only the mixture differs."""
+    quickstart = find_study("quickstart")
+    budgets = {tuple((s.kind, s.tokens, s.peak) for s in arm.stages) for arm in quickstart.arms}
+    assert len(budgets) == 1
+    assert [arm.name for arm in quickstart.arms] == ["text-only", "balanced-only", "balanced-to-text", "code-to-text"]

@@ -1,0 +1,94 @@
+"""A run killed anywhere and started again ends bit-equal to one that was not, and its tokens are still exact."""
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+from experiments.audit import audit
+from experiments.plan import make_plan
+from tests.conftest import run_tiny, tiny_command, tiny_options
+from tests.experiments.tiny import study
+
+
+def results(store: Path) -> dict[str, list[str]]:
+    """Everything a run leaves that must not depend on interruptions: all ledger rows but their seconds, all scores."""
+    out = {}
+    for ledger in sorted(store.glob("stages/*/ledger.jsonl")):
+        rows = [json.loads(line) | {"seconds": 0} for line in ledger.read_text().splitlines()]
+        out[ledger.parent.name] = [json.dumps(row, sort_keys=True) for row in rows]
+    for scores in sorted(store.glob("stages/*/evals/*.json")):
+        out[f"{scores.parent.parent.name}/{scores.name}"] = [str(json.loads(scores.read_text())["items"])]
+    return out
+
+
+def _copy_of_prepared(source: Path, store: Path) -> Path:
+    """Start from prepared data and compiled programs, so that the kills fall into training."""
+    store.mkdir()
+    for name in ("prepared", "xla"):
+        shutil.copytree(source / name, store / name)
+    return store
+
+
+def test_sigkill_at_several_points_changes_nothing(finished_store: Path, tmp_path: Path) -> None:
+    store = _copy_of_prepared(finished_store, tmp_path / "store")
+    rng, kills = random.Random(0), 0
+    for _ in range(40):
+        process = subprocess.Popen(tiny_command(store, 0.05), **tiny_options(), start_new_session=True)
+        before = _progress(store)
+        while process.poll() is None and _progress(store) < before + rng.randint(1, 150):
+            time.sleep(0.02)
+        if process.poll() is not None:
+            break
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        kills += 1
+        if kills == 5:
+            assert run_tiny(store).returncode == 0
+            break
+    assert kills >= 3, "the run was too short to be killed; raise STEPS"
+    assert results(store) == results(finished_store)
+    assert audit(make_plan(study(), store), store)["equal"]
+
+
+def _progress(store: Path) -> int:
+    """Bytes of all ledgers, in rows of about 200."""
+    return sum(path.stat().st_size for path in store.glob("stages/*/ledger.jsonl")) // 200
+
+
+def test_sigterm_checkpoints_and_asks_to_be_requeued(finished_store: Path, tmp_path: Path) -> None:
+    store = _copy_of_prepared(finished_store, tmp_path / "store")
+    process = subprocess.Popen(tiny_command(store, 1e9), **tiny_options())
+    while process.poll() is None and _progress(store) < 10:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 42, errors
+    assert "run the same command again" in errors
+    assert run_tiny(store).returncode == 0
+    assert results(store) == results(finished_store)
+
+
+def test_a_second_call_finds_everything_done(finished_store: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in finished_store.glob("stages/*/*") if path.name != "lock"}
+    assert run_tiny(finished_store).returncode == 0
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
+def test_a_corrupt_checkpoint_is_named_and_the_one_before_it_used(finished_store: Path, tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    shutil.copytree(finished_store, store)
+    last = next(stage for stage in make_plan(study(), store).stages if stage.stage.kind == "cooldown")
+    folder = store / "stages" / last.folder
+    (folder / "done.json").unlink()
+    for file in (folder / "checkpoints").rglob("*"):
+        if file.is_file():
+            file.write_bytes(b"\0" * file.stat().st_size)
+    done = run_tiny(store)
+    assert done.returncode == 0, done.stderr
+    assert "using the one before" in done.stderr
+    assert results(store) == results(finished_store)

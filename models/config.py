@@ -1,0 +1,89 @@
+"""Model sizes by name, with their exact parameter counts. Pure Python: planning reads it without jax."""
+
+from dataclasses import dataclass
+
+from models.errors import UserError
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Shape of a decoder-only Transformer with the architecture of CohereForCausalLM.
+
+    The paper gives the block (parallel, SwiGLU, no biases) and the totals 470M and 2.8B, and no widths or depths
+    (arXiv:2408.10914, section 3.1); everything else here is our choice.
+
+    Raises:
+        UserError: a dimension is not positive, or the heads do not divide the width into even parts.
+    """
+
+    name: str
+    vocabulary: int
+    width: int
+    layers: int
+    heads: int
+    feed_forward: int
+    rope_theta: float = 10_000.0
+    norm_epsilon: float = 1e-5
+
+    def __post_init__(self) -> None:
+        for field in ("vocabulary", "width", "layers", "heads", "feed_forward"):
+            if getattr(self, field) < 1:
+                raise UserError(f"model '{self.name}' has {field} {getattr(self, field)}; it must be at least 1")
+        if self.width % (2 * self.heads):
+            raise UserError(
+                f"model '{self.name}' has width {self.width} and {self.heads} heads; "
+                f"rotary positions need an even width per head, so choose a width that {2 * self.heads} divides"
+            )
+
+    @property
+    def head_width(self) -> int:
+        return self.width // self.heads
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """Parameter counts; the embedding is tied, so it counts once."""
+
+    total: int
+    embedding: int
+    non_embedding: int
+
+
+# A name is the total with the tied embedding, to the digits it shows. Feed-forward is 2.6 to 3.3 times the width: three
+# matrices then cost about what the two of a plain 4x feed-forward do. From 150m up, widths and feed-forwards are
+# multiples of 128 (TPU tiles).
+_SIZES = (
+    ModelConfig("1m", vocabulary=8_192, width=96, layers=3, heads=3, feed_forward=256),
+    ModelConfig("2m", vocabulary=8_192, width=128, layers=4, heads=4, feed_forward=384),
+    ModelConfig("15m", vocabulary=32_768, width=256, layers=8, heads=4, feed_forward=704),
+    ModelConfig("60m", vocabulary=32_768, width=512, layers=12, heads=8, feed_forward=1_664),
+    ModelConfig("150m", vocabulary=256_000, width=512, layers=6, heads=8, feed_forward=1_408),
+    ModelConfig("470m", vocabulary=256_000, width=1_024, layers=16, heads=8, feed_forward=2_816),
+    ModelConfig("1b", vocabulary=256_000, width=1_536, layers=20, heads=12, feed_forward=4_480),
+    ModelConfig("2.8b", vocabulary=256_000, width=2_560, layers=28, heads=20, feed_forward=6_656),
+)
+
+
+def names() -> tuple[str, ...]:
+    """The known sizes, smallest first."""
+    return tuple(size.name for size in _SIZES)
+
+
+def config(name: str) -> ModelConfig:
+    """The size called `name`.
+
+    Raises:
+        UserError: there is no such size.
+    """
+    for size in _SIZES:
+        if size.name == name:
+            return size
+    raise UserError(f"model '{name}' is unknown; choose one of {', '.join(names())}")
+
+
+def parameters(config: ModelConfig) -> Parameters:
+    """Exact counts: per block one norm, four attention matrices and three feed-forward ones; then the final norm."""
+    block = config.width + 4 * config.width**2 + 3 * config.width * config.feed_forward
+    embedding = config.vocabulary * config.width
+    non_embedding = config.layers * block + config.width
+    return Parameters(embedding + non_embedding, embedding, non_embedding)

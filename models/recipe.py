@@ -1,0 +1,37 @@
+"""What decides the numbers besides shape and schedule: the optimizer's settings and the version of the numerics."""
+
+from dataclasses import dataclass
+
+from models.errors import UserError
+
+NUMERICS_VERSION = 1
+"""Bump when the same identity would train to other numbers; tests/golden/losses.json forces it."""
+
+
+@dataclass(frozen=True)
+class AdamW:
+    """The paper names AdamW and no values (arXiv:2408.10914, section 3.1); these are the usual ones for such models.
+
+    Only matrices inside the blocks decay. Norm scales do not: a scale pulled to zero only fights the gradient. The
+    embedding does not either: mixtures differ in the tokens they read, and a row that a mixture seldom reads would
+    shrink for that reason alone.
+
+    Raises:
+        UserError: a value outside its range.
+    """
+
+    b1: float = 0.9
+    b2: float = 0.95
+    eps: float = 1e-8
+    weight_decay: float = 0.1
+    clip: float = 1.0
+    """Highest global norm of the gradient."""
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.b1 < 1 and 0 <= self.b2 < 1):
+            raise UserError(f"AdamW has b1 {self.b1} and b2 {self.b2}; both must lie in [0, 1)")
+        if not (self.eps > 0 and self.weight_decay >= 0 and self.clip > 0):
+            raise UserError(
+                f"AdamW has eps {self.eps}, weight_decay {self.weight_decay} and clip {self.clip}; "
+                "eps and clip must be above 0 and weight_decay not below it"
+            )

@@ -1,0 +1,134 @@
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from models import checkpoint
+from models.config import ModelConfig
+from models.errors import Failure
+from models.recipe import AdamW
+from models.step import TrainState, init_state, train_step
+from tests.models.tiny import TINY, tokens
+
+
+@pytest.fixture(scope="module")
+def trained() -> TrainState:
+    state, _ = train_step(TINY, AdamW())(init_state(TINY, AdamW(), 0), tokens(4, 17), 1e-3)
+    return state
+
+
+def _bytes(state: TrainState) -> list[bytes]:
+    return [np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(state)]
+
+
+def test_a_restored_state_is_the_same_to_the_bit_and_trains_on_alike(tmp_path: Path, trained: TrainState) -> None:
+    checkpoint.save(tmp_path, 5, trained)
+    restored = checkpoint.restore(tmp_path, 5, like=init_state(TINY, AdamW(), 1))
+    assert _bytes(restored) == _bytes(trained)
+    step = train_step(TINY, AdamW())
+    on_restored, _ = step(restored, tokens(4, 17, seed=1), 1e-3)
+    on_trained, _ = step(jax.tree.map(jax.numpy.copy, trained), tokens(4, 17, seed=1), 1e-3)
+    assert _bytes(on_restored) == _bytes(on_trained)
+
+
+def test_the_newest_two_are_kept(tmp_path: Path, trained: TrainState) -> None:
+    assert checkpoint.steps(tmp_path / "absent") == []
+    for step in (9, 10, 11):
+        checkpoint.save(tmp_path, step, trained)
+    assert checkpoint.steps(tmp_path) == [10, 11]
+
+
+def test_a_restart_from_an_earlier_step_drops_the_later_ones(tmp_path: Path, trained: TrainState) -> None:
+    for step in (10, 20):
+        checkpoint.save(tmp_path, step, trained)
+    checkpoint.save(tmp_path, 15, trained)
+    assert checkpoint.steps(tmp_path) == [10, 15]
+
+
+def test_saving_a_step_again_replaces_it(tmp_path: Path, trained: TrainState) -> None:
+    checkpoint.save(tmp_path, 3, init_state(TINY, AdamW(), 9))
+    checkpoint.save(tmp_path, 3, trained)
+    assert _bytes(checkpoint.restore(tmp_path, 3, trained)) == _bytes(trained)
+
+
+@pytest.mark.parametrize("how", ["flip", "cut", "remove"])
+def test_a_damaged_checkpoint_is_named_and_the_one_before_still_loads(
+    tmp_path: Path, trained: TrainState, how: str
+) -> None:
+    for step in (1, 2):
+        checkpoint.save(tmp_path, step, trained)
+    data = max(
+        (path for path in (tmp_path / "step-00000002").rglob("*") if path.is_file()),
+        key=lambda path: path.stat().st_size,
+    )
+    content = bytearray(data.read_bytes())
+    if how == "flip":
+        content[len(content) // 2] ^= 1
+        data.write_bytes(content)
+    elif how == "cut":
+        data.write_bytes(content[: len(content) // 2])
+    else:
+        data.unlink()
+    with pytest.raises(Failure, match=r"step-00000002 is damaged; delete it") as caught:
+        checkpoint.restore(tmp_path, 2, trained)
+    assert "\n" not in str(caught.value)
+    assert _bytes(checkpoint.restore(tmp_path, 1, trained)) == _bytes(trained)
+
+
+def test_a_checkpoint_of_another_model_is_refused(tmp_path: Path, trained: TrainState) -> None:
+    checkpoint.save(tmp_path, 1, trained)
+    other = ModelConfig("other", vocabulary=61, width=24, layers=2, heads=3, feed_forward=48)
+    with pytest.raises(Failure, match="step-00000001 is of another model"):
+        checkpoint.restore(tmp_path, 1, init_state(other, AdamW(), 0))
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path, trained: TrainState) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(Failure, match="step-00000001 cannot be written"):
+        checkpoint.save(tmp_path / "file", 1, trained)
+
+
+_SAVE_FOR_EVER = """
+import itertools, sys
+from pathlib import Path
+from models import checkpoint
+from models.config import config
+from models.recipe import AdamW
+from models.step import init_state
+state = init_state(config("1m"), AdamW(), 0)
+for step in itertools.count(1):
+    checkpoint.save(Path(sys.argv[1]), step, state)
+    print(step, flush=True)
+"""
+
+
+def test_a_kill_in_the_middle_of_a_save_leaves_a_usable_checkpoint(tmp_path: Path) -> None:
+    root = Path(__file__).parents[2]
+    size = ModelConfig("1m", vocabulary=8_192, width=96, layers=3, heads=3, feed_forward=256)
+    expected = init_state(size, AdamW(), 0)
+    run = subprocess.Popen(
+        [sys.executable, "-c", _SAVE_FOR_EVER, str(tmp_path)], cwd=root, stdout=subprocess.PIPE, text=True
+    )
+    assert run.stdout is not None
+    for _ in range(2):
+        run.stdout.readline()
+    # Kill while the temporary folder of a save is there.
+    until = time.monotonic() + 60
+    while time.monotonic() < until and not (tmp_path / ".saving").exists():
+        pass
+    run.send_signal(signal.SIGKILL)
+    run.wait()
+    assert (tmp_path / ".saving").exists()
+    found = checkpoint.steps(tmp_path)
+    assert found
+    for step in found:
+        assert _bytes(checkpoint.restore(tmp_path, step, expected)) == _bytes(expected)
+    checkpoint.save(tmp_path, found[-1] + 1, expected)
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == [
+        f"step-{step:08d}" for step in checkpoint.steps(tmp_path)
+    ]

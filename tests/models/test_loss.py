@@ -1,0 +1,63 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from models import loss
+
+Example = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""Hidden states, embedding, targets."""
+
+
+def _plain(hidden_NxD: jax.Array, embedding_VxD: jax.Array, targets_N: jax.Array) -> jax.Array:
+    logits_NxV = hidden_NxD @ embedding_VxD.T
+    return -jnp.take_along_axis(jax.nn.log_softmax(logits_NxV), targets_N[:, None], axis=1)[:, 0]
+
+
+def _example(tokens: int) -> Example:
+    random = np.random.default_rng(0)
+    hidden_NxD = 3 * random.standard_normal((tokens, 16), np.float32)
+    return hidden_NxD, random.standard_normal((50, 16), np.float32), random.integers(0, 50, tokens, np.int32)
+
+
+@pytest.fixture(params=[128, 300, 1_000], ids=["whole chunks", "a part left over", "one chunk"])
+def chunked(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Example:
+    """An example cut into chunks of 64 tokens, except the last, which is smaller than one chunk."""
+    monkeypatch.setattr(loss, "_FEWEST", 64 if request.param < 1_000 else 2_000)
+    monkeypatch.setattr(loss, "_LOGITS", 1)
+    return _example(request.param)
+
+
+def test_loss_and_gradients_equal_the_plain_form(chunked: Example) -> None:
+    hidden, embedding, targets = chunked
+    # A factor after the loss, so that an incoming cotangent other than 1 matters.
+    ours, plain = (
+        jax.jit(jax.value_and_grad(lambda h, e, form=form: 3 * form(h, e, targets), argnums=(0, 1)))(hidden, embedding)
+        for form in (loss.cross_entropy, lambda h, e, t: _plain(h, e, t).mean())
+    )
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7), ours, plain)
+
+
+def test_huge_logits_do_not_overflow() -> None:
+    hidden, embedding, targets = _example(32)
+    value, gradients = jax.jit(jax.value_and_grad(loss.cross_entropy, argnums=(0, 1)))(100 * hidden, embedding, targets)
+    assert np.isfinite(value)
+    assert all(np.isfinite(gradient).all() for gradient in gradients)
+
+
+def test_token_scores_equal_the_plain_form(chunked: Example) -> None:
+    hidden, embedding, targets = chunked
+    best = (hidden @ embedding.T).argmax(axis=1)
+    targets = np.where(np.arange(len(targets)) % 3 == 0, best, targets)
+    scores = loss.token_scores(hidden, embedding, targets)
+    np.testing.assert_allclose(scores.nats_N, _plain(hidden, embedding, targets), rtol=1e-5, atol=1e-5)
+    np.testing.assert_array_equal(scores.greedy_N, best == targets)
+    assert scores.greedy_N.any() and not scores.greedy_N.all()
+
+
+def test_no_array_holds_tokens_times_vocabulary() -> None:
+    tokens, vocabulary = 2_048, 8_192
+    shapes = (jax.ShapeDtypeStruct((n, 32), jnp.float32) for n in (tokens, vocabulary))
+    targets = jax.ShapeDtypeStruct((tokens,), jnp.int32)
+    compiled = jax.jit(jax.grad(loss.cross_entropy, argnums=(0, 1))).lower(*shapes, targets).compile()
+    assert compiled.memory_analysis().temp_size_in_bytes < 4 * tokens * vocabulary

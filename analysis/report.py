@@ -153,6 +153,9 @@ def _figures(comparison: Comparison, ledgers: Ledgers) -> list[dict[str, Any]]:
     if categories:
         add("categories", figures.panels(comparison, categories, look, "categories"), BARS)
     shown = [name for name in HEADLINE if name in there]
+    # Arms at chance differ by nothing that can be read, and their wide intervals would set the figure's scale.
+    at_chance = {row.metric for row in comparison.at(FINAL) if row.verdict == "at chance"}
+    shown = [name for name in shown if name not in at_chance]
     if any(row.relative is not None and row.metric in shown for row in comparison.at(FINAL)):
         add("forest", figures.forest(comparison, shown, look), FOREST)
     slopes = [row["metric"] for row in cooldown_table(comparison)]
@@ -205,25 +208,31 @@ def answer(comparison: Comparison) -> list[str]:
     if not rows:
         return [f"No arm could be compared with {study.baseline} at the end of its runs yet."]
     family = "primary comparisons" if study.primary else "comparisons"
-    clear = [row for row in rows if row.verdict in SIDES]
+    sides = [[row for row in rows if row.verdict.startswith(side)] for side in SIDES]
+    told_apart = sides[0] + sides[1]
     sentences = [
-        f"Of {len(rows)} {family} with {study.baseline} at the end of the runs, {len(clear)} "
-        f"{'is' if len(clear) == 1 else 'are'} beyond noise: {sum(row.verdict == 'better' for row in clear)} better "
-        f"and {sum(row.verdict == 'worse' for row in clear)} worse"
-        f"{', by 95 % intervals and after Holm within the family.' if study.primary else ', by 95 % intervals.'}"
+        f"Of {len(rows)} {family} with {study.baseline} at the end of the runs, {len(told_apart)} "
+        f"{'has' if len(told_apart) == 1 else 'have'} a 95 % interval that leaves out 0: {len(sides[0])} better and "
+        f"{len(sides[1])} worse."
     ]
-    extremes = [_furthest([row for row in clear if row.verdict == side]) for side in SIDES]
-    told = [f"the largest {word} is {_told(row)}" for word, row in zip(("gain", "loss"), extremes, strict=True) if row]
+    if study.primary and told_apart:
+        kept = sum(row.verdict in SIDES for row in told_apart)
+        sentences.append(
+            f"{kept or 'None'} of these {'holds' if kept < 2 else 'hold'} after Holm's correction for {len(rows)} "
+            f"comparisons with {_seeds(rows)}."
+        )
+    words = zip(("gain", "loss"), (_furthest(side) for side in sides), strict=True)
+    told = [f"the largest {word} is {_told(row)}" for word, row in words if row]
     if told:
         sentences.append(f"{_upper('; '.join(told))}.")
     if any(row.interval_kind == ITEMS_ONLY for row in rows):
         sentences.append(
             "There is one seed only: the intervals hold item noise, and what another seed would give is unknown."
         )
-    elif len(clear) < len(rows):
-        open_rows = len(rows) - len(clear)
+    elif len(told_apart) < len(rows):
         sentences.append(
-            f"The other {open_rows} cannot be told from noise with {_seeds(rows)}; that does not show them to be equal."
+            f"The other {len(rows) - len(told_apart)} cannot be told from noise with {_seeds(rows)}; that does not "
+            f"show them to be equal."
         )
     return sentences
 
@@ -235,7 +244,8 @@ def per_arm(comparison: Comparison) -> list[tuple[str, str]]:
         rows = [row for row in _primary(comparison) if row.arm == arm]
         groups: dict[str, list[str]] = {}
         for row in rows:
-            change = f" ({percent_text(row.relative)})" if row.verdict in SIDES and row.relative is not None else ""
+            told = row.verdict.startswith(SIDES) and row.relative is not None
+            change = f" ({percent_text(row.relative)})" if told else ""
             groups.setdefault(row.verdict, []).append(f"{_short(row.metric)}{change}")
         if rows:
             found.append(

@@ -16,7 +16,6 @@ from experiments.plan import Plan, PlannedStage
 from mixtures import tokenizer as bpe
 from models import checkpoint
 from models.step import init_state
-from models.transformer import Params
 
 Progress = Callable[[str, int, int], None]
 
@@ -34,31 +33,23 @@ def evaluate(plan: Plan, store: Path, load_task: Callable[[str], Task], progress
         plan: the prepared plan.
         store: root of the records.
         load_task: gives a task's questions by its name.
-        progress: called with (what, tasks done, tasks to do).
+        progress: called with (what, tokens done, tokens to do).
 
     Raises:
         Failure: a benchmark cannot be had, or the disk is full.
     """
     jobs = [job for job in _jobs(plan, store) if job.tasks]
-    total = sum(len(job.tasks) for job in jobs)
-    if not total:
+    if not jobs:
         return
     assert plan.manifest is not None
     tokenizer = bpe.load(plan.manifest.tokenizer)
-    encoded: dict[str, tuple[Task, Encoded]] = {}
-    count = 0
-    for job in jobs:
-        folder = stage_folder(store, job.stage.folder)
-        like = init_state(plan.study.model, plan.study.optimizer, job.stage.seed)
-        state = checkpoint.restore(folder / "checkpoints", job.stage.steps, like)
-        for name in job.tasks:
-            progress(f"{job.stage.id}: {name}", count, total)
-            if name not in encoded:
-                task = load_task(name)
-                encoded[name] = (task, encode(tokenizer, task.questions, plan.study.sequence))
-            _score_task(plan, job.stage, folder, encoded[name], state.params, tokenizer)
-            count += 1
-    progress("scored", total, total)
+    tasks = {name: load_task(name) for name in dict.fromkeys(name for job in jobs for name in job.tasks)}
+    encoded = {name: encode(tokenizer, task.questions, plan.study.sequence) for name, task in tasks.items()}
+    cost = [sum(encoded[name].tokens for name in job.tasks) for job in jobs]
+    for number, job in enumerate(jobs):
+        progress(job.stage.id, sum(cost[:number]), sum(cost))
+        _score(plan, job.stage, store, [(tasks[name], encoded[name]) for name in job.tasks], tokenizer)
+    progress("all checkpoints", sum(cost), sum(cost))
 
 
 def _jobs(plan: Plan, store: Path) -> Iterator[_Job]:
@@ -68,25 +59,26 @@ def _jobs(plan: Plan, store: Path) -> Iterator[_Job]:
             yield _Job(stage, tuple(n for n, path in evaluated_tasks(plan, stage, store).items() if not path.exists()))
 
 
-def _score_task(
-    plan: Plan,
-    stage: PlannedStage,
-    folder: Path,
-    work: tuple[Task, Encoded],
-    params: Params,
-    tokenizer: Tokenizer,
+def _score(
+    plan: Plan, stage: PlannedStage, store: Path, work: list[tuple[Task, Encoded]], tokenizer: Tokenizer
 ) -> None:
-    task, encoded = work
-    assert stage.fingerprint is not None
+    """Score one checkpoint and write a record for every task."""
+    folder = stage_folder(store, stage.folder)
+    like = init_state(plan.study.model, plan.study.optimizer, stage.seed)
+    params = checkpoint.restore(folder / "checkpoints", stage.steps, like).params
     started = time.perf_counter()
-    items = score(plan.study.model, params, encoded, tokenizer)
-    record = EvalRecord(
-        task=task.name,
-        version=task.version,
-        prompt_hash=prompt_hash(task.questions),
-        fingerprint=stage.fingerprint,
-        step=stage.steps,
-        items=tuple(items),
-        seconds=round(time.perf_counter() - started, 3),
-    )
-    write(eval_path(folder, task.name, task.version, stage.steps), record)
+    scored = score(plan.study.model, params, [encoded for _, encoded in work], tokenizer)
+    seconds = time.perf_counter() - started
+    tokens = sum(encoded.tokens for _, encoded in work)
+    assert stage.fingerprint is not None
+    for (task, encoded), items in zip(work, scored, strict=True):
+        record = EvalRecord(
+            task=task.name,
+            version=task.version,
+            prompt_hash=prompt_hash(task.questions),
+            fingerprint=stage.fingerprint,
+            step=stage.steps,
+            items=tuple(items),
+            seconds=round(seconds * encoded.tokens / tokens, 3),
+        )
+        write(eval_path(folder, task.name, task.version, stage.steps), record)

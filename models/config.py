@@ -53,7 +53,7 @@ class Parameters:
 # matrices then cost about what the two of a plain 4x feed-forward do. From 150m up, widths and feed-forwards are
 # multiples of 128 (TPU tiles).
 _SIZES = (
-    ModelConfig("1m", vocabulary=8_192, width=96, layers=3, heads=3, feed_forward=256),
+    ModelConfig("1m", vocabulary=8_192, width=96, layers=2, heads=3, feed_forward=256),
     ModelConfig("2m", vocabulary=8_192, width=128, layers=4, heads=4, feed_forward=384),
     ModelConfig("15m", vocabulary=32_768, width=256, layers=8, heads=4, feed_forward=704),
     ModelConfig("60m", vocabulary=32_768, width=512, layers=12, heads=8, feed_forward=1_664),

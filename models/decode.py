@@ -5,42 +5,36 @@ Every position sees only what stands before it, so padding goes to the right and
 
 import functools
 from collections.abc import Callable
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from models.config import ModelConfig
 from models.errors import UserError
-from models.loss import token_scores
+from models.loss import token_nats
 from models.transformer import Params, bind
 
-
-class Scores(NamedTuple):
-    nats_BxS: jax.Array
-    """Negative log-likelihood of token s + 1 given tokens 0..s."""
-    greedy_BxS: jax.Array
-    """Whether token s + 1 is the most likely one."""
+Scorer = Callable[[jax.Array, jax.Array], jax.Array]
 
 
-def score(config: ModelConfig, params: Params) -> Callable[[jax.Array], Scores]:
-    """A function of int32 tokens [B, S+1], compiled once per shape whatever the parameters.
+def score(config: ModelConfig, params: Params) -> Scorer:
+    """A function (tokens [B, S+1] int32, places [N] int32) -> nats [N], compiled once per shape.
 
-    Padding to the right of a row's end is scored as well; the caller leaves those positions out.
+    A place is row * S + s and stands for token s + 1 of the row, given tokens 0..s. Only the places asked for go
+    through the output head, which costs more than all layers of a small model.
     """
     return functools.partial(_scorer(config), params)
 
 
 @functools.cache
-def _scorer(config: ModelConfig) -> Callable[[Params, jax.Array], Scores]:
+def _scorer(config: ModelConfig) -> Callable[[Params, jax.Array, jax.Array], jax.Array]:
     @jax.jit
-    def scores(params: Params, tokens_BxS1: jax.Array) -> Scores:
+    def nats(params: Params, tokens_BxS1: jax.Array, places_N: jax.Array) -> jax.Array:
         hidden_BxSxD = bind(config, params).hidden(tokens_BxS1[:, :-1])
-        targets_BxS = tokens_BxS1[:, 1:]
-        flat = token_scores(hidden_BxSxD.reshape(-1, config.width), params["embedding"], targets_BxS.reshape(-1))
-        return Scores(flat.nats_N.reshape(targets_BxS.shape), flat.greedy_N.reshape(targets_BxS.shape))
+        hidden_NxD = hidden_BxSxD.reshape(-1, config.width)[places_N]
+        return token_nats(hidden_NxD, params["embedding"], tokens_BxS1[:, 1:].reshape(-1)[places_N])
 
-    return scores
+    return nats
 
 
 def greedy(

@@ -3,8 +3,6 @@
 Suffixes: N tokens, C tokens of a chunk, D width, V vocabulary.
 """
 
-from typing import NamedTuple
-
 import jax
 import jax.numpy as jnp
 
@@ -15,13 +13,6 @@ _FEWEST = 128
 
 
 Gradients = tuple[jax.Array, jax.Array]
-
-
-class TokenScores(NamedTuple):
-    nats_N: jax.Array
-    """Negative log-likelihood of the target."""
-    greedy_N: jax.Array
-    """Whether the target is the most likely token (of equal ones, the lowest id)."""
 
 
 @jax.custom_vjp
@@ -80,14 +71,12 @@ def _chunks(x_NxD: jax.Array, vocabulary: int) -> jax.Array:
     return padded.reshape(-1, rows, width)
 
 
-def token_scores(hidden_NxD: jax.Array, embedding_VxD: jax.Array, targets_N: jax.Array) -> TokenScores:
-    """Nats of every target and whether it is the greedy choice, chunk by chunk."""
+def token_nats(hidden_NxD: jax.Array, embedding_VxD: jax.Array, targets_N: jax.Array) -> jax.Array:
+    """Negative log-likelihood of every target, [N], chunk by chunk."""
 
-    def chunk(_: None, hidden_CxD: jax.Array) -> tuple[None, tuple[jax.Array, jax.Array]]:
-        logits_CxV = hidden_CxD @ embedding_VxD.T
-        return None, (jax.nn.logsumexp(logits_CxV, axis=1), logits_CxV.argmax(axis=1))
+    def chunk(_: None, hidden_CxD: jax.Array) -> tuple[None, jax.Array]:
+        return None, jax.nn.logsumexp(hidden_CxD @ embedding_VxD.T, axis=1)
 
     tokens = targets_N.shape[0]
-    _, (normaliser, best) = jax.lax.scan(chunk, None, _chunks(hidden_NxD, embedding_VxD.shape[0]))
-    gold_logit_N = (hidden_NxD * embedding_VxD[targets_N]).sum(axis=1)
-    return TokenScores(normaliser.reshape(-1)[:tokens] - gold_logit_N, best.reshape(-1)[:tokens] == targets_N)
+    _, normaliser = jax.lax.scan(chunk, None, _chunks(hidden_NxD, embedding_VxD.shape[0]))
+    return normaliser.reshape(-1)[:tokens] - (hidden_NxD * embedding_VxD[targets_N]).sum(axis=1)

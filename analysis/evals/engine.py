@@ -4,9 +4,9 @@ Every context begins with `<eod>`. A text longer than the model's window is scor
 would be trained on; a context too long for its continuation loses its oldest tokens.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import jax.numpy as jnp
 import numpy as np
@@ -18,11 +18,15 @@ from models import decode
 from models.config import ModelConfig
 from models.transformer import Params
 
-LENGTHS = (32, 64, 128, 256, 512, 1024, 2048, 4096, 8192)
+LENGTHS = (32, 64, 96, 128, 192, 256, 512, 1024, 2048, 4096)
 """Lengths that rows are padded to, so that the number of compiled shapes is bounded."""
 BATCH_TOKENS = 4096
-NEW_TOKENS = 12
+FEW_PLACES = BATCH_TOKENS // 4
+"""A batch in which no more tokens than this are scored goes through the output head with as many places."""
+NEW_TOKENS = 10
 """Generated per question: longer than nearly all accepted answers."""
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,11 @@ class Encoded:
     questions: tuple[Question, ...]
     spans: tuple[Span, ...]
     prompts: tuple[tuple[int, ...], ...]
+
+    @property
+    def tokens(self) -> int:
+        """Tokens that go through the model, generation included."""
+        return sum(len(span.ids) for span in self.spans) + NEW_TOKENS * sum(len(prompt) for prompt in self.prompts)
 
 
 def encode(tokenizer: Tokenizer, questions: Sequence[Question], sequence: int) -> Encoded:
@@ -86,14 +95,27 @@ def _spans(tokenizer: Tokenizer, context: str, continuation: str, sequence: int,
     return rows
 
 
-def score(config: ModelConfig, params: Params, encoded: Encoded, tokenizer: Tokenizer) -> list[dict[str, Any]]:
-    """Per-item scores: "nats" and "bytes" of the gold continuation, and "correct" where there is a right answer."""
-    nats = _candidate_nats(config, params, encoded.spans)
-    answers = iter(_generate(config, params, encoded.prompts, tokenizer))
+def score(
+    config: ModelConfig, params: Params, tasks: Sequence[Encoded], tokenizer: Tokenizer
+) -> list[list[dict[str, Any]]]:
+    """Per task and item: "nats" and "bytes" of the gold continuation, and "correct" where there is a right answer.
+
+    All tasks go through together, so that batches are full; no score depends on what else is in its batch.
+    """
+    rows = [(task, span) for task, encoded in enumerate(tasks) for span in encoded.spans]
+    nats = _nats(config, params, rows)
+    said = _generate(config, params, [prompt for encoded in tasks for prompt in encoded.prompts], tokenizer)
+    answers = iter(said)
+    return [_items(encoded, nats, task, answers) for task, encoded in enumerate(tasks)]
+
+
+def _items(
+    encoded: Encoded, nats: Mapping[tuple[int, int], float], task: int, answers: Iterator[str]
+) -> list[dict[str, Any]]:
     items: list[dict[str, Any]] = []
     number = 0
     for question in encoded.questions:
-        values = [nats[number + i] for i in range(len(question.candidates))]
+        values = [nats[task, number + i] for i in range(len(question.candidates))]
         number += len(values)
         gold_bytes = len(question.candidates[question.gold][1].encode())
         item: dict[str, Any] = {"id": question.id, "nats": values[question.gold], "bytes": gold_bytes}
@@ -106,46 +128,56 @@ def score(config: ModelConfig, params: Params, encoded: Encoded, tokenizer: Toke
     return items
 
 
-def _candidate_nats(config: ModelConfig, params: Params, spans: Sequence[Span]) -> Mapping[int, float]:
-    totals: dict[int, float] = {}
+def _nats(config: ModelConfig, params: Params, rows: Sequence[tuple[int, Span]]) -> dict[tuple[int, int], float]:
+    """Negative log-likelihood of every candidate, by (task, candidate)."""
+    totals: dict[tuple[int, int], float] = {}
     scorer = decode.score(config, params)
-    for length in LENGTHS:
-        shorter = LENGTHS[LENGTHS.index(length) - 1] if length != LENGTHS[0] else 0
-        bucket = [span for span in spans if shorter < len(span.ids) - 1 <= length]
-        size = max(1, BATCH_TOKENS // length)
-        for at in range(0, len(bucket), size):
-            rows = bucket[at : at + size]
-            tokens_BxS = np.full((size, length + 1), EOD_ID, np.int32)
-            for row, span in enumerate(rows):
-                tokens_BxS[row, : len(span.ids)] = span.ids
-            nats_BxS = np.asarray(scorer(jnp.asarray(tokens_BxS)).nats_BxS, np.float64)
-            for row, span in enumerate(rows):
-                part = float(nats_BxS[row, span.first : span.first + span.count].sum())
-                totals[span.candidate] = totals.get(span.candidate, 0.0) + part
+    for length, batch in _batches(rows, [len(span.ids) - 1 for _, span in rows]):
+        tokens_BxS = np.full((BATCH_TOKENS // length, length + 1), EOD_ID, np.int32)
+        places: list[int] = []
+        for row, (_, span) in enumerate(batch):
+            tokens_BxS[row, : len(span.ids)] = span.ids
+            places.extend(range(row * length + span.first, row * length + span.first + span.count))
+        places_N = np.zeros(FEW_PLACES if len(places) <= FEW_PLACES else BATCH_TOKENS, np.int32)
+        places_N[: len(places)] = places
+        nats_N = np.asarray(scorer(jnp.asarray(tokens_BxS), jnp.asarray(places_N)), np.float64)
+        at = 0
+        for task, span in batch:
+            part = float(nats_N[at : at + span.count].sum())
+            totals[task, span.candidate] = totals.get((task, span.candidate), 0.0) + part
+            at += span.count
     return totals
 
 
 def _generate(
     config: ModelConfig, params: Params, prompts: Sequence[tuple[int, ...]], tokenizer: Tokenizer
 ) -> list[str]:
+    """The greedy continuation of every prompt, up to a blank line."""
     said = [""] * len(prompts)
-    for length in LENGTHS:
-        shorter = LENGTHS[LENGTHS.index(length) - 1] if length != LENGTHS[0] else 0
-        bucket = [i for i, prompt in enumerate(prompts) if shorter < len(prompt) + NEW_TOKENS <= length]
-        size = max(1, BATCH_TOKENS // length)
-        for at in range(0, len(bucket), size):
-            rows = bucket[at : at + size]
-            prompts_BxP = np.full((size, length - NEW_TOKENS), EOD_ID, np.int32)
-            lengths_B = np.ones(size, np.int32)
-            for row, i in enumerate(rows):
-                lengths_B[row] = len(prompts[i])
-                prompts_BxP[row, : lengths_B[row]] = prompts[i]
-            new_BxN = np.asarray(
-                decode.greedy(config, params, jnp.asarray(prompts_BxP), jnp.asarray(lengths_B), NEW_TOKENS)
-            )
-            for i, ids in zip(rows, new_BxN, strict=False):
-                said[i] = tokenizer.decode(_until_eod(ids.tolist())).split("\n\n")[0].strip()[:200]
+    for length, batch in _batches(range(len(prompts)), [len(prompt) + NEW_TOKENS for prompt in prompts]):
+        prompts_BxP = np.full((BATCH_TOKENS // length, length - NEW_TOKENS), EOD_ID, np.int32)
+        lengths_B = np.ones(len(prompts_BxP), np.int32)
+        for row, i in enumerate(batch):
+            lengths_B[row] = len(prompts[i])
+            prompts_BxP[row, : lengths_B[row]] = prompts[i]
+        new_BxN = np.asarray(
+            decode.greedy(config, params, jnp.asarray(prompts_BxP), jnp.asarray(lengths_B), NEW_TOKENS)
+        )
+        for i, ids in zip(batch, new_BxN, strict=False):
+            said[i] = tokenizer.decode(_until_eod(ids.tolist())).split("\n\n")[0].strip()[:200]
     return said
+
+
+def _batches(rows: Sequence[T], sizes: Sequence[int]) -> Iterator[tuple[int, list[T]]]:
+    """(padded length, rows) in batches of BATCH_TOKENS // length rows, the last of a length not full."""
+    order = sorted(range(len(rows)), key=lambda i: sizes[i])
+    at = 0
+    for length in LENGTHS:
+        bucket = [rows[i] for i in order[at:] if sizes[i] <= length]
+        at += len(bucket)
+        count = BATCH_TOKENS // length
+        for start in range(0, len(bucket), count):
+            yield length, bucket[start : start + count]
 
 
 def _until_eod(ids: list[int]) -> list[int]:

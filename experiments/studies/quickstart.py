@@ -75,10 +75,10 @@ STUDY = Study(
     sequence=256,
     batch=4,  # small, because 400 steps of 1,024 tokens learn more than 200 of 2,048
     optimizer=AdamW(),
-    data=DataSpec(QUICKSTART, vocabulary=8_192, heldout=0.05, tokenizer_bytes_per_kind=1_000_000),
+    data=DataSpec(QUICKSTART, vocabulary=8_192, heldout=0.1, tokenizer_bytes_per_kind=1_000_000),
     max_epochs=4,
     evaluation=Evaluation(
-        heldout_bytes=40_000,
+        heldout_bytes=60_000,
         every_stage=("humaneval",),
         around_cooldown=("hellaswag", "piqa", "arc_easy", "boolq", "copa", "winogrande", "triviaqa", "nq_open"),
         items=100,

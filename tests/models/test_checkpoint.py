@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from models import checkpoint
-from models.config import ModelConfig
+from models.config import ModelConfig, config
 from models.errors import Failure
 from models.recipe import AdamW
 from models.step import TrainState, init_state, train_step
@@ -109,7 +109,7 @@ for step in itertools.count(1):
 
 def test_a_kill_in_the_middle_of_a_save_leaves_a_usable_checkpoint(tmp_path: Path) -> None:
     root = Path(__file__).parents[2]
-    size = ModelConfig("1m", vocabulary=8_192, width=96, layers=3, heads=3, feed_forward=256)
+    size = config("1m")
     expected = init_state(size, AdamW(), 0)
     run = subprocess.Popen(
         [sys.executable, "-c", _SAVE_FOR_EVER, str(tmp_path)], cwd=root, stdout=subprocess.PIPE, text=True

@@ -8,8 +8,8 @@ from models.flops import forward_flops_per_token, train_flops_per_token
 def test_parameter_counts_are_exact_by_hand() -> None:
     counts = parameters(config("1m"))
     block = 96 + 4 * 96 * 96 + 3 * 96 * 256
-    assert (counts.embedding, counts.non_embedding) == (8_192 * 96, 3 * block + 96)
-    assert counts.total == 1_118_592
+    assert (counts.embedding, counts.non_embedding) == (8_192 * 96, 2 * block + 96)
+    assert counts.total == 1_007_904
     assert parameters(config("470m")).total == 467_682_304
 
 
@@ -32,5 +32,5 @@ def test_impossible_shapes_are_refused(width: int, heads: int, layers: int) -> N
 
 
 def test_flops_follow_the_stated_formula() -> None:
-    assert train_flops_per_token(config("1m"), 256) == 6 * 332_160 + 6 * 8_192 * 96 + 6 * 3 * 96 * 256
+    assert train_flops_per_token(config("1m"), 256) == 6 * 221_472 + 6 * 8_192 * 96 + 6 * 2 * 96 * 256
     assert train_flops_per_token(config("470m"), 8_192) == 3 * forward_flops_per_token(config("470m"), 8_192)

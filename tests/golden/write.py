@@ -2,8 +2,10 @@
 
 import json
 
+from tests.experiments import test_numerics
 from tests.mixtures import test_order
 
 if __name__ == "__main__":
-    test_order.GOLDEN.write_text(json.dumps(test_order.golden()) + "\n")
-    print(f"wrote {test_order.GOLDEN}")
+    for module in (test_order, test_numerics):
+        module.GOLDEN.write_text(json.dumps(module.golden()) + "\n")
+        print(f"wrote {module.GOLDEN.name}")

@@ -103,21 +103,29 @@ def report(study: StudyName, store: Store = RUNS) -> None:
     print(f"report: {write_report(_planned(study, store), store)}")
 
 
+INTERRUPTED = 130
+
+
 def guard(command: Callable[[], Any]) -> None:
-    """Run a command; errors that were foreseen become one line on stderr and an exit code."""
+    """Run a command and exit with its code; what was foreseen to go wrong becomes one line on stderr."""
     try:
-        command()
+        code = command()
     except KeyboardInterrupt:
-        print("interrupted; run the same command again to carry on", file=sys.stderr)
-        sys.exit(130)
-    except Exception as error:
+        code = INTERRUPTED
+    except Exception as error:  # ours, and typer's about the command line
         code = getattr(error, "exit_code", None)
         if code is None:
             raise
-        print(f"ablate: {error}", file=sys.stderr)
-        sys.exit(code)
+        if str(error):
+            print(f"ablate: {error}", file=sys.stderr)
+    else:
+        code = code if isinstance(code, int) else 0
+    if code == INTERRUPTED:
+        print("interrupted; run the same command again to carry on", file=sys.stderr)
+    sys.exit(code)
 
 
 def main() -> None:
     """Entry point of `ablate`."""
-    guard(app)
+    # Not in typer's standalone mode, which would swallow an interruption and its advice.
+    guard(lambda: app(standalone_mode=False))

@@ -62,4 +62,4 @@ class Display:
         self._print(f"{100 * done / max(total, 1):.0f} %{left} ({what})")
 
     def _print(self, text: str) -> None:
-        self._console.print(f"{self._phase}: {text}", highlight=False, markup=False)
+        self._console.print(f"{self._phase}: {text}", highlight=False, markup=False, soft_wrap=True)

@@ -24,7 +24,7 @@ def run_study(study: Study, store: Path) -> Path:
     Raises:
         UserError: the plan cannot be met.
         Failure: another process uses the store, a source cannot be had, or the disk fails.
-        StopRequested: the process was asked to stop; the state is saved.
+        StopRequested: SIGTERM came while training; the state is saved.
     """
     make_plan(study, store)  # refuse a bad plan before the first byte is fetched
     with exclusive(store / "lock", f"store {store}"):

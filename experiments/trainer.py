@@ -4,13 +4,16 @@ A checkpoint is written on a timer, at the end and when the process is asked to 
 before the checkpoint that covers it, and is cut back to the checkpoint at a restart, so the two never disagree.
 """
 
+import functools
 import platform
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from types import FrameType
 
@@ -42,11 +45,9 @@ Progress = Callable[[int], None]
 
 
 class StopRequested(Exception):
-    """The process was asked to stop and has checkpointed: requeue it (exit code 42), or 130 after Ctrl-C."""
+    """SIGTERM came and the state is saved: requeue the command."""
 
-    def __init__(self, number: int):
-        super().__init__("stopped after a checkpoint; run the same command again to carry on")
-        self.exit_code = 130 if number == signal.SIGINT else 42
+    exit_code = 42
 
 
 @dataclass
@@ -101,7 +102,8 @@ def train_stage(
 
     Raises:
         Failure: another process trains it, the folder holds another stage, or the disk fails.
-        StopRequested: SIGTERM or SIGINT came; the state is saved.
+        StopRequested: SIGTERM came; the state is saved.
+        KeyboardInterrupt: SIGINT came; the state is saved.
     """
     folder = stage_folder(store, stage.folder)
     with exclusive(folder / "lock", f"stage {stage.id}"):
@@ -143,6 +145,7 @@ def _claim(plan: Plan, stage: PlannedStage, folder: Path) -> None:
         tokens_before=stage.tokens_before,
         identity=stage.identity,
         environment={
+            "code": code_version(),
             "python": platform.python_version(),
             "jax": jax.__version__,
             "device": f"{jax.device_count()} x {jax.devices()[0].device_kind}",
@@ -150,6 +153,17 @@ def _claim(plan: Plan, stage: PlannedStage, folder: Path) -> None:
         },
     )
     write(folder / "stage.json", record)
+
+
+@functools.cache
+def code_version() -> str:
+    """The commit that runs, marked when the tree has changes; the package's version outside a checkout."""
+    describe = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
+    try:
+        here = Path(__file__).parent
+        return subprocess.run(describe, cwd=here, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return version("code-data-ablation")
 
 
 def _run(
@@ -183,8 +197,10 @@ def _run(
             if save:
                 checkpoint.save(folder / "checkpoints", step + 1, state)
                 saved_at, pending.since = time.monotonic(), time.perf_counter()
+            if signals.number == signal.SIGINT:
+                raise KeyboardInterrupt
             if signals.number is not None and not last:
-                raise StopRequested(signals.number)
+                raise StopRequested("stopped after a checkpoint; run the same command again to carry on")
     _finish(folder, stage)
 
 

@@ -18,11 +18,11 @@ from models import decode
 from models.config import ModelConfig
 from models.transformer import Params
 
-LENGTHS = (32, 64, 96, 128, 192, 256, 512, 1024, 2048, 4096)
-"""Lengths that rows are padded to, so that the number of compiled shapes is bounded."""
+LENGTHS = (32, 64, 96, 128, 192, 256)
+"""Lengths that rows are padded to, and their doubles: the number of compiled shapes is bounded."""
 BATCH_TOKENS = 4096
-FEW_PLACES = BATCH_TOKENS // 4
-"""A batch in which no more tokens than this are scored goes through the output head with as many places."""
+FEW = 4
+"""A batch in which no more than a quarter of the tokens is scored sends only so many through the output head."""
 NEW_TOKENS = 10
 """Generated per question: longer than nearly all accepted answers."""
 
@@ -133,12 +133,13 @@ def _nats(config: ModelConfig, params: Params, rows: Sequence[tuple[int, Span]])
     totals: dict[tuple[int, int], float] = {}
     scorer = decode.score(config, params)
     for length, batch in _batches(rows, [len(span.ids) - 1 for _, span in rows]):
-        tokens_BxS = np.full((BATCH_TOKENS // length, length + 1), EOD_ID, np.int32)
+        tokens_BxS = np.full((_rows(length), length + 1), EOD_ID, np.int32)
         places: list[int] = []
         for row, (_, span) in enumerate(batch):
             tokens_BxS[row, : len(span.ids)] = span.ids
             places.extend(range(row * length + span.first, row * length + span.first + span.count))
-        places_N = np.zeros(FEW_PLACES if len(places) <= FEW_PLACES else BATCH_TOKENS, np.int32)
+        most = _rows(length) * length
+        places_N = np.zeros(most // FEW if len(places) <= most // FEW else most, np.int32)
         places_N[: len(places)] = places
         nats_N = np.asarray(scorer(jnp.asarray(tokens_BxS), jnp.asarray(places_N)), np.float64)
         at = 0
@@ -155,7 +156,7 @@ def _generate(
     """The greedy continuation of every prompt, up to a blank line."""
     said = [""] * len(prompts)
     for length, batch in _batches(range(len(prompts)), [len(prompt) + NEW_TOKENS for prompt in prompts]):
-        prompts_BxP = np.full((BATCH_TOKENS // length, length - NEW_TOKENS), EOD_ID, np.int32)
+        prompts_BxP = np.full((_rows(length), length - NEW_TOKENS), EOD_ID, np.int32)
         lengths_B = np.ones(len(prompts_BxP), np.int32)
         for row, i in enumerate(batch):
             lengths_B[row] = len(prompts[i])
@@ -168,16 +169,22 @@ def _generate(
     return said
 
 
+def _rows(length: int) -> int:
+    return max(1, BATCH_TOKENS // length)
+
+
 def _batches(rows: Sequence[T], sizes: Sequence[int]) -> Iterator[tuple[int, list[T]]]:
-    """(padded length, rows) in batches of BATCH_TOKENS // length rows, the last of a length not full."""
+    """(padded length, rows) in batches of as many rows as `_rows` says, the last of a length not full."""
+    lengths = list(LENGTHS)
+    while sizes and lengths[-1] < max(sizes):
+        lengths.append(2 * lengths[-1])
     order = sorted(range(len(rows)), key=lambda i: sizes[i])
     at = 0
-    for length in LENGTHS:
+    for length in lengths:
         bucket = [rows[i] for i in order[at:] if sizes[i] <= length]
         at += len(bucket)
-        count = BATCH_TOKENS // length
-        for start in range(0, len(bucket), count):
-            yield length, bucket[start : start + count]
+        for start in range(0, len(bucket), _rows(length)):
+            yield length, bucket[start : start + _rows(length)]
 
 
 def _until_eod(ids: list[int]) -> list[int]:

@@ -71,6 +71,12 @@ def test_a_long_text_is_scored_whole_in_windows(params, tokenizer: Tokenizer) ->
     assert scored == ids
 
 
+def test_windows_longer_than_any_listed_length_are_scored(params, tokenizer: Tokenizer) -> None:
+    question = Question("wide", (("", "a bird and a bird " * 60),), 0)
+    ((item,),) = score(CONFIG, params, [encode(tokenizer, [question], 2_048)], tokenizer)
+    assert item["nats"] == pytest.approx(plain_nats(params, tokenizer, *question.candidates[0]), rel=1e-4)
+
+
 def test_a_long_context_loses_its_oldest_tokens_and_no_answer(params, tokenizer: Tokenizer) -> None:
     question = Question("far", (("bird " * 200, " answer"),), 0)
     (span,) = encode(tokenizer, [question], SEQUENCE).spans

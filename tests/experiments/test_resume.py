@@ -9,6 +9,8 @@ import subprocess
 import time
 from pathlib import Path
 
+import pytest
+
 from experiments.audit import audit
 from experiments.plan import make_plan
 from tests.conftest import run_tiny, tiny_command, tiny_options
@@ -60,15 +62,18 @@ def _progress(store: Path) -> int:
     return sum(path.stat().st_size for path in store.glob("stages/*/ledger.jsonl")) // 200
 
 
-def test_sigterm_checkpoints_and_asks_to_be_requeued(finished_store: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 42), (signal.SIGINT, 130)])
+def test_a_polite_stop_checkpoints_first(finished_store: Path, tmp_path: Path, number: int, code: int) -> None:
+    """SIGTERM asks to be requeued (42), Ctrl-C ends with 130; the timer is off, so every checkpoint is theirs."""
     store = _copy_of_prepared(finished_store, tmp_path / "store")
     process = subprocess.Popen(tiny_command(store, 1e9), **tiny_options())
     while process.poll() is None and _progress(store) < 10:
         time.sleep(0.01)
-    process.send_signal(signal.SIGTERM)
+    process.send_signal(number)
     _, errors = process.communicate(timeout=60)
-    assert process.returncode == 42, errors
-    assert "run the same command again" in errors
+    assert process.returncode == code, errors
+    assert "run the same command again" in errors.splitlines()[-1]
+    assert list(store.glob("stages/*/checkpoints/step-*"))
     assert run_tiny(store).returncode == 0
     assert results(store) == results(finished_store)
 

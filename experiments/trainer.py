@@ -188,7 +188,8 @@ def _run(
             state, metrics = step_function(state, jnp.asarray(batch.tokens_BxS), rate)
             pending.rows.append((step, token_counts(data, batch), batch.digest, rate, metrics))
             last = step + 1 == stage.steps
-            save = last or signals.number is not None or time.monotonic() - saved_at > CHECKPOINT_SECONDS
+            stop = signals.number  # read once: a signal that comes later waits for the next step's checkpoint
+            save = last or stop is not None or time.monotonic() - saved_at > CHECKPOINT_SECONDS
             if save or len(pending.rows) == FLUSH_STEPS:
                 rows = _flush(data, folder, pending)
                 skipped = _check_finite(stage, rows, skipped)
@@ -197,11 +198,17 @@ def _run(
             if save:
                 checkpoint.save(folder / "checkpoints", step + 1, state)
                 saved_at, pending.since = time.monotonic(), time.perf_counter()
-            if signals.number == signal.SIGINT:
-                raise KeyboardInterrupt
-            if signals.number is not None and not last:
-                raise StopRequested("stopped after a checkpoint; run the same command again to carry on")
+            if stop is not None and not last:
+                raise _stopped(stop)
     _finish(folder, stage)
+    if signals.number is not None:
+        raise _stopped(signals.number)
+
+
+def _stopped(number: int) -> BaseException:
+    if number == signal.SIGINT:
+        return KeyboardInterrupt()
+    return StopRequested("stopped after a checkpoint; run the same command again to carry on")
 
 
 def _resume(plan: Plan, stage: PlannedStage, store: Path, folder: Path) -> tuple[int, TrainState]:

@@ -36,8 +36,10 @@ format: setup
 	$(BIN)/ruff format .
 
 # tensorflow-text asks for full TensorFlow; the CPU build serves it, hence the override and --no-deps above.
+# Versions in the lock stay unless uv is told to --upgrade; one version serves every Python.
 lock:
 	echo "tensorflow ; sys_platform == 'never'" > .override.txt
-	uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --override .override.txt \
-	  --no-emit-index-url --no-annotate --no-header | grep -v "'never'" > requirements.lock
+	uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --fork-strategy fewest \
+	  --override .override.txt --no-emit-index-url --no-annotate --no-header --quiet -o requirements.lock
+	sed -i "/sys_platform == 'never'/d" requirements.lock
 	rm .override.txt

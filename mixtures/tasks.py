@@ -27,6 +27,8 @@ def vocabulary(tokenizer_json: Path) -> Any:
     tokenizer = bpe.load(tokenizer_json)
 
     class BytePairVocabulary(seqio.Vocabulary):  # type: ignore[misc]
+        digest = bpe.digest(tokenizer_json)
+
         @property
         def _base_vocab_size(self) -> int:
             return tokenizer.get_vocab_size()
@@ -54,7 +56,7 @@ def vocabulary(tokenizer_json: Path) -> Any:
             return tf.py_function(lambda t: self._decode(t.numpy().tolist()), [ids], tf.string)
 
         def __eq__(self, other: object) -> bool:
-            return type(other).__name__ == type(self).__name__
+            return getattr(other, "digest", None) == self.digest
 
         __hash__ = None  # type: ignore[assignment]
 

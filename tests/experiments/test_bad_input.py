@@ -146,7 +146,7 @@ def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(tmp_path: Path)
     assert not [path for path in store.rglob("*") if path.name.endswith(".part")]
 
 
-def test_the_quickstart_is_what_the_issue_of_the_paper_asks() -> None:
+def test_the_quickstart_has_the_arms_of_the_paper() -> None:
     """Four arms, two seeds, equal budgets; only the mixture differs."""
     quickstart = find_study("quickstart")
     budgets = {tuple((s.kind, s.tokens, s.peak) for s in arm.stages) for arm in quickstart.arms}

@@ -26,7 +26,7 @@ from experiments import ledger
 from experiments.lock import exclusive
 from experiments.plan import Plan, PlannedStage, data_plan
 from mixtures.errors import Failure
-from mixtures.files import read_json, write_json
+from mixtures.files import write_json
 from mixtures.loader import DataPlan, load_batch, token_counts
 from mixtures.store import TokenStore
 from models import checkpoint
@@ -274,8 +274,3 @@ def _finish(folder: Path, stage: PlannedStage) -> None:
         folder / "done.json",
         {"step": stage.steps, "tokens": stage.tokens, "loss": rows[-1].loss, "seconds": round(seconds, 3)},
     )
-
-
-def training_seconds(folder: Path) -> float:
-    """Wall time that the stage's steps took, restarts left out."""
-    return float(read_json(folder / "done.json", f"the end of stage {folder.name}")["seconds"])

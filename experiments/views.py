@@ -12,7 +12,7 @@ from experiments.plan import Plan, PlannedStage
 from mixtures.files import read_json
 from models.flops import forward_flops_per_token
 
-ASSUMED_FLOPS_PER_SECOND = 1.0e11
+ASSUMED_FLOPS_PER_SECOND = 7.8e10
 """Of a 2-core CPU on the quickstart's model, until the store has a measurement (benchmarks/quickstart.md, 2026-11)."""
 _BYTES_PER_TOKEN = 3.0
 _TOKENS_PER_ITEM = 300

@@ -10,8 +10,7 @@ from mixtures.documents import Document, unit_hash
 
 DOCUMENT_BYTES = 1_024
 """Held-out documents are cut here: with few and long ones, most of the difference between two seeds is which of the
-documents each happens to suit (per-seed differences on 22 documents of 2 KB were up to five times as far apart as on 68
-of 1 KB)."""
+documents each happens to suit (benchmarks/quickstart.md)."""
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ import numpy as np
 
 from analysis import figures
 from analysis.compare import FINAL, Comparison, Row, compare
+from analysis.contamination import contamination
 from analysis.figures import Losses
 from analysis.metrics import difference_text, label, percent_text, value_text
 from analysis.records import StageRecord, StepRecord, StudyRecord, read_ledger, read_stage, stage_folder
@@ -26,6 +27,7 @@ from analysis.tables import (
     headline,
     losses_csv,
     provenance,
+    read_manifest,
     realised,
     scores_csv,
     tokens_csv,
@@ -61,7 +63,7 @@ def build(store: Path, study: str, extras: Mapping[str, Any]) -> Path:
         store: the folder that holds the records.
         study: name of a study that has been run and evaluated.
         extras: what the records do not hold, each optional: "audit" {"equal", "stages"}, "plan" {"totals"},
-            "reproduce" {"command", "versions", "hardware"}, "contamination" {benchmark: finding}.
+            "reproduce" {"command", "versions", "hardware"}.
 
     Returns:
         The path of report.html.
@@ -99,6 +101,8 @@ def _render(context: Mapping[str, Any]) -> str:
 
 def _context(store: Path, comparison: Comparison, ledgers: Ledgers, extras: Mapping[str, Any]) -> dict[str, Any]:
     study = comparison.study
+    manifest = read_manifest(store, study)
+    evaluated = sorted({task for m in comparison.metrics for task, _ in m.parts if not task.startswith("heldout/")})
     return {
         "study": study,
         "answer": answer(comparison),
@@ -114,9 +118,9 @@ def _context(store: Path, comparison: Comparison, ledgers: Ledgers, extras: Mapp
         "cooldown": cooldown_table(comparison),
         "tokens": tokens_table(ledgers),
         "audit": _audit(ledgers, extras.get("audit")),
-        "provenance": provenance(store, study),
+        "provenance": provenance(manifest) if manifest else None,
         "cost": cost(study, ledgers, extras.get("plan", {})),
-        "contamination": extras.get("contamination"),
+        "contamination": contamination(manifest, study, ledgers, evaluated) if manifest else None,
         "reproduce": {"command": study.command, "versions": {}, "hardware": ""} | dict(extras.get("reproduce", {})),
         "stages": [(folder, stage) for folder, (stage, _) in ledgers.items()],
         "seeds": sorted({run.seed for run in study.runs}),

@@ -180,8 +180,8 @@ def tokens_table(ledgers: Ledgers) -> list[dict[str, Any]]:
     return rows
 
 
-def provenance(store: Path, study: StudyRecord) -> dict[str, Any] | None:
-    """Where the data come from, by the manifest of the prepared data, or None where there is no manifest.
+def read_manifest(store: Path, study: StudyRecord) -> dict[str, Any] | None:
+    """manifest.json of the prepared data, or None where there is none.
 
     Raises:
         Failure: the manifest cannot be read.
@@ -189,9 +189,18 @@ def provenance(store: Path, study: StudyRecord) -> dict[str, Any] | None:
     path = store / "prepared" / study.prepared / "manifest.json"
     if not path.exists():
         return None
-    manifest = read_json(path, f"manifest of the prepared data {study.prepared}")
+    manifest: dict[str, Any] = read_json(path, f"manifest of the prepared data {study.prepared}")
+    return manifest
+
+
+def provenance(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """Where the data come from, by the manifest of the prepared data."""
     sources = []
+    by_kind: dict[str, list[int]] = {}
     for name, source in manifest["sources"].items():
+        sums = by_kind.setdefault(source["kind"], [0, 0])
+        sums[0] += source["bytes"]
+        sums[1] += source["tokens"]
         tokens = source["tokens"]
         sources.append(
             {
@@ -206,7 +215,8 @@ def provenance(store: Path, study: StudyRecord) -> dict[str, Any] | None:
                 "digest": source["digest"],
             }
         )
-    return {"tokenizer": manifest["tokenizer"], "sources": sources}
+    fertility = [(kind, f"{size / tokens:.2f}") for kind, (size, tokens) in by_kind.items() if tokens]
+    return {"tokenizer": manifest["tokenizer"], "bytes_per_token": fertility, "sources": sources}
 
 
 def cost(study: StudyRecord, ledgers: Ledgers, plan: Mapping[str, Any]) -> dict[str, Any]:

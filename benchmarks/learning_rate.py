@@ -15,7 +15,7 @@ import numpy as np
 from experiments.plan import data_plan, make_plan
 from experiments.studies.quickstart import STUDY
 from mixtures.loader import load_batch
-from mixtures.store import TokenStore
+from mixtures.store import open_tokens
 from models.schedules import learning_rate
 from models.step import init_state, train_step
 
@@ -29,7 +29,7 @@ def main() -> None:
         sys.exit("the data are not prepared; run `ablate prepare quickstart` first")
     stage = next(stage for stage in plan.stages if stage.id == "balanced-s0")
     data = data_plan(plan, stage)
-    tokens = TokenStore(plan.manifest.tokens, data.allocation.sources)
+    tokens = open_tokens(plan.manifest)
     step = train_step(STUDY.model, STUDY.optimizer)
     print(f"{stage.steps} steps of {data.batch} x {data.sequence} tokens, model {STUDY.model.name}")
     for peak in PEAKS:

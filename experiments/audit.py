@@ -7,7 +7,7 @@ from analysis.records import StepRecord, read_ledger, stage_folder
 from experiments.plan import Plan, PlannedStage, data_plan
 from mixtures.errors import UserError
 from mixtures.loader import load_batch
-from mixtures.store import TokenStore
+from mixtures.store import open_tokens
 
 REPLAYED_STEPS = 8
 """Steps of every stage whose batch is read again: the first, the last, and others spread evenly."""
@@ -57,9 +57,9 @@ def _audit_stage(plan: Plan, stage: PlannedStage, store: Path) -> dict[str, Any]
 def _replay(plan: Plan, stage: PlannedStage, rows: list[StepRecord], steps: list[int]) -> list[str]:
     assert plan.manifest is not None
     data = data_plan(plan, stage)
-    tokens = TokenStore(plan.manifest.tokens, data.allocation.sources)
+    tokens = open_tokens(plan.manifest)
     return [
         f"step {step + 1}: the batch's digest differs from the ledger's"
         for step in steps
-        if step < len(rows) and load_batch(data, tokens, step).digest != rows[step].digest
+        if step < len(rows) and load_batch(data, tokens, stage.first_step + step).digest != rows[step].digest
     ]

@@ -5,17 +5,13 @@ from pathlib import Path
 from analysis.evals.tasks import Task, benchmark_task, heldout_task
 from analysis.records import RunRecord, StudyRecord, write
 from experiments import nodes
+from experiments.data import warn_uncovered
 from experiments.lock import exclusive
 from experiments.plan import Plan, make_plan
 from experiments.progress import Display
 from experiments.study import Study
-from mixtures.prepare import prepare, read_documents
-
-
-def prepare_study(study: Study, store: Path) -> None:
-    """Prepare the data of a study unless that is done."""
-    with exclusive(store / "lock", f"store {store}"), Display("prepare") as display:
-        prepare(study.data, store, display.update)
+from mixtures.prepare import prepare
+from mixtures.shards import read_documents
 
 
 def run_study(study: Study, store: Path) -> Path:
@@ -29,7 +25,8 @@ def run_study(study: Study, store: Path) -> Path:
     make_plan(study, store)  # refuse a bad plan before the first byte is fetched
     with exclusive(store / "lock", f"store {store}"):
         with Display("prepare") as display:
-            prepare(study.data, store, display.update)
+            manifest = prepare(study.data, store, display.update)
+        warn_uncovered(study, manifest)
         plan = make_plan(study, store)
         write(store / "studies" / study.name / "study.json", study_record(plan))
         _train(plan, store)
@@ -113,9 +110,8 @@ def load_task(plan: Plan, name: str, store: Path) -> Task:
         items = None if name in size.every_stage else size.items
         return benchmark_task(name, items, store / "downloads")
     sources = [source for source, its in plan.kinds.items() if its == kind]
-    return heldout_task(
-        kind, [read_documents(plan.manifest.heldout(source))[0] for source in sources], size.heldout_bytes
-    )
+    documents = [[d for path in plan.manifest.heldout(source) for d in read_documents(path)] for source in sources]
+    return heldout_task(kind, documents, size.heldout_bytes)
 
 
 def use_compilation_cache(store: Path) -> None:

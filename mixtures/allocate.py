@@ -9,6 +9,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from heapq import heappop, heappush
 
 import numpy as np
 import numpy.typing as npt
@@ -39,6 +40,9 @@ class Allocation:
 def allocate(shares: Mapping[str, Fraction]) -> Allocation:
     """Lay out one period of slots for fractions that sum to one.
 
+    A source that has c of its slots is entitled to the next one from slot floor(c*T/p) on, with the deadline
+    ceil((c+1)*T/p); the earliest deadline wins, ties by source order.
+
     Raises:
         ValueError: the shares do not sum to one or one is not positive.
     """
@@ -46,20 +50,26 @@ def allocate(shares: Mapping[str, Fraction]) -> Allocation:
         raise ValueError(f"shares must be positive and sum to one: {shares}")
     period = math.lcm(*(share.denominator for share in shares.values()))
     parts = tuple(int(share * period) for share in shares.values())
-    table = np.zeros((period + 1, len(parts)), np.int64)
     counts = [0] * len(parts)
+    waiting = [(0, source) for source in range(len(parts))]
+    entitled: list[tuple[int, int]] = []
+    table = np.zeros((period + 1, len(parts)), np.int64)
     for slot in range(period):
-        entitled = [s for s, p in enumerate(parts) if counts[s] * period < (slot + 1) * p]
-        winner = min(entitled, key=lambda s: (-(-(counts[s] + 1) * period // parts[s]), s))
+        while waiting and waiting[0][0] <= slot:
+            _, source = heappop(waiting)
+            heappush(entitled, (-(-(counts[source] + 1) * period // parts[source]), source))
+        _, winner = heappop(entitled)
         counts[winner] += 1
-        table[slot + 1] = counts
+        table[slot + 1, winner] = 1
+        heappush(waiting, (counts[winner] * period // parts[winner], winner))
+    np.cumsum(table, axis=0, out=table)
     return Allocation(tuple(shares), parts, table)
 
 
-def cumulative(allocation: Allocation, sequences: int) -> Counts:
-    """int64 [sources]: sequences of each source among the first `sequences`."""
-    periods, rest = divmod(sequences, len(allocation.period_counts) - 1)
-    return periods * np.asarray(allocation.parts, np.int64) + allocation.period_counts[rest]
+def cumulative(allocation: Allocation, sequences: int | Counts) -> Counts:
+    """int64 [sources], or [n, sources] for n lengths: sequences of each source among the first `sequences`."""
+    periods, rest = np.divmod(np.asarray(sequences, np.int64), len(allocation.period_counts) - 1)
+    return periods[..., None] * np.asarray(allocation.parts, np.int64) + allocation.period_counts[rest]
 
 
 def steps_for(tokens: int, batch: int, sequence: int) -> int:

@@ -20,6 +20,6 @@ class Document:
     text: str
 
 
-def unit_hash(text: str) -> float:
-    """A number in [0, 1) that depends on `text` alone: how subsets are drawn without a seed."""
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") / 2**64
+def hash64(text: str) -> int:
+    """A number in [0, 2**64) that depends on `text` alone: how subsets are drawn without a seed."""
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")

@@ -3,17 +3,20 @@
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 import numpy.typing as npt
 
 from mixtures.allocate import Allocation
-from mixtures.order import rows
+from mixtures.order import Rows, draw, rows
 from mixtures.store import TokenStore
 
+_ROWS_AHEAD = 1_024
+"""Rows whose places are computed at once: a few milliseconds at a seek, next to nothing per step after it."""
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, eq=False)
 class DataPlan:
     """Everything that decides what a stage reads.
 
@@ -24,6 +27,10 @@ class DataPlan:
         data_seed: names the order.
         batch: sequences in the global batch.
         sequence: training tokens in a sequence.
+        document_mask: batches say which document every position belongs to.
+        stored: sequences that the store has of every source, when `windows` is only a part of them: the part is then
+            drawn from all of them, the same for every arm and seed. A prefix would be the first languages of a source
+            whose files are sorted by language.
     """
 
     allocation: Allocation
@@ -32,20 +39,33 @@ class DataPlan:
     data_seed: int
     batch: int
     sequence: int
+    document_mask: bool = False
+    stored: Mapping[str, int] | None = None
 
 
 @dataclass(frozen=True)
 class Batch:
-    """tokens_BxS holds S+1 ids a row (inputs and shifted targets); source_id_B indexes allocation.sources."""
+    """What a host feeds.
+
+    Attributes:
+        tokens_BxS: int32, S+1 ids a row: inputs and shifted targets.
+        source_id_B: int32, indexes allocation.sources.
+        segment_ids_BxS: int32, the document of its window that every input position belongs to, counted from 0; None
+            unless the plan asks for a document mask. Positions run 0..S-1 either way.
+    """
 
     tokens_BxS: npt.NDArray[np.int32]
     source_id_B: npt.NDArray[np.int32]
+    segment_ids_BxS: npt.NDArray[np.int32] | None = None
 
     @cached_property
     def digest(self) -> str:
-        """Of the bytes that are fed: equal digests mean the same tokens from the same sources."""
-        data = self.tokens_BxS.astype("<i4").tobytes() + self.source_id_B.astype("<i4").tobytes()
-        return hashlib.blake2b(data, digest_size=16).hexdigest()
+        """Of the bytes that are fed: equal digests mean the same tokens from the same sources, masked the same way."""
+        total = hashlib.blake2b(digest_size=16)
+        for array in (self.tokens_BxS, self.source_id_B, self.segment_ids_BxS):
+            if array is not None:
+                total.update(np.ascontiguousarray(array, "<i4").data)
+        return total.hexdigest()
 
 
 def load_batch(plan: DataPlan, store: TokenStore, step: int, host: int = 0, hosts: int = 1) -> Batch:
@@ -58,10 +78,28 @@ def load_batch(plan: DataPlan, store: TokenStore, step: int, host: int = 0, host
     if plan.batch % hosts:
         raise ValueError(f"a batch of {plan.batch} sequences cannot be split over {hosts} hosts")
     count = plan.batch // hosts
-    placed = rows(plan.allocation, plan.windows, plan.starts, plan.data_seed, plan.batch, step, host * count, count)
+    span, inside = divmod(step, _span_steps(count))
+    placed = _span(plan, span, host * count, count)
+    here = slice(inside * count, (inside + 1) * count)
+    source_id_B = placed.source_B[here].astype(np.int32)
     names = plan.allocation.sources
-    requests = [(names[s], int(w)) for s, w in zip(placed.source_B, placed.window_B, strict=True)]
-    return Batch(store.read(requests, plan.sequence), placed.source_B.astype(np.int32))
+    requests = [(names[s], w) for s, w in zip(source_id_B.tolist(), placed.window_B[here].tolist(), strict=True)]
+    segments = store.segments(requests, plan.sequence) if plan.document_mask else None
+    return Batch(store.read(requests, plan.sequence), source_id_B, segments)
+
+
+def _span_steps(count: int) -> int:
+    return max(1, _ROWS_AHEAD // count)
+
+
+@lru_cache(maxsize=8)
+def _span(plan: DataPlan, span: int, first: int, count: int) -> Rows:
+    """Rows [first, first + count) of all steps of a span; a plan is its own key, so plans compare by identity."""
+    steps = _span_steps(count)
+    placed = rows(
+        plan.allocation, plan.windows, plan.starts, plan.data_seed, plan.batch, span * steps, first, count, steps
+    )
+    return placed if plan.stored is None else draw(placed, plan.allocation.sources, plan.stored)
 
 
 def token_counts(plan: DataPlan, batch: Batch) -> dict[str, int]:

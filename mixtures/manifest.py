@@ -8,7 +8,7 @@ from typing import Any
 from mixtures.errors import Failure
 from mixtures.files import read_json, write_json
 
-SCHEMA = 1
+SCHEMA = 2
 
 
 @dataclass(frozen=True)
@@ -17,25 +17,40 @@ class SourceManifest:
 
     kind: str
     packages: tuple[Mapping[str, str], ...]
-    """Name, version and licence of every package that was read."""
+    """Name, version and licence of every upstream that was read."""
+    folder: str
+    """Where its documents are, in the store: shards of clean text, shared by all studies that read the source."""
+    shards: tuple[str, ...]
+    """Their names; the tokens of shard i are in folder i of the source's tokens."""
+    shard_tokens: tuple[int, ...]
     documents: int
     tokens: int
     bytes: int
+    permuted_documents: int
+    """Documents that stand in fill-in-the-middle order."""
     heldout_documents: int
     heldout_bytes: int
     dropped: Mapping[str, int]
     """Documents left out, by reason."""
+    found: tuple[Mapping[str, Any], ...]
+    """Benchmark items that the source held, in all documents that were read: the best match of each, with evidence."""
+    kept: tuple[Mapping[str, Any], ...]
+    """Those of them whose best match is in a document that was kept."""
     digest: str
     heldout_digest: str
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """All sources of one preparation, with the tokenizer they share."""
+    """All sources of one preparation, with the tokenizer they share and the benchmarks they were cleaned against."""
 
     folder: Path
     vocabulary: int
     tokenizer_digest: str
+    eod: int
+    benchmarks: Mapping[str, int]
+    """Name and items of every benchmark."""
+    rule: Mapping[str, Any]
     sources: Mapping[str, SourceManifest]
 
     @property
@@ -46,15 +61,33 @@ class Manifest:
     def tokens(self) -> Path:
         return self.folder / "tokens"
 
-    def heldout(self, source: str) -> Path:
-        return self.folder / "heldout" / f"{source}.jsonl"
+    def documents(self, source: str) -> tuple[Path, ...]:
+        """Files of its clean documents."""
+        store = self.folder.parent.parent
+        return tuple(store / self.sources[source].folder / f"{shard}.parquet" for shard in self.sources[source].shards)
+
+    def roles(self, source: str) -> tuple[Path, ...]:
+        """Files that say, for every one of those, what each document is for."""
+        return tuple(self.folder / "roles" / source / f"{shard}.npy" for shard in self.sources[source].shards)
+
+    def heldout(self, source: str) -> tuple[Path, ...]:
+        """Files of its held-out documents."""
+        return tuple(self.folder / "heldout" / source / f"{shard}.parquet" for shard in self.sources[source].shards)
 
 
 def write_manifest(manifest: Manifest) -> None:
     """Write manifest.json; its presence says that the preparation is complete."""
-    sources = {name: asdict(source) for name, source in manifest.sources.items()}
-    tokenizer = {"vocabulary": manifest.vocabulary, "digest": manifest.tokenizer_digest}
-    write_json(manifest.folder / "manifest.json", {"schema": SCHEMA, "tokenizer": tokenizer, "sources": sources})
+    row = {
+        "schema": SCHEMA,
+        "tokenizer": {
+            "vocabulary": manifest.vocabulary,
+            "digest": manifest.tokenizer_digest,
+            "eod": manifest.eod,
+        },
+        "decontamination": {"benchmarks": manifest.benchmarks, "rule": manifest.rule},
+        "sources": {name: asdict(source) for name, source in manifest.sources.items()},
+    }
+    write_json(manifest.folder / "manifest.json", row)
 
 
 def read_manifest(folder: Path) -> Manifest | None:
@@ -70,12 +103,22 @@ def read_manifest(folder: Path) -> Manifest | None:
     try:
         if row["schema"] != SCHEMA:
             raise ValueError(f"schema {row['schema']}")
-        sources = {
-            name: SourceManifest(**{**source, "packages": tuple(source["packages"])})
-            for name, source in row["sources"].items()
-        }
-        return Manifest(folder, row["tokenizer"]["vocabulary"], row["tokenizer"]["digest"], sources)
+        tokenizer, cleaned = row["tokenizer"], row["decontamination"]
+        return Manifest(
+            folder=folder,
+            vocabulary=tokenizer["vocabulary"],
+            tokenizer_digest=tokenizer["digest"],
+            eod=tokenizer["eod"],
+            benchmarks=cleaned["benchmarks"],
+            rule=cleaned["rule"],
+            sources={name: _source(source) for name, source in row["sources"].items()},
+        )
     except (KeyError, TypeError, ValueError) as error:
         raise Failure(
             f"{path} is not a schema-{SCHEMA} manifest ({error}); delete {folder} and prepare again"
         ) from error
+
+
+def _source(row: Mapping[str, Any]) -> SourceManifest:
+    lists = {name: tuple(row[name]) for name in ("packages", "shards", "shard_tokens", "found", "kept")}
+    return SourceManifest(**{**row, **lists})

@@ -1,7 +1,8 @@
 """Mixtures: sources with token fractions, declared as exact rationals."""
 
+import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Union
@@ -82,3 +83,47 @@ def _flatten(mixture: Mixture, scale: Fraction, flat: dict[str, Fraction]) -> No
             flat[part] = flat.get(part, Fraction(0)) + share
         else:
             _flatten(part, share, flat)
+
+
+@dataclass(frozen=True)
+class Branch:
+    """One line of a mixture's tree.
+
+    Attributes:
+        depth: 0 for the mixture itself.
+        name: of the source or nested mixture.
+        within: token fraction of the part above.
+        share: token fraction of the whole.
+        source: whether it is a source, and not a mixture.
+    """
+
+    depth: int
+    name: str
+    within: Fraction
+    share: Fraction
+    source: bool
+
+
+def tree(mixture: Mixture) -> tuple[Branch, ...]:
+    """The mixture and its parts, nested ones with theirs, depth first in order of declaration."""
+    return tuple(_branches(mixture, 0, Fraction(1), Fraction(1)))
+
+
+def _branches(part: Part, depth: int, within: Fraction, share: Fraction) -> Iterator[Branch]:
+    if isinstance(part, str):
+        yield Branch(depth, part, within, share, True)
+        return
+    yield Branch(depth, part.name, within, share, False)
+    total = sum((weight for _, weight in part.parts), Fraction(0))
+    for inner, weight in part.parts:
+        if weight:
+            yield from _branches(inner, depth + 1, weight / total, share * weight / total)
+
+
+def fingerprint(mixture: Mixture) -> str:
+    """Hash of the flattened exact shares: names and nesting do not matter, the order of sources does.
+
+    The order breaks ties between sources in `mixtures.allocate`, so it decides which source fills a slot.
+    """
+    text = ",".join(f"{source}={share}" for source, share in shares(mixture).items())
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

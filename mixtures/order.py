@@ -5,8 +5,8 @@ position *is* the step. Bump ORDER_VERSION whenever the order changes; tests/gol
 """
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,7 @@ from mixtures.allocate import Allocation, block_size, cumulative
 ORDER_VERSION = 1
 
 Ids = npt.NDArray[np.int64]
+Words = npt.NDArray[np.uint64]
 _ROUNDS = 6
 _MULTIPLIERS = (np.uint64(0xFF51AFD7ED558CCD), np.uint64(0xC4CEB9FE1A85EC53))  # MurmurHash3's 64-bit finaliser
 _SHIFT = np.uint64(33)
@@ -36,32 +37,44 @@ def permute(positions: Ids, size: int, *key: int | str) -> Ids:
     A Feistel network on the next even power of two with a real mixing function (weak rounds left lattices
     that hurt training: Marin's linear shuffle), walked along its cycle until it lands inside.
     """
-    if size <= 1:
-        return np.zeros_like(positions)
-    half_bits = np.uint64(((size - 1).bit_length() + 1) // 2)
-    mask = np.uint64((1 << int(half_bits)) - 1)
-    keys = _round_keys(key)
-    values = positions.astype(np.uint64)
-    outside = np.ones(len(values), bool)
-    while outside.any():
-        values[outside] = _feistel(values[outside], half_bits, mask, keys)
-        outside = values >= np.uint64(size)
-    return values.astype(np.int64)
+    return _permute_each(positions, np.zeros(len(positions), np.int64), [size], [key])
 
 
-def _feistel(
-    values: npt.NDArray[np.uint64], half_bits: np.uint64, mask: np.uint64, keys: npt.NDArray[np.uint64]
-) -> npt.NDArray[np.uint64]:
-    left, right = values >> half_bits, values & mask
-    for key in keys:
-        mixed = right ^ key
+def _permute_each(positions_B: Ids, which_B: Ids, sizes: list[int], keys: list[tuple[int | str, ...]]) -> Ids:
+    """Permute every position by the permutation `which_B` of those that `sizes` and `keys` name, all at once.
+
+    A few rows at a time would cost more in calls than in arithmetic.
+    """
+    half_bits = np.array([((size - 1).bit_length() + 1) // 2 for size in sizes], np.uint64)
+    masks = (np.uint64(1) << half_bits) - np.uint64(1)
+    limits = np.array(sizes, np.uint64)
+    keys_RxK = np.stack([_round_keys(key) for key in keys], axis=1)
+    values_B = positions_B.astype(np.uint64)
+    outside = np.arange(len(values_B))
+    while len(outside):
+        which = which_B[outside]
+        moved = _feistel(values_B[outside], half_bits[which], masks[which], keys_RxK[:, which])
+        values_B[outside] = moved
+        outside = outside[moved >= limits[which]]
+    return values_B.astype(np.int64)
+
+
+def _feistel(values_B: Words, half_bits_B: Words, mask_B: Words, keys_RxB: Words) -> Words:
+    left, right = values_B >> half_bits_B, values_B & mask_B
+    shifted = np.empty_like(right)
+    for key_B in keys_RxB:
+        mixed = right ^ key_B
         for multiplier in _MULTIPLIERS:
-            mixed = (mixed ^ (mixed >> _SHIFT)) * multiplier
-        left, right = right, left ^ ((mixed ^ (mixed >> _SHIFT)) & mask)
-    return (left << half_bits) | right
+            mixed ^= np.right_shift(mixed, _SHIFT, out=shifted)
+            mixed *= multiplier
+        mixed ^= np.right_shift(mixed, _SHIFT, out=shifted)
+        mixed &= mask_B
+        mixed ^= left
+        left, right = right, mixed
+    return (left << half_bits_B) | right
 
 
-def _round_keys(key: tuple[int | str, ...]) -> npt.NDArray[np.uint64]:
+def _round_keys(key: tuple[int | str, ...]) -> Words:
     text = repr((ORDER_VERSION, *key)).encode()
     return np.frombuffer(hashlib.blake2b(text, digest_size=8 * _ROUNDS).digest(), "<u8")
 
@@ -75,8 +88,9 @@ def rows(
     step: int,
     first: int = 0,
     count: int | None = None,
+    steps: int = 1,
 ) -> Rows:
-    """Rows [first, first + count) of the global batch of `step` (0-based).
+    """Rows [first, first + count) of the global batch of `step` (0-based) and of the steps that follow, in order.
 
     Args:
         allocation: the stage's slots.
@@ -85,25 +99,42 @@ def rows(
         data_seed: names the order; the mixture does not, so arms read one source in one order.
         batch: sequences in the global batch.
         step: 0-based step of the stage.
-        first: first row wanted.
-        count: rows wanted; all from `first` by default.
+        first: first row wanted of a step.
+        count: rows wanted of a step; all from `first` by default.
+        steps: steps wanted.
     """
-    block = block_size(batch)
-    slots_B = step * batch + np.arange(first, batch if count is None else first + count, dtype=np.int64)
-    number = int(slots_B[0]) // block  # a block is a multiple of the batch, so a batch never straddles two
-    before, after = cumulative(allocation, number * block), cumulative(allocation, (number + 1) * block)
-    places_B = permute(slots_B - number * block, block, "block", data_seed, number)
-    ends = np.cumsum(after - before)
-    source_B = np.searchsorted(ends, places_B, side="right")
-    offset_B = places_B - (ends - (after - before))[source_B]
-    sources = allocation.sources
-    start = np.array([starts.get(name, 0) for name in sources], np.int64)
-    length = np.array([windows[name] for name in sources], np.int64)
-    ordinal_B = start[source_B] + before[source_B] + offset_B
-    epoch_B, within_B = ordinal_B // length[source_B], ordinal_B % length[source_B]
-    window_B = np.empty_like(within_B)
-    for source, epoch in sorted(set(zip(source_B.tolist(), epoch_B.tolist(), strict=True))):
-        here = (source_B == source) & (epoch_B == epoch)
-        name = sources[source]
-        window_B[here] = permute(within_B[here], int(length[source]), "source", data_seed, name, epoch)
-    return Rows(source_B.astype(np.int64), epoch_B, window_B)
+    rows_B = np.arange(first, batch if count is None else first + count, dtype=np.int64)
+    slots_B = ((step + np.arange(steps, dtype=np.int64))[:, None] * batch + rows_B).ravel()
+    source_B, ordinal_B = _slots(allocation, data_seed, block_size(batch), slots_B)
+    names = allocation.sources
+    ordinal_B += np.array([starts.get(name, 0) for name in names], np.int64)[source_B]
+    length = np.array([windows[name] for name in names], np.int64)
+    epoch_B, within_B = np.divmod(ordinal_B, length[source_B])
+    pairs, which_B = np.unique(epoch_B * len(names) + source_B, return_inverse=True)
+    read = [(int(pair) % len(names), int(pair) // len(names)) for pair in pairs]
+    keys: list[tuple[int | str, ...]] = [("source", data_seed, names[source], epoch) for source, epoch in read]
+    window_B = _permute_each(within_B, which_B, [int(length[source]) for source, _ in read], keys)
+    return Rows(source_B, epoch_B, window_B)
+
+
+def draw(placed: Rows, names: Sequence[str], stored: Mapping[str, int]) -> Rows:
+    """Spread windows [0, n) of every source over all that are stored: a fixed draw, whatever n, the arm or the seed."""
+    keys: list[tuple[int | str, ...]] = [("draw", name) for name in names]
+    sizes = [stored[name] for name in names]
+    return replace(placed, window_B=_permute_each(placed.window_B, placed.source_B, sizes, keys))
+
+
+def _slots(allocation: Allocation, data_seed: int, block: int, slots_B: Ids) -> tuple[Ids, Ids]:
+    """Source of every slot, and how many slots of the stage that source had before it; each int64 [slots].
+
+    Inside a block the slots stand in a keyed order: place p belongs to the source whose share of the block holds p.
+    """
+    number_B = slots_B // block
+    blocks, which_B = np.unique(number_B, return_inverse=True)
+    keys: list[tuple[int | str, ...]] = [("block", data_seed, int(number)) for number in blocks]
+    place_B = _permute_each(slots_B - number_B * block, which_B, [block] * len(blocks), keys)
+    before_KxS = cumulative(allocation, blocks * block)
+    counts_KxS = cumulative(allocation, (blocks + 1) * block) - before_KxS
+    ends_KxS = np.cumsum(counts_KxS, axis=1)
+    source_B = (place_B[:, None] >= ends_KxS[which_B]).sum(axis=1)
+    return source_B, place_B + (before_KxS - ends_KxS + counts_KxS)[which_B, source_B]

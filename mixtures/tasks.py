@@ -14,8 +14,8 @@ import numpy as np
 from mixtures import tokenizer as bpe
 from mixtures.manifest import Manifest
 from mixtures.mixture import Mixture, shares
-from mixtures.prepare import read_documents
 from mixtures.preprocess import clean
+from mixtures.selection import training_documents
 from mixtures.store import TokenStore, windows_in
 
 
@@ -35,7 +35,7 @@ def vocabulary(tokenizer_json: Path) -> Any:
 
         @property
         def eos_id(self) -> int:
-            return bpe.EOD_ID
+            return bpe.eod_id(tokenizer)
 
         @property
         def unk_id(self) -> None:
@@ -81,18 +81,18 @@ def _register_documents(manifest: Manifest, name: str, vocab: Any, feature: Mapp
     import seqio
     import tensorflow as tf
 
-    path = manifest.folder / "documents" / f"{name}.jsonl"
+    shards = tuple(zip(manifest.documents(name), manifest.roles(name), strict=True))
 
     def dataset(split: str, shuffle_files: bool, seed: int | None = None) -> Any:
         def texts() -> Iterator[dict[str, str]]:
-            return ({"text": document.text} for document in read_documents(path)[0])
+            return ({"text": document.text} for shard in shards for document in training_documents(*shard))
 
         return tf.data.Dataset.from_generator(texts, output_signature={"text": tf.TensorSpec([], tf.string)})
 
     def tokenise(data: Any) -> Any:
         def one(example: Mapping[str, Any]) -> dict[str, Any]:
             text = tf.py_function(lambda t: clean(t.numpy().decode()), [example["text"]], tf.string)
-            return {"targets": tf.concat([vocab.encode_tf(text), [bpe.EOD_ID]], axis=0)}
+            return {"targets": tf.concat([vocab.encode_tf(text), [vocab.eos_id]], axis=0)}
 
         return data.map(one)
 
@@ -108,10 +108,11 @@ def _register_windows(manifest: Manifest, name: str, sequence: int, feature: Map
     import seqio
     import tensorflow as tf
 
-    count = windows_in(manifest.sources[name].tokens, sequence)
+    shard_tokens = manifest.sources[name].shard_tokens
+    count = windows_in(shard_tokens, sequence)
 
     def dataset(split: str, shuffle_files: bool, seed: int | None = None) -> Any:
-        store = TokenStore(manifest.tokens, [name])
+        store = TokenStore(manifest.tokens, {name: shard_tokens})
 
         def windows() -> Iterator[dict[str, Any]]:
             return ({"targets": store.read([(name, w)], sequence)[0, :sequence]} for w in range(count))

@@ -13,7 +13,7 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from analysis.evals.questions import Question, exact_match
-from mixtures.tokenizer import EOD_ID
+from mixtures.tokenizer import eod_id
 from models import decode
 from models.config import ModelConfig
 from models.transformer import Params
@@ -68,7 +68,7 @@ def encode(tokenizer: Tokenizer, questions: Sequence[Question], sequence: int) -
             spans.extend(_spans(tokenizer, context, continuation, sequence, number))
             number += 1
     prompts = tuple(
-        (EOD_ID, *_ids(tokenizer, question.candidates[0][0]))[-(sequence - NEW_TOKENS) :]
+        (eod_id(tokenizer), *_ids(tokenizer, question.candidates[0][0]))[-(sequence - NEW_TOKENS) :]
         for question in questions
         if question.answers
     )
@@ -81,7 +81,7 @@ def _ids(tokenizer: Tokenizer, text: str) -> list[int]:
 
 def _spans(tokenizer: Tokenizer, context: str, continuation: str, sequence: int, candidate: int) -> list[Span]:
     """Context and continuation are encoded as one text and cut where the context ends, as the harness does."""
-    whole = (EOD_ID, *_ids(tokenizer, context + continuation))
+    whole = (eod_id(tokenizer), *_ids(tokenizer, context + continuation))
     start = len(whole) - max(1, len(whole) - 1 - len(_ids(tokenizer, context)))
     if len(whole) - start <= sequence:  # the continuation fits, so only context is cut
         cut = max(0, len(whole) - (sequence + 1))
@@ -133,7 +133,7 @@ def _nats(config: ModelConfig, params: Params, rows: Sequence[tuple[int, Span]])
     totals: dict[tuple[int, int], float] = {}
     scorer = decode.score(config, params)
     for length, batch in _batches(rows, [len(span.ids) - 1 for _, span in rows]):
-        tokens_BxS = np.full((_rows(length), length + 1), EOD_ID, np.int32)
+        tokens_BxS = np.zeros((_rows(length), length + 1), np.int32)  # padding follows what is scored
         places: list[int] = []
         for row, (_, span) in enumerate(batch):
             tokens_BxS[row, : len(span.ids)] = span.ids
@@ -156,7 +156,7 @@ def _generate(
     """The greedy continuation of every prompt, up to a blank line."""
     said = [""] * len(prompts)
     for length, batch in _batches(range(len(prompts)), [len(prompt) + NEW_TOKENS for prompt in prompts]):
-        prompts_BxP = np.full((_rows(length), length - NEW_TOKENS), EOD_ID, np.int32)
+        prompts_BxP = np.zeros((_rows(length), length - NEW_TOKENS), np.int32)
         lengths_B = np.ones(len(prompts_BxP), np.int32)
         for row, i in enumerate(batch):
             lengths_B[row] = len(prompts[i])
@@ -165,7 +165,7 @@ def _generate(
             decode.greedy(config, params, jnp.asarray(prompts_BxP), jnp.asarray(lengths_B), NEW_TOKENS)
         )
         for i, ids in zip(batch, new_BxN, strict=False):
-            said[i] = tokenizer.decode(_until_eod(ids.tolist())).split("\n\n")[0].strip()[:200]
+            said[i] = tokenizer.decode(_until(eod_id(tokenizer), ids.tolist())).split("\n\n")[0].strip()[:200]
     return said
 
 
@@ -187,5 +187,5 @@ def _batches(rows: Sequence[T], sizes: Sequence[int]) -> Iterator[tuple[int, lis
             yield length, bucket[start : start + _rows(length)]
 
 
-def _until_eod(ids: list[int]) -> list[int]:
-    return ids[: ids.index(EOD_ID)] if EOD_ID in ids else ids
+def _until(end: int, ids: list[int]) -> list[int]:
+    return ids[: ids.index(end)] if end in ids else ids

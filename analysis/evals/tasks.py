@@ -6,7 +6,7 @@ from pathlib import Path
 
 from analysis.evals.questions import FORMATS, VERSION, Question
 from mixtures import benchmarks
-from mixtures.documents import Document, unit_hash
+from mixtures.documents import Document, hash64
 
 DOCUMENT_BYTES = 1_024
 """Held-out documents are cut here: with few and long ones, most of the difference between two seeds is which of the
@@ -28,7 +28,7 @@ def heldout_task(kind: str, documents_by_source: Sequence[Sequence[Document]], m
     questions = []
     for documents in documents_by_source:
         size = 0
-        for document in sorted(documents, key=lambda d: (unit_hash(d.id), d.id)):
+        for document in sorted(documents, key=lambda d: (hash64(d.id), d.id)):
             if size >= share:
                 break
             text = document.text.encode()[:DOCUMENT_BYTES].decode(errors="ignore")

@@ -10,9 +10,9 @@ of training and 2 of evaluation on 2 cores. Command: `make quickstart`.
 """
 
 from experiments.study import Arm, Evaluation, Stage, Study
+from mixtures.catalogue.local import QUICKSTART
 from mixtures.mixture import Mixture, mixture
-from mixtures.prepare import DataSpec
-from mixtures.sources import QUICKSTART
+from mixtures.prepare import Cleaning, DataSpec
 from models.config import config
 from models.recipe import AdamW
 
@@ -36,6 +36,9 @@ COOLDOWN = mixture("cooldown+synth", {TEXT: 80, WEB_CODE: 10, "synthetic-python"
 PEAK = 7e-3
 """Best of a sweep at this size and batch: see benchmarks/quickstart.md."""
 LOW = PEAK / 10
+
+EVERY_STAGE = ("humaneval",)
+AROUND_COOLDOWN = ("hellaswag", "piqa", "arc_easy", "boolq", "copa", "winogrande", "triviaqa", "nq_open")
 
 
 def pretrain(mix: Mixture) -> Stage:
@@ -75,12 +78,18 @@ STUDY = Study(
     sequence=256,
     batch=4,  # small, because 400 steps of 1,024 tokens learn more than 200 of 2,048
     optimizer=AdamW(),
-    data=DataSpec(QUICKSTART, vocabulary=8_192, heldout=0.1, tokenizer_bytes_per_kind=1_000_000),
+    data=DataSpec(
+        QUICKSTART,
+        vocabulary=8_192,
+        heldout=0.1,
+        tokenizer_bytes_per_kind=1_000_000,
+        cleaning=Cleaning((*EVERY_STAGE, *AROUND_COOLDOWN)),
+    ),
     max_epochs=4,
     evaluation=Evaluation(
         heldout_bytes=60_000,
-        every_stage=("humaneval",),
-        around_cooldown=("hellaswag", "piqa", "arc_easy", "boolq", "copa", "winogrande", "triviaqa", "nq_open"),
+        every_stage=EVERY_STAGE,
+        around_cooldown=AROUND_COOLDOWN,
         items=100,
     ),
     primary=("heldout/code/bpb", "heldout/text/bpb"),

@@ -1,15 +1,17 @@
-"""Commits: the difference between two consecutive releases, under the newer one's changelog entry.
+"""Commits: a message, then the unified diff of one file.
 
-    project 1.2.0: src/project/core.py
+    The subject of the commit
 
-    - The changelog entry of 1.2.0.
+    The rest of its message.
 
     --- a/src/project/core.py
     +++ b/src/project/core.py
     @@ ...
 
-A release is not one commit: its message covers more than the file's own change. It is real code before and after,
-with a person's words for it, from package registries alone (the paper's are GitHub commits, §2.1).
+`parse` reads the commits of the StarCoder data. `read` makes some from package registries alone: the difference between
+two consecutive releases, with "project 1.2.0: src/project/core.py" as subject and the newer one's changelog entry below
+it. A release is not one commit and its message covers more than the file's own change, but it is real code before and
+after, with a person's words for it.
 """
 
 import difflib
@@ -25,6 +27,8 @@ from mixtures.fetch import Archive, members, text
 SUFFIXES = frozenset({".py", ".rst", ".md"})
 MAX_CHARACTERS = 20_000
 """Of a document; a longer diff is a file that was moved, generated or reformatted."""
+MAX_LINES = 2_000
+"""Of a file in the StarCoder data: the time of a diff grows with their square, 25 seconds at 12,000 lines."""
 MESSAGE_CHARACTERS = 600
 """The entry is repeated for every file of a release, so a long one would outweigh the diffs."""
 CHANGELOG = re.compile(r"^(changes|changelog|docs/changes|docs/changelog|docs/versions)\.(rst|md)$", re.IGNORECASE)
@@ -57,11 +61,40 @@ def _changes(old: Archive, before: dict[str, str], new: Archive, after: dict[str
     for name in sorted(before.keys() | after.keys()):
         if CHANGELOG.match(name) or before.get(name) == after.get(name):
             continue
-        document = (
-            f"{new.project} {new.version}: {name}\n\n{message}\n\n{diff(name, before.get(name), after.get(name))}"
-        )
+        change = diff(name, before.get(name), after.get(name))
+        document = render(f"{new.project} {new.version}: {name}", message, change)
         if len(document) <= MAX_CHARACTERS:
             yield Document(f"{new.project}/{new.version}/{name}", new.project, document)
+
+
+def render(subject: str, body: str, change: str) -> str:
+    """The one format of commits; parts that are empty are left out."""
+    return "\n\n".join(part for part in (subject.strip(), body.strip(), change) if part)
+
+
+TAGGED = re.compile(r"<commit_before>(.*?)<commit_msg>(.*?)<commit_after>(.*)", re.DOTALL)
+
+
+def parse(content: str) -> str:
+    """A commit between StarCoder's tags (arXiv:2305.06161, section 5) in our format; "" if it is none.
+
+    The tags name no file, so the diff is that of "file".
+    """
+    tagged = TAGGED.search(content)
+    return one_file(tagged[2], "file", tagged[1], tagged[3]) if tagged else ""
+
+
+def one_file(message: str, name: str, before: str, after: str) -> str:
+    """A commit to one file, "" for the content of a file that is not there.
+
+    Returns "" when nothing changed, and for commits longer than MAX_CHARACTERS or to files longer than MAX_LINES.
+    """
+    if max(before.count("\n"), after.count("\n")) > MAX_LINES:
+        return ""
+    change = diff(name, before or None, after or None)
+    subject, _, body = message.strip().partition("\n")
+    document = render(subject, body, change)
+    return document if change and len(document) <= MAX_CHARACTERS else ""
 
 
 def diff(name: str, before: str | None, after: str | None) -> str:

@@ -1,4 +1,4 @@
-"""Jupyter notebooks of a pinned archive, as one text each.
+"""Jupyter notebooks, as one text each: those of a pinned archive, and those of the StarCoder data.
 
     # %% [markdown]
     The text of the cell.
@@ -16,6 +16,7 @@ The cell marks are those that editors use for notebooks kept as scripts.
 import json
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -46,30 +47,52 @@ def read(archive: Archive, cache: Path) -> Iterator[Document]:
 def render(notebook: str) -> str:
     """A notebook's JSON as text, or "" when it is not a notebook of format 4."""
     try:
-        cells = json.loads(notebook)["cells"]
-        return "\n\n".join(part for cell in cells if (part := _cell(cell)))
+        cells = [
+            _cell(cell["cell_type"], _joined(cell["source"]), _printed(cell.get("outputs", [])))
+            for cell in json.loads(notebook)["cells"]
+        ]
+        return "\n\n".join(filter(None, cells))
     except (ValueError, KeyError, TypeError, AttributeError):
         return ""
 
 
-def _cell(cell: dict[str, Any]) -> str:
-    source = EMBEDDED.sub("", _joined(cell["source"])).strip()
-    if not source or cell["cell_type"] not in ("markdown", "code"):
+TAG = re.compile(r"<(jupyter_text|jupyter_code|jupyter_output)>")
+
+
+def parse(content: str) -> str:
+    """A notebook between StarCoder's tags (arXiv:2305.06161, section 5) in our format; "" if it is none."""
+    _, *parts = TAG.split(content.replace("<empty_output>", ""))
+    tagged = [*zip(parts[::2], parts[1::2], strict=True), ("", "")]
+    cells = []
+    for (tag, source), (following, output) in pairwise(tagged):
+        if tag != "jupyter_output":
+            kind = "code" if tag == "jupyter_code" else "markdown"
+            cells.append(_cell(kind, source, output if following == "jupyter_output" else ""))
+    return "\n\n".join(filter(None, cells))
+
+
+def _cell(kind: str, source: str, printed: str) -> str:
+    source = EMBEDDED.sub("", source).strip()
+    if not source or kind not in ("markdown", "code"):
         return ""
-    if cell["cell_type"] == "markdown":
+    if kind == "markdown":
         return f"# %% [markdown]\n{source}"
-    output = _output(cell.get("outputs", []))
+    output = _comment(printed)
     return f"# %%\n{source}" + (f"\n\n# Output:\n{output}" if output else "")
 
 
-def _output(outputs: list[dict[str, Any]]) -> str:
-    """Printed text and plain results as a comment; pictures, HTML, standard error and tracebacks are left out."""
+def _printed(outputs: list[dict[str, Any]]) -> str:
+    """Printed text and plain results; pictures, HTML, standard error and tracebacks are left out."""
     printed = ""
     for output in outputs:
         if output.get("name") == "stderr":
             continue
         plain = output.get("text") or output.get("data", {}).get("text/plain", "")
         printed += _joined(plain).rstrip("\n") + "\n"
+    return printed
+
+
+def _comment(printed: str) -> str:
     lines = TERMINAL.sub("", printed).strip("\n").splitlines()
     kept: list[str] = []
     for line in lines:

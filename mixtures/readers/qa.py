@@ -1,12 +1,17 @@
-"""Questions and answers: sections of a project's pages whose heading ends in a question mark.
+"""Questions and answers, as one thread each.
 
-Question: How do I ...?
+    Question: How do I ...?
 
-Answer: The section's text, markup kept.
+    Answer: Like this.
+
+    Answer: Or like that.
+
+`parse` reads the Stack Exchange threads of SlimPajama, whose answers stand by falling score. `read` takes the sections
+of a project's pages whose heading ends in a question mark, markup kept; they have one answer.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
 
@@ -37,8 +42,24 @@ def read(archives: Sequence[Archive], cache: Path) -> Iterator[Document]:
                 continue
             pairs = markdown_pairs(page) if name.endswith(".md") else restructured_pairs(page)
             for number, (question, answer) in enumerate(pairs):
-                document = f"Question: {question}\n\nAnswer: {answer}"
-                yield Document(f"{archive.project}/{name}#{number:02}", archive.project, document)
+                yield Document(f"{archive.project}/{name}#{number:02}", archive.project, render(question, [answer]))
+
+
+def render(question: str, answers: Iterable[str]) -> str:
+    """The one format of threads."""
+    return "\n\n".join([f"Question: {question.strip()}", *(f"Answer: {answer.strip()}" for answer in answers)])
+
+
+ANSWER = re.compile(r"^A: ", re.MULTILINE)
+
+
+def parse(thread: str) -> str:
+    """A thread of RedPajama's Stack Exchange part ("Q: ", then "A: " at the start of lines) in our format.
+
+    An answer with a line that itself begins with "A: " comes out as two. "" if there is no question.
+    """
+    question, *answers = ANSWER.split(thread)
+    return render(question.removeprefix("Q:"), answers) if question.startswith("Q:") else ""
 
 
 def restructured_pairs(page: str) -> Iterator[tuple[str, str]]:

@@ -1,176 +1,188 @@
-"""Generated Python problems whose solutions were executed against their tests before they count.
+"""Generated Python problems that passed the gates: both implementations agree, and the tests tell mutants apart.
 
-The paper's synthetic source is proprietary and "formally verified" (§2.1). This one is not: a problem's solution ran,
-and its tests hold; at level "differential" a second implementation written another way agreed on every input.
-Everything is a function of (`GENERATOR_VERSION`, seed, index).
+The paper's synthetic source is proprietary and "formally verified" (arXiv:2408.10914 §2.1). This one is not:
+`Problem.level` says how far a problem was checked, and no level is a proof. Everything is a function of
+(`GENERATOR_VERSION`, seed, index).
 """
 
-import json
 import os
+import pickle
 import subprocess
 import sys
-import textwrap
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
+from typing import Any
 
 from mixtures.documents import Document
 from mixtures.errors import Failure
-from mixtures.synthetic import lists, mappings, numbers, strings
-from mixtures.synthetic.problem import Draft, Problem, Template, call, definition, render, shape
+from mixtures.synthetic import compose, forms, verdicts
+from mixtures.synthetic.gates import Job, Verdict
+from mixtures.synthetic.mutate import apply, mutants
+from mixtures.synthetic.problem import Draft, Problem, call, shape
 
-GENERATOR_VERSION = 1
+GENERATOR_VERSION = 2
 """Bump when the same (seed, index) would give another problem; a golden test holds it."""
 
-TEMPLATES: tuple[Template, ...] = (*numbers.TEMPLATES, *lists.TEMPLATES, *strings.TEMPLATES, *mappings.TEMPLATES)
-
-ATTEMPTS = 10
-BATCH = 256
+BATCH = 512
+READ_BATCH = 128  # a reader wants little and may stop anywhere
+HASH_SEEDS = (1, 2)
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a program did: the printed forms of its values, or why there are none."""
+    """A drafted problem and what the gates said; `shape` is that of its solution."""
 
-    values: tuple[str, ...]
-    error: str
-
-
-def generate(seed: int, index: int) -> Problem:
-    """The problem at `index`; its template is index modulo their number.
-
-    Raises:
-        Failure: a template's solution is wrong. That is a defect of this generator, never of the caller.
-    """
-    return generate_many(seed, range(index, index + 1))[0]
+    index: int
+    draft: Draft
+    shape: str
+    verdict: Verdict
 
 
 def generate_many(seed: int, indices: Sequence[int]) -> list[Problem]:
-    """The problems at `indices`, in that order, executed together. As `generate`, and faster.
+    """The problems at `indices` that pass all gates, in that order; the others are left out (see `outcomes`)."""
+    return [verified(outcome, seed) for outcome in outcomes(seed, indices) if not outcome.verdict.reason]
 
-    A draw whose results are the same for all inputs tests nothing; it is drawn again with the next attempt number.
+
+def outcomes(seed: int, indices: Sequence[int], kept: dict[str, Verdict] | None = None) -> list[Outcome]:
+    """Draw the problems at `indices` and pass them through the gates, together, in two worker processes.
+
+    Args:
+        kept: verdicts of `verdicts.load`; those that are found here are not executed again, new ones are added.
     """
-    found: dict[int, Problem] = {}
-    for attempt in range(ATTEMPTS):
-        missing = [index for index in indices if index not in found]
-        if not missing:
-            break
-        templates = [TEMPLATES[index % len(TEMPLATES)] for index in missing]
-        drafts = [
-            template.draw(Random(f"{GENERATOR_VERSION}/{seed}/{index}/{attempt}"))
-            for template, index in zip(templates, missing, strict=True)
-        ]
-        for index, problem in zip(missing, verify(templates, drafts), strict=True):
-            if problem is not None:
-                found[index] = problem
-    for index in indices:
-        if index not in found:
-            name = TEMPLATES[index % len(TEMPLATES)].name
-            raise Failure(f"synthetic template '{name}' gives one result for all inputs (seed {seed}, index {index})")
-    return [found[index] for index in indices]
+    drafts = [compose.draft(Random(f"{GENERATOR_VERSION}/{seed}/{index}")) for index in indices]
+    return [
+        Outcome(index, draft, name, verdict)
+        for index, draft, (name, verdict) in zip(indices, drafts, check(drafts, kept), strict=True)
+    ]
+
+
+def check(drafts: Sequence[Draft], kept: dict[str, Verdict] | None = None) -> list[tuple[str, Verdict]]:
+    """Shape of the solution and verdict of every draft."""
+    kept = {} if kept is None else kept
+    shapes = [shape(draft.code) for draft in drafts]
+    keys = [verdicts.key(draft, GENERATOR_VERSION, name) for draft, name in zip(drafts, shapes, strict=True)]
+    new = {name: draft for name, draft in zip(keys, drafts, strict=True) if name not in kept}
+    jobs = {name: Job(d.function, d.code, d.reference, d.inputs, d.shown) for name, d in new.items()}
+    answers = dict(zip(jobs, execute("judge", list(jobs.values()), HASH_SEEDS[0]), strict=True))
+    found: dict[str, Verdict] = {name: answer or Verdict("limits") for name, answer in answers.items()}
+    passed = [name for name in jobs if not found[name].reason]
+    for name, digest in zip(passed, execute("repeat", [jobs[n] for n in passed], HASH_SEEDS[1]), strict=True):
+        if digest != found[name].digest:
+            found[name] = Verdict("hash order" if digest else "limits", "", found[name].values)
+    kept.update(found)
+    return [(name, kept[entry]) for name, entry in zip(shapes, keys, strict=True)]
+
+
+def verified(outcome: Outcome, seed: int = 0) -> Problem:
+    """The problem of an outcome that passed; which of its killed mutants it shows depends on seed and index."""
+    draft, verdict = outcome.draft, outcome.verdict
+    number, at = Random(f"wrong/{seed}/{outcome.index}").choice(verdict.wrong)
+    level = f"exhaustive({draft.domain})" if draft.domain else "differential"
+    problem = _problem(outcome, verdict.tests)
+    return replace(
+        problem,
+        wrong=apply(draft.code, [mutants(draft.code)[number]]),
+        failing=problem.tests[verdict.tests.index(at)],
+        level=level,
+        mutation_score=verdict.mutation_score,
+    )
+
+
+def unverified(outcome: Outcome, seed: int = 0) -> Problem:
+    """The control: as `verified`, and a problem that a gate would drop with whatever its solution printed.
+
+    Of a problem that passes, the text is the same; its level is "executed", since its examples are what it printed.
+    """
+    if not outcome.verdict.reason:
+        return replace(verified(outcome, seed), level="executed", mutation_score=0.0)
+    return _problem(outcome, outcome.verdict.tests or tuple(range(min(6, len(outcome.verdict.values)))))
+
+
+def _problem(outcome: Outcome, tests: Sequence[int]) -> Problem:
+    """Without wrong version and level; the docstring shows the shortest test of each of two results."""
+    draft, values = outcome.draft, outcome.verdict.values
+    calls = {i: call(draft.function, draft.inputs[i]) for i in tests}
+    by_length = sorted(tests, key=lambda i: (len(calls[i]) + len(values[i]), i))
+    first = by_length[:1]
+    others = [i for i in by_length[1:] if values[i] != values[first[0]] and draft.inputs[i]]
+    return Problem(
+        index=outcome.index,
+        family=draft.family,
+        statement=draft.statement,
+        function=draft.function,
+        code=draft.code,
+        wrong="",
+        examples=tuple((calls[i], values[i]) for i in [*first, *others[:1]]),
+        tests=tuple(f"assert {calls[i]} == {values[i]}" for i in tests),
+        failing="",
+        level="executed" if values else "unverified",
+        mutation_score=0.0,
+    )
 
 
 def read(max_bytes: int, seed: int = 0) -> Iterator[Document]:
-    """Problems with solutions of distinct shape until `max_bytes`; id = template#index, group = synthetic/template.
+    """Problems with solutions of distinct shape until `max_bytes`; id = family#index, group = synthetic/family.
 
     Raises:
-        Failure: as `generate`, or the templates hold no more distinct problems.
+        Failure: the worker cannot run, or nothing new comes any more.
     """
     seen: set[str] = set()
     size = 0
-    for start in range(0, 1_000_000, BATCH):
-        before = len(seen)
-        for index, problem in enumerate(generate_many(seed, range(start, start + BATCH)), start):
-            key = shape(problem.solution)
-            if key in seen:
-                continue
-            seen.add(key)
-            document = render(problem)
-            yield Document(f"{problem.template}#{index:06}", f"synthetic/{problem.template}", document)
-            size += len(document.encode())
+    for start in range(0, 100_000_000, READ_BATCH):
+        rows, _ = distinct(outcomes(seed, range(start, start + READ_BATCH)), seen)
+        if not rows:
+            raise Failure(f"the synthetic grammar is exhausted at {size:,} bytes; lower max_bytes below that")
+        for row in rows:
+            problem = verified(row, seed)
+            text = forms.mixed(problem)
+            yield Document(f"{problem.family}#{problem.index:06}", f"synthetic/{problem.family}", text)
+            size += len(text.encode())
             if size >= max_bytes:
                 return
-        if len(seen) - before < BATCH // 16:
-            raise Failure(f"the synthetic templates are exhausted at {size:,} bytes; lower max_bytes below that")
 
 
-def verify(templates: Sequence[Template], drafts: Sequence[Draft]) -> list[Problem | None]:
-    """Execute `drafts`: both implementations on all inputs, then the finished document under another hash seed.
+def distinct(found: Sequence[Outcome], seen: set[str], with_failed: bool = False) -> tuple[list[Outcome], Counter[str]]:
+    """The outcomes that pass and whose shape is not in `seen` (it is added), and how many were dropped for what.
 
-    None stands for a draft whose results are all the same.
+    With failed ones, those have shapes of their own: the outcomes that pass are the same with and without them.
+    """
+    rows, drops = [], Counter[str]()
+    for outcome in found:
+        reason = outcome.verdict.reason
+        name = f"failed {outcome.shape}" if reason else outcome.shape
+        if reason and not with_failed:
+            drops[reason] += 1
+        elif name in seen:
+            drops["duplicate"] += 1
+        else:
+            seen.add(name)
+            rows.append(outcome)
+    return rows, drops
+
+
+def execute(task: str, jobs: Sequence[Job], hash_seed: int) -> list[Any]:
+    """What the worker answers: a verdict or a digest for each job, None for one that met a limit.
 
     Raises:
-        Failure: a solution fails, the implementations differ, or the document's own tests do not hold.
+        Failure: the worker itself ended badly.
     """
-    calls = [[call(draft, arguments) for arguments in draft.inputs] for draft in drafts]
-    jobs = [
-        [(definition(draft, body), expressions) for body in (draft.solution, draft.reference or draft.solution)]
-        for draft, expressions in zip(drafts, calls, strict=True)
-    ]
-    problems: list[Problem | None] = []
-    for template, draft, expressions, (outcome, other) in zip(
-        templates, drafts, calls, _execute(jobs, hash_seed=1), strict=True
-    ):
-        _require(not outcome.error and not other.error, template.name, outcome.error or other.error)
-        _require(outcome.values == other.values, template.name, _first_difference(expressions, outcome, other))
-        vacuous = len(set(outcome.values)) < 2
-        problems.append(None if vacuous else _problem(template, draft, expressions, outcome.values))
-    finished = [problem for problem in problems if problem is not None]
-    documents = _execute([[(render(problem), [])] for problem in finished], hash_seed=2)
-    for problem, (ran,) in zip(finished, documents, strict=True):
-        _require(not ran.error, problem.template, f"its tests fail: {ran.error}")
-    return problems
-
-
-def _problem(template: Template, draft: Draft, expressions: Sequence[str], values: Sequence[str]) -> Problem:
-    # A boundary case, and the first one that comes out otherwise: two of a kind would explain little.
-    shown = (0, next(i for i, value in enumerate(values) if value != values[0]))
-    statement = textwrap.fill(draft.statement, 88)
-    examples = "\n".join(f">>> {expressions[i]}\n{values[i]}" for i in shown)
-    docstring = f'"""{statement}\n\n{examples}\n"""\n'
-    return Problem(
-        template=template.name,
-        statement=f"{statement}\n\n{examples}",
-        function=draft.function,
-        solution=definition(draft, draft.solution, docstring),
-        tests=tuple(f"assert {e} == {v}" for e, v in zip(expressions, values, strict=True)),
-        level="differential" if draft.reference else "executed",
-    )
-
-
-def _execute(jobs: Sequence[Sequence[tuple[str, Sequence[str]]]], hash_seed: int) -> list[list[Outcome]]:
-    """What each program of each job gave; a job's programs share a process."""
     if not jobs:
         return []
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    root = str(Path(__file__).parents[2])
     result = subprocess.run(
-        [sys.executable, "-S", "-s", "-B", str(Path(__file__).with_name("worker.py"))],
-        input=json.dumps(jobs),
-        env={**environment, "PYTHONHASHSEED": str(hash_seed), "PYTHONUTF8": "1"},
+        [sys.executable, "-S", "-s", "-B", "-P", "-m", "mixtures.synthetic.worker", task],
+        input=pickle.dumps(list(jobs)),
+        env={**environment, "PYTHONPATH": root, "PYTHONHASHSEED": str(hash_seed), "PYTHONUTF8": "1"},
         capture_output=True,
-        text=True,
-        encoding="utf-8",
         check=False,
     )
     if result.returncode:
-        last = (result.stderr.strip().splitlines() or ["no message"])[-1]
+        last = (result.stderr.decode(errors="replace").strip().splitlines() or ["no message"])[-1]
         raise Failure(
             f"the worker that executes synthetic programs ended with {result.returncode} ({last}); run it again"
         )
-    return [
-        [Outcome(tuple(row.get("values", ())), row.get("error", "")) for row in job]
-        for job in json.loads(result.stdout)
-    ]
-
-
-def _first_difference(expressions: Sequence[str], one: Outcome, two: Outcome) -> str:
-    for expression, left, right in zip(expressions, one.values, two.values, strict=False):
-        if left != right:
-            return f"{expression} gives {left} and, the other way, {right}"
-    return ""
-
-
-def _require(holds: bool, template: str, problem: str) -> None:
-    if not holds:
-        raise Failure(f"synthetic template '{template}' is wrong: {problem}; mend it and bump GENERATOR_VERSION")
+    return list(pickle.loads(result.stdout))

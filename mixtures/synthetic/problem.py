@@ -1,12 +1,12 @@
-"""What a template draws (a draft) and what is left when it has been executed (a problem)."""
+"""What the grammar draws (a draft), what passed the gates (a problem), and how programs compare."""
 
 import ast
 import hashlib
-import textwrap
-from collections.abc import Callable
+import re
 from dataclasses import dataclass
-from random import Random
 from typing import Any
+
+REFERENCE = "reference"
 
 
 @dataclass(frozen=True)
@@ -14,93 +14,113 @@ class Draft:
     """A problem that has not been executed.
 
     Attributes:
+        family: domain and source of the values, "graphs-distances". A family's problems form one group.
         function: name of the function asked for.
-        parameters: its parameters as in a definition, "numbers: list[int], k: int".
-        returns: its return annotation.
         statement: what it does, in English.
-        solution: body of the function, flush left.
-        reference: body of a second implementation written another way, or "" when there is none.
-        inputs: argument tuples, boundary cases first; literals only, so that they can be printed in a test.
+        code: source of the function, helpers before it, no docstring.
+        reference: source of a function named REFERENCE which reaches the same results by another algorithm. Its names
+            are always the same ones, and it may use those of `prelude.py`.
+        inputs: argument tuples, small ones first; literals only, so that a test can print them.
+        shown: the first `shown` inputs may become tests; the others only judge.
+        domain: how many inputs the statement allows, all of them among `inputs`; 0 when they cannot be listed.
     """
 
+    family: str
     function: str
-    parameters: str
-    returns: str
     statement: str
-    solution: str
+    code: str
     reference: str
     inputs: tuple[tuple[Any, ...], ...]
-
-
-@dataclass(frozen=True)
-class Template:
-    """A family of problems. All of them share its name as their group, so a held-out template is unseen."""
-
-    name: str
-    draw: Callable[[Random], Draft]
+    shown: int
+    domain: int = 0
 
 
 @dataclass(frozen=True)
 class Problem:
-    """A problem whose solution passed its tests.
+    """A problem and how far it was checked.
 
     Attributes:
-        template: the family that it was drawn from.
-        statement: what the function does, with the worked examples that its docstring shows.
+        index: its place in the generator's sequence.
+        family: see `Draft`.
+        statement: what the function does.
         function: name of the function.
-        solution: source of the function with its docstring.
-        tests: assertions, all of which were executed and hold.
-        level: "differential" when a second implementation gave the same results on all inputs, else "executed".
-            Neither is a proof.
+        code: source without its docstring; `wrong` is a mutant of it that fails `failing`, or "".
+        examples: pairs of a call and the printed result, for the docstring.
+        tests: assertions.
+        failing: the assertion that `wrong` fails.
+        level: "executed" (its examples are what it printed) < "differential" (two implementations agree) <
+            "exhaustive(N)" (on N inputs, which are all that the statement allows); in the control variants also
+            "unverified" (not even executed) and "wrong". None of them is a proof.
+        mutation_score: share of the mutants told apart on any input that the tests tell apart; 0 when not measured.
     """
 
-    template: str
+    index: int
+    family: str
     statement: str
     function: str
-    solution: str
+    code: str
+    wrong: str
+    examples: tuple[tuple[str, str], ...]
     tests: tuple[str, ...]
+    failing: str
     level: str
+    mutation_score: float
 
 
-def code(text: str) -> str:
-    """A block of code as templates write it, flush left and without blank edges."""
-    return textwrap.dedent(text).strip("\n")
+def call(function: str, arguments: tuple[Any, ...]) -> str:
+    return f"{function}({', '.join(map(repr, arguments))})"
 
 
-def definition(draft: Draft, body: str, docstring: str = "") -> str:
-    """Source of the function with `body`."""
-    head = f"def {draft.function}({draft.parameters}) -> {draft.returns}:\n"
-    return head + textwrap.indent(docstring + body, "    ", lambda line: bool(line.strip())) + "\n"
+def fill(text: str, names: dict[str, str]) -> str:
+    """`text` with every $name replaced that `names` knows."""
+    return re.sub(r"\$(\w+)", lambda found: names.get(found[1], found[0]), text)
 
 
-def call(draft: Draft, arguments: tuple[Any, ...]) -> str:
-    return f"{draft.function}({', '.join(map(repr, arguments))})"
+def shape(source: str, constants: bool = True) -> str:
+    """Hash of a program's syntax tree with its own names numbered in order of appearance and docstrings taken out.
 
-
-def render(problem: Problem) -> str:
-    """The document: the function, then its tests."""
-    return problem.solution + "\n\n" + "\n".join(problem.tests) + "\n"
-
-
-def shape(solution: str) -> str:
-    """Hash of a function's syntax tree with its names numbered in order of appearance and its docstring taken out.
-
-    Two solutions that differ in naming, comments or layout alone have one shape. Built-in names and methods count
-    as they are, since they decide what the program does.
+    Two programs that differ in naming, comments or layout alone have one shape, the same on every version of Python
+    (`ast.dump` changes between versions). Built-in names and methods count as they are. Without `constants`, numbers
+    and strings do not count: programs of one skeleton share their shape.
     """
-    function = ast.parse(solution).body[0]
-    assert isinstance(function, ast.FunctionDef)
-    if ast.get_docstring(function) is not None:
-        function.body = function.body[1:]
-    own = {function.name} | {node.arg for node in ast.walk(function) if isinstance(node, ast.arg)}
-    own |= {node.id for node in ast.walk(function) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
-    own |= {node.name for node in ast.walk(function) if isinstance(node, ast.FunctionDef)}
-    numbers: dict[str, str] = {}
-    for node in ast.walk(function):
-        if isinstance(node, ast.Name) and node.id in own:
-            node.id = numbers.setdefault(node.id, f"v{len(numbers)}")
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef) and ast.get_docstring(node, clean=False) is not None:
+            del node.body[0]
+    parts: list[str] = []
+    _write(tree, dict.fromkeys(_own_names(tree), ""), constants, parts)
+    return hashlib.sha256(" ".join(parts).encode()).hexdigest()[:32]
+
+
+def _own_names(tree: ast.AST) -> set[str]:
+    own: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef):
+            own.add(node.name)
         elif isinstance(node, ast.arg):
-            node.arg = numbers.setdefault(node.arg, f"v{len(numbers)}")
-        elif isinstance(node, ast.FunctionDef):
-            node.name = numbers.setdefault(node.name, f"v{len(numbers)}")
-    return hashlib.sha256(ast.dump(function).encode()).hexdigest()
+            own.add(node.arg)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            own.add(node.id)
+    return own
+
+
+def _write(value: object, names: dict[str, str], constants: bool, parts: list[str]) -> None:
+    """Append the tree's text to `parts`; a name of the program's own gets its number where it first appears."""
+    if isinstance(value, ast.Constant) and not constants:
+        parts.append(type(value.value).__name__)
+    elif isinstance(value, ast.AST):
+        parts.append(type(value).__name__)
+        for field in value._fields:
+            inner = getattr(value, field, None)
+            if inner is not None and inner != [] and field != "ctx":
+                parts.append(field)
+                _write(inner, names, constants, parts)
+        parts.append(")")
+    elif isinstance(value, list):
+        for inner in value:
+            _write(inner, names, constants, parts)
+    elif isinstance(value, str) and value in names:
+        names[value] = names[value] or f"v{sum(1 for number in names.values() if number)}"
+        parts.append(names[value])
+    else:
+        parts.append(repr(value))

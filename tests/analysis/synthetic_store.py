@@ -125,15 +125,23 @@ def write_stage(store: Path, arm: str, seed: int, number: int, kind: str, parent
 
 
 def manifest() -> dict[str, Any]:
+    def match(item: str, score: float) -> dict[str, Any]:
+        return {
+            "benchmark": "piqa", "item": item, "component": "question", "score": score, "document": "page/7",
+            "evidence": "the glue dries <b>overnight</b>", "drop": score >= 0.5,
+        }  # fmt: skip
+
     def source(kind: str, package: str) -> dict[str, Any]:
         return {
             "kind": kind, "packages": [{"name": package, "version": "1.0", "licence": "MIT"}], "documents": 900,
             "tokens": 1_000_000, "bytes": 3_500_000, "heldout_documents": 12, "heldout_bytes": 40_000,
-            "dropped": {"duplicate": 31, "too short": 4}, "digest": "abc",
+            "dropped": {"contaminated": 2, "duplicate": 31, "too short": 4}, "digest": "abc",
+            "found": [match("1", 0.9), match("2", 0.4)], "kept": [match("2", 0.4)] if kind == "code" else [],
         }  # fmt: skip
 
     return {
         "tokenizer": {"vocabulary": 8192, "digest": "def"},
+        "decontamination": {"benchmarks": {"piqa": 1838}, "rule": {"name": "align", "n": 13, "drop": 0.5, "report": 0.3}},
         "sources": {"prose": source("text", "plays"), "python": source("code", "attrs")},
     }
 

@@ -59,7 +59,7 @@ def test_the_page_has_every_section(built: Path) -> None:
         "How to reproduce",
     ]
     assert text.count("<svg") == 5
-    for said in ("Does code help?", "It helps code.", "Not measured.", "make small"):
+    for said in ("Does code help?", "It helps code.", "rule align", "make small"):
         assert said in text
     assert "for every source in all 12 stages; sampled batches were read again" in text
     for said in ("plays 1.0", "3.50", "duplicate 31"):
@@ -111,9 +111,12 @@ def test_hostile_text_stays_text(tmp_path: Path) -> None:
     )
     manifest = tmp_path / "prepared" / "data1" / "manifest.json"
     manifest.write_text(
-        manifest.read_text(encoding="utf-8").replace('"plays"', '"<b onclick=x>plays"'), encoding="utf-8"
+        manifest.read_text(encoding="utf-8")
+        .replace('"plays"', '"<b onclick=x>plays"')
+        .replace("the glue", HOSTILE.replace('"', "")),
+        encoding="utf-8",
     )
-    extras = {**synthetic.EXTRAS, "contamination": {"humaneval": HOSTILE}, "reproduce": {"command": HOSTILE}}
+    extras = {**synthetic.EXTRAS, "reproduce": {"command": HOSTILE}}
     text = build(tmp_path, "small", extras).read_text(encoding="utf-8")
     page = Page(text)
     assert page.tags.isdisjoint({"script", "img"})
@@ -176,3 +179,16 @@ def test_nothing_is_written_when_nothing_can_be_compared(tmp_path: Path) -> None
     with pytest.raises(UserError, match="ablate run small"):
         build(tmp_path, "small", {})
     assert not (tmp_path / "studies").exists()
+
+
+def test_contamination_is_told_per_arm_and_by_what_it_read(tmp_path: Path) -> None:
+    synthetic.write_store(tmp_path, tasks=("heldout/code", "piqa", "copa"), primary=("heldout/code/bpb",))
+    text = build(tmp_path, "small", synthetic.EXTRAS).read_text(encoding="utf-8")
+    section = text[text.index("<h2>Contamination</h2>") : text.index("<h2>Limits</h2>")]
+    assert "not searched for the items of copa" in section
+    cells = re.findall(r"<td[^>]*>([^<]*)</td>", section[section.index(">piqa<") - 20 :])[: 3 + len(synthetic.ARMS)]
+    assert cells[:3] == ["piqa", "1,838", "2"]
+    reads_code = {arm: synthetic.CODE_SHARE[arm] > 0 for arm in synthetic.ARMS}
+    assert set(reads_code.values()) == {True, False}
+    assert cells[3:] == ["1 (up to 0.40)" if reads else "0" for reads in reads_code.values()]
+    assert "prose: 2 documents dropped, for 2 items" in section

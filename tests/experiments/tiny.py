@@ -9,7 +9,7 @@ from experiments.study import Arm, Evaluation, Stage, Study
 from mixtures.documents import Document
 from mixtures.mixture import Mixture, mixture
 from mixtures.prepare import DataSpec
-from mixtures.sources import Source
+from mixtures.sources import Source, one_shard
 from models.config import ModelConfig
 from models.recipe import AdamW
 
@@ -19,7 +19,7 @@ _WORDS = {
 }
 
 
-def _read(kind: str, cache: Path) -> Iterator[Document]:
+def _read(kind: str, shard: str, downloads: Path) -> Iterator[Document]:
     rng = random.Random(kind)
     for number in range(60):
         words = (rng.choice(_WORDS[kind]) for _ in range(rng.randint(80, 200)))
@@ -27,7 +27,7 @@ def _read(kind: str, cache: Path) -> Iterator[Document]:
 
 
 def source(name: str, kind: str) -> Source:
-    return Source(name=name, kind=kind, form="made up", max_bytes=40_000, read=partial(_read, name))
+    return Source(name, kind, "made up", partial(_read, name), one_shard, max_bytes=40_000)
 
 
 TEXT, CODE = mixture("text", {"prose": 1}), mixture("code", {"program": 1})

@@ -1,26 +1,29 @@
 """Exact fractions: counts sum, never fall and stay within one sequence of their share, at any length."""
 
+import math
 from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mixtures.allocate import allocate, block_size, check_supply, cumulative, steps_for
 from mixtures.errors import UserError
 from mixtures.mixture import mixture, shares
 
-weights = st.lists(st.integers(1, 60), min_size=1, max_size=8)
+weights = st.lists(st.fractions(Fraction(1, 6), 10, max_denominator=6), min_size=2, max_size=6)
+PAPER = [Fraction(part) for part in (70, 20, 4, 3, 3)]  # floors of prefix sums fail for it
 
 
-def _shares(parts: list[int]) -> dict[str, Fraction]:
-    return {f"s{i}": Fraction(part, sum(parts)) for i, part in enumerate(parts)}
+def _shares(parts: list[Fraction]) -> dict[str, Fraction]:
+    return {f"s{i}": part / sum(parts) for i, part in enumerate(parts)}
 
 
 @settings(max_examples=150, deadline=None)
-@given(weights, st.integers(0, 10_000))
-def test_counts_are_exact_at_any_length(parts: list[int], length: int) -> None:
+@example(PAPER, 10**12 + 7)
+@given(weights, st.integers(0, 10**13))
+def test_counts_are_exact_at_any_length(parts: list[Fraction], length: int) -> None:
     fractions = _shares(parts)
     counts = cumulative(allocate(fractions), length)
     assert counts.sum() == length
@@ -28,17 +31,36 @@ def test_counts_are_exact_at_any_length(parts: list[int], length: int) -> None:
         assert abs(int(count) - length * share) < 1
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=100, deadline=None)
+@example(PAPER, 8)
 @given(weights, st.integers(1, 64))
-def test_counts_never_fall_from_block_to_block(parts: list[int], batch: int) -> None:
+def test_counts_hold_after_every_block(parts: list[Fraction], batch: int) -> None:
+    """They never fall, sum exactly, stay within a sequence of the share, and a block has no more than it holds."""
     allocation = allocate(_shares(parts))
-    blocks = np.stack([cumulative(allocation, n * batch) for n in range(200)])
+    lengths = np.arange(200) * block_size(batch)
+    blocks = cumulative(allocation, lengths)
     assert (np.diff(blocks, axis=0) >= 0).all()
+    assert (blocks.sum(axis=1) == lengths).all()
+    shares = np.array(allocation.parts)
+    assert (abs(blocks * shares.sum() - lengths[:, None] * shares) < shares.sum()).all()
+    assert blocks[7].tolist() == cumulative(allocation, int(lengths[7])).tolist()
+
+
+@settings(max_examples=40, deadline=None)
+@given(weights)
+def test_a_slot_goes_to_the_entitled_source_with_the_earliest_deadline(parts: list[Fraction]) -> None:
+    fractions = list(_shares(parts).values())
+    counts = [0] * len(fractions)
+    table = allocate(_shares(parts)).period_counts
+    for slot, row in enumerate(table[1:]):
+        entitled = [s for s, share in enumerate(fractions) if counts[s] < (slot + 1) * share]
+        counts[min(entitled, key=lambda s: (math.ceil((counts[s] + 1) / fractions[s]), s))] += 1
+        assert row.tolist() == counts
 
 
 def test_the_mixture_that_breaks_floors_of_prefix_sums() -> None:
     """70/20/4/3/3 at 8 sequences a block: differences of floors let a source's count fall."""
-    fractions = _shares([70, 20, 4, 3, 3])
+    fractions = _shares(PAPER)
     prefix = np.cumsum([0, *fractions.values()])
     floors = np.array([[int(8 * n * p) for p in prefix] for n in range(100)])
     assert (np.diff(np.diff(floors, axis=1), axis=0) < 0).any(), "the example no longer shows the fault"

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mixtures.allocate import allocate, cumulative
+from mixtures.curriculum import stage_steps
 from mixtures.order import ORDER_VERSION, Rows, permute, rows
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "order.json"
@@ -23,24 +24,69 @@ def _all_rows(allocation, steps: int, batch: int, starts=None, seed: int = 0) ->
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.integers(1, 3_000), st.integers(0, 2**60))
+@given(st.integers(1, 5_000), st.integers(0, 2**60))
 def test_permute_is_a_bijection(size: int, key: int) -> None:
     out = permute(np.arange(size), size, "test", key)
     assert sorted(out.tolist()) == list(range(size))
 
 
-def test_permute_shows_no_lattice() -> None:
-    """A linear shuffle has a handful of distinct gaps; a random one has many, and no correlation with position."""
-    size = 20_011
-    out = permute(np.arange(size), size, "test", 7)
-    gaps = np.diff(out)
-    assert len(np.unique(gaps)) > size / 3
-    assert abs(np.corrcoef(np.arange(size), out)[0, 1]) < 0.03
-    assert abs(np.corrcoef(out[:-1], out[1:])[0, 1]) < 0.03
-    # Every tenth of the positions spreads evenly over ten bins: chi-square with 81 degrees of freedom.
-    table = np.histogram2d(np.arange(size), out, bins=10)[0]
-    assert ((table - size / 100) ** 2 / (size / 100)).sum() < 130
-    assert (out == np.arange(size)).sum() < 10
+def _excess(counts: np.ndarray) -> float:
+    """How many standard deviations chi-square against equal counts lies above its mean."""
+    expected, freedom = counts.sum() / counts.size, counts.size - 1
+    return (((counts - expected) ** 2 / expected).sum() - freedom) / (2 * freedom) ** 0.5
+
+
+def _faults(out: np.ndarray) -> set[str]:
+    """What tells `out` from a random permutation; a random one has no fault in some 10,000 tries."""
+    size, place = len(out), np.arange(len(out))
+    faults = set()
+    if abs(np.corrcoef(place, out)[0, 1]) > 4.5 / size**0.5:
+        faults.add("values follow their places")
+    if _excess(np.histogram2d(place, out, bins=16)[0]) > 5:
+        faults.add("values are uneven over the places")
+    if (out == place).sum() > 9:
+        faults.add("fixed points")
+    for stride in (1, 2, 3, 4, 8, 16, 64, 256):
+        if abs(np.corrcoef(out[:-stride], out[stride:])[0, 1]) > 4.5 / size**0.5:
+            faults.add("serial correlation")
+        gaps = (out[stride:] - out[:-stride]) % size
+        if _excess(np.histogram(gaps, bins=64, range=(0, size))[0]) > 5:
+            faults.add("uneven gaps")
+        if ((gaps[stride:] - gaps[:-stride]) % size == 0).sum() > 9:  # one is expected
+            faults.add("arithmetic progressions")
+    return faults
+
+
+@pytest.mark.parametrize("size", [4_096, 5_003, 20_011, 65_536, 70_000])
+@pytest.mark.parametrize("key", range(3))
+def test_permute_looks_random(size: int, key: int) -> None:
+    assert not _faults(permute(np.arange(size), size, "test", key))
+
+
+def test_a_bad_permutation_would_be_caught() -> None:
+    size = 65_536
+    place = np.arange(size)
+    for multiplier in (5, 1_103_515_245, 40_503):  # the last is the golden ratio: the evenest of them
+        assert {"uneven gaps", "arithmetic progressions"} <= _faults((place * multiplier + 12_345) % size)
+    rng = np.random.default_rng(0)
+    buffered = place.reshape(-1, 1_024).copy()
+    rng.permuted(buffered, axis=1, out=buffered)
+    assert "values follow their places" in _faults(buffered.ravel())
+    half, mask = np.uint64(8), np.uint64(255)
+    left, right = place.astype(np.uint64) >> half, place.astype(np.uint64) & mask
+    for key in (91, 7, 200, 33, 150, 64):  # a Feistel network whose rounds only add a key
+        left, right = right, left ^ ((right + np.uint64(key)) & mask)
+    assert _faults(((left << half) | right).astype(np.int64))
+    assert not _faults(rng.permutation(size))
+
+
+def test_short_permutations_are_equally_likely() -> None:
+    """The order inside a block is one of a few rows, where a Feistel network has little to mix."""
+    four = np.stack([permute(np.arange(4), 4, "test", key) for key in range(2_400)])
+    orders, counts = np.unique(four, axis=0, return_counts=True)
+    assert len(orders) == 24 and _excess(counts) < 4
+    eight = np.stack([permute(np.arange(8), 8, "test", key) for key in range(1_600)])
+    assert _excess(np.stack([np.bincount(eight[:, place], minlength=8) for place in range(8)])) < 4
 
 
 def test_two_keys_give_unrelated_permutations() -> None:
@@ -60,6 +106,15 @@ def test_the_realised_composition_is_the_allocation() -> None:
     for step, row in enumerate(_all_rows(TEXT_CODE, 40, 8)):
         expected = cumulative(TEXT_CODE, 8 * (step + 1)) - cumulative(TEXT_CODE, 8 * step)
         assert np.bincount(row.source_B, minlength=2).tolist() == expected.tolist()
+
+
+@pytest.mark.parametrize("batch", [1, 2, 3, 4, 5, 7, 8, 12])
+def test_a_stage_of_any_batch_reads_what_the_plan_declares(batch: int) -> None:
+    """A small batch shares its block with others, so a stage that ended inside a block would read other counts."""
+    for tokens in range(1, 40):
+        steps = stage_steps(tokens, batch, 1)
+        read = np.concatenate([row.source_B for row in _all_rows(TEXT_CODE, steps, batch)])
+        assert np.bincount(read, minlength=2).tolist() == cumulative(TEXT_CODE, steps * batch).tolist()
 
 
 @pytest.mark.parametrize("hosts", [1, 2, 4, 8])
@@ -100,6 +155,15 @@ def test_a_stage_carries_on_where_its_parent_ended() -> None:
     read = cumulative(TEXT_CODE, 32)
     rest = _stream(_all_rows(TEXT_CODE, 6, 8, starts={"text": int(read[0]), "code": int(read[1])}), 0)
     assert sorted(first + rest) == whole
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.sampled_from([1, 3, 8, 12]), st.integers(0, 500), st.integers(1, 40))
+def test_many_steps_at_once_are_the_steps_one_by_one(batch: int, step: int, steps: int) -> None:
+    together = rows(TEXT_CODE, WINDOWS, {"text": 5}, 3, batch, step, steps=steps)
+    singly = [rows(TEXT_CODE, WINDOWS, {"text": 5}, 3, batch, step + n) for n in range(steps)]
+    for field in ("source_B", "epoch_B", "window_B"):
+        assert getattr(together, field).tolist() == np.concatenate([getattr(r, field) for r in singly]).tolist()
 
 
 def test_a_far_step_needs_no_history() -> None:

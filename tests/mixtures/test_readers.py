@@ -8,7 +8,7 @@ import pytest
 
 from mixtures.documents import Document
 from mixtures.errors import Failure
-from mixtures.readers import archived, commits, installed, literature, notebooks, pins, prose, qa
+from mixtures.readers import archived, chat, commits, installed, issues, literature, notebooks, pins, prose, qa, rows
 from tests.mixtures.test_fetch import sdist
 
 
@@ -190,6 +190,107 @@ def test_a_changelog_entry_ends_at_the_release_before() -> None:
 def test_new_and_deleted_files_are_diffs_against_nothing() -> None:
     assert commits.diff("a.py", None, "x\n").splitlines()[:2] == ["--- /dev/null", "+++ b/a.py"]
     assert commits.diff("a.py", "x\n", None).splitlines()[:2] == ["--- a/a.py", "+++ /dev/null"]
+
+
+def test_a_commit_between_tags_reads_like_one_of_a_release() -> None:
+    tagged = "<commit_before>x = 1\n<commit_msg>Double it\n\nIt was too small.\n<commit_after>x = 2\n"
+    assert commits.parse(tagged) == (
+        "Double it\n\nIt was too small.\n\n--- a/file\n+++ b/file\n@@ -1 +1 @@\n-x = 1\n+x = 2"
+    )
+    new = commits.parse("<commit_before><commit_msg>Add it<commit_after>x = 2\n")
+    assert new == "Add it\n\n--- /dev/null\n+++ b/file\n@@ -0,0 +1 @@\n+x = 2"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "x = 1",
+        "<commit_before>x<commit_msg>nothing changed<commit_after>x",
+        "<commit_before>" + "x\ny\n" * 40_000 + "<commit_msg>long<commit_after>" + "y\nz\n" * 40_000,
+        "<commit_before>x<commit_msg>" + "long" * 10_000 + "<commit_after>y",
+    ],
+    ids=["nothing", "no tags", "no change", "long file", "long message"],
+)
+def test_what_is_no_commit_or_too_long_renders_to_nothing(content: str) -> None:
+    assert commits.parse(content) == ""
+
+
+def test_a_commit_in_columns_is_grouped_by_its_first_repository() -> None:
+    row = {
+        "old_file": "a.py",
+        "new_file": "b.py",
+        "old_contents": "x = 1\n",
+        "new_contents": None,
+        "subject": "Remove it",
+        "message": None,
+        "repos": "me/it,you/fork",
+    }
+    (document,) = rows.github_commits([("p#0", row)])
+    removed = "Remove it\n\n--- a/b.py\n+++ /dev/null\n@@ -1 +0,0 @@\n-x = 1"
+    assert document == Document("p#0", "me/it", removed)
+
+
+def test_a_notebook_between_tags_reads_like_one_of_json() -> None:
+    tagged = (
+        "<jupyter_start><jupyter_text># Title\nText<jupyter_code>print(1 + 1)<jupyter_output>2\n"
+        "<jupyter_code>x = 1<jupyter_output><empty_output><jupyter_code>  <jupyter_code>y"
+    )
+    assert notebooks.parse(tagged) == (
+        "# %% [markdown]\n# Title\nText\n\n# %%\nprint(1 + 1)\n\n# Output:\n# 2\n\n# %%\nx = 1\n\n# %%\ny"
+    )
+    assert notebooks.parse("print(1)") == ""
+
+
+def test_an_issue_is_a_thread() -> None:
+    thread = "<issue_start><issue_comment>Title: It  fails\nusername_0: Why?\n<issue_comment>username_1: So.\n"
+    assert issues.parse(thread.replace("<issue_comment>", "", 1)) == (
+        "Issue: It  fails\n\nusername_0: Why?\n\nusername_1: So."
+    )
+    assert issues.parse("<issue_start>username_0: Why?<issue_closed>") == "username_0: Why?\n\nClosed."
+    assert issues.parse("username_0: Why?") == ""
+
+
+def test_answers_stand_in_their_order() -> None:
+    assert qa.parse("Q: How?\n\nI tried A: and B.\nA: Best.\n\nIndeed.\nA: Worse.") == (
+        "Question: How?\n\nI tried A: and B.\n\nAnswer: Best.\n\nIndeed.\n\nAnswer: Worse."
+    )
+    assert qa.parse("Q: Nobody knows?") == "Question: Nobody knows?"
+    assert qa.parse("No question.") == ""
+
+
+def turn(number: int, parent: int | None, role: str, rank: int | None) -> dict[str, object]:
+    parent_id = None if parent is None else str(parent)
+    return {"message_id": str(number), "parent_id": parent_id, "role": role, "rank": rank}
+
+
+def test_the_thread_of_a_tree_follows_the_best_rank_and_ends_with_an_answer() -> None:
+    tree = [
+        turn(0, None, "prompter", None),
+        turn(1, 0, "assistant", None),
+        turn(2, 0, "assistant", 1),
+        turn(3, 0, "assistant", 0),
+        turn(4, 3, "prompter", None),
+        turn(6, 4, "assistant", 0),
+        turn(5, 4, "assistant", 0),
+        turn(7, 5, "prompter", None),
+    ]
+    assert [message["message_id"] for message in chat.best_thread(tree)] == ["0", "3", "4", "5"]
+    assert chat.best_thread(tree[:1]) == []
+    assert chat.best_thread([turn(1, 1, "assistant", 0)]) == []
+
+
+def test_a_conversation_with_a_tool_or_an_empty_turn_is_none() -> None:
+    assert chat.render([("user", " Hi. "), ("assistant", "Hello.")]) == "User: Hi.\n\nAssistant: Hello."
+    assert chat.render([("user", "Hi."), ("tool", "5")]) == ""
+    assert chat.render([("user", "Hi."), ("assistant", " ")]) == ""
+
+
+@pytest.mark.parametrize("header", ["<reponame>me/it<filename>a/b.py<gh_stars>10-100\n", "<gh_stars>0\n", ""])
+def test_the_tags_before_a_file_are_no_code(header: str) -> None:
+    code = "<filename> = 1\n" if not header else "x = 1\n"
+    (document,) = rows.stack_files([("p#0", {"content": header + "\n" + code, "max_stars_repo_name": None})])
+    assert document == Document("p#0", "p#0", "\n" + code)
 
 
 LONG = "Because it is the way that it has always been, and nobody has had a reason to change it since."

@@ -1,0 +1,156 @@
+"""How fast documents become tokens on one core: each step of preparation beside the bare encoder on the same text.
+
+    python benchmarks/preparation.py [--megabytes 100] [--rounds 5]
+
+The text is Python of the standard library and of the installed packages. Every figure is a process of its own, pinned
+to one core, so that the encoder's cache of words is cold; steps take turns, and the median of the rounds is printed.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from mixtures import shards
+from mixtures import tokenizer as bpe
+from mixtures.decontaminate.scan import Rule
+from mixtures.documents import Document
+from mixtures.filters import PAPER
+from mixtures.prepare import benchmark_index
+from mixtures.reading import ReadJob, read_shard
+from mixtures.sources import Source, one_shard
+from mixtures.tokenising import TokeniseJob, tokenise_shard
+
+FEW = 5
+"""Documents that a process does before it is timed."""
+STEPS = ("bare encoder", "tokenise", "read", "read and filter", "read, filter, decontaminate", "reference encoder")
+
+
+def read(megabytes: int, shard: str, downloads: Path) -> Iterator[Document]:
+    size = 0
+    for root in (sysconfig.get_path("stdlib"), sysconfig.get_path("purelib")):
+        for path in sorted(Path(root).rglob("*.py")):
+            try:
+                text = path.read_text(encoding="utf-8")
+            except (UnicodeDecodeError, OSError):
+                continue
+            yield Document(str(path), path.parent.name, text)
+            size += len(text)
+            if size > megabytes * 10**6:
+                return
+
+
+def source(megabytes: int) -> Source:
+    return Source("python", "code", "python", partial(read, megabytes), one_shard, filters=PAPER)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--megabytes", type=int, default=100)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--benchmarks", nargs="*", default=None, help="decontaminate against these; all by default")
+    parser.add_argument("--downloads", type=Path, default=Path("runs/downloads"))
+    parser.add_argument("--step", choices=STEPS, help=argparse.SUPPRESS)
+    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.step:
+        print(json.dumps(step(options.step, options.folder, options.megabytes)))
+        return
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        make(folder, options)
+        rates: dict[str, list[float]] = {step: [] for step in STEPS}
+        for _ in range(options.rounds):
+            for step_name in STEPS:
+                rates[step_name].append(measure(step_name, folder, options.megabytes))
+    bare = statistics.median(rates["bare encoder"])
+    for step_name, found in rates.items():
+        median = statistics.median(found)
+        print(f"{step_name:30} {median:8.1f} MB/s  ({min(found):.1f}–{max(found):.1f})  {median / bare:.2f} of bare")
+
+
+def make(folder: Path, options: argparse.Namespace) -> None:
+    """The corpus as a shard of documents, a tokenizer of 32,768 ids, and the index of the benchmarks."""
+    job = ReadJob(source(options.megabytes), "all", folder, folder / "documents.parquet", None, Rule())
+    read_shard(job)
+    texts = [document.text for document in shards.read_documents(job.path)]
+    np.save(folder / "roles.npy", np.ones(len(texts), np.uint8))
+    shards.write(folder / "few.parquet", (Document(f"few/{n}", "few", text) for n, text in enumerate(texts[:FEW])), {})
+    np.save(folder / "few.npy", np.ones(FEW, np.uint8))
+    bpe.save(bpe.train(bpe.up_to(texts, 20_000_000), 32_768), folder / "tokenizer.json")
+    from mixtures.benchmarks import BENCHMARKS
+
+    names = tuple(BENCHMARKS) if options.benchmarks is None else tuple(options.benchmarks)
+    (folder / "downloads").symlink_to(options.downloads.resolve())
+    index = benchmark_index(names, folder, lambda *_: None)
+    assert index is not None
+    index.rename(folder / "index.npz")
+
+
+def measure(name: str, folder: Path, megabytes: int) -> float:
+    command = [sys.executable, __file__, "--step", name, "--folder", str(folder), "--megabytes", str(megabytes)]
+    environment = {**os.environ, "RAYON_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    return float(json.loads(result.stdout))
+
+
+def step(name: str, folder: Path, megabytes: int) -> float:
+    """Megabytes of text a second of this process."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+    size = sum(
+        int(np.sum(batch.column("bytes").to_numpy())) for batch in shards.read(folder / "documents.parquet", ("bytes",))
+    )
+    run, share = work(name, folder, megabytes)
+    started = time.perf_counter()
+    run()
+    return size * share / 1e6 / (time.perf_counter() - started)
+
+
+def work(name: str, folder: Path, megabytes: int) -> tuple[Callable[[], object], float]:
+    """What is timed, and the share of the corpus that it does. What is loaded once a process is loaded before."""
+    out, corpus = folder / "out", folder / "documents.parquet"
+    if name in ("bare encoder", "reference encoder"):
+        encoder = bpe.encoder(folder / "tokenizer.json")
+        groups = [batch.column("text").to_pylist() for batch in shards.read(corpus, ("text",))]
+        if name == "bare encoder":
+            return lambda: [encoder.fast.encode_batch_flat(texts, split_special_tokens=True) for texts in groups], 1.0
+        few = groups[0][::8]
+        share = sum(map(len, few)) / sum(len(text) for texts in groups for text in texts)
+        return lambda: encoder.reference.encode_batch(few, add_special_tokens=False), share
+    if name == "tokenise":
+
+        def job(documents: Path, roles: Path) -> TokeniseJob:
+            products = (out / "tokens", out / "held.parquet", out / "facts.json")
+            return TokeniseJob(documents, roles, folder / "tokenizer.json", None, *products)
+
+        tokenise_shard(job(folder / "few.parquet", folder / "few.npy"))
+        return lambda: tokenise_shard(job(corpus, folder / "roles.npy")), 1.0
+    documents = list(read(megabytes, "all", folder))  # in memory: the speed of the disk is not the question
+
+    def reading(documents: list[Document]) -> ReadJob:
+        filters = () if name == "read" else PAPER
+        its = Source("python", "code", "python", partial(given, documents), one_shard, filters=filters)
+        index = folder / "index.npz" if "decontaminate" in name else None
+        return ReadJob(its, "all", folder, out / "documents.parquet", index, Rule())
+
+    read_shard(reading(documents[:FEW]))
+    return lambda: read_shard(reading(documents)), 1.0
+
+
+def given(documents: list[Document], shard: str, downloads: Path) -> Iterator[Document]:
+    return iter(documents)
+
+
+if __name__ == "__main__":
+    main()

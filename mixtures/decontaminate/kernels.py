@@ -1,0 +1,468 @@
+"""The compiled loops. Everything else in this package is plain Python, and nothing here knows what a benchmark is.
+
+They live in one file because numba's cache watches only the file a function is in. Importing this module imports numba.
+Text is UTF-8 in one uint8 buffer; the bytes [0, 128) are decided by `FOLD`, other characters by their code point.
+"""
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any, TypeVar, cast
+
+import numba
+import numpy as np
+import numpy.typing as npt
+
+from mixtures.decontaminate.arrays import Bytes, Found, Grams, Ints, Keys, Row, Scratch, Texts, Words
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+_FNV_PRIME = np.uint64(0x100000001B3)
+_GRAM = np.uint64(0x9E3779B97F4A7C15)
+_MIX_1, _MIX_2 = np.uint64(0xFF51AFD7ED558CCD), np.uint64(0xC4CEB9FE1A85EC53)  # MurmurHash3's finaliser
+_M0, _M1 = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F)  # xxHash64's primes
+_M2, _M3 = np.uint64(0x165667B19E3779F9), np.uint64(0x85EBCA77C2B2AE63)
+_ONE, _SIX, _32, _33, _63 = np.uint64(1), np.uint64(6), np.uint64(32), np.uint64(33), np.uint64(63)
+_LOW = np.uint64(0xFFFFFFFF)
+BLOCK = 3
+"""Shortest run of equal words that counts as a matching block."""
+
+
+def _compiled(function: _F) -> _F:
+    return cast(_F, numba.njit(cache=True, nogil=True)(function))
+
+
+@lru_cache(maxsize=1)
+def letter_tables() -> tuple[Bytes, Bytes]:
+    """What is a letter or digit: (fold uint8 [128], ASCII to lower case or 0; bits of all code points uint8 [139264]).
+
+    Outside ASCII it is what `str.isalnum` says, by this Python's Unicode version.
+    """
+    fold = np.array([ord(chr(c).lower()) if chr(c).isalnum() else 0 for c in range(128)], np.uint8)
+    alnum = np.fromiter((chr(c).isalnum() for c in range(0x110000)), bool, 0x110000)
+    return fold, np.packbits(alnum, bitorder="little")
+
+
+@_compiled
+def _length_and_letter(text: Bytes, i: int, alnum: Bytes) -> tuple[int, bool]:
+    """Bytes of the character at text[i] (not ASCII), and whether it is a letter or digit."""
+    lead = np.int64(text[i])
+    if lead < 0xE0:
+        size, code = 2, lead & 0x1F
+    elif lead < 0xF0:
+        size, code = 3, lead & 0x0F
+    else:
+        size, code = 4, lead & 0x07
+    for j in range(i + 1, i + size):
+        code = (code << 6) | (np.int64(text[j]) & 0x3F)
+    return size, (alnum[code >> 3] >> np.uint8(code & 7)) & 1 == 1
+
+
+@_compiled
+def letters(text: Bytes, start: int, stop: int, fold: Bytes, alnum: Bytes, out: Bytes, size: int) -> tuple[int, int]:
+    """Copy the letters and digits of text[start:stop] to out[size:] while they fit; (where it stopped, new size)."""
+    i, room = start, out.size - 4
+    while i < stop and size < room:
+        byte = text[i]
+        if byte < 128:
+            out[size] = byte
+            size += int(fold[byte] != 0)
+            i += 1
+            continue
+        length, letter = _length_and_letter(text, i, alnum)
+        if letter:
+            out[size : size + length] = text[i : i + length]
+            size += length
+        i += length
+    return i, size
+
+
+@_compiled
+def byte_of_letter(text: Bytes, start: int, stop: int, fold: Bytes, alnum: Bytes, wanted: int) -> int:
+    """Where in text[start:stop] the letter stands that begins at byte `wanted` of its letters and digits."""
+    i, seen = start, 0
+    while i < stop:
+        length, letter = 1, fold[text[i] & 127] != 0
+        if text[i] >= 128:
+            length, letter = _length_and_letter(text, i, alnum)
+        if letter:
+            if seen + length > wanted:
+                return i
+            seen += length
+        i += length
+    return stop
+
+
+@_compiled
+def hash_words(text: Bytes, start: int, stop: int, fold: Bytes, alnum: Bytes, hash_W: Words, end_W: Ints) -> int:
+    """Hash the words (runs of letters and digits, ASCII in lower case) of text[start:stop] while there is room.
+
+    end_W[i] is the byte after word i. Returns how many words there are; one fewer than the arrays hold if the text
+    went on. ASCII goes without a branch: where words end cannot be predicted, and wrong guesses cost the most.
+    """
+    count, word, inside, wide, room = 0, np.uint64(0), np.int64(0), np.int64(0), hash_W.size - 1
+    i = start
+    while i < stop and count < room:
+        for_now = min(stop, i + 2 * (room - count) - 1)  # a word and what ends it are two bytes at least
+        while i < for_now:
+            byte = text[i]
+            hash_W[count] = np.uint32((word ^ (word >> _32)) & _LOW)
+            end_W[count] = i
+            if byte < 128:
+                folded = fold[byte]
+                letter = np.int64(folded != 0)
+                count += int(inside & (1 - letter))
+                word = ((word ^ np.uint64(folded)) * _FNV_PRIME) & np.uint64(-letter)
+                inside = letter
+            else:
+                if byte >= 0xC0:  # the first byte of a character decides for those that follow
+                    wide = np.int64(_length_and_letter(text, i, alnum)[1])
+                count += int(inside & (1 - wide))
+                word = ((word ^ np.uint64(byte)) * _FNV_PRIME) & np.uint64(-wide)
+                inside = wide
+            i += 1
+    if inside and i >= stop and count < room:
+        hash_W[count] = np.uint32((word ^ (word >> _32)) & _LOW)
+        end_W[count] = stop
+        count += 1
+    return count
+
+
+@_compiled
+def are_numbers(text: Bytes, fold: Bytes, end_W: Ints, number_W: npt.NDArray[np.bool_]) -> None:
+    """Which of the words that end at end_W are made of ASCII digits alone."""
+    for i in range(end_W.size):
+        j = end_W[i] - 1
+        while j >= 0 and 48 <= text[j] < 58:
+            j -= 1
+        number_W[i] = j < 0 or (text[j] < 128 and fold[text[j]] == 0)
+
+
+@_compiled
+def _mix(key: np.uint64) -> np.uint64:
+    key = (key ^ (key >> _33)) * _MIX_1
+    key = (key ^ (key >> _33)) * _MIX_2
+    return key ^ (key >> _33)
+
+
+@_compiled
+def word_keys(hash_W: Words, count: int, n: int, key_W: Keys) -> None:
+    """The key of every n-gram of the first `count` words: key_W[i] is that of words [i, i + n)."""
+    leaving, rolling = np.uint64(1), np.uint64(0)
+    for _ in range(n):
+        leaving *= _GRAM
+    for i in range(count):
+        rolling = rolling * _GRAM + np.uint64(hash_W[i]) + _ONE
+        if i >= n:
+            rolling -= (np.uint64(hash_W[i - n]) + _ONE) * leaving
+        if i >= n - 1:
+            key_W[i - n + 1] = _mix(rolling)
+
+
+@_compiled
+def bit_filter(key_K: Keys, bits: int) -> Keys:
+    """2^bits bits, of which the keys' are set."""
+    out, shift = np.zeros(1 << (bits - 6), np.uint64), np.uint64(64 - bits)
+    for key in key_K:
+        out[key >> shift >> _SIX] |= _ONE << ((key >> shift) & _63)
+    return out
+
+
+@_compiled
+def buckets(key_K: Keys, bits: int) -> Row:
+    """Where in the sorted keys those with each of the 2^bits beginnings start; int32 [2^bits + 1]."""
+    out, shift, number = np.zeros((1 << bits) + 1, np.int32), np.uint64(64 - bits), 0
+    for bucket in range((1 << bits) + 1):
+        while number < key_K.size and np.int64(key_K[number] >> shift) < bucket:
+            number += 1
+        out[bucket] = number
+    return out
+
+
+@_compiled
+def _bit(key: np.uint64, bits: Keys, shift: np.uint64) -> int:
+    bit = key >> shift
+    return int((bits[bit >> _SIX] >> (bit & _63)) & _ONE)
+
+
+@_compiled
+def _find(key: np.uint64, grams: Grams) -> int:
+    """The number of `key` among the index's keys, or -1."""
+    if _bit(key, grams.fine, grams.fine_shift) == 0:
+        return -1
+    bucket = key >> grams.bucket_shift
+    for number in range(grams.bucket[bucket], grams.bucket[bucket + _ONE]):
+        if grams.key[number] == key:
+            return number
+    return -1
+
+
+@_compiled
+def find_words(key_W: Keys, count: int, grams: Grams, place_H: Ints, number_H: Ints) -> int:
+    """Which of the first `count` keys the index has: their places and numbers, as many as returned."""
+    passed, hits = 0, 0
+    for i in range(count):
+        place_H[passed] = i
+        passed += _bit(key_W[i], grams.coarse, grams.coarse_shift)
+    for i in place_H[:passed]:
+        number = _find(key_W[i], grams)
+        if number >= 0:
+            place_H[hits], number_H[hits] = i, number
+            hits += 1
+    return hits
+
+
+@_compiled
+def _blocks(a: Words, b: Words, row: Row) -> int:
+    """Most words that a and b share in blocks of at least `BLOCK` equal words, in the same order in both.
+
+    row is int32 [8, >= len(b) + 1]: the best sum 4 times, run lengths twice, the best sum that ends in a block twice.
+    """
+    row[0, : b.size + 1] = 0
+    row[4:, : b.size + 1] = 0
+    for i in range(1, a.size + 1):
+        here, above, back = row[i & 3], row[(i - 1) & 3], row[(i - BLOCK) & 3]
+        run, run_above, end, end_above = row[4 + (i & 1)], row[5 - (i & 1)], row[6 + (i & 1)], row[7 - (i & 1)]
+        here[0] = 0
+        for j in range(1, b.size + 1):
+            best = max(above[j], here[j - 1])
+            run[j] = 0
+            if a[i - 1] == b[j - 1]:
+                run[j] = run_above[j - 1] + 1
+                if run[j] >= BLOCK:
+                    end[j] = back[j - BLOCK] + BLOCK
+                    if run[j] > BLOCK:
+                        end[j] = max(end[j], end_above[j - 1] + 1)
+                    best = max(best, end[j])
+            here[j] = best
+    return row[a.size & 3, b.size]
+
+
+@_compiled
+def _block_key(words: Words, i: int) -> np.uint64:
+    return (np.uint64(words[i]) * _M0 + np.uint64(words[i + 1]) * _M1 + np.uint64(words[i + 2]) * _M2) | _ONE
+
+
+@_compiled
+def _remember(t: int, words: Words, scratch: Scratch) -> None:
+    """Make the hash table hold the 3-grams of `words`, text t."""
+    if scratch.clock[1] == t:
+        return
+    scratch.clock[0] += 1
+    scratch.clock[1] = t
+    mark, mask = scratch.clock[0], np.uint64(scratch.slot.size - 1)
+    for i in range(words.size - BLOCK + 1):
+        key = _block_key(words, i)
+        at = (key >> _32) & mask
+        while scratch.stamp[at] == mark and scratch.slot[at] != key:
+            at = (at + _ONE) & mask
+        scratch.stamp[at], scratch.slot[at] = mark, key
+
+
+@_compiled
+def _bound(words: Words, scratch: Scratch) -> int:
+    """How many of `words` lie in 3-grams that were remembered: no alignment can match more."""
+    mark, mask = scratch.clock[0], np.uint64(scratch.slot.size - 1)
+    covered, until = 0, 0
+    for i in range(words.size - BLOCK + 1):
+        key = _block_key(words, i)
+        at = (key >> _32) & mask
+        while scratch.stamp[at] == mark and scratch.slot[at] != key:
+            at = (at + _ONE) & mask
+        if scratch.stamp[at] == mark:
+            covered += i + BLOCK - max(until, i)
+            until = i + BLOCK
+    return covered
+
+
+@_compiled
+def _same(a: Any, at: int, b: Any, bt: int, n: int) -> bool:
+    for i in range(n):  # noqa: SIM110 - numba has no `all`
+        if a[at + i] != b[bt + i]:
+            return False
+    return True
+
+
+@_compiled
+def _weigh(begin: int, t: int, count: int, texts: Texts, scratch: Scratch) -> int:
+    """Align text t with the words around [begin, begin + its length), half of it more on either side.
+
+    0 if that cannot gain, or was done already for the last hit of this text, as for most hits of an edited copy.
+    """
+    text = texts.unit[texts.first[t] : texts.first[t + 1]]
+    seen = (scratch.clock[2] << 32) + begin + text.size
+    if scratch.seen_T[t] == seen:
+        return 0
+    scratch.seen_T[t] = seen
+    half = text.size // 2
+    window = scratch.hash_W[max(0, begin - half) : min(count, begin + text.size + half)]
+    _remember(t, text, scratch)
+    if _bound(window, scratch) < max(scratch.best_T[t] + 1, texts.need[t]):
+        return 0
+    return _blocks(text, window, scratch.row)
+
+
+@_compiled
+def _stretch(count: int, touched: int, n: int, align: bool, grams: Grams, texts: Texts, scratch: Scratch) -> int:
+    """Look the n-grams of a stretch of `count` words up and note what their texts score; how many texts are touched."""
+    scratch.clock[2] += 1
+    word_keys(scratch.hash_W, count, n, scratch.key_W)
+    hits = find_words(scratch.key_W, count - n + 1, grams, scratch.place_H, scratch.number_H)
+    for h in range(hits):
+        i, number = scratch.place_H[h], scratch.number_H[h]
+        for p in range(grams.posting[number], grams.posting[number + 1]):
+            t = grams.text[p]
+            first, best, size = texts.first[t], scratch.best_T[t], texts.first[t + 1] - texts.first[t]
+            if best >= size or not _same(scratch.hash_W, i, texts.unit, first + grams.offset[p], n):
+                continue
+            score = _weigh(i - grams.offset[p], t, count, texts, scratch) if align else size
+            if score > best and score >= texts.need[t]:
+                if best == 0:
+                    scratch.touched[touched] = t
+                    touched += 1
+                scratch.best_T[t], scratch.place_T[t] = score, scratch.end_W[i]
+    return touched
+
+
+@_compiled
+def match_words(
+    text: Bytes, first_D: Ints, document: int, fold: Bytes, alnum: Bytes, n: int, align: bool, overlap: int,
+    grams: Grams, texts: Texts, scratch: Scratch, found: Found,
+) -> tuple[int, int]:  # fmt: skip
+    """Match documents from number `document` on against `texts`, by n-gram and, if asked, by alignment.
+
+    A long document is taken in stretches that overlap by `overlap` words, three times the longest text, so that every
+    hit has its whole window in one. Stops when the documents or the room in `found` end: (next document, matches).
+    """
+    matches = 0
+    while document < first_D.size - 1 and matches + scratch.best_T.size <= found.text.size:
+        begin, stop, touched = first_D[document], first_D[document + 1], 0
+        while True:
+            count = hash_words(text, begin, stop, fold, alnum, scratch.hash_W, scratch.end_W)
+            touched = _stretch(count, touched, n, align, grams, texts, scratch)
+            if count < scratch.hash_W.size - 1:
+                break
+            begin = scratch.end_W[count - overlap]
+        matches = _report(document, touched, matches, scratch, found)
+        document += 1
+    return document, matches
+
+
+@_compiled
+def _report(document: int, touched: int, matches: int, scratch: Scratch, found: Found) -> int:
+    for t in scratch.touched[:touched]:
+        found.document[matches], found.text[matches] = document, t
+        found.score[matches], found.place[matches] = scratch.best_T[t], scratch.place_T[t]
+        scratch.best_T[t] = 0
+        matches += 1
+    return matches
+
+
+@_compiled
+def letter_key(word64: Keys, j: int, wide: bool) -> np.uint64:
+    """The key of the 32 (wide) or 16 bytes that begin at the 8-byte word j."""
+    key = (word64[j] * _M0) ^ (word64[j + 1] * _M1)
+    if wide:
+        key ^= (word64[j + 2] * _M2) ^ (word64[j + 3] * _M3)
+    return (key ^ (key >> _32)) * _MIX_1
+
+
+@_compiled
+def letter_keys(letter: Bytes, place_P: Ints, wide: bool, key_P: Keys) -> None:
+    """The key of the 32 (wide) or 16 bytes at every place; reads 8-byte words as a little-endian machine does."""
+    word64 = np.zeros(4, np.uint64)
+    for p in range(place_P.size):
+        for w in range(4 if wide else 2):
+            word64[w] = 0
+            for b in range(8):
+                word64[w] |= np.uint64(letter[place_P[p] + 8 * w + b]) << np.uint64(8 * b)
+        key_P[p] = letter_key(word64, 0, wide)
+
+
+@_compiled
+def find_letters(word64: Keys, count: int, wide: bool, grams: Grams, place_H: Ints, number_H: Ints) -> int:
+    """Which of the first `count` 8-byte words begin a gram of the index: their places and numbers.
+
+    Looks at every second word for 32-byte grams and at every word for 16-byte ones, so that a run of 47 (23) bytes or
+    more holds a gram that is looked at, wherever it begins.
+    """
+    passed, hits = 0, 0
+    if wide:
+        for j in range(0, count - 3, 2):
+            place_H[passed] = j
+            passed += _bit(letter_key(word64, j, True), grams.coarse, grams.coarse_shift)
+    else:
+        for j in range(count - 1):
+            place_H[passed] = j
+            passed += _bit(letter_key(word64, j, False), grams.coarse, grams.coarse_shift)
+    for j in place_H[:passed]:
+        place_H[hits] = j
+        hits += _bit(letter_key(word64, j, wide), grams.fine, grams.fine_shift)
+    passed, hits = hits, 0
+    for j in place_H[:passed]:
+        number = _find(letter_key(word64, j, wide), grams)
+        if number >= 0:
+            place_H[hits], number_H[hits] = j, number
+            hits += 1
+    return hits
+
+
+@_compiled
+def _run_around(letter: Bytes, size: int, at: int, texts: Texts, t: int, offset: int) -> tuple[int, int]:
+    """The equal run around letter[at] and the text's byte `offset`: its whole characters, and where it begins."""
+    unit, first, stop = texts.unit, texts.first[t], texts.first[t + 1]
+    i, u = at, first + offset
+    while i > 0 and u > first and letter[i - 1] == unit[u - 1]:
+        i, u = i - 1, u - 1
+    begin, characters = i, 0
+    while i < size and u < stop and letter[i] == unit[u]:
+        characters += int(unit[u] & 0xC0 != 0x80)
+        i, u = i + 1, u + 1
+    if u < stop and unit[u] & 0xC0 == 0x80:
+        characters -= 1
+    return characters, begin
+
+
+@_compiled
+def check_letters(
+    letter: Bytes, size: int, base: int, hits: int, touched: int, grams: Grams, texts: Texts,
+    scratch: Scratch,
+) -> int:  # fmt: skip
+    for h in range(hits):
+        j, number = scratch.place_H[h], scratch.number_H[h]
+        for p in range(grams.posting[number], grams.posting[number + 1]):
+            t = grams.text[p]
+            if scratch.best_T[t] == 0:
+                run, begin = _run_around(letter, size, j * 8, texts, t, grams.offset[p])
+                if run >= texts.need[t]:
+                    scratch.best_T[t], scratch.place_T[t] = 1, base + begin
+                    scratch.touched[touched] = t
+                    touched += 1
+    return touched
+
+
+@_compiled
+def match_letters(
+    text: Bytes, first_D: Ints, document: int, fold: Bytes, alnum: Bytes, letter: Bytes, word64: Keys, overlap: int,
+    wide: Grams, narrow: Grams, texts: Texts, scratch: Scratch, found: Found,
+) -> tuple[int, int]:  # fmt: skip
+    """Match documents from number `document` on by their letters and digits: equal runs as long as each text needs.
+
+    `letter` is work space and word64 the same memory; a long document is taken in pieces of it that overlap. The place
+    of a match is a byte of the document's letters and digits, see `byte_of_letter`. Returns as `match_words`.
+    """
+    matches = 0
+    while document < first_D.size - 1 and matches + scratch.best_T.size <= found.text.size:
+        at, stop, touched, size, base = first_D[document], first_D[document + 1], 0, 0, 0
+        while True:
+            at, size = letters(text, at, stop, fold, alnum, letter, size)
+            hits = find_letters(word64, size // 8, True, wide, scratch.place_H, scratch.number_H)
+            touched = check_letters(letter, size, base, hits, touched, wide, texts, scratch)
+            hits = find_letters(word64, size // 8, False, narrow, scratch.place_H, scratch.number_H)
+            touched = check_letters(letter, size, base, hits, touched, narrow, texts, scratch)
+            if at >= stop:
+                break
+            letter[:overlap] = letter[size - overlap : size]
+            base, size = base + size - overlap, overlap
+        matches = _report(document, touched, matches, scratch, found)
+        document += 1
+    return document, matches

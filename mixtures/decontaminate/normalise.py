@@ -1,0 +1,38 @@
+"""Text as the kernels read it: documents joined in one UTF-8 buffer.
+
+A letter is what `str.isalnum` says, a digit among them; all else separates. A word is a run of letters, compared in
+ASCII lower case, so that `has_close_elements` is three words and `naïve` one. Scripts without spaces make one word of a
+sentence: alignment and n-grams see benchmarks in spaced scripts only, the 50-character rules see all.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+
+@dataclass(frozen=True)
+class Buffer:
+    """Documents, one after the other.
+
+    Attributes:
+        text: uint8, UTF-8 of all. A lone surrogate becomes its three bytes, which are no letter.
+        first_D: int64 [documents + 1], where each begins.
+    """
+
+    text: npt.NDArray[np.uint8]
+    first_D: npt.NDArray[np.int64]
+
+
+def join(texts: Iterable[str]) -> Buffer:
+    """All of `texts` in one buffer; a little longer than they are, so that kernels may look ahead."""
+    encoded = [text.encode("utf-8", "surrogatepass") for text in texts]
+    first_D = np.cumsum([0, *map(len, encoded)], dtype=np.int64)
+    return Buffer(np.frombuffer(b"".join([*encoded, b"\0"]), np.uint8), first_D)
+
+
+def words_of(text: str) -> list[str]:
+    """The words of a short text, as the kernels tell them apart."""
+    spaced = "".join(character if character.isalnum() else " " for character in text)
+    return "".join(chr(ord(c) + 32) if "A" <= c <= "Z" else c for c in spaced).split()

@@ -1,0 +1,122 @@
+"""Match documents against the index by a rule. The lead-in of the package: start here."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from mixtures.decontaminate.index import Hit, Index
+from mixtures.decontaminate.normalise import Buffer, join, words_of
+from mixtures.documents import Document
+from mixtures.errors import UserError
+
+NEAR_BYTES = 500
+"""How far from a short question its answer counts as near."""
+RULES = ("align", "gpt4", "gpt4-exhaustive", "ngram")
+
+
+@dataclass(frozen=True)
+class Rule:
+    """When a document is contaminated by an item.
+
+    Attributes:
+        name: `align` (rare 5-grams of words, then the share of a component that aligns), `gpt4` (three random
+            50-character substrings of the letters and digits of the question; GPT-4 Technical Report, App. C),
+            `gpt4-exhaustive` (any 50 characters of it), `ngram` (any n words of a component; GPT-3 with n = 13).
+        n: words of an n-gram, for `ngram`.
+        drop: score from which a document is dropped. Other rules than `align` know 0 and 1 only.
+        report: score from which a match is reported.
+    """
+
+    name: str = "align"
+    n: int = 13
+    drop: float = 0.5
+    report: float = 0.3
+
+    def __post_init__(self) -> None:
+        if self.name not in RULES:
+            raise UserError(f"unknown decontamination rule '{self.name}'; known are {', '.join(RULES)}")
+        if not 0 < self.report <= self.drop <= 1:
+            raise UserError(
+                f"decontamination thresholds report {self.report} and drop {self.drop} must be 0 < report <= drop <= 1"
+            )
+        if self.n < 1:
+            raise UserError(f"decontamination by n-grams of {self.n} words finds nothing; n must be at least 1")
+
+
+@dataclass(frozen=True)
+class Match:
+    """One item met in one document.
+
+    Attributes:
+        benchmark, item: which.
+        component: the part of the item that scored highest (components.py).
+        score: 0..1, the share of the component that was found; 1 for the rules that say yes or no.
+        document: its id.
+        evidence: at most 200 characters of the document around the place.
+        drop: whether this match drops the document.
+    """
+
+    benchmark: str
+    item: str
+    component: str
+    score: float
+    document: str
+    evidence: str
+    drop: bool
+
+
+def scan(index: Index, rule: Rule, documents: Sequence[Document]) -> list[Match]:
+    """All matches at or above `rule.report`, the best one per document and item, in the order of both."""
+    buffer = join(document.text for document in documents)
+    strongest: dict[tuple[int, int], Match] = {}
+    for hit in _hits(index, rule, buffer):
+        key = (hit.document, hit.entry.item)
+        match = _match(index, rule, buffer, hit, documents[hit.document].id)
+        if match.score >= rule.report and (key not in strongest or _rank(match) < _rank(strongest[key])):
+            strongest[key] = match
+    return [strongest[key] for key in sorted(strongest)]
+
+
+def best(matches: Iterable[Match]) -> list[Match]:
+    """The strongest match of every item: one that drops before one that does not, then by score, then by document id.
+
+    Sorted by benchmark and item. Shards can be merged in any order: `best(best(a) + best(b))` is `best(a + b)`.
+    """
+    strongest: dict[tuple[str, str], Match] = {}
+    for match in matches:
+        key = (match.benchmark, match.item)
+        if key not in strongest or _rank(match) < _rank(strongest[key]):
+            strongest[key] = match
+    return [strongest[key] for key in sorted(strongest)]
+
+
+def _rank(match: Match) -> tuple[bool, float, str, str, str]:
+    return (not match.drop, -match.score, match.document, match.component, match.evidence)
+
+
+def _hits(index: Index, rule: Rule, buffer: Buffer) -> Iterator[Hit]:
+    # Here and not above: these import numba, and a plan that only names a rule should not wait for it.
+    if rule.name in ("align", "ngram"):
+        from mixtures.decontaminate import words
+
+        return words.hits(index, buffer, rule.n if rule.name == "ngram" else None, rule.report)
+    from mixtures.decontaminate import letters
+
+    return letters.hits(index, buffer, exhaustive=rule.name == "gpt4-exhaustive")
+
+
+def _match(index: Index, rule: Rule, buffer: Buffer, hit: Hit, document: str) -> Match:
+    entry, name = hit.entry, hit.entry.name
+    drop = entry.drops and hit.score >= rule.drop
+    if drop and entry.answers:
+        around = f" {' '.join(words_of(_around(buffer, hit, NEAR_BYTES, NEAR_BYTES)))} "
+        drop = any(f" {answer} " in around for answer in entry.answers)
+        name = f"{name}+answer" if drop else name
+    evidence = _around(buffer, hit, 200, 0)[-50:] + _around(buffer, hit, 0, 600)[:150]
+    benchmark, item = index.items[entry.item]
+    return Match(benchmark, item, name, hit.score, document, evidence, drop)
+
+
+def _around(buffer: Buffer, hit: Hit, before: int, after: int) -> str:
+    start, stop = buffer.first_D[hit.document : hit.document + 2].tolist()
+    around = buffer.text[max(start, hit.place - before) : min(stop, hit.place + after)]
+    return around.tobytes().decode(errors="ignore")

@@ -1,0 +1,120 @@
+"""Documents on disk: one Parquet file a shard, in row groups small enough to be held in memory.
+
+Beside id, group and text, a row has what choosing among documents needs, so that choosing never reads a text.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mixtures.documents import Document, hash64
+from mixtures.errors import Failure
+from mixtures.files import whole
+
+GROUP_BYTES = 16_000_000
+"""Of text in a row group: what a process holds at a time."""
+SCHEMA = pa.schema(
+    [
+        *(pa.field(name, pa.string(), False) for name in ("id", "group", "text")),
+        *(pa.field(name, pa.uint64(), False) for name in ("id_hash", "group_hash")),
+        pa.field("text_hash", pa.binary(16), False),
+        pa.field("bytes", pa.uint32(), False),
+    ]
+)
+
+
+def write(path: Path, documents: Iterable[Document], facts: Mapping[str, Any]) -> None:
+    """Write a shard. Within a row group documents stand in the order of their id's hash.
+
+    Args:
+        path: appears whole or not at all.
+        documents: streamed; at most GROUP_BYTES of them are held.
+        facts: kept in the file's header. Read after the last document, so a caller may fill it meanwhile.
+
+    Raises:
+        Failure: the disk is full.
+    """
+    settings = {"compression": "lz4", "use_dictionary": False, "write_statistics": False, "write_page_checksum": True}
+    with whole(path) as temporary, pq.ParquetWriter(temporary, SCHEMA, **settings) as file:
+        for group in _groups(documents):
+            file.write_table(_table(group))
+        file.add_key_value_metadata({"facts": json.dumps(facts, ensure_ascii=False)})
+
+
+def _groups(documents: Iterable[Document]) -> Iterator[list[Document]]:
+    group: list[Document] = []
+    size = 0
+    for document in documents:
+        group.append(document)
+        size += len(document.text)
+        if size >= GROUP_BYTES:
+            yield group
+            group, size = [], 0
+    if group:
+        yield group
+
+
+def _table(group: list[Document]) -> pa.Table:
+    rows = sorted(group, key=lambda document: (hash64(document.id), document.id))
+    raw = [document.text.encode() for document in rows]
+    columns = [
+        [document.id for document in rows],
+        [document.group for document in rows],
+        pa.array(raw, pa.binary()).cast(pa.string()),
+        [hash64(document.id) for document in rows],
+        [hash64(document.group) for document in rows],
+        [hashlib.sha256(text).digest()[:16] for text in raw],
+        [len(text) for text in raw],
+    ]
+    arrays = [pa.array(column, field.type) for column, field in zip(columns, SCHEMA, strict=True)]
+    return pa.Table.from_arrays(arrays, schema=SCHEMA)
+
+
+def facts(path: Path) -> dict[str, Any]:
+    """What `write` was told to keep.
+
+    Raises:
+        Failure: the file is missing or damaged.
+    """
+    try:
+        metadata = pq.read_metadata(path).metadata
+        found: dict[str, Any] = json.loads(metadata[b"facts"])
+        return found
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise damaged(path, error) from error
+
+
+def read(path: Path, columns: tuple[str, ...] = ("id", "group", "text")) -> Iterator[pa.RecordBatch]:
+    """The row groups of a shard, with `columns` alone.
+
+    Raises:
+        Failure: the file is missing or damaged.
+    """
+    try:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            for number in range(file.num_row_groups):
+                table = file.read_row_group(number, columns=list(columns), use_threads=False)
+                yield from table.combine_chunks().to_batches()
+    except (OSError, ValueError) as error:  # pyarrow's errors are these
+        raise damaged(path, error) from error
+
+
+def read_documents(path: Path) -> Iterator[Document]:
+    """The documents of a shard, in their order there.
+
+    Raises:
+        Failure: the file is missing or damaged.
+    """
+    for batch in read(path):
+        for row in zip(*(batch.column(name).to_pylist() for name in ("id", "group", "text")), strict=True):
+            yield Document(*row)
+
+
+def damaged(path: Path, error: Exception) -> Failure:
+    first = (str(error).splitlines() or [type(error).__name__])[0]
+    return Failure(f"documents in {path} cannot be read ({first}); delete {path.parent} and prepare again")

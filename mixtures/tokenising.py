@@ -1,0 +1,152 @@
+"""The last step of preparation: one shard of documents becomes tokens, and its held-out documents are set aside.
+
+It can run anywhere and in any order; running it again gives the same bytes.
+"""
+
+import functools
+import hashlib
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from mixtures import shards
+from mixtures import tokenizer as bpe
+from mixtures.documents import Document
+from mixtures.files import write_json
+from mixtures.fim import Fim, cut, permuted
+from mixtures.selection import HELDOUT, TRAINING, read_roles
+from mixtures.store import token_dtype, write_shard
+
+
+@dataclass(frozen=True)
+class TokeniseJob:
+    """One shard of documents and where its products go.
+
+    Attributes:
+        documents, roles: what there is, and which of it is for what.
+        tokenizer: its tokenizer.json.
+        fim: None for documents as they are.
+        tokens: folder of the token shard.
+        heldout: file of the held-out documents.
+        facts: file of sizes and digests; it is written last, so its presence says that the shard is done.
+    """
+
+    documents: Path
+    roles: Path
+    tokenizer: Path
+    fim: Fim | None
+    tokens: Path
+    heldout: Path
+    facts: Path
+
+
+@dataclass(frozen=True)
+class ShardFacts:
+    """What tokenising a shard gave. Bytes are those of the texts."""
+
+    tokens: int
+    documents: int
+    bytes: int
+    digest: str
+    permuted_documents: int
+    heldout_documents: int
+    heldout_bytes: int
+    heldout_digest: str
+
+
+def tokenise_shard(job: TokeniseJob) -> None:
+    """Tokenise the training documents of a shard and set its held-out documents aside.
+
+    Raises:
+        Failure: a file is damaged, or the disk is full.
+        UserError: the tokenizer lacks a token that is needed.
+    """
+    encoder = _encoder(job.tokenizer)
+    dtype = token_dtype(encoder.reference.get_vocab_size())
+    parts: list[npt.NDArray[Any]] = []
+    lengths: list[npt.NDArray[np.int64]] = []
+    held: list[pa.RecordBatch] = []
+    size = position = moved = 0
+    for training, heldout in _divided(job):
+        texts = training.column("text").to_pylist()
+        ids, offsets = bpe.with_eod(*bpe.encode(encoder, texts), encoder.eod)
+        if job.fim is not None:
+            names = training.column("id").to_pylist()
+            ids, offsets, count = _infilling(encoder, job.fim, names, texts, ids, offsets, position)
+            moved += count
+        parts.append(ids.astype(dtype))
+        lengths.append(np.diff(offsets))
+        held.append(heldout)
+        size += int(np.sum(training.column("bytes").to_numpy()))
+        position += len(ids)
+    tokens = np.concatenate([np.zeros(0, dtype), *parts])
+    doc_offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(np.concatenate([np.zeros(0, np.int64), *lengths]))])
+    stored = write_shard(job.tokens, tokens, doc_offsets)
+    heldout_texts = [text.encode() for batch in held for text in batch.column("text").to_pylist()]
+    shards.write(job.heldout, _documents(held), {})
+    facts = ShardFacts(
+        tokens=stored.tokens,
+        documents=stored.documents,
+        bytes=size,
+        digest=stored.digest,
+        permuted_documents=moved,
+        heldout_documents=len(heldout_texts),
+        heldout_bytes=sum(map(len, heldout_texts)),
+        heldout_digest=hashlib.sha256(b"\0".join(heldout_texts)).hexdigest(),
+    )
+    write_json(job.facts, asdict(facts))
+
+
+@functools.lru_cache(maxsize=1)
+def _encoder(tokenizer: Path) -> bpe.Encoder:
+    return bpe.encoder(tokenizer)
+
+
+def _divided(job: TokeniseJob) -> Iterator[tuple[pa.RecordBatch, pa.RecordBatch]]:
+    """(training, held-out) documents of every row group."""
+    roles = read_roles(job.roles)
+    start = 0
+    for batch in shards.read(job.documents, ("id", "group", "text", "bytes")):
+        here = roles[start : start + len(batch)]
+        start += len(batch)
+        yield batch.filter(pa.array(here == TRAINING)), batch.filter(pa.array(here == HELDOUT))
+
+
+def _documents(batches: list[pa.RecordBatch]) -> Iterator[Document]:
+    for batch in batches:
+        columns = (batch.column(name).to_pylist() for name in ("id", "group", "text"))
+        yield from (Document(*row) for row in zip(*columns, strict=True))
+
+
+def _infilling(
+    encoder: bpe.Encoder,
+    fim: Fim,
+    names: list[str],
+    texts: list[str],
+    ids: bpe.Ids,
+    offsets: npt.NDArray[np.int64],
+    position: int,
+) -> tuple[bpe.Ids, npt.NDArray[np.int64], int]:
+    """Replace the documents that `fim` draws by their permuted form, unless a window's edge would cut it.
+
+    `position` is where the first of them stands in the shard: windows start at its multiples of the sequence.
+    """
+    pieces = {n: p for n, name in enumerate(names) if (p := cut(texts[n], name, fim.rate, fim.seed))}
+    forms = dict(zip(pieces, permuted(encoder, list(pieces.values())), strict=True))
+    out: list[bpe.Ids] = []
+    moved = 0
+    for number in range(len(names)):
+        plain = ids[offsets[number] : offsets[number + 1]]
+        form = forms.get(number)
+        if form is not None and position % fim.sequence + len(form) + 1 <= fim.sequence:
+            plain = np.append(form, np.uint32(encoder.eod))
+            moved += 1
+        out.append(plain)
+        position += len(plain)
+    lengths = np.array([0, *map(len, out)], np.int64)
+    return np.concatenate([ids[:0], *out]), np.cumsum(lengths), moved

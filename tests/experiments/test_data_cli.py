@@ -1,0 +1,107 @@
+"""The data commands as a user types them."""
+
+import gzip
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import zstandard
+
+from mixtures.errors import Failure, UserError
+from mixtures.readers.files import read_files
+from tests.conftest import ROOT
+
+
+def ablate(*arguments: str, store: Path | None = None) -> subprocess.CompletedProcess[str]:
+    command = [str(Path(sys.executable).parent / "ablate"), *arguments]
+    if store is not None:
+        command += ["--store", str(store)]
+    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["prepare", "nonsense"], "'nonsense' is neither a study (quickstart) nor a source"),
+        (["prepare", "qa", "--executor", "spark"], "executor 'spark' is unknown; choose pool or beam"),
+        (["prepare", "qa", "--runner=X"], "no such option: --runner=X; options of Beam need --executor beam"),
+        (["decontaminate", "no/such/folder"], "no/such/folder does not exist"),
+        (["decontaminate", "README.md", "--rule", "magic"], "unknown decontamination rule 'magic'"),
+        (["decontaminate", "README.md", "--benchmark", "mmlu"], "unknown benchmark 'mmlu'"),
+    ],
+)
+def test_a_slip_is_one_line(arguments: list[str], message: str, tmp_path: Path) -> None:
+    done = ablate(*arguments, store=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert message in done.stderr and len(done.stderr.strip().splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_catalogue_names_upstream_revision_and_licence_of_every_source() -> None:
+    done = ablate("sources", "--json")
+    assert done.returncode == 0, done.stderr
+    rows = {row["name"]: row for row in json.loads(done.stdout)["sources"]}
+    assert {"literature", "slimpajama", "stack-code", "stack-markup", "cooldown-instruct"} <= rows.keys()
+    for row in rows.values():
+        assert row["upstream"] and all(up["name"] and up["version"] and up["licence"] for up in row["upstream"])
+
+
+def test_a_source_of_the_paper_says_what_it_would_fetch_when_it_cannot(tmp_path: Path) -> None:
+    environment = {"HF_HUB_OFFLINE": "1", "PATH": "/usr/bin:/bin", "HOME": str(tmp_path)}
+    command = [str(Path(sys.executable).parent / "ablate"), "prepare", "stack-code", "--store", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment, check=False)
+    assert done.returncode == 1
+    last = done.stderr.strip().splitlines()[-1]
+    assert (
+        "source 'stack-code'" in last and "9fc30b578cedaec69e47302df72cf00feed7c8c4" in last and "ABLATE_MIRROR" in last
+    )
+
+
+def test_documents_of_every_form_are_read(tmp_path: Path) -> None:
+    rows = "".join(json.dumps({"text": f"row {n} — é"}) + "\n" for n in range(3))
+    (tmp_path / "a.jsonl").write_text(rows, encoding="utf-8")
+    (tmp_path / "b.jsonl.gz").write_bytes(gzip.compress(rows.replace('"text"', '"content"').encode()))
+    (tmp_path / "c.jsonl.zst").write_bytes(zstandard.compress(rows.encode()))
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d" / "bad.txt").write_bytes(b"not \xff utf-8")
+    documents = {document.id: document.text for document in read_files(tmp_path)}
+    assert len(documents) == 10
+    assert documents["a.jsonl#2"] == documents["b.jsonl.gz#2"] == documents["c.jsonl.zst#2"] == "row 1 — é"
+    assert documents["d/bad.txt"] == "not \ufffd utf-8"
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.jsonl", b'{"text": "fine"}\n{"body": "no text"}\n'),
+        ("a.jsonl", b'{"text": "fine"}\n[1, 2\n'),
+        ("a.jsonl.gz", gzip.compress(b'{"text": "fine"}\n' * 9_000)[:-20]),
+        ("a.jsonl.zst", zstandard.compress(b'{"text": "fine"}\n' * 90_000)[:-20]),
+    ],
+)
+def test_a_damaged_file_is_named_with_the_line(tmp_path: Path, name: str, content: bytes) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(Failure, match=rf"{name}, line \d+: .*rows are JSON objects"):
+        list(read_files(tmp_path))
+
+
+def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="holds no files"):
+        list(read_files(tmp_path))
+
+
+@pytest.mark.network
+def test_a_leak_is_found_in_a_users_folder(tmp_path: Path) -> None:
+    from mixtures.benchmarks import load
+
+    item = load("humaneval", tmp_path / "downloads")[5]
+    (tmp_path / "corpus").mkdir()
+    (tmp_path / "corpus" / "leak.py").write_text("import os\n\n" + item.fields["prompt"] + item.fields["solution"])
+    (tmp_path / "corpus" / "clean.py").write_text(Path(json.__file__).read_text())
+    done = ablate("decontaminate", str(tmp_path / "corpus"), "--benchmark", "humaneval", "--json", store=tmp_path)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["contaminated"] == ["leak.py"]
+    assert (found["matches"][0]["item"], found["matches"][0]["score"]) == (item.id, 1.0)

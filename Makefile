@@ -24,21 +24,23 @@ setup: .venv/ready
 quickstart: setup
 	@$(BIN)/ablate run quickstart
 
+# Without what needs minutes or large downloads: .venv/bin/pytest -m "slow and network", and -m tpu_fit.
 test: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest --cov --cov-report=term:skip-covered
+	$(BIN)/pytest --cov --cov-report=term:skip-covered -m "not tpu_fit and not (slow and network)"
 
 format: setup
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# tensorflow-text asks for full TensorFlow; the CPU build serves it, hence the override and --no-deps above.
+# tensorflow-text asks for full TensorFlow; the CPU build serves it, hence the override and --no-deps above. libtpu is
+# left out for its size: `ablate fit` says how to get it.
 # Versions in the lock stay unless uv is told to --upgrade; one version serves every Python.
 lock:
-	echo "tensorflow ; sys_platform == 'never'" > .override.txt
+	printf "tensorflow ; sys_platform == 'never'\nlibtpu ; sys_platform == 'never'\n" > .override.txt
 	uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --fork-strategy fewest \
 	  --override .override.txt --no-emit-index-url --no-annotate --no-header --quiet -o requirements.lock
 	sed -i "/sys_platform == 'never'/d" requirements.lock

@@ -24,6 +24,7 @@ from scipy import special
 Floats = NDArray[np.float64]
 
 LEVEL = 0.95
+TAILS = ((1 - LEVEL) / 2, (1 + LEVEL) / 2)
 HIERARCHICAL_FROM = 8
 RESAMPLES = 4000
 """Enough for a p of 0.0005; the ends of a 95 % interval then move by about 2 % of its width."""
@@ -141,10 +142,10 @@ def bootstrap(tasks: Sequence[PairedTask], seeds_too: bool) -> tuple[Floats, Flo
     n_seeds = tasks[0].arm_SxN.shape[0]
     share_BxS = np.full((RESAMPLES, n_seeds), 1 / n_seeds)
     if seeds_too:
-        share_BxS = _draws(n_seeds, 0, RESAMPLES) / n_seeds
+        share_BxS = draws(n_seeds, 0, RESAMPLES) / n_seeds
     arm_B, baseline_B = np.zeros(RESAMPLES), np.zeros(RESAMPLES)
     for stream, task in enumerate(tasks, start=1):
-        draws_BxN = _draws(task.size_N.size, stream, RESAMPLES)
+        draws_BxN = draws(task.size_N.size, stream, RESAMPLES)
         for part in _chunks(*draws_BxN.shape):
             draws_CxN = draws_BxN[part].astype(np.float64)
             share_CxS = task.weight * share_BxS[part] / (draws_CxN @ task.size_N)[:, None]
@@ -163,18 +164,25 @@ def estimate(tasks: Sequence[PairedTask]) -> Estimate:
     if n_seeds == 1 or np.ptp(differences_S) <= SMALLEST_SPREAD:
         # Accuracies are counts, so two seeds often differ by the same count; t would then claim certainty.
         kind = ITEMS_ONLY if n_seeds == 1 else ITEMS_ONLY_EQUAL_SEEDS
-        difference, relative = _percentiles(*bootstrap(tasks, seeds_too=False), value, baseline_value)
+        difference, relative = _both_percentiles(*bootstrap(tasks, seeds_too=False), value, baseline_value)
     elif n_seeds < HIERARCHICAL_FROM:
         kind = SEEDS_T
         difference, relative = paired_t(differences_S), _ratio_t(arm_S, baseline_S)
     else:
         kind = HIERARCHICAL
-        difference, relative = _percentiles(*bootstrap(tasks, seeds_too=True), value, baseline_value)
+        difference, relative = _both_percentiles(*bootstrap(tasks, seeds_too=True), value, baseline_value)
     return Estimate(value, baseline_value, difference, relative, sd, kind)
 
 
+def percentiles(values_B: Floats, centre: float) -> Interval:
+    """The percentile interval of resampled `values_B` around `centre`; p is that of "it is 0"."""
+    below, above = int((values_B <= 0).sum()), int((values_B >= 0).sum())
+    low, high = (float(x) for x in np.quantile(values_B, TAILS))
+    return Interval(centre, low, high, min(1.0, 2 * (min(below, above) + 1) / (values_B.size + 1)))
+
+
 @lru_cache(maxsize=16)
-def _draws(n: int, stream: int, rows: int) -> NDArray[np.uint8]:
+def draws(n: int, stream: int, rows: int) -> NDArray[np.uint8]:
     """How often each of n things is drawn when n are drawn with replacement; shape rows x n.
 
     Kept, since drawing is nine tenths of a bootstrap and the arms of a study need the same draws one after the other.
@@ -204,16 +212,11 @@ def _ratio_t(arm_S: Floats, baseline_S: Floats) -> Interval | None:
     return Interval(math.expm1(log.centre), math.expm1(log.low), math.expm1(log.high), log.p)
 
 
-def _percentiles(
+def _both_percentiles(
     arm_B: Floats, baseline_B: Floats, value: float, baseline_value: float
 ) -> tuple[Interval, Interval | None]:
-    tails = [(1 - LEVEL) / 2, (1 + LEVEL) / 2]
-    differences_B = arm_B - baseline_B
-    below, above = int((differences_B <= 0).sum()), int((differences_B >= 0).sum())
-    p = min(1.0, 2 * (min(below, above) + 1) / (differences_B.size + 1))
-    low, high = (float(x) for x in np.quantile(differences_B, tails))
-    difference = Interval(value - baseline_value, low, high, p)
+    difference = percentiles(arm_B - baseline_B, value - baseline_value)
     if min(arm_B.min(), baseline_B.min(), value, baseline_value) <= 0:
         return difference, None
-    low, high = (float(x) for x in np.quantile(arm_B / baseline_B, tails) - 1)
-    return difference, Interval(value / baseline_value - 1, low, high, p)
+    low, high = (float(x) for x in np.quantile(arm_B / baseline_B, TAILS) - 1)
+    return difference, Interval(value / baseline_value - 1, low, high, difference.p)

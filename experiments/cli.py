@@ -11,6 +11,7 @@ from rich.console import Console
 
 from experiments.plan import Plan, make_plan
 from experiments.study import find_study
+from mixtures.errors import UserError
 
 app = typer.Typer(
     help="What does code in the pre-training data do to a language model? Declare mixtures, train arms, compare them.",
@@ -38,19 +39,92 @@ def _planned(study: str, store: Path) -> Plan:
 
 
 @app.command()
-def plan(study: StudyName, store: Store = RUNS, json: Json = False) -> None:
+def plan(
+    study: StudyName,
+    store: Store = RUNS,
+    plot: Annotated[Path | None, typer.Option(help="Draw every arm's learning rate to this .svg or .png.")] = None,
+    json: Json = False,
+) -> None:
     """Show stages, tokens, epochs, FLOPs and time before anything is trained."""
     from experiments.views import plan_json, print_plan
 
-    _show(plan_json(_planned(study, store), store), json, print_plan)
+    planned = _planned(study, store)
+    if plot is not None:
+        from experiments import rates
+
+        rates.plot(planned, plot)
+        print(f"learning rates: {plot}", file=sys.stderr)
+    _show(plan_json(planned, store), json, print_plan)
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def prepare(
+    context: typer.Context,
+    target: Annotated[str, typer.Argument(help="A study, or a source of the catalogue (see `ablate sources`).")],
+    store: Store = RUNS,
+    executor: Annotated[
+        str, typer.Option(help="pool: processes of this machine; beam: Apache Beam, with what follows as its options.")
+    ] = "pool",
+    workers: Annotated[int, typer.Option(help="Processes of the pool.")] = 2,
+    json: Json = False,
+) -> None:
+    """Fetch, clean, decontaminate, tokenise and store the data of a study, or read and clean one source."""
+    from experiments.data import prepare_target, print_prepared
+    from mixtures.executors import beam, pool
+
+    if executor not in ("pool", "beam"):
+        raise UserError(f"executor '{executor}' is unknown; choose pool or beam")
+    if context.args and executor == "pool":
+        raise UserError(f"no such option: {context.args[0]}; options of Beam need --executor beam")
+    chosen = pool(workers) if executor == "pool" else beam(context.args)
+    _show(prepare_target(target, store, chosen), json, print_prepared)
 
 
 @app.command()
-def prepare(study: StudyName, store: Store = RUNS) -> None:
-    """Fetch, clean, tokenise and store the data of a study."""
-    from experiments.run import prepare_study
+def sources(json: Json = False) -> None:
+    """List the catalogue: every source with its upstream, licence, expected tokens and filters."""
+    from experiments.data import print_sources, sources_json
 
-    prepare_study(find_study(study), store)
+    _show(sources_json(), json, print_sources)
+
+
+@app.command()
+def decontaminate(
+    target: Annotated[Path, typer.Argument(help="A file or folder: plain text, .jsonl (.gz, .zst), .parquet shards.")],
+    rule: Annotated[str, typer.Option(help="align, gpt4, gpt4-exhaustive or ngram.")] = "align",
+    n: Annotated[int, typer.Option(help="Words of an n-gram, for ngram.")] = 13,
+    drop: Annotated[float, typer.Option(help="Score from which a document is to be left out.")] = 0.5,
+    report: Annotated[float, typer.Option(help="Score from which a match is shown.")] = 0.3,
+    benchmark: Annotated[list[str] | None, typer.Option(help="Search for this one only; may be repeated.")] = None,
+    selftest: Annotated[bool, typer.Option(help="Plant edited items in these documents; show what is found.")] = False,
+    store: Store = RUNS,
+    json: Json = False,
+) -> None:
+    """Search documents for benchmark items; every study's data pass through this when they are prepared."""
+    from experiments import data
+    from mixtures.decontaminate.scan import Rule
+
+    chosen = Rule(rule, n, drop, report)
+    if selftest:
+        _show(data.selftest(target, chosen, benchmark or [], store), json, data.print_selftest)
+    else:
+        _show(data.decontaminate(target, chosen, benchmark or [], store), json, data.print_matches)
+
+
+@app.command()
+def synthesize(
+    tokens: Annotated[int, typer.Argument(min=1, help="How many tokens to write, at least.")],
+    out: Annotated[Path, typer.Option(help="Folder of the shards; run again to carry on, or to write more.")],
+    tokenizer: Annotated[Path, typer.Option(help="The tokenizer.json that counts, such as a prepared study's.")],
+    seed: Annotated[int, typer.Option(help="Names the problems.")] = 0,
+    variant: Annotated[str, typer.Option(help="verified, or for control: unverified, wrong.")] = "verified",
+    workers: Annotated[int, typer.Option(min=1, help="Problems are executed in so many processes at once.")] = 2,
+    json: Json = False,
+) -> None:
+    """Write synthetic Python problems that passed all gates, as JSON lines with a summary of their diversity."""
+    from experiments.data import print_synthesized, synthesize
+
+    _show(synthesize(out, tokenizer, tokens, seed, variant, workers), json, print_synthesized)
 
 
 @app.command()
@@ -81,6 +155,35 @@ def audit(study: StudyName, store: Store = RUNS, json: Json = False) -> None:
         raise typer.Exit(1)
 
 
+mixture_app = typer.Typer(help="Look at mixtures: what they say, how two differ, what was read.", no_args_is_help=True)
+app.add_typer(mixture_app, name="mixture")
+mixture_app.command("audit")(audit)
+
+
+@mixture_app.command("show")
+def mixture_show(
+    name: Annotated[str, typer.Argument(help="A study, or a run or mixture of the paper, such as code+synth.")],
+    store: Store = RUNS,
+    json: Json = False,
+) -> None:
+    """Show the tree of every arm and stage: exact fractions, tokens, epochs, supply, fingerprints."""
+    from experiments.mixtures_view import print_show, show
+
+    _show(show(name, store), json, print_show)
+
+
+@mixture_app.command("diff")
+def mixture_diff(
+    names: Annotated[list[str], typer.Argument(help="STUDY ARM_A ARM_B, or two runs or mixtures of the paper.")],
+    store: Store = RUNS,
+    json: Json = False,
+) -> None:
+    """Show only what changed between two arms: stage by stage, source by source."""
+    from experiments.mixtures_view import diff, print_diff
+
+    _show(diff(names, store), json, print_diff)
+
+
 @app.command()
 def compare(study: StudyName, store: Store = RUNS, json: Json = False) -> None:
     """Compare every arm with the baseline: paired differences, intervals, verdicts."""
@@ -101,6 +204,29 @@ def report(study: StudyName, store: Store = RUNS) -> None:
     from experiments.report import write_report
 
     print(f"report: {write_report(_planned(study, store), store)}")
+
+
+@app.command()
+def models(
+    sequence: Annotated[int, typer.Option(min=1, help="Tokens in a sequence, for the FLOPs.")] = 8_192,
+    json: Json = False,
+) -> None:
+    """List the model sizes: parameters, widths, FLOPs per token, bytes of state, peak learning rate."""
+    from experiments.views import models_json, print_models
+
+    _show(models_json(sequence), json, print_models)
+
+
+@app.command()
+def export(
+    stage: Annotated[str, typer.Argument(help="A folder under the store's stages/, or the beginning of its name.")],
+    out: Annotated[Path, typer.Option(help="Folder to write; it must not be there.")],
+    store: Store = RUNS,
+) -> None:
+    """Write a finished stage as a folder that transformers and vLLM open (CohereForCausalLM)."""
+    from experiments.exporting import export_stage
+
+    print(f"exported: {export_stage(stage, store, out)}")
 
 
 INTERRUPTED = 130

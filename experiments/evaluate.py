@@ -11,7 +11,7 @@ from analysis.evals.engine import Encoded, encode, score
 from analysis.evals.questions import prompt_hash
 from analysis.evals.tasks import Task
 from analysis.records import EvalRecord, eval_path, stage_folder, write
-from experiments.nodes import evaluated_tasks
+from experiments.nodes import checkpoints, evaluated_tasks
 from experiments.plan import Plan, PlannedStage
 from mixtures import tokenizer as bpe
 from models import checkpoint
@@ -65,7 +65,7 @@ def _score(
     """Score one checkpoint and write a record for every task."""
     folder = stage_folder(store, stage.folder)
     like = init_state(plan.study.model, plan.study.optimizer, stage.seed)
-    params = checkpoint.restore(folder / "checkpoints", stage.steps, like).params
+    params = checkpoint.restore(checkpoints(store, stage), stage.steps, like).params
     started = time.perf_counter()
     scored = score(plan.study.model, params, [encoded for _, encoded in work], tokenizer)
     seconds = time.perf_counter() - started

@@ -1,5 +1,6 @@
 """What is done, running, waiting or failed: read from the store alone, without jax."""
 
+import os
 from pathlib import Path
 
 from analysis.evals.questions import VERSION
@@ -7,6 +8,15 @@ from analysis.records import eval_path, stage_folder
 from experiments.lock import held
 from experiments.plan import Plan, PlannedStage
 from mixtures.files import read_json
+
+
+def checkpoints(store: Path, stage: PlannedStage) -> str | Path:
+    """Where the checkpoints of a stage are: in its folder, or under the URL or path in ABLATE_CHECKPOINTS.
+
+    Hosts that share no disk set it to a folder of an object store, such as gs://bucket/checkpoints.
+    """
+    shared = os.environ.get("ABLATE_CHECKPOINTS")
+    return f"{shared.rstrip('/')}/{stage.folder}" if shared else stage_folder(store, stage.folder) / "checkpoints"
 
 
 def state(plan: Plan, stage: PlannedStage, store: Path) -> str:
@@ -20,7 +30,7 @@ def state(plan: Plan, stage: PlannedStage, store: Path) -> str:
         return "running"
     if (folder / "failed.json").exists():
         return "failed"
-    if (folder / "checkpoints").exists():
+    if (folder / "ledger.jsonl").exists():
         return "interrupted"
     if stage.parent is None or state(plan, plan.stage(stage.parent), store) == "done":
         return "ready"

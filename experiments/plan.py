@@ -7,15 +7,17 @@ epochs are unknown.
 
 import hashlib
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from experiments.study import Stage, Study
-from mixtures.allocate import allocate, check_supply, cumulative, steps_for
+from experiments.study import CONTINUE, Piece, Stage, Study, check_boundaries
+from mixtures.allocate import allocate, check_supply
+from mixtures.curriculum import sequences_by_source, stage_steps
 from mixtures.errors import UserError
 from mixtures.loader import DataPlan
 from mixtures.manifest import Manifest, read_manifest
@@ -33,11 +35,16 @@ class PlannedStage:
     """A stage of the DAG.
 
     Attributes:
-        id: readable and unique in the study: the mixtures of the lineage, then the seed.
+        id: readable and unique in the study: the mixtures of the lineage, then the seed. The pieces of a stage that
+            was cut count as one mixture, with the step at which the last of them ends.
         arms: the arms that read it.
         parent: id of the stage before.
-        starts: sequences of every source that the lineage read before.
+        steps: updates of this stage.
+        schedule: of the stage, or of the whole one that it is a piece of.
+        first_step: steps of the whole stage before this piece of it: schedule and order of the data carry on.
+        starts: sequences of every source that the lineage read before the (whole) stage, since its last restart.
         sequences: sequences of every source that this stage reads.
+        windows: sequences in one epoch of every source; None before preparation.
         epochs: how often the lineage has read every source at the end; None before preparation.
         identity, fingerprint: None before preparation.
     """
@@ -49,10 +56,12 @@ class PlannedStage:
     parent: str | None
     steps: int
     schedule: Schedule
+    first_step: int
     starts: Mapping[str, int]
     sequences: Mapping[str, int]
     tokens_before: int
     sequence: int
+    windows: Mapping[str, int] | None
     epochs: Mapping[str, float] | None
     identity: Mapping[str, Any] | None
 
@@ -66,6 +75,10 @@ class PlannedStage:
     def folder(self) -> str:
         """Name under stages/; only a prepared plan has it."""
         return f"{self.id}-{self.fingerprint}"
+
+    def rate(self, step: int) -> float:
+        """The learning rate of update `step` of this stage, counted from 0."""
+        return learning_rate(self.schedule, self.first_step + step)
 
     @property
     def tokens(self) -> int:
@@ -109,10 +122,12 @@ def make_plan(study: Study, store: Path) -> Plan:
         UserError: a mixture, budget or schedule that cannot be met; the message names the source or stage.
     """
     manifest = read_manifest(prepared_folder(study.data, store))
+    simulated_share(study)  # a bad one is refused before the data are there
     stages: dict[str, PlannedStage] = {}
     runs: dict[tuple[str, int], tuple[str, ...]] = {}
     for seed in study.seeds:
         for arm in study.arms:
+            check_boundaries(arm)
             chain: list[PlannedStage] = []
             for stage in arm.stages:
                 planned = _plan_stage(study, manifest, arm.name, seed, stage, chain)
@@ -138,7 +153,6 @@ def _merge(stages: dict[str, PlannedStage], planned: PlannedStage) -> PlannedSta
 def _plan_stage(
     study: Study, manifest: Manifest | None, arm: str, seed: int, stage: Stage, chain: list[PlannedStage]
 ) -> PlannedStage:
-    steps = steps_for(stage.tokens, study.batch, study.sequence)
     fractions = shares(stage.mixture)
     unknown = sorted(set(fractions) - set(kinds(study.data)))
     if unknown:
@@ -146,25 +160,27 @@ def _plan_stage(
             f"mixture '{stage.mixture.name}' names source '{unknown[0]}', which study '{study.name}' does not have; "
             f"its sources: {', '.join(kinds(study.data))}"
         )
-    counts = cumulative(allocate(fractions), steps * study.batch)
-    sequences = {source: int(count) for source, count in zip(fractions, counts, strict=True)}
-    starts = {source: sum(before.sequences.get(source, 0) for before in chain) for source in fractions}
-    epochs = _epochs(study, manifest, starts, sequences) if manifest else None
-    warmup = int(stage.warmup * steps)
-    schedule = Schedule(stage.decay, stage.peak, stage.end, warmup, steps)
-    names = [before.stage.mixture.name for before in chain] + [stage.mixture.name]
+    first, last = _span(study, stage)
+    until = {step: _sequences(study, stage, step) for step in (first, last)}
+    sequences = {source: until[last][source] - until[first][source] for source in fractions}
+    passes = {source: _passes(chain, stage, source) for source in fractions}
+    windows = {source: _windows(study, manifest, source) for source in fractions} if manifest else None
+    epochs = _epochs(study, windows, passes, sequences) if windows else None
+    starts = chain[-1].starts if stage.carries_on else {source: before[-1] for source, before in passes.items()}
     planned = PlannedStage(
-        id=f"{'-to-'.join(names)}-s{seed}",
+        id=_id(chain, stage, seed, last),
         arms=(arm,),
         seed=seed,
         stage=stage,
         parent=chain[-1].id if chain else None,
-        steps=steps,
-        schedule=schedule,
+        steps=last - first,
+        schedule=_schedule(study, stage, chain),
+        first_step=first,
         starts=starts,
         sequences=sequences,
         tokens_before=sum(before.tokens for before in chain),
         sequence=study.sequence,
+        windows=windows,
         epochs=epochs,
         identity=None,
     )
@@ -174,14 +190,107 @@ def _plan_stage(
     return replace(planned, identity=identity)
 
 
+def _span(study: Study, stage: Stage) -> tuple[int, int]:
+    """The steps [first, last) that the stage is of the whole one; a stage that is no piece starts at 0.
+
+    Raises:
+        UserError: the budget is empty, or two cuts of a stage fall into one block.
+    """
+    piece = stage.piece or Piece(0, stage.tokens)
+    first = stage_steps(piece.first, study.batch, study.sequence) if piece.first else 0
+    last = stage_steps(piece.first + stage.tokens, study.batch, study.sequence)
+    if first == last:
+        raise UserError(
+            f"mixture '{stage.mixture.name}' is cut twice within one block of the batch, after {piece.first:,} tokens "
+            f"and {stage.tokens:,} later; move the cuts apart"
+        )
+    return first, last
+
+
+def _sequences(study: Study, stage: Stage, steps: int) -> dict[str, int]:
+    """Sequences of every source in the first `steps` of the whole stage."""
+    if steps == 0:
+        return dict.fromkeys(shares(stage.mixture), 0)
+    return sequences_by_source(stage.mixture, steps * study.batch * study.sequence, study.batch, study.sequence)
+
+
+def _schedule(study: Study, stage: Stage, chain: Sequence[PlannedStage]) -> Schedule:
+    if stage.carries_on:
+        return chain[-1].schedule
+    whole = stage.piece.whole if stage.piece else stage.tokens
+    steps = stage_steps(whole, study.batch, study.sequence)
+    peak, end = (chain[-1].rate(chain[-1].steps - 1) if rate == CONTINUE else rate for rate in (stage.peak, stage.end))
+    warmup, stable = int(stage.warmup * steps), int(stage.stable * steps)
+    return Schedule(stage.decay, peak, end, warmup, steps, stable, continued=stage.peak == CONTINUE)
+
+
+def _id(chain: Sequence[PlannedStage], stage: Stage, seed: int, last: int) -> str:
+    name = f"{stage.mixture.name}@{last}" if stage.piece else stage.mixture.name
+    if not chain:
+        return f"{name}-s{seed}"
+    before = chain[-1].id.removesuffix(f"-s{seed}")
+    if stage.carries_on:
+        before = before.removesuffix(f"{stage.mixture.name}@{chain[-1].first_step + chain[-1].steps}")
+        return f"{before}{name}-s{seed}"
+    return f"{before}-to-{name}-s{seed}"
+
+
+def _passes(chain: Sequence[PlannedStage], stage: Stage, source: str) -> list[int]:
+    """Sequences of `source` that the lineage read before `stage`, one entry from each restart to the next."""
+    passes = [0]
+    for before in chain:
+        if before.stage.restarts(source):
+            passes.append(0)
+        passes[-1] += before.sequences.get(source, 0)
+    return [*passes, 0] if stage.restarts(source) else passes
+
+
+def simulated_share(study: Study) -> Fraction:
+    """The share of every source that the study may read: one, unless it simulates the epochs of a larger run.
+
+    Raises:
+        UserError: the simulated run is smaller than the baseline's.
+    """
+    if study.simulated_tokens is None:
+        return Fraction(1)
+    stages = next(arm.stages for arm in study.arms if arm.name == study.baseline)
+    steps = sum(last - first for first, last in (_span(study, stage) for stage in stages))
+    budget = steps * study.batch * study.sequence
+    if study.simulated_tokens < budget:
+        raise UserError(
+            f"study '{study.name}': simulated_tokens is {study.simulated_tokens:,}, less than the {budget:,} that its "
+            "baseline reads; give the budget of the larger run"
+        )
+    return Fraction(budget, study.simulated_tokens)
+
+
+def _windows(study: Study, manifest: Manifest, source: str) -> int:
+    """Sequences in one epoch of `source`, after the cut of a simulated run."""
+    return int(windows_in(manifest.sources[source].shard_tokens, study.sequence) * simulated_share(study))
+
+
 def _epochs(
-    study: Study, manifest: Manifest, starts: Mapping[str, int], sequences: Mapping[str, int]
+    study: Study, windows: Mapping[str, int], passes: Mapping[str, list[int]], sequences: Mapping[str, int]
 ) -> dict[str, float]:
     epochs = {}
     for source, count in sequences.items():
-        windows = windows_in(manifest.sources[source].tokens, study.sequence)
-        check_supply(source, starts[source] + count, windows, study.sequence, study.max_epochs, count)
-        epochs[source] = (starts[source] + count) / windows
+        available, limit = windows[source], study.max_epochs_for(source)
+        read = [*passes[source][:-1], passes[source][-1] + count]
+        try:
+            check_supply(source, sum(read), available, study.sequence, limit, count)
+        except UserError as error:
+            if study.simulated_tokens is None:
+                raise
+            raise UserError(
+                f"{error} (of which simulated_tokens leaves {float(simulated_share(study)):.3%})"
+            ) from error
+        most = sum(-(-one // available) for one in read)
+        if most > math.ceil(limit):
+            raise UserError(
+                f"source '{source}' restarts, so some of its windows would be read {most} times and max_epochs is "
+                f"{limit}; let it carry on or raise max_epochs"
+            )
+        epochs[source] = sum(read) / available
     return epochs
 
 
@@ -193,11 +302,22 @@ def _identity(
     parent: str | None,
 ) -> dict[str, Any]:
     """Everything that decides the result. Not in it: hosts, devices, paths, logging, the stage's name and kind."""
-    rates = "\n".join(f"{learning_rate(planned.schedule, step):.9e}" for step in range(planned.steps))
+    assert planned.windows is not None
+    share = simulated_share(study)
+    # Only where it changes what is read, so that a stage keeps its fingerprint when a field is new.
+    special: dict[str, Any] = {"windows": dict(planned.windows)} if share < 1 else {}
+    if planned.stage.document_mask:
+        special["document_mask"] = True
+    if planned.stage.reset_optimizer and parent is not None:
+        special["reset_optimizer"] = True
+    if planned.first_step:
+        special["first_step"] = planned.first_step
+    rates = "\n".join(f"{planned.rate(step):.9e}" for step in range(planned.steps))
     return {
         "numerics_version": NUMERICS_VERSION,
         "order_version": ORDER_VERSION,
-        "mixture": {source: str(share) for source, share in fractions.items()},
+        # Pairs, because the order of sources breaks ties between them and the keys of an object are sorted.
+        "mixture": [[source, str(share)] for source, share in fractions.items()],
         "data": {source: manifest.sources[source].digest for source in fractions},
         "starts": dict(planned.starts),
         "tokenizer": manifest.tokenizer_digest,
@@ -207,16 +327,29 @@ def _identity(
         "model": asdict(study.model),
         "optimizer": asdict(study.optimizer),
         "learning_rates": hashlib.sha256(rates.encode()).hexdigest(),
-        "dtype": "float32",
+        "dtype": study.precision,
         "data_seed": planned.seed,
         "init_seed": planned.seed,
         "parent": parent,
+        **special,
     }
 
 
 def data_plan(plan: Plan, stage: PlannedStage) -> DataPlan:
     """What the loader needs to feed `stage`; the data must be prepared."""
-    assert plan.manifest is not None
-    windows = {s: windows_in(plan.manifest.sources[s].tokens, stage.sequence) for s in stage.sequences}
+    assert stage.windows is not None and plan.manifest is not None
+    stored = None
+    if simulated_share(plan.study) < 1:
+        sources = plan.manifest.sources
+        stored = {name: windows_in(sources[name].shard_tokens, stage.sequence) for name in stage.sequences}
     allocation = allocate(shares(stage.stage.mixture))
-    return DataPlan(allocation, windows, stage.starts, stage.seed, plan.study.batch, stage.sequence)
+    return DataPlan(
+        allocation=allocation,
+        windows=stage.windows,
+        starts=stage.starts,
+        data_seed=stage.seed,
+        batch=plan.study.batch,
+        sequence=stage.sequence,
+        document_mask=stage.stage.document_mask,
+        stored=stored,
+    )

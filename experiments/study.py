@@ -2,38 +2,102 @@
 
 import importlib
 import pkgutil
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from itertools import pairwise
+from typing import Literal
 
 from mixtures.errors import UserError
 from mixtures.mixture import Mixture
 from mixtures.prepare import DataSpec
 from models.config import ModelConfig
-from models.recipe import AdamW
+from models.recipe import PRECISIONS, AdamW
 
 KINDS = ("pretrain", "continue", "cooldown")
 
 
+CONTINUE: Literal["continue"] = "continue"
+"""As a learning rate of a stage: the one with which the stage before ended."""
+Rate = float | Literal["continue"]
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Which part of a longer stage a stage is: `first` tokens of it come before, and its schedule spans `whole`."""
+
+    first: int
+    whole: int
+
+
 @dataclass(frozen=True)
 class Stage:
-    """One mixture, one token budget, one schedule. The optimizer state of the stage before is kept.
+    """One mixture, one token budget, one schedule, and what happens at the boundary to the stage before.
+
+    There, the learning rate warms up again from zero (a warm-up and a peak), jumps (a peak alone), or continues
+    (`peak=CONTINUE`), and the optimizer state is kept or reset.
 
     Attributes:
         kind: pretrain, continue or cooldown.
         mixture: what is read.
         tokens: budget; rounded up to whole steps.
-        decay: shape of the learning rate after warm-up, "cosine" or "linear".
-        peak: highest learning rate.
+        decay: shape of the learning rate after warm-up: "cosine", "linear", "1-sqrt" or "constant".
+        peak: highest learning rate. With CONTINUE, the first update is one step down from where the parent ended.
         end: learning rate of the last step.
         warmup: share of the steps that warm up linearly from zero.
+        restart: sources that start again at their first window here, or True for all; the others carry on.
+        document_mask: whether attention stops at document boundaries.
+        stable: share of the steps that stay at the peak before the decay begins.
+        reset_optimizer: whether moments and their count start again from zero; by default the parent's are kept.
+        piece: for a part of a longer stage; `cut` makes these.
     """
 
     kind: str
     mixture: Mixture
     tokens: int
     decay: str
-    peak: float
-    end: float
+    peak: Rate
+    end: Rate
     warmup: float
+    restart: frozenset[str] | bool = False
+    document_mask: bool = False
+    stable: float = 0.0
+    reset_optimizer: bool = False
+    piece: Piece | None = None
+
+    def restarts(self, source: str) -> bool:
+        return self.restart if isinstance(self.restart, bool) else source in self.restart
+
+    @property
+    def carries_on(self) -> bool:
+        """Whether it is a later piece of the stage before, so that nothing happens at the boundary."""
+        return self.piece is not None and self.piece.first > 0
+
+
+def cut(stage: Stage, *tokens: int) -> tuple[Stage, ...]:
+    """`stage` in pieces that end after `tokens` of it and at its end.
+
+    The pieces one after another give what the whole stage gives, bit for bit, and every one of them is a stage with a
+    checkpoint, from which other stages can branch. A trunk with a constant rate and a cooldown at each of its points,
+    each of the arms as good as a run of that length alone (arXiv:2405.18392):
+
+        trunk = Stage("pretrain", WEB, 200 * B, "constant", PEAK, PEAK, warmup=0.01)
+        first, second, third = cut(trunk, 50 * B, 100 * B)
+        Arm("50B", "", (first, cooldown(5 * B))), Arm("100B", "", (first, second, cooldown(10 * B))), ...
+
+    Raises:
+        UserError: the points do not rise from above zero to below the stage's tokens, or the stage is a piece itself.
+    """
+    points = (0, *tokens, stage.tokens)
+    if stage.piece is not None or any(after <= before for before, after in pairwise(points)):
+        raise UserError(
+            f"a stage of {stage.tokens:,} tokens of mixture '{stage.mixture.name}' cannot be cut at "
+            f"{', '.join(f'{point:,}' for point in tokens)}; give rising points inside a whole stage"
+        )
+    first, *later = (
+        replace(stage, tokens=after - before, piece=Piece(before, stage.tokens)) for before, after in pairwise(points)
+    )
+    return (first, *(replace(piece, restart=False, reset_optimizer=False) for piece in later))
 
 
 @dataclass(frozen=True)
@@ -77,6 +141,10 @@ class Study:
         max_epochs: how often a lineage may read one source.
         evaluation: how much is scored.
         primary: metrics of the declared family, compared at the end of the runs.
+        max_epochs_of: the same for single sources, instead of max_epochs.
+        simulated_tokens: budget of the run that the baseline's stands for. Every source is cut to the share
+            baseline budget / simulated_tokens of its windows, so that epochs are those of the large run.
+        precision: what matrix products are computed in, a name of models.recipe.PRECISIONS.
     """
 
     name: str
@@ -93,6 +161,17 @@ class Study:
     max_epochs: int
     evaluation: Evaluation
     primary: tuple[str, ...]
+    max_epochs_of: Mapping[str, int | Fraction] = field(default_factory=dict)
+    simulated_tokens: int | None = None
+    precision: str = "float32"
+
+    def max_epochs_for(self, source: str) -> int | Fraction:
+        return self.max_epochs_of.get(source, self.max_epochs)
+
+
+def known_studies() -> list[str]:
+    package = importlib.import_module("experiments.studies")
+    return sorted(module.name for module in pkgutil.iter_modules(package.__path__))
 
 
 def find_study(name: str) -> Study:
@@ -101,8 +180,7 @@ def find_study(name: str) -> Study:
     Raises:
         UserError: there is no such study, or it is declared badly.
     """
-    package = importlib.import_module("experiments.studies")
-    known = sorted(module.name for module in pkgutil.iter_modules(package.__path__))
+    known = known_studies()
     module = name.replace("-", "_")
     if module not in known:
         raise UserError(f"study '{name}' is unknown; known studies: {', '.join(known)}")
@@ -115,7 +193,7 @@ def check(study: Study) -> None:
     """Refuse a study that cannot mean what it says.
 
     Raises:
-        UserError: a baseline, kind or source that does not exist, a doubled arm name, or no seed.
+        UserError: a baseline, kind, source or precision that does not exist, a doubled arm name, no seed, or a document mask.
     """
     names = [arm.name for arm in study.arms]
     if study.baseline not in names:
@@ -124,7 +202,56 @@ def check(study: Study) -> None:
         raise UserError(f"study '{study.name}': two arms have one name; arms: {', '.join(names)}")
     if not study.seeds or len(set(study.seeds)) < len(study.seeds):
         raise UserError(f"study '{study.name}': seeds {study.seeds} are empty or doubled; give distinct seeds")
+    if study.precision not in PRECISIONS:
+        raise UserError(
+            f"study '{study.name}': precision '{study.precision}' is unknown; choose one of {', '.join(PRECISIONS)}"
+        )
+    _check_sources(study, "max_epochs_of", study.max_epochs_of)
     for arm in study.arms:
         for stage in arm.stages:
             if stage.kind not in KINDS:
                 raise UserError(f"arm '{arm.name}': stage kind '{stage.kind}' is not one of {', '.join(KINDS)}")
+            if not isinstance(stage.restart, bool):
+                _check_sources(study, f"the restart of arm '{arm.name}'", sorted(stage.restart))
+            if stage.document_mask:
+                raise UserError(
+                    f"arm '{arm.name}' asks for a document mask: batches can carry it, but the model does not read it "
+                    "yet; leave document_mask out"
+                )
+
+
+def _check_sources(study: Study, what: str, names: Iterable[str]) -> None:
+    known = [source.name for source in study.data.sources]
+    for name in names:
+        if name not in known:
+            raise UserError(f"study '{study.name}': {what} names source '{name}'; its sources are {', '.join(known)}")
+
+
+def check_boundaries(arm: Arm) -> None:
+    """Refuse stages that do not fit the stage before them.
+
+    Raises:
+        UserError: a rate continues with no stage before or after a warm-up, or a piece does not follow its trunk.
+    """
+    for before, stage in pairwise((None, *arm.stages)):
+        assert stage is not None
+        what = f"arm '{arm.name}': its stage of mixture '{stage.mixture.name}'"
+        if before is None and CONTINUE in (stage.peak, stage.end):
+            raise UserError(f"{what} continues a learning rate, but is the first; give it a peak and an end")
+        if stage.peak == CONTINUE and stage.warmup:
+            raise UserError(f"{what} continues the learning rate, so it cannot warm up; set warmup=0 or a peak")
+        if stage.carries_on and not (before is not None and _follows(before, stage)):
+            raise UserError(f"{what} is a later piece of a longer one; put the pieces before it in front of it")
+
+
+def _follows(before: Stage, stage: Stage) -> bool:
+    """Whether `stage` is the next piece of the stage that `before` is a piece of."""
+    assert stage.piece is not None
+    next_piece = replace(
+        before,
+        tokens=stage.tokens,
+        piece=Piece(before.tokens + (before.piece.first if before.piece else 0), stage.piece.whole),
+        restart=stage.restart,
+        reset_optimizer=stage.reset_optimizer,
+    )
+    return next_piece == stage

@@ -1,17 +1,23 @@
 """The training loop of one stage: a pure function of (fingerprint, step) that survives being killed anywhere.
 
-A checkpoint is written on a timer, at the end and when the process is asked to stop. The ledger is on the disk
-before the checkpoint that covers it, and is cut back to the checkpoint at a restart, so the two never disagree.
+A checkpoint is begun on a timer, at the end and when the process is asked to stop, and is written while training goes
+on. The ledger is on the disk before the checkpoint that covers it, and is cut back to the checkpoint at a restart, so
+the two never disagree.
+
+With several processes (`jax.distributed.initialize` was called before) every one of them runs this loop in step; they
+do what the first decides, and it alone writes records and ledger.
 """
 
 import functools
+import itertools
+import math
 import platform
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -20,19 +26,22 @@ from types import FrameType
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.experimental import multihost_utils
+from jax.sharding import Mesh
 
 from analysis.records import StageRecord, StepRecord, read_ledger, read_stage, stage_folder, write
 from experiments import ledger
 from experiments.lock import exclusive
+from experiments.nodes import checkpoints
 from experiments.plan import Plan, PlannedStage, data_plan
 from mixtures.errors import Failure
 from mixtures.files import write_json
-from mixtures.loader import DataPlan, load_batch, token_counts
-from mixtures.store import TokenStore
-from models import checkpoint
+from mixtures.loader import Batch, DataPlan, load_batch, token_counts
+from mixtures.store import TokenStore, open_tokens
+from models import checkpoint, hosts, optimizer, sharding
 from models.errors import Failure as ModelFailure
-from models.schedules import learning_rate
-from models.step import Metrics, TrainState, init_state, train_step
+from models.layout import Layout, MeshShape
+from models.step import Metrics, TrainState, abstract_state, init_state, train_step
 
 CHECKPOINT_SECONDS = 30.0
 FLUSH_STEPS = 10
@@ -50,22 +59,29 @@ class StopRequested(Exception):
     exit_code = 42
 
 
-@dataclass
-class _Signals:
-    number: int | None = None
+_asked = itertools.count()
+"""How often jax was asked whether to stop: all processes have to ask with the same, rising number."""
 
 
 @contextmanager
-def _stop_signals() -> Iterator[_Signals]:
-    """Note SIGTERM and SIGINT instead of dying, so that the loop can checkpoint first."""
-    seen = _Signals()
+def _stop_requests() -> Iterator[Callable[[], int | None]]:
+    """Yield a function to call after every step: the signal because of which to stop now, or None.
+
+    SIGTERM and SIGINT are noted instead of dying, so that the loop can checkpoint first. Of several processes one may
+    get SIGTERM alone: jax notes it, and all of them are told to stop after the same step. Ctrl-C just kills them.
+    """
+    if jax.process_count() > 1:
+        reached = multihost_utils.reached_preemption_sync_point
+        yield lambda: signal.SIGTERM if reached(next(_asked)) else None
+        return
+    seen: list[int] = []
 
     def note(number: int, frame: FrameType | None) -> None:
-        seen.number = number
+        seen.append(number)
 
     before = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
-        yield seen
+        yield lambda: seen[-1] if seen else None
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -90,6 +106,7 @@ def train_stage(
     store: Path,
     progress: Progress,
     track: Callable[[list[StepRecord]], None],
+    layout: Layout = Layout(),  # noqa: B008 - immutable
 ) -> None:
     """Train `stage` to its target step, from its newest good checkpoint, else from its parent's end.
 
@@ -98,23 +115,29 @@ def train_stage(
         stage: what to train; its parent is done.
         store: root of the records.
         progress: told the steps done.
-        track: given every batch of ledger rows once they are on the disk.
+        track: given every batch of ledger rows once they are on the disk, in the first process.
+        layout: how a device's rows go through the model; decides memory and speed, not the result.
 
     Raises:
-        Failure: another process trains it, the folder holds another stage, or the disk fails.
+        Failure: another run trains it, hosts plan different things, the folder holds another stage, or the disk fails.
         StopRequested: SIGTERM came; the state is saved.
         KeyboardInterrupt: SIGINT came; the state is saved.
     """
+    if not hosts.alike(stage.folder):
+        raise Failure(f"stage {stage.folder} is not what all hosts plan; give them the same code and prepared data")
     folder = stage_folder(store, stage.folder)
-    with exclusive(folder / "lock", f"stage {stage.id}"):
-        _claim(plan, stage, folder)
-        if done(folder):
+    with exclusive(folder / "lock", f"stage {stage.id}") if hosts.first() else nullcontext():
+        if hosts.first():
+            _claim(plan, stage, folder)
+        if hosts.agreed(done(folder)):
             return
-        (folder / "failed.json").unlink(missing_ok=True)
+        if hosts.first():
+            (folder / "failed.json").unlink(missing_ok=True)
         try:
-            _run(plan, stage, store, folder, progress, track)
+            _run(plan, stage, store, folder, progress, track, layout)
         except (Failure, ModelFailure) as error:
-            write_json(folder / "failed.json", {"error": str(error)})
+            if hosts.first():
+                write_json(folder / "failed.json", {"error": str(error)})
             raise
 
 
@@ -173,36 +196,76 @@ def _run(
     folder: Path,
     progress: Progress,
     track: Callable[[list[StepRecord]], None],
+    layout: Layout,
 ) -> None:
-    data = data_plan(plan, stage)
+    study, data, mesh = plan.study, data_plan(plan, stage), _mesh(plan)
     assert plan.manifest is not None
-    tokens = TokenStore(plan.manifest.tokens, data.allocation.sources)
-    start, state = _resume(plan, stage, store, folder)
-    track(ledger.cut_back(folder, start))
-    step_function = train_step(plan.study.model, plan.study.optimizer)
-    pending, saved_at, skipped = _Pending(), time.monotonic(), 0
-    with _stop_signals() as signals:
+    tokens = open_tokens(plan.manifest)
+    tokens.check(data.allocation.sources)
+    start, state = _resume(plan, stage, store, mesh)
+    if hosts.first():
+        track(ledger.cut_back(folder, start))
+    step_function = train_step(study.model, study.optimizer, study.precision, layout, mesh)
+    pending, saved_at, skipped, stop = _Pending(), time.monotonic(), 0, None
+    with checkpoint.Writer(checkpoints(store, stage)) as writer, _stop_requests() as stop_now:
         for step in range(start, stage.steps):
-            batch = load_batch(data, tokens, step)
-            rate = learning_rate(stage.schedule, step)
-            state, metrics = step_function(state, jnp.asarray(batch.tokens_BxS), rate)
+            mine, batch = _load(data, tokens, stage.first_step + step)
+            rate = stage.rate(step)
+            tokens_BxS, segments_BxS = _on_devices(mesh, mine)
+            state, metrics = step_function(state, tokens_BxS, rate, segments_BxS)
             pending.rows.append((step, token_counts(data, batch), batch.digest, rate, metrics))
-            last = step + 1 == stage.steps
-            stop = signals.number  # read once: a signal that comes later waits for the next step's checkpoint
-            save = last or stop is not None or time.monotonic() - saved_at > CHECKPOINT_SECONDS
-            if save or len(pending.rows) == FLUSH_STEPS:
-                rows = _flush(data, folder, pending)
+            last, stop = step + 1 == stage.steps, stop_now()
+            full = len(pending.rows) == FLUSH_STEPS
+            save = last or stop is not None or _due(saved_at, full)
+            if save or full:
+                rows = _flush(data, stage, folder, pending, track)
                 skipped = _check_finite(stage, rows, skipped)
-                track(rows)
                 progress(step + 1)
             if save:
-                checkpoint.save(folder / "checkpoints", step + 1, state)
+                writer.save(step + 1, state)
                 saved_at, pending.since = time.monotonic(), time.perf_counter()
             if stop is not None and not last:
+                writer.wait()
                 raise _stopped(stop)
-    _finish(folder, stage)
-    if signals.number is not None:
-        raise _stopped(signals.number)
+        writer.wait()
+        if hosts.first():
+            _finish(folder, stage)
+        if stop := stop or stop_now():
+            raise _stopped(stop)
+
+
+def _load(data: DataPlan, tokens: TokenStore, step: int) -> tuple[Batch, Batch]:
+    """The rows that this process feeds, and the batch as the ledger has it, which the first process writes.
+
+    For that the first of several reads all rows, so that a digest is the same for any number of hosts.
+    """
+    mine = load_batch(data, tokens, step, jax.process_index(), jax.process_count())
+    return mine, load_batch(data, tokens, step) if jax.process_count() > 1 and hosts.first() else mine
+
+
+def _on_devices(mesh: Mesh | None, mine: Batch) -> tuple[jax.Array, jax.Array | None]:
+    """Tokens [B, S+1] and, under a document mask, segments [B, S] of all processes from the rows of this one."""
+    put = jnp.asarray if mesh is None else functools.partial(sharding.global_batch, mesh)
+    return put(mine.tokens_BxS), None if mine.segment_ids_BxS is None else put(mine.segment_ids_BxS)
+
+
+def _mesh(plan: Plan) -> Mesh | None:
+    """All devices of all processes, or None for one device alone.
+
+    The weights are divided over as many devices as divide every matrix; the others repeat them.
+    """
+    devices = sorted(jax.devices(), key=lambda device: (device.process_index, device.id))
+    if len(devices) == 1:
+        return None
+    model = plan.study.model
+    fsdp = math.gcd(len(devices), model.width, model.feed_forward, model.vocabulary)
+    return sharding.make_mesh(MeshShape(data=len(devices) // fsdp, fsdp=fsdp), devices)
+
+
+def _due(saved_at: float, full: bool) -> bool:
+    """Whether it is time for a checkpoint. Several processes ask the first, and only where they wait anyway."""
+    due = time.monotonic() - saved_at > CHECKPOINT_SECONDS
+    return due if jax.process_count() == 1 else full and hosts.agreed(due)
 
 
 def _stopped(number: int) -> BaseException:
@@ -211,10 +274,10 @@ def _stopped(number: int) -> BaseException:
     return StopRequested("stopped after a checkpoint; run the same command again to carry on")
 
 
-def _resume(plan: Plan, stage: PlannedStage, store: Path, folder: Path) -> tuple[int, TrainState]:
+def _resume(plan: Plan, stage: PlannedStage, store: Path, mesh: Mesh | None) -> tuple[int, TrainState]:
     """The newest checkpoint that can be read, else the parent's end, else fresh weights."""
-    fresh = init_state(plan.study.model, plan.study.optimizer, stage.seed)
-    saved = checkpoint.steps(folder / "checkpoints")
+    folder, like = checkpoints(store, stage), _like(plan, mesh)
+    saved = checkpoint.steps(folder)
     if saved and saved[-1] > stage.steps:
         raise Failure(
             f"stage {stage.id} ends at step {stage.steps}, but {folder} has a checkpoint of step {saved[-1]}; "
@@ -222,16 +285,36 @@ def _resume(plan: Plan, stage: PlannedStage, store: Path, folder: Path) -> tuple
         )
     for step in reversed(saved):
         try:
-            return step, checkpoint.restore(folder / "checkpoints", step, fresh)
+            return step, checkpoint.restore(folder, step, like)
         except ModelFailure as error:
             print(f"warning: {error}; using the one before it", file=sys.stderr)
     if stage.parent is None:
-        return 0, fresh
+        return 0, init_state(plan.study.model, plan.study.optimizer, stage.seed, mesh)
     parent = plan.stage(stage.parent)
-    return 0, checkpoint.restore(stage_folder(store, parent.folder) / "checkpoints", parent.steps, fresh)
+    state = checkpoint.restore(checkpoints(store, parent), parent.steps, like)
+    if stage.stage.reset_optimizer:
+        state = TrainState(state.params, optimizer.reset(state.optimizer))
+    return 0, state
 
 
-def _flush(data: DataPlan, folder: Path, pending: _Pending) -> list[StepRecord]:
+def _like(plan: Plan, mesh: Mesh | None) -> TrainState:
+    """Shapes of the state and where its arrays go; a second state would not fit beside the one restored."""
+    shapes = abstract_state(plan.study.model, plan.study.optimizer)
+    if mesh is None:
+        return shapes
+    placed = sharding.shardings(mesh, shapes)
+    return jax.tree.map(
+        lambda leaf, where: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=where), shapes, placed
+    )
+
+
+def _flush(
+    data: DataPlan,
+    stage: PlannedStage,
+    folder: Path,
+    pending: _Pending,
+    track: Callable[[list[StepRecord]], None],
+) -> list[StepRecord]:
     """Wait for the device, write the pending rows to the ledger, and empty the list."""
     values = jax.device_get([metrics for *_, metrics in pending.rows])
     seconds = (time.perf_counter() - pending.since) / len(pending.rows)
@@ -249,7 +332,9 @@ def _flush(data: DataPlan, folder: Path, pending: _Pending) -> list[StepRecord]:
         )
         for (step, counts, digest, rate, _), metrics in zip(pending.rows, values, strict=True)
     ]
-    ledger.append(folder, rows)
+    if hosts.first():
+        ledger.append(folder, rows)
+        track(rows)
     pending.rows.clear()
     pending.since = time.perf_counter()
     return rows

@@ -1,5 +1,6 @@
 """A plan and its state, as data for machines and as tables for people."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +9,9 @@ from rich.table import Table
 
 from analysis.records import stage_folder
 from experiments import nodes
-from experiments.plan import Plan, PlannedStage
+from experiments.plan import Plan, PlannedStage, simulated_share
 from mixtures.files import read_json
-from models.flops import forward_flops_per_token
+from models.flops import forward_flops_per_token, sizes
 
 ASSUMED_FLOPS_PER_SECOND = 7.8e10
 """Of a 2-core CPU on the quickstart's model, until the store has a measurement (benchmarks/quickstart.md, 2026-11)."""
@@ -33,6 +34,8 @@ def plan_json(plan: Plan, store: Path) -> dict[str, Any]:
         "totals": {
             "tokens": sum(stage.tokens for stage in plan.stages),
             "tokens_without_sharing": sum(stage.tokens * len(stage.arms) for stage in plan.stages),
+            "simulated_tokens": plan.study.simulated_tokens,
+            "simulated_share": float(simulated_share(plan.study)),
             "flops": flops,
             "hours": flops / rate / 3600,
             "hours_left": sum(row["flops"] for row in rows if row["state"] != "done") / rate / 3600,
@@ -58,7 +61,7 @@ def _stage_row(plan: Plan, stage: PlannedStage, store: Path) -> dict[str, Any]:
         "tokens_by_kind": plan.tokens_by_kind(stage),
         "epochs_by_source": dict(stage.epochs) if stage.epochs else {},
         "steps": stage.steps,
-        "warmup_steps": stage.schedule.warmup_steps,
+        "warmup_steps": min(max(0, stage.schedule.warmup_steps - stage.first_step), stage.steps),
         "peak_learning_rate": stage.schedule.peak,
         "flops": plan.flops(stage),
         "state": nodes.state(plan, stage, store),
@@ -133,6 +136,12 @@ def print_plan(document: dict[str, Any], console: Console) -> None:
         )
     console.print(table)
     totals = document["totals"]
+    if totals["simulated_tokens"]:
+        console.print(
+            f"Every source is cut to {totals['simulated_share']:.3%}, so that epochs are those of a run of "
+            f"{totals['simulated_tokens']:,} tokens.",
+            highlight=False,
+        )
     console.print(
         f"{totals['tokens']:,} tokens to train ({totals['tokens_without_sharing']:,} without sharing), "
         f"{totals['flops'] / 1e12:,.0f} TFLOP with evaluation; about {60 * totals['hours']:.1f} minutes in all, "
@@ -191,3 +200,26 @@ def print_audit(document: dict[str, Any], console: Console) -> None:
     replayed = sum(len(stage["steps_replayed"]) for stage in document["stages"])
     verdict = "equal to the token" if document["equal"] else "NOT equal"
     console.print(f"{len(document['stages'])} stages: {verdict}; {replayed} steps replayed against their digests")
+
+
+def models_json(sequence: int) -> dict[str, Any]:
+    """`{"sequence", "models": [...]}`: every size that a study can name."""
+    return {"sequence": sequence, "models": [asdict(size) for size in sizes(sequence)]}
+
+
+def print_models(document: dict[str, Any], console: Console) -> None:
+    table = Table(title=f"Models, FLOPs at {document['sequence']:,} tokens", title_justify="left")
+    table.add_column("model")
+    columns = ("vocabulary", "parameters", "without embedding", "layers", "width", "heads", "feed-forward")
+    for name in (*columns, "training GFLOP/token", "state, GB", "peak learning rate"):
+        table.add_column(name, justify="right")
+    for row in document["models"]:
+        counts = ("vocabulary", "parameters", "non_embedding", "layers", "width", "heads", "feed_forward")
+        table.add_row(
+            row["name"],
+            *(f"{row[name]:,}" for name in counts),
+            f"{row['flops_per_token'] / 1e9:.3f}",
+            f"{row['state_bytes'] / 1e9:.2f}",
+            f"{row['peak_learning_rate']:g}",
+        )
+    console.print(table)

@@ -40,13 +40,13 @@ class ReadJob:
 def read_shard(job: ReadJob) -> None:
     """Read, clean, filter and decontaminate one shard.
 
-    The header of the file that it leaves says what was dropped and why, and which benchmark items were found: all of
-    them, and those in documents that were kept.
+    The header of the file that it leaves says what was dropped and why, which documents were contaminated, and which
+    benchmark items were found: all of them, and those in documents that were kept.
 
     Raises:
         Failure: the shard cannot be had, or the disk is full.
     """
-    facts: dict[str, Any] = {"read_characters": 0, "dropped": Counter(), "found": [], "kept": []}
+    facts: dict[str, Any] = {"read_characters": 0, "dropped": Counter(), "contaminated": [], "found": [], "kept": []}
     documents: Iterable[Document] = _cleaned(job, facts)
     if job.index is not None:
         documents = _decontaminated(documents, _load(job.index), job.rule, facts)
@@ -80,6 +80,7 @@ def _decontaminated(
         found = best([*found, *matches])
         kept = best([*kept, *(match for match in matches if match.document not in dropped)])
         facts["dropped"].update({"contaminated": len(dropped)} if dropped else {})
+        facts["contaminated"] += sorted(dropped)
         yield from (document for document in batch if document.id not in dropped)
     facts["found"], facts["kept"] = ([asdict(match) for match in matches] for matches in (found, kept))
 

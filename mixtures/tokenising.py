@@ -114,7 +114,11 @@ def _divided(job: TokeniseJob) -> Iterator[tuple[pa.RecordBatch, pa.RecordBatch]
     for batch in shards.read(job.documents, ("id", "group", "text", "bytes")):
         here = roles[start : start + len(batch)]
         start += len(batch)
-        yield batch.filter(pa.array(here == TRAINING)), batch.filter(pa.array(here == HELDOUT))
+        yield _with_role(batch, here == TRAINING), _with_role(batch, here == HELDOUT)
+
+
+def _with_role(batch: pa.RecordBatch, mask: npt.NDArray[np.bool_]) -> pa.RecordBatch:
+    return batch if mask.all() else batch.filter(pa.array(mask))  # filtering copies the texts
 
 
 def _documents(batches: list[pa.RecordBatch]) -> Iterator[Document]:

@@ -1,25 +1,109 @@
-"""Causal self-attention behind one function. On CPU: plain XLA over blocks of queries."""
+"""Causal self-attention behind one function: splash on TPU, cuDNN's flash kernel on GPU, blocks of queries elsewhere.
+
+Softmax is in float32 everywhere. Suffixes: B batch, S sequence, H heads, K width of a head, Q and T a block's queries
+and keys.
+"""
 
 import jax
 import jax.numpy as jnp
+from jax.ad_checkpoint import checkpoint_name
 
 _QUERIES = 64
+_SPLASH_BLOCK = 512
+"""Queries and keys of a block of the TPU kernel; its float32 scores take 1 MiB of the 16 MiB of scoped memory."""
+SAVED = "attention"
+"""Name under which the result, and what its backward pass needs, can be kept by a remat policy."""
 
 
-def causal_attention(q_BxSxHxK: jax.Array, k_BxSxHxK: jax.Array, v_BxSxHxK: jax.Array) -> jax.Array:
-    """Attention of every position to itself and those before it, in float32; returns [B, S, H, K].
+def causal_attention(
+    q_BxSxHxK: jax.Array,
+    k_BxSxHxK: jax.Array,
+    v_BxSxHxK: jax.Array,
+    segments_BxS: jax.Array | None = None,
+    platform: str = "cpu",
+) -> jax.Array:
+    """Attention of every position to itself and those before it; returns [B, S, H, K] in the type of `v`.
 
-    A block of queries reads only the keys up to its own end, so at S = 256 three eighths of the
-    square are never computed.
+    Args:
+        q_BxSxHxK, k_BxSxHxK, v_BxSxHxK: queries, keys and values.
+        segments_BxS: int32 number of each position's document; attention stops at their boundaries. None: it does not.
+        platform: of the devices that run it, "tpu", "gpu" or "cpu".
     """
+    sequence, head = q_BxSxHxK.shape[1], q_BxSxHxK.shape[3]
+    q_BxSxHxK = q_BxSxHxK * head**-0.5
+    if platform == "tpu" and sequence % 128 == 0:
+        return splash(q_BxSxHxK, k_BxSxHxK, v_BxSxHxK, segments_BxS)
+    if platform == "gpu" and q_BxSxHxK.dtype == jnp.bfloat16 and head % 8 == 0 and head <= 128:
+        return checkpoint_name(_flash(q_BxSxHxK, k_BxSxHxK, v_BxSxHxK, segments_BxS), SAVED)
+    return checkpoint_name(_blocks(q_BxSxHxK, k_BxSxHxK, v_BxSxHxK, segments_BxS), SAVED)
+
+
+def document_segments(tokens_BxS: jax.Array, end_of_document: int) -> jax.Array:
+    """The number of each position's document in its row, int32 [B, S]; a document ends with `end_of_document`."""
+    ends_BxS = (tokens_BxS == end_of_document).astype(jnp.int32)
+    return jnp.cumsum(ends_BxS, axis=1) - ends_BxS
+
+
+def _blocks(
+    q_BxSxHxK: jax.Array, k_BxSxHxK: jax.Array, v_BxSxHxK: jax.Array, segments_BxS: jax.Array | None
+) -> jax.Array:
+    """Plain XLA. A block of queries reads only the keys up to its own end, so at S = 256 three eighths of the square
+    are never computed."""
     q_BxHxSxK, k_BxHxSxK, v_BxHxSxK = (x.swapaxes(1, 2) for x in (q_BxSxHxK, k_BxSxHxK, v_BxSxHxK))
-    q_BxHxSxK = q_BxHxSxK * q_BxHxSxK.shape[-1] ** -0.5
     sequence = q_BxHxSxK.shape[2]
     blocks = []
     for start in range(0, sequence, _QUERIES):
         end = min(start + _QUERIES, sequence)
-        scores_BxHxQxT = jnp.einsum("bhqk,bhtk->bhqt", q_BxHxSxK[:, :, start:end], k_BxHxSxK[:, :, :end])
-        seen_QxT = jnp.arange(start, end)[:, None] >= jnp.arange(end)
-        weights_BxHxQxT = jax.nn.softmax(jnp.where(seen_QxT, scores_BxHxQxT, -jnp.inf), axis=-1)
+        scores_BxHxQxT = jnp.einsum(
+            "bhqk,bhtk->bhqt",
+            q_BxHxSxK[:, :, start:end],
+            k_BxHxSxK[:, :, :end],
+            preferred_element_type=jnp.float32,
+        )
+        seen = jnp.arange(start, end)[:, None] >= jnp.arange(end)
+        if segments_BxS is not None:
+            same_BxQxT = segments_BxS[:, start:end, None] == segments_BxS[:, None, :end]
+            seen = (seen & same_BxQxT)[:, None]
+        weights_BxHxQxT = jax.nn.softmax(jnp.where(seen, scores_BxHxQxT, -jnp.inf), axis=-1).astype(v_BxHxSxK.dtype)
         blocks.append(jnp.einsum("bhqt,bhtk->bhqk", weights_BxHxQxT, v_BxHxSxK[:, :, :end]))
     return jnp.concatenate(blocks, axis=2).swapaxes(1, 2)
+
+
+def _flash(
+    q_BxSxHxK: jax.Array, k_BxSxHxK: jax.Array, v_BxSxHxK: jax.Array, segments_BxS: jax.Array | None
+) -> jax.Array:
+    # Through this interface cuDNN takes documents only as a mask [B, 1, S, S]; at S = 8,192 that is 128 MiB a row.
+    mask = None if segments_BxS is None else (segments_BxS[:, :, None] == segments_BxS[:, None, :])[:, None]
+    return jax.nn.dot_product_attention(
+        q_BxSxHxK, k_BxSxHxK, v_BxSxHxK, mask=mask, is_causal=True, scale=1.0, implementation="cudnn"
+    )
+
+
+def splash(
+    q_BxSxHxK: jax.Array,
+    k_BxSxHxK: jax.Array,
+    v_BxSxHxK: jax.Array,
+    segments_BxS: jax.Array | None,
+    interpret: bool = False,
+) -> jax.Array:
+    """The Pallas kernel for TPU, which skips the blocks above the diagonal; queries come scaled.
+
+    `interpret` runs it on any machine, slowly. S must be a multiple of 128.
+    """
+    from jax.experimental.pallas.ops.tpu import splash_attention as kernels
+
+    sequence, heads = q_BxSxHxK.shape[1:3]
+    block = next(size for size in (_SPLASH_BLOCK, 256, 128) if sequence % size == 0)
+    kernel = kernels.make_splash_mha(
+        mask=kernels.MultiHeadMask([kernels.CausalMask((sequence, sequence))] * heads),
+        block_sizes=kernels.BlockSizes(block, block, block, block, block, block, block, block),
+        head_shards=1,
+        q_seq_shards=1,
+        residual_checkpoint_name=SAVED,
+        interpret=interpret,
+    )
+    q, k, v = (x.swapaxes(1, 2) for x in (q_BxSxHxK, k_BxSxHxK, v_BxSxHxK))
+    if segments_BxS is None:
+        return jax.vmap(kernel)(q, k, v).swapaxes(1, 2)
+    segments = kernels.SegmentIds(segments_BxS, segments_BxS)
+    return jax.vmap(kernel)(q, k, v, segments).swapaxes(1, 2)

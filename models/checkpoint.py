@@ -1,85 +1,175 @@
 """Checkpoints by step: Orbax over TensorStore, with digests of the files so that a damaged one is never trained on.
 
-A folder holds `step-00000120/` and the like: Orbax's own folder `state`, and `digests.json`. A save is written under
-another name and renamed when complete, so a kill leaves the earlier checkpoints as they were. One process writes to a
-folder at a time.
+A folder, local or a URL such as gs://bucket/run, holds `step-00000120/` and the like: Orbax's own folder `state`, and
+`digests.json`. The digests are written last and make a checkpoint complete, so a kill leaves the earlier ones as they
+were. (On a disk a renamed folder would do; an object store renames file by file.) One run writes to a folder at a time.
+Of its processes all write their own shards, and the first does everything else.
 """
 
 import hashlib
 import json
+import os
 import re
-import shutil
-from pathlib import Path
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from types import TracebackType
 from typing import Any
 
 import jax
+import numpy as np
 import orbax.checkpoint as ocp
+from etils import epath
+from jax.experimental import multihost_utils
+from jax.sharding import SingleDeviceSharding
 
+from models import hosts
 from models.errors import Failure
 from models.step import TrainState
 
-_COMPLETE = re.compile(r"step-(\d{8,})")
-_UNFINISHED = ".saving"
-_REMOVED = ".removed"
+Folder = str | os.PathLike[str]
+
+_STEP = re.compile(r"step-(\d{8,})")
 _DIGESTS = "digests.json"
+_CANDIDATES = 16
+"""Steps that processes tell each other of; a folder keeps fewer."""
 
 
-def save(folder: Path, step: int, state: TrainState, keep: int = 2) -> None:
-    """Write `state` as the checkpoint of `step`, whole or not at all, and keep the newest `keep` of this history.
+class Writer:
+    """Writes checkpoints to one folder while training goes on. Leaving its block waits for the last one.
 
-    A checkpoint of `step` is replaced, and those of later steps are removed: they belong to a history that a restart
-    from an earlier step gave up.
+    An object, because a save outlives the call that begins it.
+    """
+
+    def __init__(self, folder: Folder, keep: int = 2):
+        self._folder, self._keep = epath.Path(folder), keep
+        self._orbax = ocp.StandardCheckpointer()
+        self._thread = ThreadPoolExecutor(1)
+        self._unfinished: Future[None] | None = None
+
+    def __enter__(self) -> "Writer":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if error is None:
+                self.wait()
+        finally:
+            # After an error this process does not wait for the others, which may wait for it elsewhere.
+            self._thread.shutdown()
+            self._orbax.close()
+
+    def save(self, step: int, state: TrainState) -> None:
+        """Begin to write `state` as the checkpoint of `step`; return when it is copied off the devices.
+
+        A save waits for the one before it. When it is complete, the newest `keep` of this history stay: a checkpoint
+        of `step` is replaced, and those of later steps are removed, since they belong to a history that a restart from
+        an earlier step gave up.
+
+        Raises:
+            Failure: this checkpoint or the one before it cannot be written.
+        """
+        self.wait()
+        path = _path(self._folder, step)
+        with _writing(path):
+            if hosts.first():
+                self._folder.mkdir(parents=True, exist_ok=True)
+                _remove(path)
+            self._orbax.save(path / "state", _by_name(state))
+        self._unfinished = self._thread.submit(self._finish, step)
+
+    def wait(self) -> None:
+        """Return when the last save is complete, in all processes.
+
+        Raises:
+            Failure: it cannot be written.
+        """
+        if self._unfinished is None:
+            return
+        unfinished, self._unfinished = self._unfinished, None
+        unfinished.result()
+        hosts.wait("checkpoint")
+
+    def _finish(self, step: int) -> None:
+        path = _path(self._folder, step)
+        with _writing(path):
+            self._orbax.wait_until_finished()
+            if not hosts.first():
+                return
+            part = path / f".{_DIGESTS}.part"
+            part.write_text(json.dumps(_digests(path), indent=1))
+            part.replace(path / _DIGESTS)
+            kept = [done for done in _complete(self._folder) if done <= step][-self._keep :]
+            for other in _begun(self._folder):
+                if other not in kept:
+                    _remove(_path(self._folder, other))
+
+
+def save(folder: Folder, step: int, state: TrainState, keep: int = 2) -> None:
+    """Write `state` as the checkpoint of `step` and wait until it is complete; see `Writer.save`."""
+    with Writer(folder, keep) as writer:
+        writer.save(step, state)
+
+
+def steps(folder: Folder) -> list[int]:
+    """Steps of the complete checkpoints, ascending; none when the folder does not exist. In all processes alike."""
+    found = _complete(epath.Path(folder))
+    if jax.process_count() == 1:
+        return found
+    padded = np.full(_CANDIDATES, -1, np.int64)
+    newest = found[-_CANDIDATES:]
+    padded[: len(newest)] = newest
+    return [int(step) for step in multihost_utils.broadcast_one_to_all(padded) if step >= 0]
+
+
+def restore(folder: Folder, step: int, like: TrainState) -> TrainState:
+    """The state saved at `step`, bit for bit, with the structure and shapes of `like`, on its devices.
+
+    `like` holds arrays, or `jax.ShapeDtypeStruct`s that cost no memory; those without a sharding go to one device. The
+    devices need not be those that saved.
 
     Raises:
-        Failure: the checkpoint cannot be written.
+        Failure: the checkpoint is missing, damaged or of another model; the caller may try the one before.
     """
-    path, unfinished = _path(folder, step), folder / _UNFINISHED
+    path = _path(epath.Path(folder), step)
+    if not hosts.agreed(path.is_dir()):
+        raise Failure(f"checkpoint {path} does not exist; its folder has steps {steps(folder) or 'none'}")
+    # Before Orbax reads: on damage it fills the terminal with the traces of its unfinished reads.
+    if not hosts.agreed(hosts.first() and _intact(path)):
+        raise Failure(f"checkpoint {path} is damaged; delete it to continue from the one before")
+    target = {name: _abstract(leaf) for name, leaf in _by_name(like).items()}
+    with ocp.StandardCheckpointer() as checkpointer:
+        found = checkpointer.metadata(path / "state").item_metadata
+        if {name: leaf.shape for name, leaf in found.items()} != {name: leaf.shape for name, leaf in target.items()}:
+            raise Failure(f"checkpoint {path} is of another model or optimizer; give this run a folder of its own")
+        leaves = checkpointer.restore(path / "state", target)
+    return jax.tree.unflatten(jax.tree.structure(like), [leaves[name] for name in target])
+
+
+@contextmanager
+def _writing(path: epath.Path) -> Iterator[None]:
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        _remove(unfinished)
-        with ocp.StandardCheckpointer() as checkpointer:
-            checkpointer.save((unfinished / "state").absolute(), _by_name(state))
-        (unfinished / _DIGESTS).write_text(json.dumps(_digests(unfinished), indent=1))
-        for given_up in (done for done in steps(folder) if done >= step):
-            _remove(_path(folder, given_up))
-        unfinished.rename(path)
-        for old in steps(folder)[:-keep]:
-            _remove(_path(folder, old))
+        yield
     except Exception as error:  # TensorStore and Orbax have no error class of their own.
         reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
         raise Failure(f"checkpoint {path} cannot be written ({reason}); free some space, then run again") from error
 
 
-def steps(folder: Path) -> list[int]:
-    """Steps of the complete checkpoints, ascending; none when the folder does not exist."""
+def _path(folder: epath.Path, step: int) -> epath.Path:
+    return folder / f"step-{step:08d}"
+
+
+def _begun(folder: epath.Path) -> list[int]:
+    """Steps of all checkpoints, complete or not, ascending."""
     if not folder.is_dir():
         return []
-    return sorted(int(match[1]) for entry in folder.iterdir() if (match := _COMPLETE.fullmatch(entry.name)))
+    return sorted(int(match[1]) for entry in folder.iterdir() if (match := _STEP.fullmatch(entry.name)))
 
 
-def restore(folder: Path, step: int, like: TrainState) -> TrainState:
-    """The state saved at `step`, bit for bit, with the structure, shapes and devices of `like`.
-
-    Raises:
-        Failure: the checkpoint is missing, damaged or of another model; the caller may try the one before.
-    """
-    path = _path(folder, step)
-    if not path.is_dir():
-        raise Failure(f"checkpoint {path} does not exist; its folder has steps {steps(folder) or 'none'}")
-    # Before Orbax reads: on damage it fills the terminal with the traces of its unfinished reads.
-    if not _intact(path):
-        raise Failure(f"checkpoint {path} is damaged; delete it to continue from the one before")
-    target = {name: _abstract(leaf) for name, leaf in _by_name(like).items()}
-    with ocp.StandardCheckpointer() as checkpointer:
-        found = checkpointer.metadata((path / "state").absolute()).item_metadata
-        if {name: leaf.shape for name, leaf in found.items()} != {name: leaf.shape for name, leaf in target.items()}:
-            raise Failure(f"checkpoint {path} is of another model or optimizer; give this run a folder of its own")
-        leaves = checkpointer.restore((path / "state").absolute(), target)
-    return jax.tree.unflatten(jax.tree.structure(like), [leaves[name] for name in target])
-
-
-def _path(folder: Path, step: int) -> Path:
-    return folder / f"step-{step:08d}"
+def _complete(folder: epath.Path) -> list[int]:
+    return [step for step in _begun(folder) if (_path(folder, step) / _DIGESTS).exists()]
 
 
 def _by_name(state: TrainState) -> dict[str, Any]:
@@ -88,25 +178,29 @@ def _by_name(state: TrainState) -> dict[str, Any]:
 
 
 def _abstract(leaf: Any) -> jax.ShapeDtypeStruct:
-    return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding)
+    sharding = leaf.sharding or SingleDeviceSharding(jax.local_devices()[0])
+    return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
 
 
-def _digests(path: Path) -> dict[str, str]:
+def _digests(path: epath.Path) -> dict[str, str]:
     """SHA-256 of every file under `path` but the digests' own, by its path below."""
-    files = sorted(file for file in path.rglob("*") if file.is_file() and file.name != _DIGESTS)
-    return {str(file.relative_to(path)): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+    digests = {}
+    for folder, _, names in path.walk():
+        for file in (folder / name for name in names if _DIGESTS not in name):
+            with file.open("rb") as data:
+                digests[str(file.relative_to(path))] = hashlib.file_digest(data, "sha256").hexdigest()
+    return dict(sorted(digests.items()))
 
 
-def _intact(path: Path) -> bool:
+def _intact(path: epath.Path) -> bool:
     try:
         return json.loads((path / _DIGESTS).read_text()) == _digests(path)
     except (OSError, ValueError):
         return False
 
 
-def _remove(path: Path) -> None:
-    """Remove a folder, out of sight first: one that a kill left half removed must not pass for a checkpoint."""
-    removed = path.with_name(_REMOVED)
-    for folder in (removed, path):
-        if folder.exists():
-            shutil.rmtree(folder.rename(removed))
+def _remove(path: epath.Path) -> None:
+    """Remove a folder, its digests first: one that a kill left half removed must not pass for a checkpoint."""
+    if path.exists():
+        (path / _DIGESTS).unlink(missing_ok=True)
+        path.rmtree()

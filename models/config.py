@@ -1,5 +1,7 @@
 """Model sizes by name, with their exact parameter counts. Pure Python: planning reads it without jax."""
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from models.errors import UserError
@@ -10,10 +12,12 @@ class ModelConfig:
     """Shape of a decoder-only Transformer with the architecture of CohereForCausalLM.
 
     The paper gives the block (parallel, SwiGLU, no biases) and the totals 470M and 2.8B, and no widths or depths
-    (arXiv:2408.10914, section 3.1); everything else here is our choice.
+    (arXiv:2408.10914, section 3.1); everything else here is our choice. No parameter depends on `rope_theta`, so a
+    stage of longer context may train on with `dataclasses.replace(config, rope_theta=...)`; the context itself is the
+    stage's sequence and no property of the model.
 
     Raises:
-        UserError: a dimension is not positive, or the heads do not divide the width into even parts.
+        UserError: a value is not positive, or the heads do not divide the width into even parts.
     """
 
     name: str
@@ -29,6 +33,11 @@ class ModelConfig:
         for field in ("vocabulary", "width", "layers", "heads", "feed_forward"):
             if getattr(self, field) < 1:
                 raise UserError(f"model '{self.name}' has {field} {getattr(self, field)}; it must be at least 1")
+        for field in ("rope_theta", "norm_epsilon"):
+            if not 0 < getattr(self, field) < math.inf:
+                raise UserError(
+                    f"model '{self.name}' has {field} {getattr(self, field)}; it must be above 0 and finite"
+                )
         if self.width % (2 * self.heads):
             raise UserError(
                 f"model '{self.name}' has width {self.width} and {self.heads} heads; "
@@ -62,6 +71,24 @@ _SIZES = (
     ModelConfig("1b", vocabulary=256_000, width=1_536, layers=20, heads=12, feed_forward=4_480),
     ModelConfig("2.8b", vocabulary=256_000, width=2_560, layers=28, heads=20, feed_forward=6_656),
 )
+
+# The 1m is swept at the quickstart's batch and budget (benchmarks/quickstart.md). The others are not swept: they follow
+# DeepSeek LLM's fit (arXiv:2401.02954, section 3.1), 0.3118 * C^-0.125 to one digit, where C = tokens * (6 *
+# non-embedding parameters + 12 * layers * width * sequence), for 20 tokens a parameter up to 60m (sequences of 256,
+# 1,024 and 2,048) and the paper's 200B tokens at 8,192 from 150m. For the 1m it would say 1e-2. It belongs to the batch
+# of the same fit, 0.292 * C^0.3271 tokens: 1.8M for the 470m; the paper's 4.2M is 2.3 times that. All arms of a study
+# share one rate: tuned ones would differ by more than the mixture.
+PEAK_LEARNING_RATES: Mapping[str, float] = {
+    "1m": 7e-3,
+    "2m": 5e-3,
+    "15m": 3e-3,
+    "60m": 2e-3,
+    "150m": 1e-3,
+    "470m": 8e-4,
+    "1b": 7e-4,
+    "2.8b": 6e-4,
+}
+"""Highest learning rate of a first stage, by size."""
 
 
 def names() -> tuple[str, ...]:

@@ -25,6 +25,11 @@ def initial(optimizer: AdamW, params: Params) -> optax.OptState:
     return _transformation(optimizer).init(params)
 
 
+def reset(state: optax.OptState) -> optax.OptState:
+    """`state` as it was before the first update, on the same devices."""
+    return jax.tree.map(jnp.zeros_like, state)
+
+
 def update(
     optimizer: AdamW, gradients: Params, state: optax.OptState, params: Params, learning_rate: jax.Array
 ) -> tuple[Params, optax.OptState, jax.Array]:

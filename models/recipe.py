@@ -7,6 +7,11 @@ from models.errors import UserError
 NUMERICS_VERSION = 1
 """Bump when the same identity would train to other numbers; tests/golden/losses.json forces it."""
 
+PRECISIONS = ("float32", "bfloat16")
+"""Types to compute in. With bfloat16 the matrix products, attention and the states between blocks are bfloat16;
+parameters, their gradients' sums over tokens, microbatches and devices, optimizer, norms, softmax and loss stay
+float32. CPUs train in float32: most emulate bfloat16."""
+
 
 @dataclass(frozen=True)
 class AdamW:

@@ -1,18 +1,22 @@
-"""One training step, compiled once per model and optimizer."""
+"""One training step, compiled once per model, optimizer, precision and layout."""
 
 import functools
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
+from jax.sharding import Mesh
+from jax.sharding import PartitionSpec as P
 
 from models import optimizer as adamw
-from models import transformer
+from models import sharding, transformer
 from models.config import ModelConfig
+from models.errors import UserError
+from models.layout import Layout, check
 from models.loss import cross_entropy
-from models.recipe import AdamW
+from models.recipe import PRECISIONS, AdamW
 from models.transformer import Params
 
 
@@ -34,30 +38,111 @@ class Metrics(NamedTuple):
     """False when loss or gradient is not finite; the update was then skipped."""
 
 
-Step = Callable[[TrainState, jax.Array, float], tuple[TrainState, Metrics]]
+Step = jax.stages.Wrapped
+"""(state, tokens [B, S+1] int32, learning rate, segments [B, S] int32 or None) -> (state, Metrics)."""
 
 
-def init_state(config: ModelConfig, optimizer: AdamW, seed: int) -> TrainState:
-    """Parameters drawn from (seed, name, shape), and a fresh optimizer state."""
-    params = transformer.initial(config, seed)
-    return TrainState(params, adamw.initial(optimizer, params))
+def init_state(config: ModelConfig, optimizer: AdamW, seed: int, mesh: Mesh | None = None) -> TrainState:
+    """Parameters drawn from (seed, name, shape), and a fresh optimizer state; on a mesh, placed by its rules."""
+
+    def initial() -> TrainState:
+        params = transformer.initial(config, seed)
+        return TrainState(params, adamw.initial(optimizer, params))
+
+    if mesh is None:
+        return initial()
+    return jax.jit(initial, out_shardings=sharding.shardings(mesh, abstract_state(config, optimizer)))()
+
+
+def abstract_state(config: ModelConfig, optimizer: AdamW) -> TrainState:
+    """Shapes and types of the state, without its arrays."""
+    return jax.eval_shape(lambda: init_state(config, optimizer, 0))
 
 
 @functools.cache
-def train_step(config: ModelConfig, optimizer: AdamW) -> Step:
-    """The jitted function (state, tokens [B, S+1] int32, learning rate) -> (state, Metrics); it consumes the state."""
+def train_step(
+    config: ModelConfig,
+    optimizer: AdamW,
+    precision: str = "float32",
+    layout: Layout = Layout(),  # noqa: B008 - immutable
+    mesh: Mesh | None = None,
+) -> Step:
+    """The jitted function (state, tokens [B, S+1], learning rate[, segments [B, S]]) -> (state, Metrics).
 
-    def loss_of(params: Params, tokens_BxS1: jax.Array) -> jax.Array:
-        hidden_BxSxD = transformer.bind(config, params).hidden(tokens_BxS1[:, :-1])
-        return cross_entropy(
-            hidden_BxSxD.reshape(-1, config.width), params["embedding"], tokens_BxS1[:, 1:].reshape(-1)
-        )
+    It consumes the state. On a mesh the state is that of `init_state` on the same mesh.
 
-    def step(state: TrainState, tokens_BxS1: jax.Array, learning_rate: jax.Array) -> tuple[TrainState, Metrics]:
-        loss, gradients = jax.value_and_grad(loss_of)(state.params, tokens_BxS1)
+    Args:
+        config, optimizer: what is trained.
+        precision: a name of recipe.PRECISIONS, the type of the products; all else is float32.
+        layout: how a device's rows go through the model.
+        mesh: the devices; None for one.
+
+    Raises:
+        UserError: an unknown precision, or (at the first call) a mesh or layout that does not divide model or batch.
+    """
+    gradients_of = loss_and_gradients(config, precision, layout, mesh)
+
+    def step(
+        state: TrainState, tokens_BxS1: jax.Array, learning_rate: jax.Array, segments_BxS: jax.Array | None = None
+    ) -> tuple[TrainState, Metrics]:
+        check(config, sharding.shape_of(mesh), len(tokens_BxS1), tokens_BxS1.shape[1] - 1, layout.microbatches)
+        loss, gradients = gradients_of(state.params, tokens_BxS1, segments_BxS)
         params, opt_state, grad_norm = adamw.update(optimizer, gradients, state.optimizer, state.params, learning_rate)
         finite = jnp.isfinite(loss) & jnp.isfinite(grad_norm)
         kept = jax.tree.map(lambda new, old: jnp.where(finite, new, old), TrainState(params, opt_state), state)
         return kept, Metrics(loss, grad_norm, finite)
 
-    return jax.jit(step, donate_argnums=0)
+    if mesh is None:
+        return jax.jit(step, donate_argnums=0)
+    placed = sharding.shardings(mesh, abstract_state(config, optimizer))
+    return jax.jit(step, donate_argnums=0, out_shardings=(placed, None))
+
+
+Gradients = Callable[[Params, jax.Array, jax.Array | None], tuple[jax.Array, Params]]
+"""(parameters, tokens [B, S+1], segments [B, S] or None) -> (mean loss of the batch, its gradients)."""
+
+
+def loss_and_gradients(config: ModelConfig, precision: str, layout: Layout, mesh: Mesh | None) -> Gradients:
+    """What a step knows before the update; not jitted. Arguments and errors are those of `train_step`."""
+    if precision not in PRECISIONS:
+        raise UserError(f"precision '{precision}' is unknown; choose one of {', '.join(PRECISIONS)}")
+    setting, exchange = sharding.setting(mesh, jnp.dtype(precision), layout, layout.scans(config))
+    shape = sharding.shape_of(mesh)
+    parts = shape.devices * layout.microbatches
+
+    def loss_of(params: Params, tokens_BxS1: jax.Array, segments_BxS: jax.Array | None) -> jax.Array:
+        """This device's part of the mean over the batch and its microbatches."""
+        hidden_BxSxD = transformer.bind(config, params).hidden(tokens_BxS1[:, :-1], segments_BxS, setting)
+        hidden_NxD, targets_N = hidden_BxSxD.reshape(-1, config.width), tokens_BxS1[:, 1:].reshape(-1)
+        if shape.tensor > 1:
+            hidden_NxD, targets_N = (sharding.own_tokens(shape.tensor, x) for x in (hidden_NxD, targets_N))
+        return cross_entropy(hidden_NxD, params["embedding"], targets_N, exchange, setting.platform) / parts
+
+    def local(params: Params, *rows: Any) -> tuple[jax.Array, Params]:
+        if layout.microbatches == 1:
+            return jax.value_and_grad(loss_of)(params, *rows)
+        cut = jax.tree.map(lambda x: x.reshape(layout.microbatches, -1, *x.shape[1:]), rows)
+
+        def add(total: tuple[jax.Array, Params], rows: Any) -> tuple[tuple[jax.Array, Params], None]:
+            return jax.tree.map(jnp.add, total, jax.value_and_grad(loss_of)(params, *rows)), None
+
+        return jax.lax.scan(add, (jnp.zeros(()), jax.tree.map(jnp.zeros_like, params)), cut)[0]
+
+    if mesh is None:
+        return local
+
+    def shared(params: Params, *rows: Any) -> tuple[jax.Array, Params]:
+        loss, gradients = local(params, *rows)
+        return jax.lax.psum(loss, mesh.axis_names), sharding.summed(gradients, mesh)
+
+    def gradients(params: Params, tokens: jax.Array, segments: jax.Array | None) -> tuple[jax.Array, Params]:
+        placed = sharding.specs(params)
+        return jax.shard_map(
+            shared,
+            mesh=mesh,
+            in_specs=(placed, sharding.BATCH, sharding.BATCH),
+            out_specs=(P(), placed),
+            check_vma=False,  # Every exchange and its transpose is written out in models/sharding.py.
+        )(params, tokens, segments)
+
+    return gradients

@@ -8,7 +8,8 @@ Shape suffixes: B batch, S sequence, N = B*S tokens, D width, H heads, K width o
 """
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
@@ -40,16 +41,18 @@ def _key(rngs: nnx.Rngs, name: str) -> jax.Array:
 
 
 class Norm(nnx.Module):
-    """LayerNorm with a scale and no bias."""
+    """LayerNorm with a scale and no bias, in float32; the result has the type of the input."""
 
     def __init__(self, config: ModelConfig) -> None:
         self.scale = nnx.Param(jnp.ones(config.width))
         self.epsilon = config.norm_epsilon
 
-    def __call__(self, x_NxD: jax.Array) -> jax.Array:
-        centred_NxD = x_NxD - x_NxD.mean(axis=-1, keepdims=True)
+    def __call__(self, x_NxD: jax.Array, setting: "Setting") -> jax.Array:
+        x32_NxD = x_NxD.astype(jnp.float32)
+        centred_NxD = x32_NxD - x32_NxD.mean(axis=-1, keepdims=True)
         variance_Nx1 = jnp.square(centred_NxD).mean(axis=-1, keepdims=True)
-        return centred_NxD * jax.lax.rsqrt(variance_Nx1 + self.epsilon) * self.scale[...]
+        scale_D = setting.weight("scale", self.scale[...])
+        return (centred_NxD * jax.lax.rsqrt(variance_Nx1 + self.epsilon) * scale_D).astype(x_NxD.dtype)
 
 
 class Block(nnx.Module):
@@ -67,15 +70,54 @@ class Block(nnx.Module):
         self.up = _glorot(rngs, f"blocks.{layer}.up", width, feed_forward)
         self.down = _glorot(rngs, f"blocks.{layer}.down", feed_forward, width)
 
-    def __call__(self, x_NxD: jax.Array, rotation: Rotation) -> jax.Array:
-        heads = self.config.heads
-        y_NxD = self.norm(x_NxD)
-        q_BxSxHxK = _rotate(y_NxD @ _halves(self.query[...], heads), heads, rotation)
-        k_BxSxHxK = _rotate(y_NxD @ _halves(self.key[...], heads), heads, rotation)
-        v_BxSxHxK = (y_NxD @ self.value[...]).reshape(q_BxSxHxK.shape)
-        mixed_NxD = causal_attention(q_BxSxHxK, k_BxSxHxK, v_BxSxHxK).reshape(x_NxD.shape)
-        gated_NxF = jax.nn.silu(y_NxD @ self.gate[...]) * (y_NxD @ self.up[...])
-        return x_NxD + mixed_NxD @ self.output[...] + gated_NxF @ self.down[...]
+    def __call__(
+        self, x_NxD: jax.Array, rotation: Rotation, segments_BxS: jax.Array | None, setting: "Setting"
+    ) -> jax.Array:
+        def weight(name: str) -> jax.Array:
+            return setting.weight(name, getattr(self, name)[...])
+
+        y_NxD = setting.enter(self.norm(x_NxD, setting))
+        query, key, value = weight("query"), weight("key"), weight("value")
+        heads = query.shape[1] // self.config.head_width  # This device's heads, where a mesh divides them.
+        q_BxSxHxK = _rotate(y_NxD @ _halves(query, heads), heads, rotation)
+        k_BxSxHxK = _rotate(y_NxD @ _halves(key, heads), heads, rotation)
+        v_BxSxHxK = (y_NxD @ value).reshape(q_BxSxHxK.shape)
+        mixed_BxSxHxK = causal_attention(q_BxSxHxK, k_BxSxHxK, v_BxSxHxK, segments_BxS, setting.platform)
+        mixed_NxD = mixed_BxSxHxK.reshape(x_NxD.shape[0], -1)
+        gated_NxF = jax.nn.silu(y_NxD @ weight("gate")) * (y_NxD @ weight("up"))
+        if setting.leave is None:
+            return x_NxD + mixed_NxD @ weight("output") + gated_NxF @ weight("down")
+        return x_NxD + setting.leave(mixed_NxD @ weight("output") + gated_NxF @ weight("down"))
+
+
+def _one_by_one(blocks: Sequence[Block], apply: Callable[[Block, jax.Array], jax.Array], x_NxD: jax.Array) -> jax.Array:
+    for block in blocks:
+        x_NxD = apply(block, x_NxD)
+    return x_NxD
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What stands around the model: devices, precision and memory. The default is one device, float32, nothing saved.
+
+    Attributes:
+        platform: of the devices, "cpu", "gpu" or "tpu".
+        weight: (last part of a parameter's name, this device's part of it) -> what to compute with.
+        lookup: (embedding, tokens [N]) -> their rows [N, D].
+        enter, leave: at the two ends of a block that several devices compute together, after the norm and before the
+            residual sum; without `leave` the device has the whole block.
+        layers: applies the blocks one after the other, as (blocks, apply, x) -> x.
+    """
+
+    platform: str = "cpu"
+    weight: Callable[[str, jax.Array], jax.Array] = lambda name, array: array
+    lookup: Callable[[jax.Array, jax.Array], jax.Array] = lambda embedding_VxD, tokens_N: embedding_VxD[tokens_N]
+    enter: Callable[[jax.Array], jax.Array] = lambda y_NxD: y_NxD
+    leave: Callable[[jax.Array], jax.Array] | None = None
+    layers: Callable[[Sequence[Block], Callable[[Block, jax.Array], jax.Array], jax.Array], jax.Array] = _one_by_one
+
+
+ONE_DEVICE = Setting()
 
 
 class Transformer(nnx.Module):
@@ -88,14 +130,18 @@ class Transformer(nnx.Module):
         self.blocks = nnx.List([Block(config, layer, rngs) for layer in range(config.layers)])
         self.norm = Norm(config)
 
-    def hidden(self, tokens_BxS: jax.Array) -> jax.Array:
-        """The final, normalised states [B, S, D] of int32 tokens; positions run from 0 in every row."""
+    def hidden(
+        self, tokens_BxS: jax.Array, segments_BxS: jax.Array | None = None, setting: Setting = ONE_DEVICE
+    ) -> jax.Array:
+        """The final, normalised states [B, S, D] of int32 tokens; positions run from 0 in every row.
+
+        With `segments_BxS`, int32, attention stays inside a document.
+        """
         # Tokens stay one axis between attentions: XLA's CPU products of [B, S, D] take half as long again as of [N, D].
-        x_NxD = self.embedding[...][tokens_BxS.reshape(-1)]
+        x_NxD = setting.lookup(self.embedding[...], tokens_BxS.reshape(-1))
         rotation = _rotation(self.config, tokens_BxS.shape[1])
-        for block in self.blocks:
-            x_NxD = block(x_NxD, rotation)
-        return self.norm(x_NxD).reshape(*tokens_BxS.shape, self.config.width)
+        x_NxD = setting.layers(self.blocks, lambda block, x: block(x, rotation, segments_BxS, setting), x_NxD)
+        return self.norm(x_NxD, setting).reshape(*tokens_BxS.shape, self.config.width)
 
 
 def _rotation(config: ModelConfig, sequence: int) -> Rotation:
@@ -105,14 +151,13 @@ def _rotation(config: ModelConfig, sequence: int) -> Rotation:
     return jnp.cos(angles_SxK2), jnp.sin(angles_SxK2)
 
 
-def _halves(kernel_DxD: jax.Array, heads: int) -> jax.Array:
+def _halves(kernel_DxC: jax.Array, heads: int) -> jax.Array:
     """Columns of each head with the even dimensions first.
 
     Parameters follow Cohere's interleaved rotary, which turns dimensions 2i and 2i+1 as a pair. Scores do not change
     when query and key are permuted alike, and pairs K/2 apart turn without strided access.
     """
-    width = kernel_DxD.shape[0]
-    return kernel_DxD.reshape(width, heads, -1, 2).swapaxes(2, 3).reshape(width, width)
+    return kernel_DxC.reshape(len(kernel_DxC), heads, -1, 2).swapaxes(2, 3).reshape(kernel_DxC.shape)
 
 
 def _rotate(x_NxD: jax.Array, heads: int, rotation: Rotation) -> jax.Array:
@@ -120,9 +165,8 @@ def _rotate(x_NxD: jax.Array, heads: int, rotation: Rotation) -> jax.Array:
     cosine_Sx1xK2, sine_Sx1xK2 = (table_SxK2[:, None, :] for table_SxK2 in rotation)
     sequence, half_head = rotation[0].shape
     even, odd = jnp.split(x_NxD.reshape(-1, sequence, heads, 2 * half_head), 2, axis=-1)
-    return jnp.concatenate(
-        [even * cosine_Sx1xK2 - odd * sine_Sx1xK2, odd * cosine_Sx1xK2 + even * sine_Sx1xK2], axis=-1
-    )
+    turned = [even * cosine_Sx1xK2 - odd * sine_Sx1xK2, odd * cosine_Sx1xK2 + even * sine_Sx1xK2]
+    return jnp.concatenate(turned, axis=-1).astype(x_NxD.dtype)
 
 
 def initial(config: ModelConfig, seed: int) -> Params:

@@ -141,7 +141,10 @@ def manifest() -> dict[str, Any]:
 
     return {
         "tokenizer": {"vocabulary": 8192, "digest": "def"},
-        "decontamination": {"benchmarks": {"piqa": 1838}, "rule": {"name": "align", "n": 13, "drop": 0.5, "report": 0.3}},
+        "decontamination": {
+            "benchmarks": {"piqa": 1838},
+            "rule": {"name": "align", "n": 13, "drop": 0.5, "report": 0.3},
+        },
         "sources": {"prose": source("text", "plays"), "python": source("code", "attrs")},
     }
 

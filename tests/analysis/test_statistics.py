@@ -161,7 +161,7 @@ def test_bootstrap_does_not_depend_on_how_it_is_chunked(monkeypatch: pytest.Monk
     given_task = task(np.random.default_rng(5), 2, 50)
     whole_B, _ = bootstrap([given_task], seeds_too=True)
     monkeypatch.setattr(statistics, "DRAWS_AT_ONCE", 350)
-    statistics._draws.cache_clear()
+    statistics.draws.cache_clear()
     chunked_B, _ = bootstrap([given_task], seeds_too=True)
     assert chunked_B == pytest.approx(whole_B, rel=1e-12)
     assert whole_B.std() > 0

@@ -1,13 +1,16 @@
 """The plan: exact tokens, shared stages, and a document with stable keys."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
+from experiments import nodes, rates
 from experiments.plan import make_plan
-from experiments.study import find_study
+from experiments.study import Arm, check, find_study
 from experiments.views import plan_json, status_json
+from mixtures.errors import UserError
 from mixtures.order import ORDER_VERSION
 from tests.experiments.tiny import CODE, HALF, STEPS, TEXT, stage, study
 
@@ -64,12 +67,11 @@ def test_a_fingerprint_moves_with_what_decides_the_result_and_with_nothing_else(
     assert set(fingerprints(optimizer=AdamW(b2=0.99))).isdisjoint(base)
     assert set(fingerprints(seeds=(2, 3))).isdisjoint(base)
     assert set(fingerprints(steps=STEPS + 1)).isdisjoint(base)
+    assert set(fingerprints(precision="bfloat16")).isdisjoint(base)
     assert make_plan(study(), finished_store).stages[0].identity["order_version"] == ORDER_VERSION
 
 
 def test_a_change_of_one_stage_leaves_its_parent_shared(finished_store: Path) -> None:
-    from experiments.study import Arm
-
     two = (
         Arm("text-only", "", (stage("pretrain", HALF, STEPS), stage("continue", TEXT, 4))),
         Arm("other", "", (stage("pretrain", HALF, STEPS), stage("continue", CODE, 4))),
@@ -95,3 +97,37 @@ def test_status_counts_every_stage(finished_store: Path, tmp_path: Path) -> None
     assert done["counts"] == {"done": len(done["stages"])}
     fresh = status_json(make_plan(study(), tmp_path), tmp_path)
     assert fresh["prepared"] is False and set(fresh["counts"]) == {"waiting"}
+
+
+def test_the_plot_shows_every_arm_and_names_its_stages(tmp_path: Path) -> None:
+    arms = (*study().arms, Arm("longer", "", (stage("pretrain", CODE, STEPS + 10), stage("cooldown", HALF, 4))))
+    plan = make_plan(study(arms=arms), tmp_path)
+    for name in ("one.svg", "two.svg", "one.png", "two.png"):
+        rates.plot(plan, tmp_path / name)
+    assert (tmp_path / "one.svg").read_bytes() == (tmp_path / "two.svg").read_bytes()
+    assert (tmp_path / "one.png").read_bytes() == (tmp_path / "two.png").read_bytes()
+    drawn = re.findall(r"<text[^>]*>([^<]*)</text>", (tmp_path / "one.svg").read_text())
+    # Arms with one learning rate share a row; where they differ in mixture, a stage is named by its kind.
+    assert {"text-only, half-only, half-to-text", "longer", "pretrain", "pretrain code", "cooldown half"} <= set(drawn)
+    (_, short), (_, longer) = rates.curves(plan)
+    assert [segment.tokens_P[-1] for segment in short] == [STEPS * 256, (STEPS + 4) * 256]
+    assert longer[0].rate_P[-1] == pytest.approx(3e-4) and longer[1].rate_P[-1] == pytest.approx(1e-6)
+    assert max(longer[0].rate_P) == 3e-3
+
+
+def test_an_unknown_precision_is_refused_before_anything_runs() -> None:
+    with pytest.raises(UserError, match="precision 'float16' is unknown; choose one of float32, bfloat16"):
+        check(study(precision="float16"))
+
+
+def test_a_plot_of_another_kind_is_refused_and_nothing_is_written(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"cannot draw to '.*rates.pdf'; give a name that ends in .svg or .png"):
+        rates.plot(make_plan(study(), tmp_path), tmp_path / "rates.pdf")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_checkpoints_go_where_the_hosts_share_a_disk(monkeypatch: pytest.MonkeyPatch, finished_store: Path) -> None:
+    stage = make_plan(study(), finished_store).stages[0]
+    assert nodes.checkpoints(finished_store, stage) == finished_store / "stages" / stage.folder / "checkpoints"
+    monkeypatch.setenv("ABLATE_CHECKPOINTS", "gs://bucket/runs/")
+    assert nodes.checkpoints(finished_store, stage) == f"gs://bucket/runs/{stage.folder}"

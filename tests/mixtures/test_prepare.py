@@ -305,6 +305,7 @@ def test_a_benchmark_item_in_the_corpus_is_dropped_counted_and_shown(planted: It
     assert (match["benchmark"], match["item"], match["document"]) == ("herons", "1", "leak")
     assert match["score"] >= 0.9 and "lighthouse keeper" in match["evidence"]
     assert its.kept == ()
+    assert [shards.facts(path)["contaminated"] for path in cleaned.documents("leaky")] == [[], [], ["leak"]]
     assert "leak" not in {d.id for shard in trained(cleaned, "leaky") for d in shard}
     again = read_manifest(cleaned.folder)
     assert again == cleaned

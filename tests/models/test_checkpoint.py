@@ -1,7 +1,7 @@
+import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import jax
@@ -12,7 +12,7 @@ from models import checkpoint
 from models.config import ModelConfig, config
 from models.errors import Failure
 from models.recipe import AdamW
-from models.step import TrainState, init_state, train_step
+from models.step import TrainState, abstract_state, init_state, train_step
 from tests.models.tiny import TINY, tokens
 
 
@@ -48,6 +48,134 @@ def test_a_restart_from_an_earlier_step_drops_the_later_ones(tmp_path: Path, tra
         checkpoint.save(tmp_path, step, trained)
     checkpoint.save(tmp_path, 15, trained)
     assert checkpoint.steps(tmp_path) == [10, 15]
+
+
+def test_a_checkpoint_without_its_digests_is_no_checkpoint_and_goes_at_the_next_save(
+    tmp_path: Path, trained: TrainState
+) -> None:
+    """They are written last: what a killed save left behind."""
+    for step in (1, 2):
+        checkpoint.save(tmp_path, step, trained)
+    (tmp_path / "step-00000002" / "digests.json").unlink()
+    assert checkpoint.steps(tmp_path) == [1]
+    checkpoint.save(tmp_path, 3, trained)
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["step-00000001", "step-00000003"]
+
+
+def test_training_goes_on_while_a_checkpoint_is_written(tmp_path: Path) -> None:
+    """The step consumes its state, so a save that read the arrays later would read those of another step."""
+    size = config("1m")
+    step, state = train_step(size, AdamW()), init_state(size, AdamW(), 0)
+    batch, saved = np.arange(4 * 17, dtype=np.int32).reshape(4, 17), {}
+    with checkpoint.Writer(str(tmp_path), keep=3) as writer:
+        for number in range(1, 13):
+            state, _ = step(state, batch, 1e-3)
+            if number % 4 == 0:
+                saved[number] = _bytes(state)
+                writer.save(number, state)
+    assert checkpoint.steps(str(tmp_path)) == [4, 8, 12]
+    for number, expected in saved.items():
+        assert _bytes(checkpoint.restore(str(tmp_path), number, like=abstract_state(size, AdamW()))) == expected
+
+
+_OTHER_DEVICES = """
+import sys
+import jax
+import numpy as np
+from jax.sharding import NamedSharding, PartitionSpec as P
+from models import checkpoint, sharding
+from models.config import ModelConfig
+from models.layout import MeshShape
+from models.recipe import AdamW
+from models.step import abstract_state, init_state, train_step
+
+size = ModelConfig("tiny", vocabulary=64, width=24, layers=2, heads=3, feed_forward=40)
+mesh = sharding.make_mesh(MeshShape(data=2, fsdp=2))
+tokens = sharding.global_batch(mesh, np.arange(4 * 17, dtype=np.int32).reshape(4, 17) % 64)
+state, _ = train_step(size, AdamW(), mesh=mesh)(init_state(size, AdamW(), 0, mesh), tokens, 1e-3)
+checkpoint.save(sys.argv[1], 1, state)
+expected = [np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(state)]
+
+abstract = abstract_state(size, AdamW())
+two = sharding.shardings(sharding.make_mesh(MeshShape(fsdp=2), jax.devices()[2:]), abstract)
+on_two = jax.tree.map(lambda x, where: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=where), abstract, two)
+for like, devices in ((on_two, 2), (abstract, 1)):
+    found = checkpoint.restore(sys.argv[1], 1, like)
+    assert {len(leaf.sharding.device_set) for leaf in jax.tree.leaves(found)} == {devices}
+    assert [np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(found)] == expected
+print("equal on", jax.device_count())
+"""
+
+
+def test_a_checkpoint_of_four_devices_is_read_on_two_and_on_one(tmp_path: Path) -> None:
+    env = os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=4", "JAX_PLATFORMS": "cpu"}
+    command = [sys.executable, "-c", _OTHER_DEVICES, str(tmp_path)]
+    done = subprocess.run(command, cwd=Path(__file__).parents[2], env=env, capture_output=True, text=True, check=False)
+    assert done.stdout == "equal on 4\n", done.stderr
+
+
+def test_a_checkpoint_without_its_digests_is_no_checkpoint_and_goes_at_the_next_save(
+    tmp_path: Path, trained: TrainState
+) -> None:
+    """They are written last: what a killed save left behind."""
+    for step in (1, 2):
+        checkpoint.save(tmp_path, step, trained)
+    (tmp_path / "step-00000002" / "digests.json").unlink()
+    assert checkpoint.steps(tmp_path) == [1]
+    checkpoint.save(tmp_path, 3, trained)
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["step-00000001", "step-00000003"]
+
+
+def test_training_goes_on_while_a_checkpoint_is_written(tmp_path: Path) -> None:
+    """The step consumes its state, so a save that read the arrays later would read those of another step."""
+    size = config("1m")
+    step, state = train_step(size, AdamW()), init_state(size, AdamW(), 0)
+    batch, saved = np.arange(4 * 17, dtype=np.int32).reshape(4, 17), {}
+    with checkpoint.Writer(str(tmp_path), keep=3) as writer:
+        for number in range(1, 13):
+            state, _ = step(state, batch, 1e-3)
+            if number % 4 == 0:
+                saved[number] = _bytes(state)
+                writer.save(number, state)
+    assert checkpoint.steps(str(tmp_path)) == [4, 8, 12]
+    for number, expected in saved.items():
+        assert _bytes(checkpoint.restore(str(tmp_path), number, like=abstract_state(size, AdamW()))) == expected
+
+
+_OTHER_DEVICES = """
+import sys
+import jax
+import numpy as np
+from jax.sharding import NamedSharding, PartitionSpec as P
+from models import checkpoint, sharding
+from models.config import ModelConfig
+from models.layout import MeshShape
+from models.recipe import AdamW
+from models.step import abstract_state, init_state, train_step
+
+size = ModelConfig("tiny", vocabulary=64, width=24, layers=2, heads=3, feed_forward=40)
+mesh = sharding.make_mesh(MeshShape(data=2, fsdp=2))
+tokens = sharding.global_batch(mesh, np.arange(4 * 17, dtype=np.int32).reshape(4, 17) % 64)
+state, _ = train_step(size, AdamW(), mesh=mesh)(init_state(size, AdamW(), 0, mesh), tokens, 1e-3)
+checkpoint.save(sys.argv[1], 1, state)
+expected = [np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(state)]
+
+abstract = abstract_state(size, AdamW())
+two = sharding.shardings(sharding.make_mesh(MeshShape(fsdp=2), jax.devices()[2:]), abstract)
+on_two = jax.tree.map(lambda x, where: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=where), abstract, two)
+for like, devices in ((on_two, 2), (abstract, 1)):
+    found = checkpoint.restore(sys.argv[1], 1, like)
+    assert {len(leaf.sharding.device_set) for leaf in jax.tree.leaves(found)} == {devices}
+    assert [np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(found)] == expected
+print("equal on", jax.device_count())
+"""
+
+
+def test_a_checkpoint_of_four_devices_is_read_on_two_and_on_one(tmp_path: Path) -> None:
+    env = os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=4", "JAX_PLATFORMS": "cpu"}
+    command = [sys.executable, "-c", _OTHER_DEVICES, str(tmp_path)]
+    done = subprocess.run(command, cwd=Path(__file__).parents[2], env=env, capture_output=True, text=True, check=False)
+    assert done.stdout == "equal on 4\n", done.stderr
 
 
 def test_saving_a_step_again_replaces_it(tmp_path: Path, trained: TrainState) -> None:
@@ -95,15 +223,15 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path, trained: Train
 
 _SAVE_FOR_EVER = """
 import itertools, sys
-from pathlib import Path
 from models import checkpoint
 from models.config import config
 from models.recipe import AdamW
 from models.step import init_state
 state = init_state(config("1m"), AdamW(), 0)
-for step in itertools.count(1):
-    checkpoint.save(Path(sys.argv[1]), step, state)
-    print(step, flush=True)
+with checkpoint.Writer(sys.argv[1]) as writer:
+    for step in itertools.count(1):
+        writer.save(step, state)
+        print(step, flush=True)
 """
 
 
@@ -115,17 +243,12 @@ def test_a_kill_in_the_middle_of_a_save_leaves_a_usable_checkpoint(tmp_path: Pat
         [sys.executable, "-c", _SAVE_FOR_EVER, str(tmp_path)], cwd=root, stdout=subprocess.PIPE, text=True
     )
     assert run.stdout is not None
-    for _ in range(2):
-        run.stdout.readline()
-    # Kill while the temporary folder of a save is there.
-    until = time.monotonic() + 60
-    while time.monotonic() < until and not (tmp_path / ".saving").exists():
-        pass
+    for _ in range(3):
+        run.stdout.readline()  # The save of step 3 has begun, so that of step 2 is complete.
     run.send_signal(signal.SIGKILL)
-    run.wait()
-    assert (tmp_path / ".saving").exists()
-    found = checkpoint.steps(tmp_path)
-    assert found
+    run.communicate()
+    begun, found = sorted(entry.name for entry in tmp_path.iterdir()), checkpoint.steps(tmp_path)
+    assert found and len(begun) > len(found), "the kill came between two saves"
     for step in found:
         assert _bytes(checkpoint.restore(tmp_path, step, expected)) == _bytes(expected)
     checkpoint.save(tmp_path, found[-1] + 1, expected)

@@ -1,0 +1,198 @@
+"""Two arms' answers to the same prompts, judged in both orders. A disagreement between the orders is a tie."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from analysis.evals.judge import prompt
+from analysis.evals.judge.cache import Replies, Reply, Request, opened
+from analysis.evals.judge.client import Cost, Endpoint, Gap, ask, dollars, estimate
+from mixtures.errors import Failure, UserError
+
+Outcome = Literal["win", "tie", "loss", "invalid", "gap"]
+Verdict = Literal["arm", "baseline", "invalid", "gap"]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One prompt and what two arms answered; `id` is the prompt's, shared by the pairs of several seeds."""
+
+    id: str
+    prompt: str
+    arm: str
+    baseline: str
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What came of one pair.
+
+    Attributes:
+        id: of the prompt.
+        outcome: the arm's. "invalid": a verdict that could not be read even after one repair. "gap": no reply.
+        verdicts: the answer preferred when the arm's came first and when it came second; one verdict from a judge that
+            sees no order; empty when there was nothing to ask.
+        arm_length: of the answer, in characters.
+        baseline_length: likewise.
+        note: why it was not asked ("identical", "empty") or what the gap was.
+    """
+
+    id: str
+    outcome: Outcome
+    verdicts: tuple[Verdict, ...]
+    arm_length: int
+    baseline_length: int
+    note: str = ""
+
+
+def pair_up(prompts: Mapping[str, str], arm: Mapping[str, str], baseline: Mapping[str, str]) -> tuple[Pair, ...]:
+    """Pairs in the order of `prompts`; all three map the prompt's id to a text.
+
+    Raises:
+        UserError: an arm lacks an answer. An empty one is an answer.
+    """
+    for name, answers in (("the arm", arm), ("the baseline", baseline)):
+        missing = [id_ for id_ in prompts if id_ not in answers]
+        if missing:
+            raise UserError(
+                f"{name} has no answer to {len(missing)} of {len(prompts)} prompts (first: {missing[0]}); "
+                "generate them first"
+            )
+    return tuple(Pair(id_, text, arm[id_], baseline[id_]) for id_, text in prompts.items())
+
+
+def cost(pairs: Sequence[Pair], endpoint: Endpoint, cache: Path) -> Cost:
+    """What judging `pairs` may still cost, repairs aside: what the cache has is free."""
+    with opened(cache) as replies:
+        return estimate(_missing(_questions(pairs, endpoint).values(), replies), endpoint)
+
+
+def judge(
+    pairs: Sequence[Pair], endpoint: Endpoint, cache: Path, max_dollars: float | None, replay: bool = False
+) -> tuple[Judged, ...]:
+    """Judge `pairs`, in their order.
+
+    Args:
+        pairs: two blank or two equal answers are a tie and a blank one loses, without asking; all are noted.
+        endpoint: who judges; only its model and parameters matter to a replay.
+        cache: file with all replies so far. An interrupted run goes on from it.
+        max_dollars: for this call. Nothing is sent when the estimate is above; None for no cap.
+        replay: ask nobody; what the cache does not have is a gap.
+
+    Raises:
+        UserError: the estimate is above the cap, or there is a cap and no price.
+        Failure: the judge cannot be used or none of its replies came; the cache is damaged.
+    """
+    questions = _questions(pairs, endpoint)
+    with opened(cache) as replies:
+        first, spent = _answers(list(questions.values()), endpoint, replies, (max_dollars, 0.0), replay)
+        again = {
+            key: _request(endpoint, prompt.repair(questions[key].messages, reply.text))
+            for key, reply in first.items()
+            if isinstance(reply, Reply) and prompt.verdict(reply.text) is None
+        }
+        second, _ = _answers(list(again.values()), endpoint, replies, (max_dollars, spent), replay)
+    gaps = [outcome for outcome in first.values() if isinstance(outcome, Gap)]
+    if gaps and len(gaps) == len(first):
+        raise Failure(
+            f"judge '{endpoint.model}' gave no reply to any of {len(gaps)} requests ({gaps[0].reason}); "
+            f"check the server and its address, {endpoint.base_url}"
+        )
+    final = {key: second[again[key].key] if key in again else outcome for key, outcome in first.items()}
+    return tuple(_judged(pair, endpoint, final) for pair in pairs)
+
+
+def unasked(pair: Pair) -> tuple[Outcome, str] | None:
+    """The outcome of a pair that needs no judge and why, or None."""
+    arm, baseline = pair.arm.strip(), pair.baseline.strip()
+    if arm == baseline:
+        return "tie", "identical" if arm else "empty"
+    if not arm or not baseline:
+        return "win" if arm else "loss", "empty"
+    return None
+
+
+def _request(endpoint: Endpoint, messages: Sequence[prompt.Message]) -> Request:
+    return Request(endpoint.model, endpoint.parameters, messages)
+
+
+def _orders(pair: Pair, endpoint: Endpoint) -> tuple[Request, Request]:
+    """The two questions about a pair: the arm's answer as (A), then as (B)."""
+    return (
+        _request(endpoint, prompt.question(pair.prompt, pair.arm, pair.baseline)),
+        _request(endpoint, prompt.question(pair.prompt, pair.baseline, pair.arm)),
+    )
+
+
+def _questions(pairs: Sequence[Pair], endpoint: Endpoint) -> dict[str, Request]:
+    return {r.key: r for pair in pairs if unasked(pair) is None for r in _orders(pair, endpoint)}
+
+
+def _missing(requests: Iterable[Request], replies: Replies) -> list[Request]:
+    return [request for request in requests if replies.get(request) is None]
+
+
+def _answers(
+    requests: Sequence[Request],
+    endpoint: Endpoint,
+    replies: Replies,
+    cap_and_spent: tuple[float | None, float],
+    replay: bool,
+) -> tuple[dict[str, Reply | Gap], float]:
+    """The outcome of every request by its key, from the cache where it has it, and the dollars spent on it."""
+    missing = _missing(requests, replies)
+    asked: dict[str, Reply | Gap] = {}
+    if replay:
+        asked = {request.key: Gap("not in the cache") for request in missing}
+    elif missing:
+        _check_cap(estimate(missing, endpoint), *cap_and_spent)
+        asked = ask(missing, endpoint, replies, *cap_and_spent)
+    paid = [outcome for outcome in asked.values() if isinstance(outcome, Reply)]
+    spent = dollars(endpoint, sum(r.tokens_in for r in paid), sum(r.tokens_out for r in paid)) or 0.0
+    # What the cache holds is what counts: another process may have been first, and a replay must find the same.
+    return {r.key: replies.get(r) or asked[r.key] for r in requests}, spent
+
+
+def _check_cap(expected: Cost, max_dollars: float | None, spent: float) -> None:
+    if max_dollars is None:
+        return
+    if expected.dollars is None:
+        raise UserError(
+            f"a cap of {max_dollars:,.3f} dollars needs the judge's prices; give them, or leave out the cap"
+        )
+    if spent + expected.dollars > max_dollars:
+        raise UserError(
+            f"{expected.requests} requests to the judge may cost {expected.dollars:,.3f} dollars "
+            f"(spent: {spent:,.3f}), over the cap of {max_dollars:,.3f}; raise the cap or judge fewer prompts: "
+            "what was judged is kept"
+        )
+
+
+def _judged(pair: Pair, endpoint: Endpoint, outcomes: Mapping[str, Reply | Gap]) -> Judged:
+    lengths = len(pair.arm), len(pair.baseline)
+    known = unasked(pair)
+    if known is not None:
+        return Judged(pair.id, known[0], (), *lengths, note=known[1])
+    replied = [outcomes[request.key] for request in _orders(pair, endpoint)]
+    verdicts = (_verdict(replied[0], "arm", "baseline"), _verdict(replied[1], "baseline", "arm"))
+    note = next((reply.reason for reply in replied if isinstance(reply, Gap)), "")
+    return Judged(pair.id, combine(verdicts), verdicts, *lengths, note=note)
+
+
+def _verdict(reply: Reply | Gap, shown_as_a: Verdict, shown_as_b: Verdict) -> Verdict:
+    if isinstance(reply, Gap):
+        return "gap"
+    preferred = prompt.verdict(reply.text)
+    return "invalid" if preferred is None else shown_as_a if preferred == "A" else shown_as_b
+
+
+def combine(verdicts: Sequence[Verdict]) -> Outcome:
+    """The arm's outcome: both orders must say the same for a win or a loss, and both must be readable for a tie."""
+    if "gap" in verdicts:
+        return "gap"
+    if "invalid" in verdicts:
+        return "invalid"
+    if len(set(verdicts)) > 1:
+        return "tie"
+    return "win" if verdicts[0] == "arm" else "loss"

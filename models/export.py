@@ -1,0 +1,271 @@
+"""To and from Hugging Face: a folder that transformers, vLLM and the rest open as CohereForCausalLM.
+
+Both sides turn dimensions 2i and 2i+1 as a pair and tie the embedding, so a parameter becomes a tensor of the same
+numbers; matrices are transposed, since [in, out] here is [out, in] there. A round trip is bit-equal.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+from tokenizers import Tokenizer
+
+from models.config import ModelConfig
+from models.errors import Failure, UserError
+from models.transformer import Params, initial
+
+_ARCHITECTURE = "CohereForCausalLM"
+_CONFIG, _WEIGHTS, _TOKENIZER = "config.json", "model.safetensors", "tokenizer.json"
+
+_SHAPE = {
+    "vocabulary": "vocab_size",
+    "width": "hidden_size",
+    "layers": "num_hidden_layers",
+    "heads": "num_attention_heads",
+    "feed_forward": "intermediate_size",
+}
+_FIXED = {"hidden_act": "silu", "attention_bias": False, "use_qk_norm": False, "tie_word_embeddings": True}
+"""What the architecture leaves open and this project's model has decided; also its defaults."""
+
+_BLOCK = {
+    "norm.scale": "input_layernorm",
+    "query": "self_attn.q_proj",
+    "key": "self_attn.k_proj",
+    "value": "self_attn.v_proj",
+    "output": "self_attn.o_proj",
+    "gate": "mlp.gate_proj",
+    "up": "mlp.up_proj",
+    "down": "mlp.down_proj",
+}
+
+
+def export(config: ModelConfig, params: Params, tokenizer_json: Path, out: Path, *, eod: int, sequence: int) -> None:
+    """Write the folder `out`: configuration, float32 weights and tokenizer, whole or not at all.
+
+    The token `eod` closes a document, stands for its beginning, since a scoring context starts with it, and pads.
+    `sequence` is the context in tokens that the model was trained at.
+
+    Raises:
+        UserError: `out` holds files already, the parameters are of another model, or the tokenizer has ids beyond the
+            model's vocabulary or no token `eod`.
+        Failure: the tokenizer cannot be read or the folder cannot be written.
+    """
+    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+        raise UserError(f"export folder {out} is not empty; remove it or choose another")
+    if _shapes(params) != _shapes(_expected(config)):
+        raise UserError(f"the parameters are not those of model '{config.name}'; export them with their own model")
+    settings = _tokenizer_settings(config, tokenizer_json, eod, sequence)
+    tensors = {theirs: _turned(ours, np.asarray(params[ours], np.float32)) for ours, theirs in _names(config).items()}
+    ids = {"bos_token_id": eod, "eos_token_id": eod, "pad_token_id": eod}
+    with _whole_folder(out) as folder:
+        _write(folder / _CONFIG, _configuration(config, sequence) | ids)
+        _write(folder / "generation_config.json", ids)
+        _write(folder / "tokenizer_config.json", settings)
+        shutil.copyfile(tokenizer_json, folder / _TOKENIZER)
+        save_file(tensors, folder / _WEIGHTS, metadata={"format": "pt"})
+        # The writer of weights leaves them to their owner alone.
+        (folder / _WEIGHTS).chmod((folder / _CONFIG).stat().st_mode)
+
+
+def read(folder: Path) -> tuple[ModelConfig, Params, Path]:
+    """The model in `folder`, exported here or published by anyone, with its float32 parameters and its tokenizer.json.
+
+    Two things that this project's model has not are worked into the parameters, at equal logits: heads that share keys
+    and values get copies of them, and a scale of the logits goes into the final norm.
+
+    Raises:
+        UserError: there is no such folder, or it holds another architecture or a variant that this project has not.
+        Failure: a file is missing or damaged, or a tensor is missing, superfluous or of a wrong shape.
+    """
+    config, kv_heads, logit_scale = _model(folder)
+    if not (folder / _TOKENIZER).is_file():
+        raise Failure(f"{folder} has no {_TOKENIZER}; copy the model's own there")
+    tensors, names = _read_tensors(folder), _names(config)
+    params: dict[str, jax.Array] = {}
+    for ours, expected in _expected(config).items():
+        shared = kv_heads < config.heads and ours.endswith((".key", ".value"))
+        shape = (config.width, kv_heads * config.head_width) if shared else expected.shape
+        array = _turned(ours, _taken(folder, tensors, names[ours], shape if ours == "embedding" else shape[::-1]))
+        if shared:
+            array = _copied(array, kv_heads, config)
+        if ours == "norm.scale":
+            array = array * np.float32(logit_scale)
+        params[ours] = jnp.asarray(array)
+    if surplus := sorted(tensors.keys() - {"lm_head.weight"}):  # The head is the tied embedding.
+        raise Failure(f"{folder} has tensor {surplus[0]}, which its {_CONFIG} does not account for; fetch it again")
+    return config, params, folder / _TOKENIZER
+
+
+def _names(config: ModelConfig) -> dict[str, str]:
+    """Names of the tensors by names of the parameters."""
+    names = {"embedding": "model.embed_tokens.weight", "norm.scale": "model.norm.weight"}
+    for layer in range(config.layers):
+        names |= {f"blocks.{layer}.{a}": f"model.layers.{layer}.{b}.weight" for a, b in _BLOCK.items()}
+    return names
+
+
+def _turned(ours: str, array: np.ndarray) -> np.ndarray:
+    """From one layout to the other, in memory's order: the writer of weights does not look at strides."""
+    return array if ours == "embedding" else np.ascontiguousarray(array.T)
+
+
+def _copied(array_DxG: np.ndarray, kv_heads: int, config: ModelConfig) -> np.ndarray:
+    """Keys or values of `kv_heads` heads, once for each of the query heads that share them: [D, D]."""
+    heads_DxGxK = array_DxG.reshape(config.width, kv_heads, config.head_width)
+    return heads_DxGxK.repeat(config.heads // kv_heads, axis=1).reshape(config.width, config.width)
+
+
+def _expected(config: ModelConfig) -> Mapping[str, jax.ShapeDtypeStruct]:
+    return jax.eval_shape(lambda: dict(initial(config, 0)))
+
+
+def _shapes(arrays: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+    return {name: array.shape for name, array in arrays.items()}
+
+
+def _configuration(config: ModelConfig, sequence: int) -> dict[str, Any]:
+    """What config.json says; `name` is ours, so that a folder reads back as the same model."""
+    return {
+        "architectures": [_ARCHITECTURE],
+        "model_type": "cohere",
+        "name": config.name,
+        **{theirs: getattr(config, ours) for ours, theirs in _SHAPE.items()},
+        "num_key_value_heads": config.heads,
+        "max_position_embeddings": sequence,
+        "layer_norm_eps": config.norm_epsilon,
+        "logit_scale": 1.0,
+        # The two places where versions of transformers look for it.
+        "rope_theta": config.rope_theta,
+        "rope_parameters": {"rope_type": "default", "rope_theta": config.rope_theta},
+        **_FIXED,
+        "torch_dtype": "float32",
+    }
+
+
+def _tokenizer_settings(config: ModelConfig, path: Path, eod: int, sequence: int) -> dict[str, Any]:
+    try:
+        tokenizer = Tokenizer.from_str(path.read_text(encoding="utf-8"))
+    except Exception as error:  # tokenizers raises bare Exception
+        raise Failure(f"tokenizer {path} cannot be read ({error}); prepare the data again") from error
+    highest = max(tokenizer.get_vocab(with_added_tokens=True).values())
+    if highest >= config.vocabulary:
+        raise UserError(
+            f"tokenizer {path} has ids up to {highest} and model '{config.name}' a vocabulary of {config.vocabulary}; "
+            "export the model with the tokenizer it was trained with"
+        )
+    name = tokenizer.id_to_token(eod)
+    if name is None:
+        raise UserError(f"tokenizer {path} has no token {eod} to close a document; give the id of one that it has")
+    specials = [token.content for _, token in sorted(tokenizer.get_added_tokens_decoder().items()) if token.special]
+    return {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "bos_token": name,
+        "eos_token": name,
+        "pad_token": name,
+        "additional_special_tokens": [special for special in specials if special != name],
+        "clean_up_tokenization_spaces": False,
+        "model_max_length": sequence,
+    }
+
+
+def _read_configuration(folder: Path) -> dict[str, Any]:
+    path = folder / _CONFIG
+    if not path.is_file():
+        raise UserError(f"{folder} is no exported model, it has no {_CONFIG}; name the folder that holds one")
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise Failure(f"{path} cannot be read ({error}); fetch or export the model again") from error
+    architectures = found.get("architectures") if isinstance(found, dict) else None
+    if architectures != [_ARCHITECTURE]:
+        raise UserError(f"{path} is of architecture {architectures}; only {_ARCHITECTURE} can be read")
+    for key, value in _FIXED.items():
+        if found.get(key, value) != value:
+            raise UserError(f"{path} has {key} {found[key]!r}; this project's model has only {value!r}")
+    return found
+
+
+def _model(folder: Path) -> tuple[ModelConfig, int, float]:
+    """The model that config.json describes, its number of heads with keys and values, and its scale of the logits."""
+    path, found = folder / _CONFIG, _read_configuration(folder)
+    rope = found.get("rope_parameters") or found.get("rope_scaling") or {}
+    try:
+        if rope.get("rope_type", rope.get("type", "default")) != "default":
+            raise UserError(f"{path} scales its rotary positions ({rope}); this project's model has plain ones")
+        config = ModelConfig(
+            name=str(found.get("name", folder.resolve().name)),
+            **{ours: int(found[theirs]) for ours, theirs in _SHAPE.items()},
+            rope_theta=float(rope["rope_theta"] if "rope_theta" in rope else found["rope_theta"]),
+            norm_epsilon=float(found.get("layer_norm_eps", 1e-5)),
+        )
+        kv_heads, logit_scale = int(found.get("num_key_value_heads") or config.heads), float(found["logit_scale"])
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise Failure(f"{path} lacks a value or has a bad one ({error!r}); fetch or export the model again") from error
+    if found.get("head_dim", config.head_width) != config.head_width or config.heads % kv_heads:
+        raise UserError(
+            f"{path} has {config.heads} heads, head_dim {found.get('head_dim')} and {kv_heads} heads of keys; this "
+            f"project's heads are {config.head_width} wide there, and a number of them that divides may share keys"
+        )
+    return config, kv_heads, logit_scale
+
+
+def _read_tensors(folder: Path) -> dict[str, np.ndarray]:
+    """Every tensor of model.safetensors, or of the parts that an index names when there are several."""
+    index = folder / f"{_WEIGHTS}.index.json"
+    path = index
+    try:
+        parts = [_WEIGHTS]
+        if index.is_file():
+            parts = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+        tensors: dict[str, np.ndarray] = {}
+        for part in parts:
+            path = folder / part
+            with safe_open(path, framework="numpy") as file:
+                tensors |= {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
+        raise Failure(f"{path} is missing or damaged ({error}); fetch or export the model again") from error
+    return tensors
+
+
+def _taken(folder: Path, tensors: dict[str, np.ndarray], name: str, shape: tuple[int, ...]) -> np.ndarray:
+    """The tensor called `name`, out of `tensors`, in float32, which holds float16 and bfloat16 exactly."""
+    if name not in tensors:
+        raise Failure(f"{folder} has no tensor {name}; fetch or export the model again")
+    tensor = tensors.pop(name)
+    if tensor.shape != shape:
+        raise Failure(f"tensor {name} of {folder} has shape {tensor.shape}, and its {_CONFIG} asks for {shape}")
+    if tensor.dtype.name not in ("float32", "float16", "bfloat16"):
+        raise UserError(f"tensor {name} of {folder} is of {tensor.dtype}; only float32, float16 and bfloat16 are read")
+    return np.asarray(tensor, np.float32)
+
+
+def _write(path: Path, value: Mapping[str, Any]) -> None:
+    path.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+
+
+@contextmanager
+def _whole_folder(out: Path) -> Iterator[Path]:
+    """Yield a temporary folder beside `out`; it becomes `out` when the block ends without an error."""
+    out = out.resolve()
+    unfinished = out.with_name(f".{out.name}.part")
+    try:
+        shutil.rmtree(unfinished, ignore_errors=True)  # What a killed export left.
+        unfinished.mkdir(parents=True)
+        yield unfinished
+        for file in unfinished.iterdir():
+            with file.open("rb") as written:
+                os.fsync(written.fileno())
+        unfinished.rename(out)
+    except (OSError, SafetensorError) as error:
+        raise Failure(f"cannot write {out} ({error}); free some space or choose another folder") from error
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)

@@ -1,0 +1,314 @@
+"""Does a model fit a TPU slice, and how fast could it be: the real train step, compiled ahead of time with no TPU.
+
+The compiler is libtpu's own (extra `tpu-fit`, Linux), and it counts arguments, results, temporaries and code against
+the chip's HBM. Nothing is run, so speed is a bound from arithmetic (models/roofline.py) and not a measurement; the
+compiler's own FLOPs are of no use, since they count a loop's body once.
+
+Candidates are mesh x microbatches x remat, tried from the shortest bound up. One that cannot fit by arithmetic costs
+nothing, one that the compiler refuses costs seconds, and the first that compiles is the answer.
+"""
+
+import importlib.util
+import itertools
+import os
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from models.config import ModelConfig, parameters
+from models.errors import Failure, UserError
+from models.layout import REMAT, Layout, MeshShape, accelerator_chunk, check
+from models.recipe import AdamW
+from models.roofline import Roofline, Topology, chip_hours, roofline, topology
+
+_GIB = 2**30
+_ROWS = 8
+"""Rows of a float32 register tile on TPU; a slice of a weight's width below that is padded."""
+
+
+@dataclass(frozen=True)
+class Collective:
+    """Exchanges of one kind along one group of axes, in one step."""
+
+    kind: str
+    axes: str
+    count: int
+    gib: float
+    """Bytes that one chip receives, 2**30 each."""
+
+
+@dataclass(frozen=True)
+class Fit:
+    """One row: a model on a slice.
+
+    Attributes:
+        model, topology, sequence, batch: what was asked.
+        fits: whether a layout was found.
+        hbm_gib: of one chip, in the layout found; else the least that any layout needed.
+        limit_gib: what a chip has.
+        remat, microbatch: the layout found; sequences of one chip in one pass. None when nothing fits.
+        microbatches, mesh: the same layout in full.
+        step_seconds_bound: the roofline's bound on a step.
+        bound_by: compute, hbm or links.
+        roofline: one chip's work in a step, and its seconds by kind.
+        chip_hours: of `tokens`, at roofline.ATTAINED of the bound's speed.
+        tokens: the budget.
+        collectives: what the step exchanges, from its trace.
+        tried: candidates refused before, with the reason.
+        way_out: what to change when nothing fits.
+    """
+
+    model: str
+    topology: str
+    sequence: int
+    batch: int
+    fits: bool
+    hbm_gib: float
+    limit_gib: float
+    remat: str | None = None
+    microbatch: int | None = None
+    microbatches: int | None = None
+    mesh: str | None = None
+    step_seconds_bound: float | None = None
+    bound_by: str | None = None
+    roofline: Roofline | None = None
+    chip_hours: float | None = None
+    tokens: float | None = None
+    collectives: tuple[Collective, ...] = ()
+    tried: tuple[str, ...] = ()
+    way_out: str | None = None
+
+    def row(self) -> dict[str, Any]:
+        """For JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    mesh: MeshShape
+    layout: Layout
+    bound: Roofline
+    least_gib: float
+
+    def __str__(self) -> str:
+        return f"{self.mesh}, {self.layout.microbatches} microbatches, remat {self.layout.remat}"
+
+
+def fit(
+    config: ModelConfig,
+    topologies: Sequence[str],
+    sequence: int = 8_192,
+    batch: int = 512,
+    tokens: float = 200e9,
+    optimizer: AdamW = AdamW(),  # noqa: B008 - immutable
+) -> list[Fit]:
+    """A row for every topology, in bfloat16.
+
+    Args:
+        config: the model.
+        topologies: names such as v5e:16x16.
+        sequence, batch: tokens of a sequence, sequences of a step.
+        tokens: the budget that chip-hours are for.
+        optimizer: part of the step.
+
+    Raises:
+        UserError: an unknown topology, or one whose chips divide neither the batch nor the model.
+        Failure: libtpu is not installed.
+    """
+    slices = [topology(name) for name in topologies]
+    for slice_ in slices:
+        if batch % slice_.chips:
+            raise UserError(
+                f"batch of {batch} sequences cannot be divided over the {slice_.chips} chips of {slice_.name}; "
+                f"make the batch a multiple of {slice_.chips} or choose a smaller topology"
+            )
+        if not any(_meshes(config, slice_)):
+            raise UserError(
+                f"model '{config.name}' cannot be divided over {slice_.name}: its width {config.width} would leave "
+                f"fewer than {_ROWS} rows of a weight a chip; choose a smaller topology"
+            )
+    if importlib.util.find_spec("libtpu") is None:
+        raise Failure("libtpu, the TPU compiler, is not installed; on Linux: pip install -e '.[tpu-fit]' (700 MB)")
+    return [_fit(config, slice_, sequence, batch, tokens, optimizer) for slice_ in slices]
+
+
+def _fit(config: ModelConfig, slice_: Topology, sequence: int, batch: int, tokens: float, optimizer: AdamW) -> Fit:
+    limit = slice_.chip.hbm_gib
+    base = Fit(config.name, slice_.name, sequence, batch, False, 0.0, limit, tokens=tokens)
+    tried, needs = [], []
+    for candidate in _candidates(config, slice_, sequence, batch):
+        needed, step = candidate.least_gib, None
+        if needed <= limit:
+            needed, step = _compile(config, slice_, candidate, sequence, batch, optimizer)
+        needs.append(needed)
+        # The compiler lets some temporaries share space and may accept a little more than there is; we do not.
+        if step is None or needed > limit:
+            tried.append(f"{candidate}: needs {needed:.1f} GiB")
+            continue
+        bound, microbatches = candidate.bound, candidate.layout.microbatches
+        return replace(
+            base,
+            fits=True,
+            hbm_gib=round(needed, 2),
+            remat=candidate.layout.remat,
+            microbatch=batch // (slice_.chips * microbatches),
+            microbatches=microbatches,
+            mesh=str(candidate.mesh),
+            step_seconds_bound=bound.seconds,
+            bound_by=bound.bound_by,
+            roofline=bound,
+            chip_hours=chip_hours(bound.seconds, slice_.chips, batch, sequence, tokens),
+            collectives=step,
+            tried=tuple(tried),
+        )
+    return replace(base, hbm_gib=round(min(needs), 2), tried=tuple(tried), way_out=_way_out(needs, slice_))
+
+
+def _way_out(needs: list[float], slice_: Topology) -> str:
+    return (
+        f"the leanest layout needs {min(needs):.1f} GiB a chip and {slice_.name} has {slice_.chip.hbm_gib}; "
+        "choose a topology with more chips, a shorter sequence or a smaller model"
+    )
+
+
+def _candidates(config: ModelConfig, slice_: Topology, sequence: int, batch: int) -> list[_Candidate]:
+    """From the shortest bound up; of equals, the least work for the chip's slower sides, then fewer microbatches."""
+    found = []
+    rows = batch // slice_.chips
+    for mesh, microbatches, remat in itertools.product(_meshes(config, slice_), _divisors(rows), REMAT):
+        check(config, mesh, batch, sequence, microbatches)
+        layout = Layout(microbatches, remat, scan=True)
+        chunk = min(accelerator_chunk(config.vocabulary), rows * sequence // microbatches)
+        bound = roofline(config, slice_, mesh, layout, batch, sequence, chunk)
+        found.append(_Candidate(mesh, layout, bound, _least_gib(config, mesh, layout, rows * sequence // microbatches)))
+    return sorted(
+        found, key=lambda c: (c.bound.seconds, c.bound.hbm_seconds + c.bound.link_seconds, c.layout.microbatches)
+    )
+
+
+def _meshes(config: ModelConfig, slice_: Topology) -> Iterator[MeshShape]:
+    """Weights divided along one axis of the slice and repeated along the other, or divided over the whole slice."""
+    for fsdp in sorted({slice_.columns, slice_.chips}):
+        if config.width % (fsdp * _ROWS) == 0 and config.feed_forward % fsdp == 0 and config.vocabulary % fsdp == 0:
+            yield MeshShape(slice_.chips // fsdp, fsdp, 1)
+
+
+def _divisors(number: int) -> list[int]:
+    return [part for part in range(1, number + 1) if number % part == 0]
+
+
+def _least_gib(config: ModelConfig, mesh: MeshShape, layout: Layout, tokens: int) -> float:
+    """Arrays that must be there at once in the middle of the step: the state, and what the forward pass keeps."""
+    kept = {
+        "full": config.width,
+        "attention": 2 * config.width,
+        "dots": 7 * config.width + 2 * config.feed_forward,
+        "none": 8 * config.width + 3 * config.feed_forward,
+    }[layout.remat]
+    state = 12 * parameters(config).total / mesh.fsdp
+    return (state + 2 * tokens * config.layers * kept) / _GIB
+
+
+def _compile(
+    config: ModelConfig, slice_: Topology, candidate: _Candidate, sequence: int, batch: int, optimizer: AdamW
+) -> tuple[float, tuple[Collective, ...] | None]:
+    """GiB a chip and the collectives; None for those when the compiler says that it does not fit."""
+    devices = _devices(slice_.name)
+    import jax
+    import jax.numpy as jnp
+
+    from models import sharding
+    from models.step import abstract_state, train_step
+
+    mesh = sharding.make_mesh(candidate.mesh, devices)
+    state = abstract_state(config, optimizer)
+    state = jax.tree.map(
+        lambda leaf, place: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place),
+        state,
+        sharding.shardings(mesh, state),
+    )
+    rows = jax.sharding.NamedSharding(mesh, sharding.BATCH)
+    tokens = jax.ShapeDtypeStruct((batch, sequence + 1), jnp.int32, sharding=rows)
+    step = train_step(config, optimizer, "bfloat16", candidate.layout, mesh)
+    traced = step.trace(state, tokens, jax.ShapeDtypeStruct((), jnp.float32))
+    try:
+        memory = traced.lower().compile().memory_analysis()
+    except jax.errors.JaxRuntimeError as error:
+        needed = re.search(r"temporaries \(([\d.]+)([GM])\)", str(error))
+        if "RESOURCE_EXHAUSTED" not in str(error) or needed is None:
+            raise
+        return float(needed[1]) / (1 if needed[2] == "G" else 1024), None
+    total = (
+        memory.argument_size_in_bytes
+        + memory.output_size_in_bytes
+        - memory.alias_size_in_bytes
+        + memory.temp_size_in_bytes
+        + memory.generated_code_size_in_bytes
+    )
+    return total / _GIB, collectives(traced.jaxpr.jaxpr, dict(mesh.shape))
+
+
+def _devices(name: str) -> list[Any]:
+    """The slice's chips, as libtpu describes them on a machine that has none."""
+    # Before libtpu is loaded: ask no metadata server and no other worker, and let several processes compile at once.
+    for variable, value in {
+        "JAX_PLATFORMS": "cpu",
+        "TPU_SKIP_MDS_QUERY": "1",
+        "TPU_WORKER_HOSTNAMES": "localhost",
+        "TPU_WORKER_ID": "0",
+        "TPU_ACCELERATOR_TYPE": "v5litepod-4",
+        "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
+    }.items():
+        os.environ.setdefault(variable, value)
+    from jax.experimental import topologies
+
+    return topologies.get_topology_desc(platform="tpu", topology_name=name).devices
+
+
+_SHARE = {"all_gather": lambda n: 1 - 1 / n, "reduce_scatter": lambda n: 1 - 1 / n, "psum": lambda n: 2 * (1 - 1 / n)}
+"""Bytes that a device receives, of the whole array's."""
+
+
+def collectives(jaxpr: Any, sizes: dict[str, int]) -> tuple[Collective, ...]:
+    """What a traced step exchanges, loops counted as often as they run; `sizes` are those of the mesh's axes.
+
+    The compiler adds scalars for the gradient's norm, and may gather the embedding once instead of twice.
+    """
+    counts: dict[tuple[str, str], list[float]] = {}
+    for kind, axes, size, times in _exchanges(jaxpr, 1):
+        devices = 1
+        for axis in axes:
+            devices *= sizes[axis]
+        if devices > 1:
+            entry = counts.setdefault((kind, "+".join(axes)), [0, 0.0])
+            entry[0] += times
+            entry[1] += times * size * _SHARE[kind](devices)
+    return tuple(
+        Collective(kind, axes, int(count), size / _GIB) for (kind, axes), (count, size) in sorted(counts.items())
+    )
+
+
+def _exchanges(jaxpr: Any, times: int) -> Iterator[tuple[str, tuple[str, ...], int, int]]:
+    """Kind, axes, bytes of the whole array, and how often, of every collective in a jaxpr and those inside it."""
+    for equation in jaxpr.eqns:
+        kind, parameters = equation.primitive.name, equation.params
+        if kind in _SHARE:
+            axes = parameters["axes"] if kind == "psum" else parameters["axis_name"]
+            axes = (axes,) if isinstance(axes, str) else tuple(axes)
+            arrays = equation.outvars if kind == "all_gather" else equation.invars
+            for array in arrays:
+                yield kind, axes, array.aval.size * array.aval.dtype.itemsize, times
+        inside = times * parameters["length"] if kind == "scan" else times
+        for inner in _inner(parameters.values()):
+            yield from _exchanges(inner, inside)
+
+
+def _inner(values: Any) -> Iterator[Any]:
+    for value in values:
+        if hasattr(value, "eqns"):
+            yield value
+        elif hasattr(value, "jaxpr"):
+            yield value.jaxpr
+        elif isinstance(value, (tuple, list)):
+            yield from _inner(value)

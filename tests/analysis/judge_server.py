@@ -1,0 +1,114 @@
+"""A judge on loopback that speaks the chat-completions protocol, with the manners that real ones show."""
+
+import json
+import re
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from analysis.evals.judge.client import Endpoint
+
+PREFERRED = "One is better than the other.\n\nPreferred: Answer ({})"
+TROUBLE: dict[str, tuple[int, str, bytes, dict[str, str]]] = {
+    "500": (500, "application/json", b'{"error": {"message": "overloaded"}}', {}),
+    "html": (200, "text/html", b"<html>Welcome to the proxy</html>", {}),
+    "nothing": (200, "application/json", b"", {}),
+    "no choices": (200, "application/json", b'{"id": "x", "choices": []}', {}),
+    "wait 1": (429, "application/json", b'{"error": {"message": "slow down"}}', {"Retry-After": "1"}),
+    "wait an hour": (429, "application/json", b'{"error": {"message": "quota"}}', {"Retry-After": "3600"}),
+    "bad key": (401, "application/json", b'{"error": {"message": "Incorrect API key"}}', {}),
+    "bad model": (404, "application/json", b'{"error": {"message": "no such model"}}', {}),
+}
+
+
+class Server:
+    """What the server saw, and how it is to behave: the answer that is longer wins, unless the instruction says:
+
+    first: prefer what is shown first; mumble: no verdict until asked again; babble: never one;
+    refuse: status 400; poison: status 500, always.
+    """
+
+    def __init__(self, trouble: Sequence[str], always: str, delay: float) -> None:
+        self.trouble, self.always, self.delay = list(trouble), always, delay
+        self.seen: list[dict[str, Any]] = []
+        self.times: list[float] = []
+        self.keys: list[str] = []
+        self.lock = threading.Lock()
+        self.released = threading.Event()
+        self.port = 0
+
+    def endpoint(self, **changes: Any) -> Endpoint:
+        given = {"requests_per_minute": 60_000, "concurrency": 4, "timeout_seconds": 10, **changes}
+        return Endpoint(f"http://127.0.0.1:{self.port}/v1", "judge-1", **given)
+
+    def next_trouble(self, body: dict[str, Any]) -> str:
+        with self.lock:
+            self.seen.append(body)
+            self.times.append(time.monotonic())
+            return self.trouble.pop(0) if self.trouble else self.always
+
+
+class Handler(BaseHTTPRequestHandler):
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.server.state.keys.append(self.headers["Authorization"])
+        trouble = self.server.state.next_trouble(body)
+        time.sleep(self.server.state.delay)
+        if trouble == "hang":
+            self.server.state.released.wait(30)
+        elif trouble == "drop":
+            self.connection.close()
+        elif trouble:
+            self.reply(*TROUBLE[trouble])
+        else:
+            self.judge(body)
+
+    def judge(self, body: dict[str, Any]) -> None:
+        text = body["messages"][1]["content"]
+        instruction, a, b = re.findall(r"begins \w+\]\n(.*?)\n\[", text, re.DOTALL)
+        asked_again = len(body["messages"]) > 2
+        said = PREFERRED.format("A" if len(a) > len(b) or instruction == "first" else "B")
+        if instruction == "babble" or (instruction == "mumble" and not asked_again):
+            said = "Both have their merits. Preferred: Answer (A), or perhaps (B)."
+        if instruction == "refuse":
+            self.reply(400, "application/json", b'{"error": {"message": "maximum context length"}}', {})
+            return
+        if instruction == "poison":
+            self.reply(*TROUBLE["500"])
+            return
+        choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": said}}
+        usage = {"prompt_tokens": 1000, "completion_tokens": 100, "total_tokens": 1100}
+        document = {"id": "x", "object": "chat.completion", "created": 0, "model": body["model"]}
+        content = json.dumps({**document, "choices": [choice], "usage": usage}).encode()
+        self.reply(200, "application/json", content, {})
+
+    def reply(self, status: int, kind: str, content: bytes, headers: dict[str, str]) -> None:
+        self.send_response(status)
+        for name, value in {"Content-Type": kind, "Content-Length": str(len(content)), **headers}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+
+@contextmanager
+def serving(trouble: Sequence[str] = (), always: str = "", delay: float = 0.0) -> Iterator[Server]:
+    """A server that first gives the `trouble` named, one request each, then `always`; "" is an ordinary answer."""
+    state = Server(trouble, always, delay)
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    server.state = state
+    state.port = server.server_port
+    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+    try:
+        yield state
+    finally:
+        state.released.set()
+        server.shutdown()
+        server.server_close()

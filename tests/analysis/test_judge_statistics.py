@@ -1,0 +1,251 @@
+"""Win rates, length control, strengths and calibration against closed forms, optimisers and the paper's figures."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import optimize, special
+
+from analysis.evals.judge import bradley_terry, winrate
+from analysis.evals.judge.bradley_terry import strengths
+from analysis.evals.judge.calibrate import calibrate
+from analysis.evals.judge.prompts import read_labelled
+from analysis.evals.judge.verdicts import Judged, combine, judge
+from analysis.evals.judge.winrate import RIDGE, difference, length_controlled, share, sign_test, win_rate
+from mixtures.errors import Failure, UserError
+from tests.analysis.judge_server import serving
+
+VERDICTS = {"win": ("arm", "arm"), "tie": ("arm", "baseline"), "loss": ("baseline", "baseline")}
+TURNED = {"win": "loss", "tie": "tie", "loss": "win"}
+
+
+def judged(id_: object, outcome: str, arm_length: int = 100, baseline_length: int = 100) -> Judged:
+    return Judged(str(id_), outcome, VERDICTS.get(outcome, (outcome,)), arm_length, baseline_length)
+
+
+def counted(wins: int, ties: int, losses: int) -> list[Judged]:
+    return [judged(n, o) for n, o in enumerate(["win"] * wins + ["tie"] * ties + ["loss"] * losses)]
+
+
+def turned(rows: list[Judged]) -> list[Judged]:
+    return [judged(j.id, TURNED[j.outcome], j.baseline_length, j.arm_length) for j in rows]
+
+
+@pytest.mark.parametrize(
+    ("counts", "rates", "p"),
+    [
+        ((64, 84, 51), (32.2, 42.2, 25.6), 0.26),  # figure 9, code-to-text
+        ((69, 74, 56), (34.7, 37.2, 28.1), 0.28),  # figure 9, balanced-to-text
+        ((65, 63, 71), (32.7, 31.7, 35.7), 0.67),  # figure 8, balanced-only
+        ((75, 55, 69), (37.7, 27.6, 34.7), 0.68),  # figure 8, balanced-to-text
+        ((104, 58, 37), (52.3, 29.1, 18.6), 0.0),  # figure 7, cooldown with code
+    ],
+)
+def test_the_papers_counts_give_its_rates_and_most_of_them_are_noise(
+    counts: tuple[int, int, int], rates: tuple[float, float, float], p: float
+) -> None:
+    found = win_rate(counted(*counts))
+    assert found.n == found.prompts == 199
+    assert [round(100 * s.value, 1) for s in (found.win, found.tie, found.loss)] == list(rates)
+    assert found.sign_p == pytest.approx(p, abs=0.005)
+    assert (found.difference.low > 0) == (p < 0.05)
+    assert found.half.value == pytest.approx((rates[0] + rates[1] / 2) / 100, abs=1e-3)
+
+
+def test_the_interval_is_as_wide_as_theory_has_it() -> None:
+    found = win_rate(counted(64, 84, 51))
+    mean = 13 / 199
+    error = np.sqrt((115 / 199 - mean**2) / 199)
+    assert found.difference.centre == pytest.approx(mean)
+    assert found.difference.low == pytest.approx(mean - 1.96 * error, abs=0.012)
+    assert found.difference.high == pytest.approx(mean + 1.96 * error, abs=0.012)
+
+
+def test_judging_a_prompt_three_times_is_not_three_prompts() -> None:
+    once = counted(30, 30, 40)
+    again = win_rate(once * 3)
+    assert (again.n, again.prompts) == (300, 100)
+    assert (again.win.low, again.win.high) == pytest.approx((win_rate(once).win.low, win_rate(once).win.high))
+    apart = win_rate([judged(f"{j.id} {n}", j.outcome) for j in once for n in range(3)])
+    assert apart.win.high - apart.win.low < 0.7 * (again.win.high - again.win.low)
+
+
+def test_intervals_by_prompt_cover_what_they_claim() -> None:
+    rng = np.random.default_rng(0)
+    ids = [str(n) for n in range(60) for _ in range(3)]
+    covered = 0
+    for _ in range(300):
+        chance_P = rng.beta(1, 1, 60)  # prompts differ: three seeds of one prompt go together
+        hits = rng.random((60, 3)) < chance_P[:, None]
+        found = share(ids, hits.ravel())
+        covered += found.low <= 0.5 <= found.high
+    assert 0.90 < covered / 300 < 0.98
+
+
+def test_no_loss_in_ten_is_not_certainty() -> None:
+    found = win_rate(counted(10, 0, 0))
+    assert (found.win.value, found.win.high) == (1, 1)
+    assert found.win.low == pytest.approx(0.025 ** (1 / 10))
+    assert found.loss.high == pytest.approx(1 - 0.025 ** (1 / 10))
+    assert 0.5 < found.length_controlled.value < 1
+
+
+def test_what_has_no_verdict_is_counted_and_left_out() -> None:
+    rows = [*counted(3, 2, 1), judged("x", "invalid"), judged("y", "gap"), judged("z", "gap")]
+    found = win_rate(rows)
+    assert (found.n, found.invalid, found.gaps) == (6, 1, 2)
+    assert found.half.value == pytest.approx(4 / 6)
+    with pytest.raises(Failure, match=r"no pair has a verdict \(1 invalid, 2 gaps\)"):
+        win_rate(rows[6:])
+    assert combine(["arm", "invalid"]) == combine(["invalid", "baseline"]) == "invalid"
+    assert combine(["gap", "invalid"]) == "gap"
+
+
+def test_position_bias_shows() -> None:
+    found = win_rate(counted(1, 8, 1))  # every tie preferred what came first
+    assert found.agreement is not None and found.first is not None
+    assert (found.agreement.value, found.first.value) == pytest.approx((0.2, 0.9))
+    unordered = win_rate([Judged("a", "win", ("arm",), 3, 4), Judged("b", "loss", (), 0, 4, "empty")])
+    assert (unordered.agreement, unordered.first, unordered.empty) == (None, None, 1)
+
+
+def test_swapping_the_arms_mirrors_everything() -> None:
+    rng = np.random.default_rng(1)
+    rows = [judged(n, o, *rng.integers(1, 500, 2)) for n, o in enumerate(rng.choice(["win", "tie", "loss"], 80))]
+    one, other = win_rate(rows), win_rate(turned(rows))
+    assert other.win == one.loss
+    assert other.difference.low == pytest.approx(-one.difference.high)
+    assert other.length_controlled.value == pytest.approx(1 - one.length_controlled.value)
+    assert other.length_controlled.low == pytest.approx(1 - one.length_controlled.high)
+    assert other.sign_p == one.sign_p
+
+
+def test_the_sign_test_is_exact() -> None:
+    assert sign_test(5, 0) == pytest.approx(2 / 32)
+    assert sign_test(3, 3) == 1
+    assert sign_test(0, 0) == 1
+
+
+def test_the_length_controlled_fit_is_the_optimum() -> None:
+    rng = np.random.default_rng(2)
+    lengths = rng.integers(1, 900, (150, 2))
+    rows = [judged(n, o, *lengths[n]) for n, o in enumerate(rng.choice(["win", "tie", "loss"], 150))]
+    longer = lengths[:, 0] - lengths[:, 1]
+    x = np.tanh(longer / longer.std())
+    y = np.array([winrate.SCORES[j.outcome] for j in rows])
+
+    def loss(fit: np.ndarray) -> float:
+        logit = fit[0] + fit[1] * x
+        return float((np.logaddexp(0, logit) - y * logit).sum() + RIDGE / 2 * (fit**2).sum())
+
+    best = optimize.minimize(loss, np.zeros(2), tol=1e-10).x
+    rate, effect = length_controlled(rows)
+    assert rate.value == pytest.approx(special.expit(best[0]), abs=1e-5)
+    assert effect.centre == pytest.approx(best[1], abs=1e-4)
+
+
+def test_a_win_by_length_alone_vanishes_under_control_and_one_by_merit_stays() -> None:
+    """The first judge prefers the longer answer and the arm writes longer ones; the second is blind to length."""
+    rng = np.random.default_rng(3)
+    lengths = rng.integers(100, 400, (300, 2)) + np.array([60, 0])
+    longer = (lengths[:, 0] - lengths[:, 1]) / 150
+    by_length = ["win" if u < special.expit(2 * d) else "loss" for u, d in zip(rng.random(300), longer, strict=True)]
+    by_merit = ["win" if u < 0.7 else "loss" for u in rng.random(300)]
+    gamed = win_rate([judged(n, o, *lengths[n]) for n, o in enumerate(by_length)])
+    assert gamed.half.low > 0.5
+    assert gamed.length_controlled.low < 0.5 < gamed.length_controlled.high
+    assert gamed.length_effect.low > 0
+    earned = win_rate([judged(n, o, *lengths[n]) for n, o in enumerate(by_merit)])
+    assert earned.length_controlled.low > 0.5
+    assert earned.length_effect.low < 0 < earned.length_effect.high
+
+
+def test_equal_lengths_leave_the_rate_alone() -> None:
+    found = win_rate(counted(30, 10, 60))
+    assert found.length_controlled.value == pytest.approx(found.half.value, abs=1e-3)
+    assert found.length_effect.centre == 0
+
+
+def test_two_arms_are_compared_on_the_prompts_they_share() -> None:
+    one = [judged(n, "win" if n % 2 else "tie") for n in range(100)]
+    other = [judged(n, "tie" if n % 2 else "loss") for n in range(50, 150)]
+    found = difference(one, other)
+    assert (found.centre, found.low, found.high) == (0.5, 0.5, 0.5)
+    assert difference(one, one).p == 1
+    with pytest.raises(UserError, match="share no prompt"):
+        difference(one[:50], other)
+
+
+def games(rng: np.random.Generator, true: dict[str, float], n: int) -> dict[tuple[str, str], list[Judged]]:
+    arms = sorted(true)
+    pairs = [(a, b) for i, a in enumerate(arms) for b in arms[i + 1 :]]
+    chances = {pair: special.expit(true[pair[0]] - true[pair[1]]) for pair in pairs}
+    return {pair: [judged(k, "win" if rng.random() < p else "loss") for k in range(n)] for pair, p in chances.items()}
+
+
+def test_strengths_are_the_optimum_of_the_likelihood() -> None:
+    wins_KxK = np.array([[0, 12.5, 30, 4], [7.5, 0, 9, 11], [10, 11, 0, 2.5], [16, 9, 17.5, 0]])
+
+    def loss(fit_K: np.ndarray) -> float:
+        return float((wins_KxK * np.logaddexp(0, fit_K[None, :] - fit_K[:, None])).sum() + RIDGE / 2 * (fit_K**2).sum())
+
+    best_K = optimize.minimize(loss, np.zeros(4), tol=1e-12).x
+    assert bradley_terry.fit(wins_KxK[None])[0] == pytest.approx(best_K, abs=1e-4)
+
+
+def test_two_arms_have_their_closed_form_and_a_tie_is_half() -> None:
+    found = strengths({("a", "b"): counted(40, 40, 20)}, "b")
+    assert [s.arm for s in found] == ["a", "b"]
+    assert found[0].logit.centre == pytest.approx(np.log(60 / 40), abs=1e-3)
+    assert found[0].rate.value == pytest.approx(0.6, abs=1e-3)
+    assert found[1].logit.centre == 0
+    swapped = strengths({("b", "a"): turned(counted(40, 40, 20))}, "b")
+    assert swapped[0].logit == found[0].logit
+
+
+def test_true_strengths_lie_in_their_intervals_and_order() -> None:
+    true = {"text-only": 0.0, "balanced": 0.8, "code": -1.0}
+    found = strengths(games(np.random.default_rng(4), true, 300), "text-only")
+    assert [s.arm for s in found] == ["balanced", "text-only", "code"]
+    for strength in found:
+        assert strength.logit.low <= true[strength.arm] <= strength.logit.high
+        assert strength.rate.n == 600
+    assert found[0].logit.high - found[0].logit.low < 0.8
+
+
+def test_an_arm_that_never_loses_has_a_finite_strength_and_one_never_met_is_refused() -> None:
+    found = strengths({("a", "b"): counted(50, 0, 0), ("b", "c"): counted(50, 0, 0)}, "c")
+    assert [s.arm for s in found] == ["a", "b", "c"]
+    assert 3 < found[0].logit.centre < 20
+    apart = {("a", "b"): counted(5, 5, 5), ("c", "d"): counted(5, 5, 5)}
+    with pytest.raises(UserError, match=r"^c, d cannot be ranked against 'a': no verdict links them"):
+        strengths(apart, "a")
+    with pytest.raises(UserError, match="b cannot be ranked"):
+        strengths({("a", "b"): [judged(1, "invalid")]}, "a")
+
+
+def test_agreement_with_people_is_measured(tmp_path: Path) -> None:
+    """The judge on loopback prefers the longer answer, and what comes first where the prompt says so."""
+    short, long = "brief", "at some length"
+    rows = [
+        *({"prompt": f"p{n}", "answer_a": long, "answer_b": short, "preferred": "a"} for n in range(6)),
+        *({"prompt": f"q{n}", "answer_a": long, "answer_b": short, "preferred": "b"} for n in range(2)),
+        {"prompt": "first", "answer_a": short, "answer_b": long, "preferred": "tie"},
+        {"prompt": "r", "answer_a": short, "answer_b": long, "preferred": "tie"},
+        {"prompt": "babble", "answer_a": short, "answer_b": long, "preferred": "a"},
+        {"prompt": "refuse", "answer_a": short, "answer_b": long, "preferred": "a"},
+    ]
+    (tmp_path / "labels.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    labelled = read_labelled(tmp_path / "labels.jsonl")
+    with serving() as server:
+        found = calibrate(labelled, lambda pairs: judge(pairs, server.endpoint(), tmp_path / "c.sqlite", None))
+        with pytest.raises(Failure, match="no verdict on any of 1 labelled pairs"):
+            calibrate(labelled[10:11], lambda pairs: judge(pairs, server.endpoint(), tmp_path / "c.sqlite", None))
+    assert (found.agreement.value, found.agreement.n) == (0.7, 10)
+    assert found.decided is not None and (found.decided.value, found.decided.n) == (0.75, 8)
+    assert found.longer is not None and (found.longer.value, found.longer.n) == (0.75, 8)
+    assert found.orders is not None and (found.orders.value, found.orders.n) == (0.9, 10)
+    assert found.confusion["win", "win"] == 6 and found.confusion["loss", "win"] == 2
+    assert found.confusion["tie", "tie"] == 1 and found.confusion["tie", "loss"] == 1
+    assert (found.invalid, found.gaps) == (1, 1)

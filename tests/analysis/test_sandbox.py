@@ -1,0 +1,236 @@
+"""Boxes, verdicts and the self-test, as whoever runs the tests and as an ordinary user. They need bubblewrap."""
+
+import os
+import shutil
+import subprocess
+import tempfile
+import textwrap
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from analysis.evals.sandbox import box, pool, selftest
+from analysis.evals.sandbox.box import Limits
+from analysis.evals.sandbox.judge import Check, Verdict
+from mixtures.errors import Failure
+
+ROOT = Path(__file__).parents[2]
+needs_bwrap = pytest.mark.skipif(not Path(box.BWRAP).exists(), reason="bubblewrap is not installed")
+QUICK = Limits(cpu_seconds=1, wall_seconds=3.0)
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> box.Sandbox:
+    return box.find()
+
+
+def judged(sandbox, program: str, tests: str, *names: str, limits: Limits | None = None, **more) -> Verdict:
+    check = Check(names or ("f",), textwrap.dedent(tests), **more)
+    (verdict,) = pool.verdicts(sandbox, [(textwrap.dedent(program), check)], limits)
+    return verdict
+
+
+RIGHT = [
+    ("def f(x): return x + 1", "assert f(1) == 2"),
+    ("def f(*, a, b=2): return a - b", "assert f(a=1) == -1 and f(b=5, a=1) == -4"),
+    ("def f(x): x.sort()", "given = [3, 1]\nassert f(given) is None and given == [1, 3]"),
+    ("def f(x): x.update({1: 2})", "given = {'k': 1}\nf(given)\nassert given == {'k': 1, 1: 2}"),
+    ("from collections import Counter\ndef f(x): return Counter(x)", "assert f('aab') == {'a': 2, 'b': 1}"),
+    ("def f(x): yield from x", "assert list(f([1, 2])) == [1, 2] and f([1]) != [1]"),
+    ("def f(): return float('nan'), 1j, b'x'", "a, *b = f()\nassert a != a and b == [1j, b'x']"),
+    ("def f(x): return [][x]", "try:\n    f(0)\nexcept IndexError:\n    pass\nelse:\n    assert False"),
+    ("n = 0\ndef f():\n    global n\n    n += 1\n    return n", "assert [f(), f(), f()] == [1, 2, 3]"),
+    ("def sum(a, b): return a * b", "assert sum(3, 4) == 12", "sum"),
+    ("def g(x): return f(x) * 2\ndef f(x): return x + 1", "assert g(f(1)) == 6", "f", "g"),
+    ("import sys\nprint('noise')\ndef f():\n    print('more')\n    return sys.stdin.read()", "assert f() == ''"),
+    ("import dataclasses as d\n@d.dataclass\nclass P:\n    x: int\ndef f(): return P(1).x", "assert f() == 1"),
+    ("def f(): return 7 ** 20000", "assert f() == 7 ** 20000"),
+    ("if __name__ == '__main__':\n    raise SystemExit\ndef f(): return 1", "assert f() == 1"),
+    ("import subprocess as s\ndef f(): return s.run(['echo'], capture_output=True).stdout", "assert f() == b'\\n'"),
+    ("import asyncio\nasync def g(): return 1\ndef f(): return asyncio.run(g())", "assert f() == 1"),
+]
+CLOSES_ALL = (
+    "import os\nos.close(0); os.close(1)\nfor fd in range(3, 9):\n    try: os.close(fd)\n    except OSError: pass"
+)
+WRONG = [
+    ("def f(x): return x", "assert f(1) == 2", "wrong"),
+    ("def f(x): raise KeyError(x)", "assert f(1) == 2", "raised"),
+    ("def g(x): return 2", "assert f(1) == 2", "raised"),
+    ("def f(x: return 2", "assert f(1) == 2", "load"),
+    ("import nothing_of_that_name\ndef f(x): return 2", "assert f(1) == 2", "load"),
+    ("def f(x): return '\\0\\x1b[2J\\ud800'", "assert f(1) == 2, f(1)", "wrong"),
+    ("import os\ndef f(x): os._exit(0)", "try:\n    f(1)\nexcept Exception:\n    pass", "limit"),
+    ("def f(x): return object()", "f(1)", "reply"),
+    (CLOSES_ALL, "f(1)", "limit"),
+    ("def f(x): raise StopIteration", "for y in map(f, [1]):\n    assert False", "raised"),
+]
+
+
+@needs_bwrap
+def test_right_programs_pass_and_wrong_ones_fail_with_the_reason(sandbox):
+    checks = [(program, Check(tuple(names) or ("f",), tests)) for program, tests, *names in RIGHT]
+    for (program, _), verdict in zip(checks, pool.verdicts(sandbox, checks, jobs=2), strict=True):
+        assert verdict == Verdict(True, "passed"), program
+    checks = [(program, Check(("f",), tests)) for program, tests, _ in WRONG]
+    for (program, _, reason), verdict in zip(WRONG, pool.verdicts(sandbox, checks, jobs=2), strict=True):
+        assert (verdict.passed, verdict.reason) == (False, reason), (program, verdict)
+        assert verdict.detail.isprintable()
+
+
+@needs_bwrap
+def test_optimised_python_still_judges(sandbox, monkeypatch):
+    monkeypatch.setenv("PYTHONOPTIMIZE", "2")  # drops assert statements, unless the judge insists
+    assert not judged(sandbox, "def f(): return 1", "assert f() == 2").passed
+
+
+@needs_bwrap
+def test_the_tests_and_their_set_up_are_not_in_the_box(sandbox):
+    program = """
+        def helper(x): return 0
+        def f(x): return helper(x)
+    """
+    tests = "assert helper(1) == 5 and f(1) == 0"
+    assert judged(sandbox, program, tests, setup="def helper(x): return 5").passed
+    broken = judged(sandbox, program, "assert f(1) == 0", setup="import nothing_of_that_name")
+    assert (broken.passed, broken.reason) == (False, "check")
+    opaque = judged(sandbox, "def f(x): return 1", "assert f(lambda: 0) == 1")
+    assert (opaque.passed, opaque.reason) == (False, "check")
+
+
+@needs_bwrap
+def test_tests_that_need_the_programs_own_classes_are_weak_and_say_so(sandbox):
+    program = "class Node:\n    def __init__(self, value): self.value = value\ndef f(node): return node.value"
+    tests = "assert f(Node(3)) == 3"
+    assert judged(sandbox, program, tests, "f", "Node", weak=True) == Verdict(True, "passed", weak=True)
+    wrong = judged(sandbox, program, "assert f(Node(3)) == 4", "f", "Node", weak=True)
+    assert (wrong.passed, wrong.reason, wrong.weak) == (False, "wrong", True)
+    assert not judged(sandbox, program, tests, "f", "Node").passed
+
+
+@needs_bwrap
+def test_tests_that_a_program_sends_round_in_circles_end(sandbox, monkeypatch):
+    loop = "try:\n    for _ in range(f()): pass\nexcept BaseException: pass"
+    swallowed = judged(sandbox, "def f(): return 10 ** 12", loop, limits=QUICK)
+    assert (swallowed.passed, swallowed.reason) == (False, "time")
+    monkeypatch.setattr(pool, "PATIENCE_SECONDS", 2.0)
+    stuck = judged(sandbox, "def f(): return 10 ** 9", "7 ** f()", limits=QUICK)  # no signal breaks into this
+    assert (stuck.passed, stuck.reason) == (False, "time")
+
+
+@needs_bwrap
+def test_nothing_passes_between_programs(sandbox):
+    leave = "def f(path):\n    open(path, 'x').close()\n    return True"
+    path = Check(("f",), "assert f('/tmp/note') and f('/dev/shm/note')")
+    assert [verdict.passed for verdict in pool.verdicts(sandbox, [(leave, path)] * 2)] == [True, True]
+    assert not Path("/tmp/note").exists()
+
+
+@needs_bwrap
+def test_the_self_test_passes_for_whoever_runs_it_and_once_is_enough(tmp_path, monkeypatch):
+    found = selftest.ensure(tmp_path)
+    (marker,) = tmp_path.glob("sandbox-*.json")
+    assert len(selftest.waste() + selftest.reach() + selftest.forgery()) >= 40
+    monkeypatch.setattr(selftest, "run", lambda sandbox: pytest.fail("it ran again"))
+    assert selftest.ensure(tmp_path) == found
+    monkeypatch.setattr("platform.node", lambda: "another-machine")
+    with pytest.raises(pytest.fail.Exception):
+        selftest.ensure(tmp_path)
+    assert marker.exists()
+
+
+@pytest.fixture
+def readable_copy() -> Iterator[Path]:
+    """What the sandbox needs of this project, where every user can read it."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        shutil.copytree(ROOT / "analysis/evals/sandbox", folder / "analysis/evals/sandbox")
+        for file in ("analysis/__init__.py", "analysis/evals/__init__.py", "mixtures/__init__.py"):
+            (folder / file).parent.mkdir(exist_ok=True)
+            shutil.copy(ROOT / file, folder / file)
+        for file in ("mixtures/errors.py", "mixtures/files.py"):
+            shutil.copy(ROOT / file, folder / file)
+        (folder / "markers").mkdir()
+        (folder / "markers").chmod(0o777)
+        yield folder
+
+
+@needs_bwrap
+@pytest.mark.skipif(os.getuid() != 0, reason="not root: the test above is this one")
+def test_the_self_test_passes_for_an_ordinary_user(readable_copy):
+    python, version = box._interpreter()
+    if version < "3.11":
+        pytest.skip("the system's Python is older than this project's")
+    imports = "from pathlib import Path\nfrom analysis.evals.sandbox import selftest\n"
+    command = imports + "print(selftest.ensure(Path('markers')).uid)"
+    user = {"user": 61_183, "group": 61_183, "extra_groups": []}
+    done = subprocess.run(
+        [python, "-c", command], cwd=readable_copy, capture_output=True, text=True, check=False, **user
+    )
+    assert (done.returncode, done.stdout) == (0, "None\n"), done.stderr
+    assert len(list((readable_copy / "markers").glob("sandbox-*.json"))) == 1
+
+
+def false_bwrap(folder: Path, script: str) -> str:
+    path = folder / "bwrap"
+    path.write_text("#!/usr/bin/python3 -IS\nimport os, sys\n" + textwrap.dedent(script))
+    path.chmod(0o755)
+    for part in (folder, *folder.parents):
+        if part.owner() != "root" or part.stat().st_mode & 0o5 != 0o5:
+            part.chmod(0o755)
+    return str(path)
+
+
+WEAKER = """
+if "--version" not in sys.argv:
+    at = sys.argv.index("--seccomp")
+    del sys.argv[at:at + 2]
+os.execv("/usr/bin/bwrap", ["bwrap", *sys.argv[1:]])
+"""
+
+
+@needs_bwrap
+def test_a_sandbox_with_a_hole_fails_its_self_test_and_is_not_used(tmp_path, monkeypatch):
+    with tempfile.TemporaryDirectory() as name:
+        monkeypatch.setattr(box, "BWRAP", false_bwrap(Path(name), WEAKER))
+        monkeypatch.setattr(selftest, "waste", list)
+        monkeypatch.setattr(selftest, "forgery", list)
+        with pytest.raises(Failure, match=r"self-tests failed: .*(unix sockets|network)"):
+            selftest.ensure(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+@needs_bwrap
+def test_a_box_that_does_not_start_is_no_verdict(sandbox):
+    with tempfile.TemporaryDirectory() as name:
+        broken = replace(sandbox, bwrap=false_bwrap(Path(name), "sys.exit('bwrap: no namespaces for you')"))
+        with pytest.raises(Failure, match="no namespaces for you"):
+            judged(broken, "def f(): return 1", "assert f() == 1")
+        gone = replace(sandbox, bwrap=f"{name}/none")
+        with pytest.raises(Failure, match=r"no sandbox: .*No such file"):
+            judged(gone, "def f(): return 1", "assert f() == 1")
+
+
+def test_without_bubblewrap_or_linux_nothing_is_executed(tmp_path, monkeypatch):
+    monkeypatch.setattr(box, "BWRAP", str(tmp_path / "none"))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr("platform.system", lambda: "Linux")
+    monkeypatch.setattr("platform.machine", lambda: "x86_64")
+    with pytest.raises(Failure, match="bubblewrap is not installed; install it"):
+        selftest.ensure(tmp_path)
+    monkeypatch.setattr("platform.machine", lambda: "riscv64")
+    with pytest.raises(Failure, match="riscv64"):
+        selftest.ensure(tmp_path)
+    monkeypatch.setattr("platform.system", lambda: "Darwin")
+    with pytest.raises(Failure, match="Linux only"):
+        selftest.ensure(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+@needs_bwrap
+def test_an_interpreter_out_of_reach_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(box, "_for_all", lambda path: path == box.BWRAP)
+    with pytest.raises(Failure, match=r"no Python 3\.9 or later in /usr that every user can run"):
+        box.find()

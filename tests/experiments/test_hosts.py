@@ -1,0 +1,107 @@
+"""Two processes that train one run, on loopback: they stop at one step, carry on alike, and agree with one process."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from analysis.records import StepRecord, read_ledger
+from experiments.audit import audit
+from experiments.nodes import checkpoints
+from experiments.trainer import done
+from models import checkpoint
+from tests.conftest import ROOT
+from tests.experiments import run_host
+
+
+def _start(store: Path, *steps: int) -> list[subprocess.Popen[str]]:
+    """Both processes; the second with other `steps`, if any are given."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "tests.experiments.run_host", str(store), str(port)]
+    options = {"cwd": ROOT, "stderr": subprocess.PIPE, "text": True, "env": os.environ | {"JAX_PLATFORMS": "cpu"}}
+    return [
+        subprocess.Popen([*command, "0"], **options),
+        subprocess.Popen([*command, "1", *map(str, steps)], **options),
+    ]
+
+
+def _end(processes: list[subprocess.Popen[str]]) -> tuple[list[int], list[str]]:
+    try:
+        errors = [process.communicate(timeout=180)[1] for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+    return [process.returncode for process in processes], errors
+
+
+def _rows(store: Path) -> list[StepRecord]:
+    rows = []
+    for stage in run_host.plan(store).stages:
+        rows += read_ledger(store / "stages" / stage.folder)
+    return [StepRecord(**(row.__dict__ | {"seconds": 0.0})) for row in rows]
+
+
+@pytest.fixture(scope="module")
+def prepared(finished_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    store = tmp_path_factory.mktemp("hosts") / "prepared"
+    shutil.copytree(finished_store / "prepared", store / "prepared")
+    return store
+
+
+@pytest.fixture(scope="module")
+def undisturbed(prepared: Path) -> Path:
+    """A store in which two processes trained the run to its end."""
+    store = prepared.parent / "undisturbed"
+    shutil.copytree(prepared, store)
+    codes, errors = _end(_start(store))
+    assert codes == [0, 0], errors
+    return store
+
+
+def test_two_processes_stop_at_one_step_and_carry_on_to_the_bit(undisturbed: Path, tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    shutil.copytree(undisturbed, store, ignore=shutil.ignore_patterns("stages"))
+    processes = _start(store)
+    ledger = store / "stages" / run_host.plan(store).stages[0].folder / "ledger.jsonl"
+    while processes[1].poll() is None and not ledger.exists():
+        time.sleep(0.02)
+    processes[1].send_signal(signal.SIGTERM)
+    codes, errors = _end(processes)
+    assert codes == [42, 42], errors
+    first = run_host.plan(store).stages[0]
+    assert checkpoint.steps(checkpoints(store, first)) == [len(ledger.read_text().splitlines())]
+    assert not done(ledger.parent)
+
+    alone = tmp_path / "alone"  # The same checkpoint, carried on by one process.
+    shutil.copytree(store, alone)
+    assert _end(_start(store))[0] == [0, 0]
+    assert _rows(store) == _rows(undisturbed)
+
+    plan = run_host.plan(alone)
+    run_host.train(plan, alone)
+    for row, expected in zip(_rows(alone), _rows(undisturbed), strict=True):
+        assert row.loss == pytest.approx(expected.loss, rel=1e-4)
+        assert (row.counts, row.digest, row.learning_rate) == (expected.counts, expected.digest, expected.learning_rate)
+    assert audit(plan, alone)["equal"]
+
+
+def test_the_ledger_of_two_processes_is_exact(undisturbed: Path) -> None:
+    """Every process reads half of a batch; counts and digests are of the whole."""
+    assert audit(run_host.plan(undisturbed), undisturbed)["equal"]
+
+
+def test_processes_that_plan_different_things_do_not_train(prepared: Path, tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    shutil.copytree(prepared, store)
+    codes, errors = _end(_start(store, run_host.STEPS + 8))
+    assert codes == [1, 1], errors
+    assert all("is not what all hosts plan" in error for error in errors)
+    assert not (store / "stages").exists()

@@ -1,0 +1,82 @@
+"""Trains a small model on meshes of made-up CPU devices and prints what it saw as JSON.
+
+`python -m tests.models.sharded` needs XLA_FLAGS=--xla_force_host_platform_device_count=8. With three arguments,
+address, number of processes and own number, it is one of several that share the mesh data 2 x fsdp 4.
+"""
+
+import json
+import sys
+from dataclasses import asdict
+
+import jax
+import numpy as np
+
+from models import loss, sharding
+from models.config import ModelConfig
+from models.fit import collectives
+from models.layout import Layout, MeshShape
+from models.recipe import AdamW
+from models.step import abstract_state, init_state, train_step
+
+SMALL = ModelConfig("small", vocabulary=64, width=32, layers=2, heads=4, feed_forward=48)
+STEPS, BATCH, SEQUENCE = 3, 16, 32
+_END = 3
+"""The token that ends a document."""
+
+
+def batches() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, SMALL.vocabulary, (STEPS, BATCH, SEQUENCE + 1), dtype=np.int32)
+
+
+def train(shape: tuple[int, int, int] | None, layout: Layout, masked: bool = False) -> list[list[float]]:
+    """Loss and gradient norm of every step."""
+    mesh = sharding.make_mesh(MeshShape(*shape)) if shape else None
+    state = init_state(SMALL, AdamW(), 0)
+    if mesh is not None:
+        state = jax.device_put(state, sharding.shardings(mesh, state))
+    step, seen = train_step(SMALL, AdamW(), "float32", layout, mesh), []
+    for tokens in batches():
+        segments = np.cumsum(tokens[:, :-1] == _END, axis=1, dtype=np.int32) if masked else None
+        state, metrics = step(state, tokens, 3e-3, segments)
+        seen.append([float(metrics.loss), float(metrics.grad_norm)])
+    return seen
+
+
+def exchanged(shape: tuple[int, int, int], layout: Layout) -> list[dict]:
+    mesh = sharding.make_mesh(MeshShape(*shape))
+    state = abstract_state(SMALL, AdamW())
+    traced = train_step(SMALL, AdamW(), "bfloat16", layout, mesh).trace(state, batches()[0], 1e-3)
+    return [asdict(collective) for collective in collectives(traced.jaxpr.jaxpr, dict(mesh.shape))]
+
+
+def _one_of_several(address: str, processes: int, number: int) -> list[float]:
+    jax.distributed.initialize(address, processes, number)
+    mesh = sharding.make_mesh(MeshShape(2, 4, 1))
+    state, step, seen = init_state(SMALL, AdamW(), 0, mesh), train_step(SMALL, AdamW(), mesh=mesh), []
+    for tokens in batches():
+        mine = np.split(tokens, processes)[number]
+        state, metrics = step(state, sharding.global_batch(mesh, mine), 3e-3)
+        seen.append(float(metrics.loss))
+    jax.distributed.shutdown()
+    return seen
+
+
+if __name__ == "__main__":
+    # Chunks of 16 tokens, so that every device's loss takes several.
+    loss._FEWEST, loss._LOGITS = 16, 1
+    if len(sys.argv) > 1:
+        print(json.dumps(_one_of_several(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))))
+    else:
+        cut = Layout(2, "full", scan=True)
+        print(
+            json.dumps(
+                {
+                    "one": train(None, Layout()),
+                    "data": train((8, 1, 1), Layout()),
+                    "fsdp": train((1, 8, 1), cut),
+                    "one masked": train(None, Layout(), masked=True),
+                    "all masked": train((2, 2, 2), cut, masked=True),
+                    "exchanged": exchanged((2, 4, 1), cut),
+                }
+            )
+        )

@@ -2,10 +2,11 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help setup quickstart test check format lock
+.PHONY: help setup quickstart test coverage format lock
 help:
 	@echo "make quickstart   set up .venv, run a miniature ablation (about 10 minutes on 2 cores), print where the report is"
 	@echo "make test         set up .venv, run every check and test"
+	@echo "make coverage     the tests, and which lines they run"
 	@echo "make setup        only set up .venv from requirements.lock"
 	@echo "make format       format the code"
 	@echo "make lock         resolve requirements.lock again"
@@ -30,6 +31,9 @@ test: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/pytest -m "not tpu_fit and not (slow and network)"
+
+coverage: setup
 	$(BIN)/pytest --cov --cov-report=term:skip-covered -m "not tpu_fit and not (slow and network)"
 
 format: setup

@@ -193,7 +193,7 @@ def check(study: Study) -> None:
     """Refuse a study that cannot mean what it says.
 
     Raises:
-        UserError: a baseline, kind, source or precision that does not exist, a doubled arm name, no seed, or a document mask.
+        UserError: an unknown baseline, kind, source or precision, a doubled arm name, no seed, or a document mask.
     """
     names = [arm.name for arm in study.arms]
     if study.baseline not in names:

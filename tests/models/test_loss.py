@@ -38,6 +38,21 @@ def test_loss_and_gradients_equal_the_plain_form(chunked: Example) -> None:
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7), ours, plain)
 
 
+def test_accelerators_chunks_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loss, "_FEWEST", 64)
+    monkeypatch.setattr(loss, "accelerator_chunk", lambda vocabulary: 64)
+    hidden, embedding, targets = _example(300)
+    cpu, tpu = (
+        jax.jit(
+            jax.value_and_grad(
+                lambda h, e, kind=kind: loss.cross_entropy(h, e, targets, loss.Exchange(), kind), argnums=(0, 1)
+            )
+        )(hidden, embedding)
+        for kind in ("cpu", "tpu")
+    )
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7), tpu, cpu)
+
+
 def test_huge_logits_do_not_overflow() -> None:
     hidden, embedding, targets = _example(32)
     value, gradients = jax.jit(jax.value_and_grad(loss.cross_entropy, argnums=(0, 1)))(100 * hidden, embedding, targets)

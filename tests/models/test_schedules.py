@@ -53,29 +53,6 @@ def test_a_continued_schedule_does_not_warm_up() -> None:
         Schedule("linear", 1e-3, 0.0, 3, 10, continued=True)
 
 
-@pytest.mark.parametrize(("kind", "half_way"), [("linear", 0.5), ("1-sqrt", 1 - 0.5**0.5)])
-def test_warmup_stable_decay_stays_at_its_peak_until_the_decay(kind: str, half_way: float) -> None:
-    rates = _rates(Schedule(kind, peak=2e-3, end=0.0, warmup_steps=10, steps=100, stable_steps=70))
-    assert rates[:10] == pytest.approx([2e-4 * step for step in range(1, 11)])
-    assert set(rates[9:80]) == {2e-3}
-    assert rates[80] < 2e-3 and rates[80:] == sorted(rates[80:], reverse=True)
-    assert rates[89] == pytest.approx(2e-3 * half_way)  # 10 of 20 updates into the decay
-    assert rates[-1] == 0.0
-
-
-@pytest.mark.parametrize("kind", ["linear", "1-sqrt", "cosine"])
-def test_a_trunk_and_a_cooldown_that_continues_it_are_one_warmup_stable_decay(kind: str) -> None:
-    whole = _rates(Schedule(kind, 1e-3, 1e-6, warmup_steps=5, steps=60, stable_steps=35))
-    trunk = _rates(Schedule("constant", 1e-3, 1e-3, warmup_steps=5, steps=40))
-    assert trunk + _rates(Schedule(kind, trunk[-1], 1e-6, 0, 20, continued=True)) == whole
-    assert _rates(Schedule(kind, trunk[-1], 1e-6, 0, 1, continued=True)) == [1e-6]
-
-
-def test_a_continued_schedule_does_not_warm_up() -> None:
-    with pytest.raises(UserError, match="continues another and has 3 warm-up steps"):
-        Schedule("linear", 1e-3, 0.0, 3, 10, continued=True)
-
-
 def test_a_single_step_is_the_last_one() -> None:
     assert _rates(Schedule("linear", 1e-3, 1e-6, 0, 1)) == [1e-6]
 
@@ -96,11 +73,6 @@ def test_impossible_schedules_are_refused(
 ) -> None:
     with pytest.raises(UserError, match=named):
         Schedule(kind, peak, end, warmup, steps)
-
-
-def test_stable_steps_leave_room_for_the_decay() -> None:
-    with pytest.raises(UserError, match="4 warm-up steps and 6 stable ones of 10"):
-        Schedule("linear", 1e-3, 0.0, 4, 10, stable_steps=6)
 
 
 def test_stable_steps_leave_room_for_the_decay() -> None:

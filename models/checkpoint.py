@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -42,7 +43,7 @@ class Writer:
     """
 
     def __init__(self, folder: Folder, keep: int = 2):
-        self._folder, self._keep = epath.Path(folder), keep
+        self._folder, self._keep = _root(folder), keep
         self._orbax = ocp.StandardCheckpointer()
         self._thread = ThreadPoolExecutor(1)
         self._unfinished: Future[None] | None = None
@@ -115,7 +116,7 @@ def save(folder: Folder, step: int, state: TrainState, keep: int = 2) -> None:
 
 def steps(folder: Folder) -> list[int]:
     """Steps of the complete checkpoints, ascending; none when the folder does not exist. In all processes alike."""
-    found = _complete(epath.Path(folder))
+    found = _complete(_root(folder))
     if jax.process_count() == 1:
         return found
     padded = np.full(_CANDIDATES, -1, np.int64)
@@ -133,7 +134,7 @@ def restore(folder: Folder, step: int, like: TrainState) -> TrainState:
     Raises:
         Failure: the checkpoint is missing, damaged or of another model; the caller may try the one before.
     """
-    path = _path(epath.Path(folder), step)
+    path = _path(_root(folder), step)
     if not hosts.agreed(path.is_dir()):
         raise Failure(f"checkpoint {path} does not exist; its folder has steps {steps(folder) or 'none'}")
     # Before Orbax reads: on damage it fills the terminal with the traces of its unfinished reads.
@@ -146,6 +147,12 @@ def restore(folder: Folder, step: int, like: TrainState) -> TrainState:
             raise Failure(f"checkpoint {path} is of another model or optimizer; give this run a folder of its own")
         leaves = checkpointer.restore(path / "state", target)
     return jax.tree.unflatten(jax.tree.structure(like), [leaves[name] for name in target])
+
+
+def _root(folder: Folder) -> epath.Path:
+    """Absolute: of a relative path Orbax finds no metadata, and says nothing."""
+    text = os.fspath(folder)
+    return epath.Path(text if "://" in text else Path(text).absolute())
 
 
 @contextmanager

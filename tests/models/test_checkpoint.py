@@ -43,6 +43,13 @@ def test_the_newest_two_are_kept(tmp_path: Path, trained: TrainState) -> None:
     assert checkpoint.steps(tmp_path) == [10, 11]
 
 
+def test_a_relative_folder_is_as_good(tmp_path: Path, trained: TrainState, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    checkpoint.save(Path("run"), 3, trained)
+    assert checkpoint.steps("run") == checkpoint.steps(tmp_path / "run") == [3]
+    assert _bytes(checkpoint.restore("run", 3, trained)) == _bytes(trained)
+
+
 def test_a_restart_from_an_earlier_step_drops_the_later_ones(tmp_path: Path, trained: TrainState) -> None:
     for step in (10, 20):
         checkpoint.save(tmp_path, step, trained)

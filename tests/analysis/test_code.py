@@ -15,9 +15,10 @@ from mixtures import benchmarks
 from mixtures.benchmarks import Item
 from mixtures.errors import Failure, UserError
 from mixtures.fetch import members
+from tests.conftest import boxes
 
 DOWNLOADS = Path(__file__).parents[2] / "runs" / "downloads"
-needs_bwrap = pytest.mark.skipif(not Path(box.BWRAP).exists(), reason="bubblewrap is not installed")
+needs_bwrap = pytest.mark.skipif(not boxes(), reason="no bubblewrap, or no right to its namespaces")
 
 NODE = "class Node:\r\n  def __init__(s, v):\r\n    s.v, s.left = v, None\r\n"
 TREE = Item(

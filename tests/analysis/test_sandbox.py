@@ -15,9 +15,10 @@ from analysis.evals.sandbox import box, pool, selftest
 from analysis.evals.sandbox.box import Limits
 from analysis.evals.sandbox.judge import Check, Verdict
 from mixtures.errors import Failure
+from tests.conftest import boxes
 
 ROOT = Path(__file__).parents[2]
-needs_bwrap = pytest.mark.skipif(not Path(box.BWRAP).exists(), reason="bubblewrap is not installed")
+needs_bwrap = pytest.mark.skipif(not boxes(), reason="no bubblewrap, or no right to its namespaces")
 QUICK = Limits(cpu_seconds=1, wall_seconds=3.0)
 
 

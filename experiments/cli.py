@@ -218,6 +218,28 @@ def models(
 
 
 @app.command()
+def fit(
+    model: Annotated[str, typer.Argument(help="A size of `ablate models`, such as 2.8b.")],
+    topology: Annotated[str, typer.Option(help="A slice of TPU v5e, such as v5e:16x16.")],
+    sequence: Annotated[int, typer.Option(min=1, help="Tokens in a sequence.")] = 8_192,
+    batch: Annotated[int, typer.Option(min=1, help="Sequences in a step.")] = 512,
+    tokens: Annotated[float, typer.Option(min=1, help="The budget that chip-hours are for.")] = 200e9,
+    json: Json = False,
+) -> None:
+    """Compile the train step for a TPU slice, with no TPU: memory a chip, layout, bound on speed; exit 1 if none fits."""
+    from dataclasses import asdict
+
+    from experiments.views import print_fit
+    from models.config import config
+    from models.fit import fit as fit_model
+
+    found = asdict(fit_model(config(model), topology, sequence, batch, tokens))
+    _show(found, json, print_fit)
+    if not found["fits"]:
+        raise typer.Exit(1)
+
+
+@app.command()
 def export(
     stage: Annotated[str, typer.Argument(help="A folder under the store's stages/, or the beginning of its name.")],
     out: Annotated[Path, typer.Option(help="Folder to write; it must not be there.")],
@@ -227,6 +249,84 @@ def export(
     from experiments.exporting import export_stage
 
     print(f"exported: {export_stage(stage, store, out)}")
+
+
+judge_app = typer.Typer(help="Win rates: judge the arms' answers against the baseline's.", no_args_is_help=True)
+app.add_typer(judge_app, name="judge")
+
+JudgeName = Annotated[str | None, typer.Option("--judge", help="smollm: embedded, needs no account, weak.")]
+JudgeUrl = Annotated[str | None, typer.Option(help="An OpenAI-compatible server's address; it ends in /v1.")]
+JudgeModel = Annotated[str | None, typer.Option(help="The model's name there.")]
+JudgeParameters = Annotated[
+    str | None, typer.Option(help="JSON that is sent with every request, in place of temperature 0, max_tokens 1024.")
+]
+Price = Annotated[tuple[float, float] | None, typer.Option(help="Dollars per million tokens, in and out.")]
+MaxCost = Annotated[float | None, typer.Option(help="Dollars; nothing is sent when the estimate is above.")]
+Replay = Annotated[bool, typer.Option("--replay", help="Ask nobody: what was not answered before is a gap.")]
+
+
+@judge_app.command("run")
+def judge_run(
+    study: StudyName,
+    judge: JudgeName = None,
+    judge_url: JudgeUrl = None,
+    judge_model: JudgeModel = None,
+    judge_parameters: JudgeParameters = None,
+    price: Price = None,
+    max_cost: MaxCost = None,
+    replay: Replay = False,
+    prompts: Annotated[Path | None, typer.Option(help="databricks-dolly-15k, or JSON lines with a prompt.")] = None,
+    n: Annotated[int | None, typer.Option(min=1, help="So many prompts, the first by sha256; 200 if not said.")] = None,
+    arms: Annotated[list[str] | None, typer.Option(help="Judge this arm only; may be repeated.")] = None,
+    store: Store = RUNS,
+    json: Json = False,
+) -> None:
+    """Have a finished study's arms answer prompts, and a judge compare them with the baseline, in both orders."""
+    from analysis.winrates import print_win_rates
+    from experiments.judges import choose_judge, choose_prompts
+    from experiments.judging import judge_study
+
+    find_study(study)
+    chosen = choose_judge(judge, judge_url, judge_model, judge_parameters, price, max_cost, replay, store)
+    _show(judge_study(study, store, chosen, choose_prompts(prompts, n, store), arms or []), json, print_win_rates)
+
+
+@judge_app.command("calibrate")
+def judge_calibrate(
+    file: Annotated[Path, typer.Argument(help="JSON lines: prompt, answer_a, answer_b, preferred (a, b or tie).")],
+    judge: JudgeName = None,
+    judge_url: JudgeUrl = None,
+    judge_model: JudgeModel = None,
+    judge_parameters: JudgeParameters = None,
+    price: Price = None,
+    max_cost: MaxCost = None,
+    replay: Replay = False,
+    store: Store = RUNS,
+    json: Json = False,
+) -> None:
+    """Measure how far a judge agrees with people on pairs that they have labelled."""
+    from experiments.judges import choose_judge
+    from experiments.judging import calibrate_judge, print_calibration
+
+    chosen = choose_judge(judge, judge_url, judge_model, judge_parameters, price, max_cost, replay, store)
+    _show(calibrate_judge(file, chosen), json, print_calibration)
+
+
+sandbox_app = typer.Typer(help="Where programs that a model wrote are executed.", no_args_is_help=True)
+app.add_typer(sandbox_app, name="sandbox")
+
+
+@sandbox_app.command()
+def selftest(json: Json = False) -> None:
+    """Run hostile programs in this machine's sandbox and show how each ended; exit 1 on a hole."""
+    from analysis.evals.sandbox import box
+    from analysis.evals.sandbox import selftest as hostile
+
+    sandbox = box.find()
+    document = hostile.to_json(sandbox, hostile.run(sandbox))
+    _show(document, json, hostile.print_table)
+    if not document["holds"]:
+        raise typer.Exit(1)
 
 
 INTERRUPTED = 130

@@ -38,9 +38,11 @@ from mixtures.errors import Failure
 from mixtures.files import write_json
 from mixtures.loader import Batch, DataPlan, load_batch, token_counts
 from mixtures.store import TokenStore, open_tokens
-from models import checkpoint, hosts, optimizer, sharding
+from models import checkpoint, fit, hosts, optimizer, sharding
+from models.config import ModelConfig
 from models.errors import Failure as ModelFailure
 from models.layout import Layout, MeshShape
+from models.recipe import AdamW
 from models.step import Metrics, TrainState, abstract_state, init_state, train_step
 
 CHECKPOINT_SECONDS = 30.0
@@ -106,7 +108,6 @@ def train_stage(
     store: Path,
     progress: Progress,
     track: Callable[[list[StepRecord]], None],
-    layout: Layout = Layout(),  # noqa: B008 - immutable
 ) -> None:
     """Train `stage` to its target step, from its newest good checkpoint, else from its parent's end.
 
@@ -116,7 +117,6 @@ def train_stage(
         store: root of the records.
         progress: told the steps done.
         track: given every batch of ledger rows once they are on the disk, in the first process.
-        layout: how a device's rows go through the model; decides memory and speed, not the result.
 
     Raises:
         Failure: another run trains it, hosts plan different things, the folder holds another stage, or the disk fails.
@@ -134,7 +134,7 @@ def train_stage(
         if hosts.first():
             (folder / "failed.json").unlink(missing_ok=True)
         try:
-            _run(plan, stage, store, folder, progress, track, layout)
+            _run(plan, stage, store, folder, progress, track)
         except (Failure, ModelFailure) as error:
             if hosts.first():
                 write_json(folder / "failed.json", {"error": str(error)})
@@ -196,9 +196,9 @@ def _run(
     folder: Path,
     progress: Progress,
     track: Callable[[list[StepRecord]], None],
-    layout: Layout,
 ) -> None:
-    study, data, mesh = plan.study, data_plan(plan, stage), _mesh(plan)
+    study, data = plan.study, data_plan(plan, stage)
+    mesh, layout = placement(study.model, study.optimizer, study.precision, data.batch, data.sequence)
     assert plan.manifest is not None
     tokens = open_tokens(plan.manifest)
     tokens.check(data.allocation.sources)
@@ -249,17 +249,23 @@ def _on_devices(mesh: Mesh | None, mine: Batch) -> tuple[jax.Array, jax.Array | 
     return put(mine.tokens_BxS), None if mine.segment_ids_BxS is None else put(mine.segment_ids_BxS)
 
 
-def _mesh(plan: Plan) -> Mesh | None:
-    """All devices of all processes, or None for one device alone.
+@functools.cache
+def placement(
+    model: ModelConfig, optimizer: AdamW, precision: str, batch: int, sequence: int
+) -> tuple[Mesh | None, Layout]:
+    """All devices of all processes (None for one alone), and how their rows go through the model.
 
-    The weights are divided over as many devices as divide every matrix; the others repeat them.
+    It decides memory and speed, not the result. On TPU it is what `ablate fit` finds. Elsewhere the weights are divided
+    over as many devices as divide every matrix, and the others repeat them.
     """
     devices = sorted(jax.devices(), key=lambda device: (device.process_index, device.id))
     if len(devices) == 1:
-        return None
-    model = plan.study.model
+        return None, Layout()
+    if devices[0].platform == "tpu":
+        shape, layout = fit.place(model, devices, sequence, batch, optimizer, precision)
+        return sharding.make_mesh(shape, devices), layout
     fsdp = math.gcd(len(devices), model.width, model.feed_forward, model.vocabulary)
-    return sharding.make_mesh(MeshShape(data=len(devices) // fsdp, fsdp=fsdp), devices)
+    return sharding.make_mesh(MeshShape(data=len(devices) // fsdp, fsdp=fsdp), devices), Layout()
 
 
 def _due(saved_at: float, full: bool) -> bool:

@@ -223,3 +223,29 @@ def print_models(document: dict[str, Any], console: Console) -> None:
             f"{row['peak_learning_rate']:g}",
         )
     console.print(table)
+
+
+def print_fit(row: dict[str, Any], console: Console) -> None:
+    """One row, what the step exchanges, and what was tried before; the way out where nothing fits."""
+    table = Table(title=f"{row['batch']:,} sequences of {row['sequence']:,} tokens a step", title_justify="left")
+    for name in ("model", "topology", "fits", f"HBM GiB of {row['limit_gib']}"):
+        table.add_column(name)
+    cells = [row["model"], row["topology"], "yes" if row["fits"] else "no", f"{row['hbm_gib']:.2f}"]
+    if row["fits"]:
+        bound = row["roofline"]
+        for name in ("mesh", "remat", "microbatches", "step bound, s", "compute / HBM / links, s"):
+            table.add_column(name)
+        table.add_column(f"chip-hours of {row['tokens'] / 1e9:,.0f}B tokens")
+        mesh = " x ".join(f"{axis} {devices}" for axis, devices in row["mesh"].items())
+        cells += [mesh, row["remat"], f"{row['microbatches']} x {row['microbatch']} sequences a chip"]
+        cells += [f"{row['step_seconds_bound']:.2f}, by {row['bound_by']}"]
+        cells += [" / ".join(f"{bound[side]:.2f}" for side in ("compute_seconds", "hbm_seconds", "link_seconds"))]
+        cells += [f"{row['chip_hours']:,.0f}"]
+    table.add_row(*cells)
+    console.print(table)
+    for each in row["collectives"]:
+        console.print(f"{each['kind']} over {each['axes']}: {each['count']} times, {each['gib']:.2f} GiB a chip")
+    if row["tried"]:
+        console.print(f"{len(row['tried'])} layouts with a shorter bound refused; the last: {row['tried'][-1]}")
+    if row["way_out"]:
+        console.print(row["way_out"])

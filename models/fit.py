@@ -13,14 +13,14 @@ import itertools
 import os
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from models.config import ModelConfig, parameters
 from models.errors import Failure, UserError
 from models.layout import REMAT, Layout, MeshShape, accelerator_chunk, check
 from models.recipe import AdamW
-from models.roofline import Roofline, Topology, chip_hours, roofline, topology
+from models.roofline import Roofline, Topology, chip_hours, roofline, slice_of, topology
 
 _GIB = 2**30
 _ROWS = 8
@@ -69,7 +69,7 @@ class Fit:
     remat: str | None = None
     microbatch: int | None = None
     microbatches: int | None = None
-    mesh: str | None = None
+    mesh: MeshShape | None = None
     step_seconds_bound: float | None = None
     bound_by: str | None = None
     roofline: Roofline | None = None
@@ -78,10 +78,6 @@ class Fit:
     collectives: tuple[Collective, ...] = ()
     tried: tuple[str, ...] = ()
     way_out: str | None = None
-
-    def row(self) -> dict[str, Any]:
-        """For JSON."""
-        return asdict(self)
 
 
 @dataclass(frozen=True)
@@ -97,17 +93,17 @@ class _Candidate:
 
 def fit(
     config: ModelConfig,
-    topologies: Sequence[str],
+    name: str,
     sequence: int = 8_192,
     batch: int = 512,
     tokens: float = 200e9,
     optimizer: AdamW = AdamW(),  # noqa: B008 - immutable
-) -> list[Fit]:
-    """A row for every topology, in bfloat16.
+) -> Fit:
+    """Whether and how the model trains on a slice, in bfloat16.
 
     Args:
         config: the model.
-        topologies: names such as v5e:16x16.
+        name: of the topology, such as v5e:16x16.
         sequence, batch: tokens of a sequence, sequences of a step.
         tokens: the budget that chip-hours are for.
         optimizer: part of the step.
@@ -116,49 +112,79 @@ def fit(
         UserError: an unknown topology, or one whose chips divide neither the batch nor the model.
         Failure: libtpu is not installed.
     """
-    slices = [topology(name) for name in topologies]
-    for slice_ in slices:
-        if batch % slice_.chips:
-            raise UserError(
-                f"batch of {batch} sequences cannot be divided over the {slice_.chips} chips of {slice_.name}; "
-                f"make the batch a multiple of {slice_.chips} or choose a smaller topology"
-            )
-        if not any(_meshes(config, slice_)):
-            raise UserError(
-                f"model '{config.name}' cannot be divided over {slice_.name}: its width {config.width} would leave "
-                f"fewer than {_ROWS} rows of a weight a chip; choose a smaller topology"
-            )
+    slice_ = topology(name)
+    _check(config, slice_, batch)
     if importlib.util.find_spec("libtpu") is None:
         raise Failure("libtpu, the TPU compiler, is not installed; on Linux: pip install -e '.[tpu-fit]' (700 MB)")
-    return [_fit(config, slice_, sequence, batch, tokens, optimizer) for slice_ in slices]
+    found = _search(config, slice_, described(name), sequence, batch, optimizer, "bfloat16")
+    if found.roofline is None:
+        return replace(found, tokens=tokens)
+    hours = chip_hours(found.roofline.seconds, slice_.chips, batch, sequence, tokens)
+    return replace(found, tokens=tokens, chip_hours=hours)
 
 
-def _fit(config: ModelConfig, slice_: Topology, sequence: int, batch: int, tokens: float, optimizer: AdamW) -> Fit:
+def place(
+    config: ModelConfig, devices: Sequence[Any], sequence: int, batch: int, optimizer: AdamW, precision: str
+) -> tuple[MeshShape, Layout]:
+    """How to train on TPU chips that are there: what `fit` finds for a slice of them, the same in every process.
+
+    Raises:
+        UserError: no slice has so many chips, or they divide neither the batch nor the model.
+        Failure: no layout fits.
+    """
+    slice_ = slice_of(len(devices))
+    _check(config, slice_, batch)
+    found = _search(config, slice_, devices, sequence, batch, optimizer, precision)
+    if found.mesh is None or found.microbatches is None or found.remat is None:
+        raise Failure(f"model '{config.name}', {batch} sequences of {sequence:,} tokens: {found.way_out}")
+    return found.mesh, Layout(found.microbatches, found.remat, scan=True)
+
+
+def _check(config: ModelConfig, slice_: Topology, batch: int) -> None:
+    if batch % slice_.chips:
+        raise UserError(
+            f"batch of {batch} sequences cannot be divided over the {slice_.chips} chips of {slice_.name}; "
+            f"make the batch a multiple of {slice_.chips} or choose a smaller topology"
+        )
+    if not any(_meshes(config, slice_)):
+        raise UserError(
+            f"model '{config.name}' cannot be divided over {slice_.name}: its width {config.width} would leave "
+            f"fewer than {_ROWS} rows of a weight a chip; choose a smaller topology"
+        )
+
+
+def _search(
+    config: ModelConfig,
+    slice_: Topology,
+    devices: Sequence[Any],
+    sequence: int,
+    batch: int,
+    optimizer: AdamW,
+    precision: str,
+) -> Fit:
     limit = slice_.chip.hbm_gib
-    base = Fit(config.name, slice_.name, sequence, batch, False, 0.0, limit, tokens=tokens)
+    base = Fit(config.name, slice_.name, sequence, batch, False, 0.0, limit)
     tried, needs = [], []
     for candidate in _candidates(config, slice_, sequence, batch):
         needed, step = candidate.least_gib, None
         if needed <= limit:
-            needed, step = _compile(config, slice_, candidate, sequence, batch, optimizer)
+            needed, step = _compile(config, devices, candidate, sequence, batch, optimizer, precision)
         needs.append(needed)
         # The compiler lets some temporaries share space and may accept a little more than there is; we do not.
         if step is None or needed > limit:
             tried.append(f"{candidate}: needs {needed:.1f} GiB")
             continue
-        bound, microbatches = candidate.bound, candidate.layout.microbatches
         return replace(
             base,
             fits=True,
             hbm_gib=round(needed, 2),
             remat=candidate.layout.remat,
-            microbatch=batch // (slice_.chips * microbatches),
-            microbatches=microbatches,
-            mesh=str(candidate.mesh),
-            step_seconds_bound=bound.seconds,
-            bound_by=bound.bound_by,
-            roofline=bound,
-            chip_hours=chip_hours(bound.seconds, slice_.chips, batch, sequence, tokens),
+            microbatch=batch // (slice_.chips * candidate.layout.microbatches),
+            microbatches=candidate.layout.microbatches,
+            mesh=candidate.mesh,
+            step_seconds_bound=candidate.bound.seconds,
+            bound_by=candidate.bound.bound_by,
+            roofline=candidate.bound,
             collectives=step,
             tried=tuple(tried),
         )
@@ -211,10 +237,15 @@ def _least_gib(config: ModelConfig, mesh: MeshShape, layout: Layout, tokens: int
 
 
 def _compile(
-    config: ModelConfig, slice_: Topology, candidate: _Candidate, sequence: int, batch: int, optimizer: AdamW
+    config: ModelConfig,
+    devices: Sequence[Any],
+    candidate: _Candidate,
+    sequence: int,
+    batch: int,
+    optimizer: AdamW,
+    precision: str,
 ) -> tuple[float, tuple[Collective, ...] | None]:
     """GiB a chip and the collectives; None for those when the compiler says that it does not fit."""
-    devices = _devices(slice_.name)
     import jax
     import jax.numpy as jnp
 
@@ -230,7 +261,7 @@ def _compile(
     )
     rows = jax.sharding.NamedSharding(mesh, sharding.BATCH)
     tokens = jax.ShapeDtypeStruct((batch, sequence + 1), jnp.int32, sharding=rows)
-    step = train_step(config, optimizer, "bfloat16", candidate.layout, mesh)
+    step = train_step(config, optimizer, precision, candidate.layout, mesh)
     traced = step.trace(state, tokens, jax.ShapeDtypeStruct((), jnp.float32))
     try:
         memory = traced.lower().compile().memory_analysis()
@@ -249,7 +280,7 @@ def _compile(
     return total / _GIB, collectives(traced.jaxpr.jaxpr, dict(mesh.shape))
 
 
-def _devices(name: str) -> list[Any]:
+def described(name: str) -> list[Any]:
     """The slice's chips, as libtpu describes them on a machine that has none."""
     # Before libtpu is loaded: ask no metadata server and no other worker, and let several processes compile at once.
     for variable, value in {

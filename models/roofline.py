@@ -63,6 +63,20 @@ def topology(name: str) -> Topology:
     return Topology(name, V5E, rows, columns)
 
 
+def slice_of(chips: int) -> Topology:
+    """The slice with so many chips.
+
+    Raises:
+        UserError: there is none.
+    """
+    slices = [topology(f"{V5E.name}:{shape}") for shape in _TOPOLOGIES]
+    for slice_ in slices:
+        if slice_.chips == chips:
+            return slice_
+    counts = ", ".join(str(slice_.chips) for slice_ in slices)
+    raise UserError(f"there is no {V5E.name} slice of {chips} chips; train on {counts}")
+
+
 @dataclass(frozen=True)
 class Roofline:
     """One chip's work in a step, and the seconds that each kind takes at the least."""

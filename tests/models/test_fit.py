@@ -1,14 +1,15 @@
 import importlib.util
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 
 from models.config import config, parameters
 from models.errors import Failure, UserError
-from models.fit import fit
+from models.fit import Fit, described, fit, place
 from models.flops import train_flops_per_token
 from models.layout import Layout, MeshShape
+from models.recipe import AdamW
 from models.roofline import ATTAINED, V5E, chip_hours, link_bytes, repeated_flops_per_token, roofline, topology
 
 _TWO_LAYERS = replace(config("470m"), name="two layers", vocabulary=32_768, layers=2)
@@ -54,29 +55,33 @@ def test_chip_hours_of_a_budget() -> None:
 @pytest.mark.parametrize("name", ["v5e:3x3", "v5e", "h100:8", "16x16"])
 def test_an_unknown_topology_is_refused_with_the_known_ones(name: str) -> None:
     with pytest.raises(UserError, match=rf"topology '{name}' is unknown; choose one of v5e:2x2, .*v5e:16x16$"):
-        fit(config("470m"), [name])
+        fit(config("470m"), name)
 
 
 def test_a_batch_that_the_chips_do_not_divide_is_refused() -> None:
     with pytest.raises(UserError, match="batch of 100 sequences cannot be divided over the 256 chips of v5e:16x16"):
-        fit(config("470m"), ["v5e:16x16"], batch=100)
+        fit(config("470m"), "v5e:16x16", batch=100)
 
 
 def test_a_model_too_small_for_the_slice_is_refused() -> None:
     with pytest.raises(UserError, match="model '1m' cannot be divided over v5e:16x16: its width 96"):
-        fit(config("1m"), ["v5e:16x16"])
+        fit(config("1m"), "v5e:16x16")
 
 
 @pytest.mark.skipif(importlib.util.find_spec("libtpu") is not None, reason="libtpu is installed")
 def test_a_machine_without_the_compiler_is_told_how_to_get_it() -> None:
     with pytest.raises(Failure, match=r"libtpu.*tpu-fit"):
-        fit(config("470m"), ["v5e:2x2"])
+        fit(config("470m"), "v5e:2x2")
+
+
+@pytest.fixture(scope="module")
+def row() -> Fit:
+    return fit(_TWO_LAYERS, "v5e:2x2", sequence=2_048, batch=8)
 
 
 @needs_libtpu
-def test_two_layers_fit_four_chips() -> None:
-    [row] = fit(_TWO_LAYERS, ["v5e:2x2"], sequence=2_048, batch=8)
-    found = json.loads(json.dumps(row.row()))
+def test_two_layers_fit_four_chips(row: Fit) -> None:
+    found = json.loads(json.dumps(asdict(row)))
     assert found["fits"] and found["remat"] == "none" and found["microbatch"] == 2
     # At the least the state, 12 bytes a parameter over the chips that divide it.
     assert 12 * parameters(_TWO_LAYERS).total / 4 / 2**30 < found["hbm_gib"] < V5E.hbm_gib
@@ -85,8 +90,21 @@ def test_two_layers_fit_four_chips() -> None:
 
 
 @needs_libtpu
+def test_training_on_chips_that_are_there_finds_the_same_layout(row: Fit) -> None:
+    """The devices are described ones; a pod's are asked in the same way."""
+    assert row.mesh is not None and row.microbatches is not None and row.remat is not None
+    placed = place(_TWO_LAYERS, described("v5e:2x2"), 2_048, 8, AdamW(), "bfloat16")
+    assert placed == (row.mesh, Layout(row.microbatches, row.remat, scan=True))
+
+
+def test_a_number_of_chips_that_no_slice_has_is_refused() -> None:
+    with pytest.raises(UserError, match="no v5e slice of 3 chips; train on 4, 8, 16, 32, 64, 128, 256"):
+        place(_TWO_LAYERS, [None] * 3, 2_048, 9, AdamW(), "bfloat16")
+
+
+@needs_libtpu
 def test_what_does_not_fit_is_a_row_with_the_way_out() -> None:
-    [row] = fit(replace(config("2.8b"), name="deep", layers=70), ["v5e:2x2"], batch=4)
+    row = fit(replace(config("2.8b"), name="deep", layers=70), "v5e:2x2", batch=4)
     assert not row.fits and row.remat is None and row.step_seconds_bound is None
     assert row.hbm_gib > V5E.hbm_gib
     assert row.way_out is not None and "more chips" in row.way_out
@@ -103,6 +121,6 @@ def test_what_does_not_fit_is_a_row_with_the_way_out() -> None:
     ],
 )
 def test_the_papers_sizes_fit_at_its_sequence_and_batch(model: str, name: str) -> None:
-    [row] = fit(config(model), [name])
+    row = fit(config(model), name)
     assert row.fits, row.way_out
     assert row.hbm_gib <= V5E.hbm_gib

@@ -2,6 +2,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
+# Of the tests: that the train step fits a TPU slice is checked with the TPU compiler, 700 MB and for Linux only.
+LIBTPU := $(shell grep -o 'libtpu==[0-9.]*' pyproject.toml)
+
 .PHONY: help setup quickstart test coverage format lock
 help:
 	@echo "make quickstart   set up .venv, run a miniature ablation (about 10 minutes on 2 cores), print where the report is"
@@ -22,18 +25,23 @@ setup: .venv/ready
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
+.venv/fit: .venv/ready
+	@case "$$(uname -sm)" in "Linux x86_64") echo "setup: installing $(LIBTPU), the TPU compiler (once)"; \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps $(LIBTPU);; esac
+	@touch $@
+
 quickstart: setup
 	@$(BIN)/ablate run quickstart
 
-# Without what needs minutes or large downloads: .venv/bin/pytest -m "slow and network", and -m tpu_fit.
-test: setup
+# Without what needs minutes or large data: .venv/bin/pytest -m "slow and network", and -m tpu_fit.
+test: setup .venv/fit
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/pytest -m "not tpu_fit and not (slow and network)"
 
-coverage: setup
+coverage: setup .venv/fit
 	$(BIN)/pytest --cov --cov-report=term:skip-covered -m "not tpu_fit and not (slow and network)"
 
 format: setup

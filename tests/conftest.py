@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
+# Results are those of a CPU, and no test should take a machine's accelerator.
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
 
 def run_tiny(store: Path) -> subprocess.CompletedProcess[str]:

@@ -4,7 +4,7 @@ from dataclasses import asdict, replace
 
 import pytest
 
-from models.config import config, parameters
+from models.config import ModelConfig, config, parameters
 from models.errors import Failure, UserError
 from models.fit import Fit, described, fit, place
 from models.flops import train_flops_per_token
@@ -12,7 +12,8 @@ from models.layout import Layout, MeshShape
 from models.recipe import AdamW
 from models.roofline import ATTAINED, V5E, chip_hours, link_bytes, repeated_flops_per_token, roofline, topology
 
-_TWO_LAYERS = replace(config("470m"), name="two layers", vocabulary=32_768, layers=2)
+_TWO_LAYERS = ModelConfig("two layers", vocabulary=4_096, width=256, layers=2, heads=2, feed_forward=512)
+"""Small, since the compiler takes a minute for two layers of the 470m."""
 needs_libtpu = pytest.mark.skipif(
     importlib.util.find_spec("libtpu") is None, reason="libtpu is not installed; install the extra tpu-fit"
 )
@@ -76,7 +77,7 @@ def test_a_machine_without_the_compiler_is_told_how_to_get_it() -> None:
 
 @pytest.fixture(scope="module")
 def row() -> Fit:
-    return fit(_TWO_LAYERS, "v5e:2x2", sequence=2_048, batch=8)
+    return fit(_TWO_LAYERS, "v5e:2x2", sequence=256, batch=8)
 
 
 @needs_libtpu
@@ -93,13 +94,13 @@ def test_two_layers_fit_four_chips(row: Fit) -> None:
 def test_training_on_chips_that_are_there_finds_the_same_layout(row: Fit) -> None:
     """The devices are described ones; a pod's are asked in the same way."""
     assert row.mesh is not None and row.microbatches is not None and row.remat is not None
-    placed = place(_TWO_LAYERS, described("v5e:2x2"), 2_048, 8, AdamW(), "bfloat16")
+    placed = place(_TWO_LAYERS, described("v5e:2x2"), 256, 8, AdamW(), "bfloat16")
     assert placed == (row.mesh, Layout(row.microbatches, row.remat, scan=True))
 
 
 def test_a_number_of_chips_that_no_slice_has_is_refused() -> None:
     with pytest.raises(UserError, match="no v5e slice of 3 chips; train on 4, 8, 16, 32, 64, 128, 256"):
-        place(_TWO_LAYERS, [None] * 3, 2_048, 9, AdamW(), "bfloat16")
+        place(_TWO_LAYERS, [None] * 3, 256, 9, AdamW(), "bfloat16")
 
 
 @needs_libtpu

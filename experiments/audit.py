@@ -57,7 +57,7 @@ def _audit_stage(plan: Plan, stage: PlannedStage, store: Path) -> dict[str, Any]
 def _replay(plan: Plan, stage: PlannedStage, rows: list[StepRecord], steps: list[int]) -> list[str]:
     assert plan.manifest is not None
     data = data_plan(plan, stage)
-    tokens = open_tokens(plan.manifest)
+    tokens = open_tokens(plan.manifest, stage.stage.infilling)
     return [
         f"step {step + 1}: the batch's digest differs from the ledger's"
         for step in steps

@@ -136,6 +136,20 @@ def run(study: StudyName, store: Store = RUNS) -> None:
 
 
 @app.command()
+def train(
+    study: StudyName,
+    store: Store = RUNS,
+    distributed: Annotated[
+        bool, typer.Option("--distributed", help="This is one of several processes, started alike on every host.")
+    ] = False,
+) -> None:
+    """Train what is missing of a study whose data are prepared; nothing is scored."""
+    from experiments.run import train_study
+
+    train_study(find_study(study), store, distributed)
+
+
+@app.command()
 def status(study: StudyName, store: Store = RUNS, json: Json = False) -> None:
     """Say what is done, running, waiting or failed."""
     from experiments.views import print_status, status_json
@@ -226,7 +240,7 @@ def fit(
     tokens: Annotated[float, typer.Option(min=1, help="The budget that chip-hours are for.")] = 200e9,
     json: Json = False,
 ) -> None:
-    """Compile the train step for a TPU slice, with no TPU: memory a chip, layout, bound on speed; exit 1 if none fits."""
+    """Compile the train step for a TPU slice, with no TPU: memory a chip, layout, bound on speed; exit 1 if too large."""
     from dataclasses import asdict
 
     from experiments.views import print_fit
@@ -260,6 +274,7 @@ JudgeModel = Annotated[str | None, typer.Option(help="The model's name there.")]
 JudgeParameters = Annotated[
     str | None, typer.Option(help="JSON that is sent with every request, in place of temperature 0, max_tokens 1024.")
 ]
+Rate = Annotated[float, typer.Option(help="Requests a minute, at most.")]
 Price = Annotated[tuple[float, float] | None, typer.Option(help="Dollars per million tokens, in and out.")]
 MaxCost = Annotated[float | None, typer.Option(help="Dollars; nothing is sent when the estimate is above.")]
 Replay = Annotated[bool, typer.Option("--replay", help="Ask nobody: what was not answered before is a gap.")]
@@ -272,6 +287,7 @@ def judge_run(
     judge_url: JudgeUrl = None,
     judge_model: JudgeModel = None,
     judge_parameters: JudgeParameters = None,
+    rate: Rate = 300,
     price: Price = None,
     max_cost: MaxCost = None,
     replay: Replay = False,
@@ -287,7 +303,7 @@ def judge_run(
     from experiments.judging import judge_study
 
     find_study(study)
-    chosen = choose_judge(judge, judge_url, judge_model, judge_parameters, price, max_cost, replay, store)
+    chosen = choose_judge(judge, judge_url, judge_model, judge_parameters, rate, price, max_cost, replay, store)
     _show(judge_study(study, store, chosen, choose_prompts(prompts, n, store), arms or []), json, print_win_rates)
 
 
@@ -298,6 +314,7 @@ def judge_calibrate(
     judge_url: JudgeUrl = None,
     judge_model: JudgeModel = None,
     judge_parameters: JudgeParameters = None,
+    rate: Rate = 300,
     price: Price = None,
     max_cost: MaxCost = None,
     replay: Replay = False,
@@ -308,7 +325,7 @@ def judge_calibrate(
     from experiments.judges import choose_judge
     from experiments.judging import calibrate_judge, print_calibration
 
-    chosen = choose_judge(judge, judge_url, judge_model, judge_parameters, price, max_cost, replay, store)
+    chosen = choose_judge(judge, judge_url, judge_model, judge_parameters, rate, price, max_cost, replay, store)
     _show(calibrate_judge(file, chosen), json, print_calibration)
 
 

@@ -7,7 +7,6 @@ epochs are unknown.
 
 import hashlib
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
@@ -16,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from experiments.study import CONTINUE, Piece, Stage, Study, check_boundaries
-from mixtures.allocate import allocate, check_supply
+from experiments.supply import epochs_read, form_of, passes_before, windows_of
+from mixtures.allocate import allocate
 from mixtures.curriculum import sequences_by_source, stage_steps
 from mixtures.errors import UserError
 from mixtures.loader import DataPlan
@@ -25,6 +25,7 @@ from mixtures.mixture import shares
 from mixtures.order import ORDER_VERSION
 from mixtures.prepare import kinds, prepared_folder
 from mixtures.store import windows_in
+from models.config import ModelConfig
 from models.flops import train_flops_per_token
 from models.recipe import NUMERICS_VERSION
 from models.schedules import Schedule, learning_rate
@@ -44,6 +45,8 @@ class PlannedStage:
         first_step: steps of the whole stage before this piece of it: schedule and order of the data carry on.
         starts: sequences of every source that the lineage read before the (whole) stage, since its last restart.
         sequences: sequences of every source that this stage reads.
+        sequence: tokens of one.
+        model: the study's, with the stage's rotary positions.
         windows: sequences in one epoch of every source; None before preparation.
         epochs: how often the lineage has read every source at the end; None before preparation.
         identity, fingerprint: None before preparation.
@@ -61,6 +64,7 @@ class PlannedStage:
     sequences: Mapping[str, int]
     tokens_before: int
     sequence: int
+    model: ModelConfig
     windows: Mapping[str, int] | None
     epochs: Mapping[str, float] | None
     identity: Mapping[str, Any] | None
@@ -112,7 +116,7 @@ class Plan:
         return totals
 
     def flops(self, stage: PlannedStage) -> float:
-        return float(stage.tokens * train_flops_per_token(self.study.model, self.study.sequence))
+        return float(stage.tokens * train_flops_per_token(stage.model, stage.sequence))
 
 
 def make_plan(study: Study, store: Path) -> Plan:
@@ -160,13 +164,19 @@ def _plan_stage(
             f"mixture '{stage.mixture.name}' names source '{unknown[0]}', which study '{study.name}' does not have; "
             f"its sources: {', '.join(kinds(study.data))}"
         )
-    first, last = _span(study, stage)
-    until = {step: _sequences(study, stage, step) for step in (first, last)}
+    sequence = stage.sequence or (chain[-1].sequence if chain else study.sequence)
+    theta = stage.rope_theta or (chain[-1].model.rope_theta if chain else study.model.rope_theta)
+    form = form_of(study, stage, sequence)
+    first, last = _span(study, stage, sequence)
+    until = {step: _sequences(study, stage, sequence, step) for step in (first, last)}
     sequences = {source: until[last][source] - until[first][source] for source in fractions}
-    passes = {source: _passes(chain, stage, source) for source in fractions}
-    windows = {source: _windows(study, manifest, source) for source in fractions} if manifest else None
-    epochs = _epochs(study, windows, passes, sequences) if windows else None
-    starts = chain[-1].starts if stage.carries_on else {source: before[-1] for source, before in passes.items()}
+    passes = {source: passes_before(chain, stage, source, form) for source in fractions}
+    windows, epochs = None, None
+    if manifest is not None:
+        share = simulated_share(study)
+        windows = {source: windows_of(manifest, source, form, share) for source in fractions}
+        epochs = epochs_read(study, manifest, share, passes, sequences)
+    starts = chain[-1].starts if stage.carries_on else {source: before[-1].count for source, before in passes.items()}
     planned = PlannedStage(
         id=_id(chain, stage, seed, last),
         arms=(arm,),
@@ -174,12 +184,13 @@ def _plan_stage(
         stage=stage,
         parent=chain[-1].id if chain else None,
         steps=last - first,
-        schedule=_schedule(study, stage, chain),
+        schedule=_schedule(study, stage, sequence, chain),
         first_step=first,
         starts=starts,
         sequences=sequences,
         tokens_before=sum(before.tokens for before in chain),
-        sequence=study.sequence,
+        sequence=sequence,
+        model=replace(study.model, rope_theta=theta),
         windows=windows,
         epochs=epochs,
         identity=None,
@@ -190,15 +201,15 @@ def _plan_stage(
     return replace(planned, identity=identity)
 
 
-def _span(study: Study, stage: Stage) -> tuple[int, int]:
+def _span(study: Study, stage: Stage, sequence: int) -> tuple[int, int]:
     """The steps [first, last) that the stage is of the whole one; a stage that is no piece starts at 0.
 
     Raises:
         UserError: the budget is empty, or two cuts of a stage fall into one block.
     """
     piece = stage.piece or Piece(0, stage.tokens)
-    first = stage_steps(piece.first, study.batch, study.sequence) if piece.first else 0
-    last = stage_steps(piece.first + stage.tokens, study.batch, study.sequence)
+    first = stage_steps(piece.first, study.batch, sequence) if piece.first else 0
+    last = stage_steps(piece.first + stage.tokens, study.batch, sequence)
     if first == last:
         raise UserError(
             f"mixture '{stage.mixture.name}' is cut twice within one block of the batch, after {piece.first:,} tokens "
@@ -207,18 +218,18 @@ def _span(study: Study, stage: Stage) -> tuple[int, int]:
     return first, last
 
 
-def _sequences(study: Study, stage: Stage, steps: int) -> dict[str, int]:
+def _sequences(study: Study, stage: Stage, sequence: int, steps: int) -> dict[str, int]:
     """Sequences of every source in the first `steps` of the whole stage."""
     if steps == 0:
         return dict.fromkeys(shares(stage.mixture), 0)
-    return sequences_by_source(stage.mixture, steps * study.batch * study.sequence, study.batch, study.sequence)
+    return sequences_by_source(stage.mixture, steps * study.batch * sequence, study.batch, sequence)
 
 
-def _schedule(study: Study, stage: Stage, chain: Sequence[PlannedStage]) -> Schedule:
+def _schedule(study: Study, stage: Stage, sequence: int, chain: Sequence[PlannedStage]) -> Schedule:
     if stage.carries_on:
         return chain[-1].schedule
     whole = stage.piece.whole if stage.piece else stage.tokens
-    steps = stage_steps(whole, study.batch, study.sequence)
+    steps = stage_steps(whole, study.batch, sequence)
     peak, end = (chain[-1].rate(chain[-1].steps - 1) if rate == CONTINUE else rate for rate in (stage.peak, stage.end))
     warmup, stable = int(stage.warmup * steps), int(stage.stable * steps)
     return Schedule(stage.decay, peak, end, warmup, steps, stable, continued=stage.peak == CONTINUE)
@@ -235,16 +246,6 @@ def _id(chain: Sequence[PlannedStage], stage: Stage, seed: int, last: int) -> st
     return f"{before}-to-{name}-s{seed}"
 
 
-def _passes(chain: Sequence[PlannedStage], stage: Stage, source: str) -> list[int]:
-    """Sequences of `source` that the lineage read before `stage`, one entry from each restart to the next."""
-    passes = [0]
-    for before in chain:
-        if before.stage.restarts(source):
-            passes.append(0)
-        passes[-1] += before.sequences.get(source, 0)
-    return [*passes, 0] if stage.restarts(source) else passes
-
-
 def simulated_share(study: Study) -> Fraction:
     """The share of every source that the study may read: one, unless it simulates the epochs of a larger run.
 
@@ -254,44 +255,17 @@ def simulated_share(study: Study) -> Fraction:
     if study.simulated_tokens is None:
         return Fraction(1)
     stages = next(arm.stages for arm in study.arms if arm.name == study.baseline)
-    steps = sum(last - first for first, last in (_span(study, stage) for stage in stages))
-    budget = steps * study.batch * study.sequence
+    budget, sequence = 0, study.sequence
+    for stage in stages:
+        sequence = stage.sequence or sequence
+        first, last = _span(study, stage, sequence)
+        budget += (last - first) * study.batch * sequence
     if study.simulated_tokens < budget:
         raise UserError(
             f"study '{study.name}': simulated_tokens is {study.simulated_tokens:,}, less than the {budget:,} that its "
             "baseline reads; give the budget of the larger run"
         )
     return Fraction(budget, study.simulated_tokens)
-
-
-def _windows(study: Study, manifest: Manifest, source: str) -> int:
-    """Sequences in one epoch of `source`, after the cut of a simulated run."""
-    return int(windows_in(manifest.sources[source].shard_tokens, study.sequence) * simulated_share(study))
-
-
-def _epochs(
-    study: Study, windows: Mapping[str, int], passes: Mapping[str, list[int]], sequences: Mapping[str, int]
-) -> dict[str, float]:
-    epochs = {}
-    for source, count in sequences.items():
-        available, limit = windows[source], study.max_epochs_for(source)
-        read = [*passes[source][:-1], passes[source][-1] + count]
-        try:
-            check_supply(source, sum(read), available, study.sequence, limit, count)
-        except UserError as error:
-            if study.simulated_tokens is None:
-                raise
-            raise UserError(
-                f"{error} (of which simulated_tokens leaves {float(simulated_share(study)):.3%})"
-            ) from error
-        most = sum(-(-one // available) for one in read)
-        if most > math.ceil(limit):
-            raise UserError(
-                f"source '{source}' restarts, so some of its windows would be read {most} times and max_epochs is "
-                f"{limit}; let it carry on or raise max_epochs"
-            )
-        epochs[source] = sum(read) / available
-    return epochs
 
 
 def _identity(
@@ -308,6 +282,8 @@ def _identity(
     special: dict[str, Any] = {"windows": dict(planned.windows)} if share < 1 else {}
     if planned.stage.document_mask:
         special["document_mask"] = True
+    if planned.stage.infilling:
+        special["infilling"] = True
     if planned.stage.reset_optimizer and parent is not None:
         special["reset_optimizer"] = True
     if planned.first_step:
@@ -318,13 +294,13 @@ def _identity(
         "order_version": ORDER_VERSION,
         # Pairs, because the order of sources breaks ties between them and the keys of an object are sorted.
         "mixture": [[source, str(share)] for source, share in fractions.items()],
-        "data": {source: manifest.sources[source].digest for source in fractions},
+        "data": {source: manifest.sources[source].form(planned.stage.infilling).digest for source in fractions},
         "starts": dict(planned.starts),
         "tokenizer": manifest.tokenizer_digest,
         "batch": study.batch,
-        "sequence": study.sequence,
+        "sequence": planned.sequence,
         "steps": planned.steps,
-        "model": asdict(study.model),
+        "model": asdict(planned.model),
         "optimizer": asdict(study.optimizer),
         "learning_rates": hashlib.sha256(rates.encode()).hexdigest(),
         "dtype": study.precision,
@@ -340,8 +316,8 @@ def data_plan(plan: Plan, stage: PlannedStage) -> DataPlan:
     assert stage.windows is not None and plan.manifest is not None
     stored = None
     if simulated_share(plan.study) < 1:
-        sources = plan.manifest.sources
-        stored = {name: windows_in(sources[name].shard_tokens, stage.sequence) for name in stage.sequences}
+        forms = {name: plan.manifest.sources[name].form(stage.stage.infilling) for name in stage.sequences}
+        stored = {name: windows_in(form.shard_tokens, stage.sequence) for name, form in forms.items()}
     allocation = allocate(shares(stage.stage.mixture))
     return DataPlan(
         allocation=allocation,

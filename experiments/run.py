@@ -1,17 +1,26 @@
 """`ablate run`: prepare, train what is missing, score what is missing, write the report. Every part is idempotent."""
 
+import os
+from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from analysis.evals import code
 from analysis.evals.tasks import Task, benchmark_task, heldout_task
 from analysis.records import RunRecord, StudyRecord, write
 from experiments import nodes
 from experiments.data import warn_uncovered
 from experiments.lock import exclusive
-from experiments.plan import Plan, make_plan
+from experiments.plan import Plan, PlannedStage, make_plan
 from experiments.progress import Display
 from experiments.study import Study
+from mixtures.errors import UserError
 from mixtures.prepare import prepare
 from mixtures.shards import read_documents
+
+if TYPE_CHECKING:
+    from experiments.coding import CodeTask
 
 
 def run_study(study: Study, store: Path) -> Path:
@@ -29,7 +38,7 @@ def run_study(study: Study, store: Path) -> Path:
         warn_uncovered(study, manifest)
         plan = make_plan(study, store)
         write(store / "studies" / study.name / "study.json", study_record(plan))
-        _train(plan, store)
+        train(plan, store, [stage for stage in plan.stages if nodes.state(plan, stage, store) != "done"])
         _evaluate(plan, store)
         from experiments.report import write_report
 
@@ -62,20 +71,63 @@ def study_record(plan: Plan) -> StudyRecord:
     )
 
 
-def _train(plan: Plan, store: Path) -> None:
-    missing = [stage for stage in plan.stages if nodes.state(plan, stage, store) != "done"]
+def train_study(study: Study, store: Path, distributed: bool) -> None:
+    """Train whatever of `study` is missing, on all hosts of a slice if the run is `distributed`.
+
+    Every host is then given the same command, and the same store or the same prepared data. jax finds the others on a
+    TPU slice or under Slurm by itself; elsewhere JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID say it.
+
+    Raises:
+        UserError: the plan cannot be met, the data are not prepared, or the other processes are not known.
+        Failure: another process uses the store, hosts plan different things, or the disk fails.
+        StopRequested: SIGTERM came; the state is saved.
+    """
+    plan = make_plan(study, store)
+    if plan.manifest is None:
+        raise UserError(f"the data of study '{study.name}' are not in {store}; first `ablate prepare {study.name}`")
+    if distributed:
+        _connect()
+    from models import hosts
+
+    with exclusive(store / "lock", f"store {store}") if hosts.first() else nullcontext():
+        if hosts.first():
+            write(store / "studies" / study.name / "study.json", study_record(plan))
+        missing = [stage for stage in plan.stages if not hosts.agreed(nodes.state(plan, stage, store) == "done")]
+        train(plan, store, missing)
+
+
+def _connect() -> None:
+    import jax
+
+    processes = {name: os.environ.get(f"JAX_{name.upper()}") for name in ("num_processes", "process_id")}
+    try:
+        jax.distributed.initialize(**{name: int(value) for name, value in processes.items() if value})
+    except (ValueError, RuntimeError) as error:
+        raise UserError(
+            f"the other processes are not known ({str(error).splitlines()[0]}); set JAX_COORDINATOR_ADDRESS, "
+            "JAX_NUM_PROCESSES and JAX_PROCESS_ID, or leave out --distributed"
+        ) from error
+
+
+def train(plan: Plan, store: Path, missing: Sequence[PlannedStage]) -> None:
+    """Train the stages that are missing of a prepared plan, in this process or in all of them together.
+
+    Raises:
+        Failure, StopRequested: as `train_stage`.
+    """
     if not missing:
         return
     use_compilation_cache(store)
     from experiments.tracking import Tracker
     from experiments.trainer import train_stage
+    from models import hosts
 
     total = sum(stage.steps for stage in missing)
     before = 0
     with Display("train") as display:
         for stage in missing:
             display.update(f"{stage.id}, starting", before, total)
-            tracker = Tracker(plan, stage, store)
+            tracker = Tracker(plan, stage, store) if hosts.first() else None
             try:
                 train_stage(
                     plan,
@@ -84,10 +136,11 @@ def _train(plan: Plan, store: Path) -> None:
                     lambda step, stage=stage, before=before: display.update(  # type: ignore[misc]
                         f"{stage.id}, step {step} of {stage.steps}", before + step, total
                     ),
-                    tracker.log,
+                    tracker.log if tracker else lambda rows: None,
                 )
             finally:
-                tracker.close()
+                if tracker:
+                    tracker.close()
             before += stage.steps
 
 
@@ -101,16 +154,22 @@ def _evaluate(plan: Plan, store: Path) -> None:
         evaluate(plan, store, lambda name: load_task(plan, name, store), display.update)
 
 
-def load_task(plan: Plan, name: str, store: Path) -> Task:
-    """A task's questions: held-out documents of the prepared data, or rows of a benchmark."""
+def load_task(plan: Plan, name: str, store: Path) -> "Task | CodeTask":
+    """What a task asks: held-out documents of the prepared data, rows of a benchmark, or problems to program."""
     assert plan.manifest is not None
     size = plan.study.evaluation
+    if name in code.TASKS:
+        from experiments import coding
+
+        return coding.load(name, size.problems, size.samples, store)
     kind = name.removeprefix("heldout/")
     if kind == name:
         items = None if name in size.every_stage else size.items
         return benchmark_task(name, items, store / "downloads")
     sources = [source for source, its in plan.kinds.items() if its == kind]
-    documents = [[d for path in plan.manifest.heldout(source) for d in read_documents(path)] for source in sources]
+    documents = {
+        source: [d for path in plan.manifest.heldout(source) for d in read_documents(path)] for source in sources
+    }
     return heldout_task(kind, documents, size.heldout_bytes)
 
 

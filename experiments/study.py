@@ -8,6 +8,7 @@ from fractions import Fraction
 from itertools import pairwise
 from typing import Literal
 
+from analysis.evals import code
 from mixtures.errors import UserError
 from mixtures.mixture import Mixture
 from mixtures.prepare import DataSpec
@@ -47,6 +48,10 @@ class Stage:
         warmup: share of the steps that warm up linearly from zero.
         restart: sources that start again at their first window here, or True for all; the others carry on.
         document_mask: whether attention stops at document boundaries.
+        infilling: whether the sources that the study's data prepare for it are read in fill-in-the-middle order.
+        rope_theta: base of the rotary positions; None for that of the stage before, at first the model's.
+        sequence: tokens of a training sequence; None for that of the stage before, at first the study's. A step holds
+            as many sequences as in any stage.
         stable: share of the steps that stay at the peak before the decay begins.
         reset_optimizer: whether moments and their count start again from zero; by default the parent's are kept.
         piece: for a part of a longer stage; `cut` makes these.
@@ -61,6 +66,9 @@ class Stage:
     warmup: float
     restart: frozenset[str] | bool = False
     document_mask: bool = False
+    infilling: bool = False
+    rope_theta: float | None = None
+    sequence: int | None = None
     stable: float = 0.0
     reset_optimizer: bool = False
     piece: Piece | None = None
@@ -118,12 +126,18 @@ class Evaluation:
         every_stage: benchmarks whose gold answers are scored whole at the end of every stage.
         around_cooldown: benchmarks that are asked before and after cooldown.
         items: items of each of those, the first by sha256 of the id.
+        executed: code tasks, whose problems are answered before and after cooldown and run in the sandbox.
+        problems: of each of those, the first by sha256 of the id; None for all.
+        samples: answers to each problem: one greedily, or several at temperature 0.8 and top-p 0.95.
     """
 
     heldout_bytes: int
     every_stage: tuple[str, ...]
     around_cooldown: tuple[str, ...]
     items: int
+    executed: tuple[str, ...] = ()
+    problems: int | None = None
+    samples: int = 1
 
 
 @dataclass(frozen=True)
@@ -193,7 +207,7 @@ def check(study: Study) -> None:
     """Refuse a study that cannot mean what it says.
 
     Raises:
-        UserError: an unknown baseline, kind, source or precision, a doubled arm name, no seed, or a document mask.
+        UserError: an unknown baseline, kind, source, task or precision, a doubled arm, no seed, or a document mask.
     """
     names = [arm.name for arm in study.arms]
     if study.baseline not in names:
@@ -206,6 +220,7 @@ def check(study: Study) -> None:
         raise UserError(
             f"study '{study.name}': precision '{study.precision}' is unknown; choose one of {', '.join(PRECISIONS)}"
         )
+    _check_executed(study)
     _check_sources(study, "max_epochs_of", study.max_epochs_of)
     for arm in study.arms:
         for stage in arm.stages:
@@ -213,11 +228,22 @@ def check(study: Study) -> None:
                 raise UserError(f"arm '{arm.name}': stage kind '{stage.kind}' is not one of {', '.join(KINDS)}")
             if not isinstance(stage.restart, bool):
                 _check_sources(study, f"the restart of arm '{arm.name}'", sorted(stage.restart))
-            if stage.document_mask:
+            if stage.infilling and study.data.fim is None:
                 raise UserError(
-                    f"arm '{arm.name}' asks for a document mask: batches can carry it, but the model does not read it "
-                    "yet; leave document_mask out"
+                    f"arm '{arm.name}' asks for infilling, and the data of study '{study.name}' are prepared without; "
+                    "give its DataSpec a fim"
                 )
+
+
+def _check_executed(study: Study) -> None:
+    size = study.evaluation
+    for name in size.executed:
+        if name not in code.TASKS:
+            raise UserError(f"study '{study.name}': code task '{name}' is unknown; known are {', '.join(code.TASKS)}")
+    if size.samples < 1 or (size.problems is not None and size.problems < 1):
+        raise UserError(
+            f"study '{study.name}': {size.samples} answers to each of {size.problems} problems; ask for at least one"
+        )
 
 
 def _check_sources(study: Study, what: str, names: Iterable[str]) -> None:

@@ -198,16 +198,16 @@ def _run(
     track: Callable[[list[StepRecord]], None],
 ) -> None:
     study, data = plan.study, data_plan(plan, stage)
-    mesh, layout = placement(study.model, study.optimizer, study.precision, data.batch, data.sequence)
+    mesh, layout = placement(stage.model, study.optimizer, study.precision, data.batch, data.sequence)
     assert plan.manifest is not None
-    tokens = open_tokens(plan.manifest)
+    tokens = open_tokens(plan.manifest, stage.stage.infilling)
     tokens.check(data.allocation.sources)
     start, state = _resume(plan, stage, store, mesh)
     if hosts.first():
         track(ledger.cut_back(folder, start))
-    step_function = train_step(study.model, study.optimizer, study.precision, layout, mesh)
+    step_function = train_step(stage.model, study.optimizer, study.precision, layout, mesh)
     pending, saved_at, skipped, stop = _Pending(), time.monotonic(), 0, None
-    with checkpoint.Writer(checkpoints(store, stage)) as writer, _stop_requests() as stop_now:
+    with checkpoint.Writer(checkpoints(store, stage.folder)) as writer, _stop_requests() as stop_now:
         for step in range(start, stage.steps):
             mine, batch = _load(data, tokens, stage.first_step + step)
             rate = stage.rate(step)
@@ -282,7 +282,7 @@ def _stopped(number: int) -> BaseException:
 
 def _resume(plan: Plan, stage: PlannedStage, store: Path, mesh: Mesh | None) -> tuple[int, TrainState]:
     """The newest checkpoint that can be read, else the parent's end, else fresh weights."""
-    folder, like = checkpoints(store, stage), _like(plan, mesh)
+    folder, like = checkpoints(store, stage.folder), _like(plan, mesh)
     saved = checkpoint.steps(folder)
     if saved and saved[-1] > stage.steps:
         raise Failure(
@@ -297,7 +297,7 @@ def _resume(plan: Plan, stage: PlannedStage, store: Path, mesh: Mesh | None) -> 
     if stage.parent is None:
         return 0, init_state(plan.study.model, plan.study.optimizer, stage.seed, mesh)
     parent = plan.stage(stage.parent)
-    state = checkpoint.restore(checkpoints(store, parent), parent.steps, like)
+    state = checkpoint.restore(checkpoints(store, parent.folder), parent.steps, like)
     if stage.stage.reset_optimizer:
         state = TrainState(state.params, optimizer.reset(state.optimizer))
     return 0, state

@@ -8,7 +8,19 @@ from typing import Any
 from mixtures.errors import Failure
 from mixtures.files import read_json, write_json
 
-SCHEMA = 2
+SCHEMA = 3
+
+INFILLED = "+infilled"
+"""Ends the folder of a source's tokens in fill-in-the-middle order."""
+
+
+@dataclass(frozen=True)
+class Infilled:
+    """A source's tokens with documents in fill-in-the-middle order (mixtures/fim.py)."""
+
+    shard_tokens: tuple[int, ...]
+    permuted_documents: int
+    digest: str
 
 
 @dataclass(frozen=True)
@@ -26,8 +38,6 @@ class SourceManifest:
     documents: int
     tokens: int
     bytes: int
-    permuted_documents: int
-    """Documents that stand in fill-in-the-middle order."""
     heldout_documents: int
     heldout_bytes: int
     dropped: Mapping[str, int]
@@ -38,6 +48,12 @@ class SourceManifest:
     """Those of them whose best match is in a document that was kept."""
     digest: str
     heldout_digest: str
+    infilled: Infilled | None = None
+    """The form that stages with `infilling` read, where the study's data have one."""
+
+    def form(self, infilling: bool) -> "SourceManifest | Infilled":
+        """What a stage reads of it: `shard_tokens` and `digest`."""
+        return self.infilled if infilling and self.infilled else self
 
 
 @dataclass(frozen=True)
@@ -121,4 +137,7 @@ def read_manifest(folder: Path) -> Manifest | None:
 
 def _source(row: Mapping[str, Any]) -> SourceManifest:
     lists = {name: tuple(row[name]) for name in ("packages", "shards", "shard_tokens", "found", "kept")}
-    return SourceManifest(**{**row, **lists})
+    infilled = row["infilled"] and Infilled(
+        **{**row["infilled"], "shard_tokens": tuple(row["infilled"]["shard_tokens"])}
+    )
+    return SourceManifest(**{**row, **lists, "infilled": infilled})

@@ -21,7 +21,7 @@ from typing import Any
 
 from mixtures import shards
 from mixtures import tokenizer as bpe
-from mixtures.benchmarks import BENCHMARKS
+from mixtures.benchmarks import Item, gap, pin
 from mixtures.benchmarks import load as load_benchmark
 from mixtures.decontaminate import index as contamination
 from mixtures.decontaminate.scan import Match, Rule, best, scan
@@ -30,7 +30,7 @@ from mixtures.errors import Failure, UserError
 from mixtures.executors import Executor, pool
 from mixtures.files import read_json, write_json
 from mixtures.fim import Fim
-from mixtures.manifest import Manifest, SourceManifest, read_manifest, write_manifest
+from mixtures.manifest import INFILLED, SCHEMA, Infilled, Manifest, SourceManifest, read_manifest, write_manifest
 from mixtures.reading import ReadJob, read_shard
 from mixtures.selection import Candidate, roles_path, select, training_documents
 from mixtures.sources import Source, provenance
@@ -61,7 +61,7 @@ class DataSpec:
         heldout: share of the groups (packages, works) that no arm trains on, chosen by hash.
         tokenizer_bytes_per_kind: bytes of every kind that the tokenizer is trained on, at most.
         cleaning: the benchmarks that the sources are cleaned against.
-        fim: None for documents as they are.
+        fim: how documents are permuted for stages with `infilling`, if there are any; the others read them as they are.
         tokenizer: a tokenizer.json to be used instead of training one.
     """
 
@@ -88,16 +88,16 @@ def prepared_folder(spec: DataSpec, store: Path) -> Path:
     if spec.tokenizer is not None and not spec.tokenizer.is_file():
         raise UserError(f"tokenizer {spec.tokenizer} does not exist; name a tokenizer.json")
     identity = {
-        "version": PREPARE_VERSION,
+        "version": [PREPARE_VERSION, SCHEMA],
         "tokenizer": bpe.digest(spec.tokenizer) if spec.tokenizer else [spec.vocabulary, spec.tokenizer_bytes_per_kind],
         "heldout": spec.heldout,
         "fim": asdict(spec.fim) if spec.fim else None,
-        "sources": [[source.kind, documents_folder(source, spec.cleaning).name] for source in spec.sources],
+        "sources": [[source.kind, documents_folder(source, spec.cleaning, store).name] for source in spec.sources],
     }
     return store / "prepared" / _short_hash(identity)
 
 
-def documents_folder(source: Source, cleaning: Cleaning) -> Path:
+def documents_folder(source: Source, cleaning: Cleaning, store: Path) -> Path:
     """Where the clean documents of `source` live, relative to the store.
 
     Raises:
@@ -107,17 +107,14 @@ def documents_folder(source: Source, cleaning: Cleaning) -> Path:
         "version": PREPARE_VERSION,
         "source": [source.name, source.form, source.max_bytes, source.filters],
         "packages": [[package.name, package.version] for package in provenance(source)],
-        "benchmarks": _pinned(cleaning.benchmarks),
+        "benchmarks": _pinned(cleaning.benchmarks, store),
         "rule": asdict(cleaning.rule) if cleaning.benchmarks else None,
     }
     return Path("sources") / f"{source.name}-{_short_hash(identity)}"
 
 
-def _pinned(benchmarks: Sequence[str]) -> list[Any]:
-    unknown = sorted(set(benchmarks) - set(BENCHMARKS))
-    if unknown:
-        raise UserError(f"unknown benchmark '{unknown[0]}'; known are {', '.join(BENCHMARKS)}")
-    rows = [[name, BENCHMARKS[name].archive.sha256, BENCHMARKS[name].member] for name in benchmarks]
+def _pinned(benchmarks: Sequence[str], store: Path) -> list[Any]:
+    rows = [pin(name, store / "downloads") for name in benchmarks]
     return [contamination.INDEX_VERSION, rows] if rows else []
 
 
@@ -164,7 +161,7 @@ def read_sources(
     paths, jobs = [], []
     index = None
     for source in sources:
-        folder = store / documents_folder(source, cleaning)
+        folder = store / documents_folder(source, cleaning, store)
         names = _shard_names(source, folder, store / "downloads")
         shards_of_source = tuple(folder / f"{name}.parquet" for name in names)
         for name, path in zip(names, shards_of_source, strict=True):
@@ -193,15 +190,22 @@ def _shard_names(source: Source, folder: Path, downloads: Path) -> tuple[str, ..
 
 
 def benchmark_index(benchmarks: Sequence[str], store: Path, progress: Progress) -> Path | None:
-    """The index of `benchmarks` in the store, built when it is missing; None for no benchmarks."""
+    """The index of `benchmarks` in the store, built when it is missing; None for no benchmarks.
+
+    One whose rows cannot be had has nothing to look for.
+    """
     if not benchmarks:
         return None
-    path = store / "benchmarks" / f"{_short_hash(_pinned(benchmarks))}.npz"
+    path = store / "benchmarks" / f"{_short_hash(_pinned(benchmarks, store))}.npz"
     if not path.exists():
         progress("indexing benchmarks", 0, 1)
-        items = [item for name in benchmarks for item in load_benchmark(name, store / "downloads")]
+        items = [item for name in benchmarks for item in _benchmark_items(name, store)]
         contamination.build(items).save(path)
     return path
+
+
+def _benchmark_items(name: str, store: Path) -> tuple[Item, ...]:
+    return () if gap(name, store / "downloads") else load_benchmark(name, store / "downloads")
 
 
 def _choose(
@@ -265,8 +269,9 @@ def _tokenise(
             documents=path,
             roles=roles_path(folder / "roles", source.name, path),
             tokenizer=folder / "tokenizer.json",
-            fim=spec.fim if spec.fim and source.kind in spec.fim.kinds else None,
             tokens=folder / "tokens" / source.name / f"{number:05}",
+            fim=_fim(spec, source),
+            infilled=folder / "tokens" / f"{source.name}{INFILLED}" / f"{number:05}",
             heldout=folder / "heldout" / source.name / path.name,
             facts=_facts_path(folder, source.name, path),
         )
@@ -277,6 +282,10 @@ def _tokenise(
     first = len(jobs) - len(missing)
     progress("tokenising", first, len(jobs))
     executor(tokenise_shard, missing, lambda done: progress("tokenising", first + done, len(jobs)))
+
+
+def _fim(spec: DataSpec, source: Source) -> Fim | None:
+    return spec.fim if spec.fim and source.kind in spec.fim.kinds else None
 
 
 def _facts_path(folder: Path, source: str, shard: Path) -> Path:
@@ -291,7 +300,7 @@ def _manifest(
     store: Path,
 ) -> Manifest:
     tokenizer = bpe.load(folder / "tokenizer.json")
-    items = {name: BENCHMARKS[name].rows for name in spec.cleaning.benchmarks}
+    items = {name: len(_benchmark_items(name, store)) for name in spec.cleaning.benchmarks}
     return Manifest(
         folder=folder,
         vocabulary=tokenizer.get_vocab_size(),
@@ -299,12 +308,14 @@ def _manifest(
         eod=bpe.eod_id(tokenizer),
         benchmarks=items,
         rule=asdict(spec.cleaning.rule) if items else {},
-        sources={s.name: _source_manifest(s, spec, documents[s.name], chosen[s.name], folder) for s in spec.sources},
+        sources={
+            s.name: _source_manifest(s, spec, documents[s.name], chosen[s.name], folder, store) for s in spec.sources
+        },
     )
 
 
 def _source_manifest(
-    source: Source, spec: DataSpec, paths: Sequence[Path], chosen: Mapping[str, Any], folder: Path
+    source: Source, spec: DataSpec, paths: Sequence[Path], chosen: Mapping[str, Any], folder: Path, store: Path
 ) -> SourceManifest:
     """Sum the facts of the shards."""
     read = [shards.facts(path) for path in paths]
@@ -325,13 +336,12 @@ def _source_manifest(
     return SourceManifest(
         kind=source.kind,
         packages=tuple({"name": p.name, "version": p.version, "licence": p.licence} for p in provenance(source)),
-        folder=str(documents_folder(source, spec.cleaning)),
+        folder=str(documents_folder(source, spec.cleaning, store)),
         shards=tuple(path.stem for path in paths),
         shard_tokens=tuple(facts["tokens"] for facts in stored),
         documents=total("documents"),
         tokens=total("tokens"),
         bytes=total("bytes"),
-        permuted_documents=total("permuted_documents"),
         heldout_documents=total("heldout_documents"),
         heldout_bytes=total("heldout_bytes"),
         dropped=dict(sorted(dropped.items())),
@@ -339,4 +349,11 @@ def _source_manifest(
         kept=matches("kept"),
         digest=digest("digest"),
         heldout_digest=digest("heldout_digest"),
+        infilled=_infilled([facts["infilled"] for facts in stored]) if _fim(spec, source) else None,
     )
+
+
+def _infilled(stored: Sequence[Mapping[str, Any]]) -> Infilled:
+    digest = hashlib.sha256("".join(facts["digest"] for facts in stored).encode()).hexdigest()
+    moved = sum(facts["permuted_documents"] for facts in stored)
+    return Infilled(tuple(facts["tokens"] for facts in stored), moved, digest)

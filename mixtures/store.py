@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mixtures.errors import Failure
-from mixtures.manifest import Manifest
+from mixtures.manifest import INFILLED, Infilled, Manifest
 
 # One file holds all chunks of an array behind an index (few objects in an object store), and every chunk and the index
 # carry a checksum, so a flipped bit on disk is an error and not a token. Chunks are uncompressed and small, because a
@@ -149,24 +149,30 @@ def _first_line(error: Exception) -> str:
     return str(error).splitlines()[0][:200] if str(error) else type(error).__name__
 
 
-def open_tokens(manifest: Manifest) -> "TokenStore":
-    """The tokens of prepared data."""
-    return TokenStore(manifest.tokens, {name: source.shard_tokens for name, source in manifest.sources.items()})
+def open_tokens(manifest: Manifest, infilling: bool = False) -> "TokenStore":
+    """The tokens of prepared data; with `infilling`, of the sources that have it, the fill-in-the-middle form."""
+    forms = {name: source.form(infilling) for name, source in manifest.sources.items()}
+    folders = {name: f"{name}{INFILLED}" for name, form in forms.items() if isinstance(form, Infilled)}
+    return TokenStore(manifest.tokens, {name: form.shard_tokens for name, form in forms.items()}, folders)
 
 
 class TokenStore:
     """Random windows of prepared sources. Shards are opened when first read; `check` opens them all."""
 
-    def __init__(self, folder: Path | str, shards: Mapping[str, Sequence[int]]):
+    def __init__(
+        self, folder: Path | str, shards: Mapping[str, Sequence[int]], folders: Mapping[str, str] | None = None
+    ):
         """
         Args:
             folder: of all sources, or the URL of an object store (gs://, s3://).
             shards: per source the tokens of every shard, from the manifest.
+            folders: of the sources whose folder has another name than they.
         """
         import tensorstore as ts
 
         self._folder = str(folder).rstrip("/")
         self._shards = shards
+        self._folders = {name: f"{self._folder}/{(folders or {}).get(name, name)}" for name in shards}
         self._context = ts.Context({"cache_pool": {"total_bytes_limit": _CACHE_BYTES}})
         self._array = cache(self._opened)
         self._offsets = lru_cache(_OFFSETS_IN_MEMORY)(self._read_offsets)
@@ -234,7 +240,7 @@ class TokenStore:
     def _open(self, name: str, number: int, array: str) -> Any:
         import tensorstore as ts
 
-        path = f"{self._folder}/{name}/{shard_name(number)}/{array}"
+        path = f"{self._folders[name]}/{shard_name(number)}/{array}"
         return ts.open(_spec(path), context=self._context, read=True)
 
     def _opened(self, name: str, number: int) -> Any:
@@ -270,7 +276,7 @@ class TokenStore:
         return Failure(f"a read of {self._folder} failed once ({_first_line(error)}); run the command again")
 
     def _corrupt(self, name: str, number: int, problem: str) -> Failure:
-        shard = f"{self._folder}/{name}/{shard_name(number)}"
+        shard = f"{self._folders[name]}/{shard_name(number)}"
         return Failure(
             f"the tokens of source '{name}' are missing or corrupt in {shard} ({problem}); "
             "delete the prepared data and prepare again"

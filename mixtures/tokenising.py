@@ -5,7 +5,7 @@ It can run anywhere and in any order; running it again gives the same bytes.
 
 import functools
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from mixtures.documents import Document
 from mixtures.files import write_json
 from mixtures.fim import Fim, cut, permuted
 from mixtures.selection import HELDOUT, TRAINING, read_roles
-from mixtures.store import token_dtype, write_shard
+from mixtures.store import StoredShard, token_dtype, write_shard
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,9 @@ class TokeniseJob:
     Attributes:
         documents, roles: what there is, and which of it is for what.
         tokenizer: its tokenizer.json.
-        fim: None for documents as they are.
         tokens: folder of the token shard.
+        fim: how documents are permuted for a second shard, if there is to be one.
+        infilled: folder of that shard.
         heldout: file of the held-out documents.
         facts: file of sizes and digests; it is written last, so its presence says that the shard is done.
     """
@@ -39,8 +40,9 @@ class TokeniseJob:
     documents: Path
     roles: Path
     tokenizer: Path
-    fim: Fim | None
     tokens: Path
+    fim: Fim | None
+    infilled: Path
     heldout: Path
     facts: Path
 
@@ -53,7 +55,8 @@ class ShardFacts:
     documents: int
     bytes: int
     digest: str
-    permuted_documents: int
+    infilled: Mapping[str, Any] | None
+    """Tokens, digest and permuted documents of the second shard."""
     heldout_documents: int
     heldout_bytes: int
     heldout_digest: str
@@ -67,26 +70,25 @@ def tokenise_shard(job: TokeniseJob) -> None:
         UserError: the tokenizer lacks a token that is needed.
     """
     encoder = _encoder(job.tokenizer)
-    dtype = token_dtype(encoder.reference.get_vocab_size())
-    parts: list[npt.NDArray[Any]] = []
-    lengths: list[npt.NDArray[np.int64]] = []
+    plain, infilled = (_Shard(token_dtype(encoder.reference.get_vocab_size())) for _ in range(2))
     held: list[pa.RecordBatch] = []
-    size = position = moved = 0
+    size = moved = 0
     for training, heldout in _divided(job):
         texts = training.column("text").to_pylist()
         ids, offsets = bpe.with_eod(*bpe.encode(encoder, texts), encoder.eod)
+        plain.append(ids, offsets)
         if job.fim is not None:
             names = training.column("id").to_pylist()
-            ids, offsets, count = _infilling(encoder, job.fim, names, texts, ids, offsets, position)
+            ids, offsets, count = _infilling(encoder, job.fim, names, texts, ids, offsets, infilled.size)
+            infilled.append(ids, offsets)
             moved += count
-        parts.append(ids.astype(dtype))
-        lengths.append(np.diff(offsets))
         held.append(heldout)
         size += int(np.sum(training.column("bytes").to_numpy()))
-        position += len(ids)
-    tokens = np.concatenate([np.zeros(0, dtype), *parts])
-    doc_offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(np.concatenate([np.zeros(0, np.int64), *lengths]))])
-    stored = write_shard(job.tokens, tokens, doc_offsets)
+    stored = plain.write(job.tokens)
+    second = None
+    if job.fim is not None:
+        written = infilled.write(job.infilled)
+        second = {"tokens": written.tokens, "digest": written.digest, "permuted_documents": moved}
     heldout_texts = [text.encode() for batch in held for text in batch.column("text").to_pylist()]
     shards.write(job.heldout, _documents(held), {})
     facts = ShardFacts(
@@ -94,12 +96,29 @@ def tokenise_shard(job: TokeniseJob) -> None:
         documents=stored.documents,
         bytes=size,
         digest=stored.digest,
-        permuted_documents=moved,
+        infilled=second,
         heldout_documents=len(heldout_texts),
         heldout_bytes=sum(map(len, heldout_texts)),
         heldout_digest=hashlib.sha256(b"\0".join(heldout_texts)).hexdigest(),
     )
     write_json(job.facts, asdict(facts))
+
+
+class _Shard:
+    """Tokens and document offsets, gathered row group by row group."""
+
+    def __init__(self, dtype: npt.DTypeLike) -> None:
+        self.parts = [np.zeros(0, dtype)]
+        self.lengths = [np.zeros(1, np.int64)]
+        self.size = 0
+
+    def append(self, ids: bpe.Ids, offsets: npt.NDArray[np.int64]) -> None:
+        self.parts.append(ids.astype(self.parts[0].dtype))
+        self.lengths.append(np.diff(offsets))
+        self.size += len(ids)
+
+    def write(self, folder: Path) -> StoredShard:
+        return write_shard(folder, np.concatenate(self.parts), np.cumsum(np.concatenate(self.lengths)))
 
 
 @functools.lru_cache(maxsize=1)

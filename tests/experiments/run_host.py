@@ -1,34 +1,31 @@
-"""Train a tiny study as one of two processes: run_host STORE PORT RANK [STEPS]."""
+"""Train a tiny study as one of two processes: run_host STORE [STEPS], with jax's variables in the environment."""
 
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
-import jax
-
-from experiments import cli, trainer
-from experiments.plan import Plan, make_plan
-from experiments.run import use_compilation_cache
-from experiments.study import Arm
+from experiments import cli
+from experiments.progress import Display
+from experiments.run import train_study
+from experiments.study import Arm, Study
 from tests.experiments.tiny import HALF, TEXT, stage, study
 
 STEPS = 50
 
 
-def plan(store: Path, steps: int = STEPS) -> Plan:
+def tiny(steps: int = STEPS) -> Study:
     """One run of two stages."""
     stages = (stage("pretrain", HALF, steps), stage("cooldown", TEXT, 4))
-    return make_plan(study(arms=(Arm("text-only", "", stages),), seeds=(0,)), store)
+    return study(arms=(Arm("text-only", "", stages),), seeds=(0,))
 
 
-def train(plan: Plan, store: Path) -> None:
-    """Slowly: a signal must find the run in its middle, also on a fast machine."""
-    for planned in plan.stages:
-        trainer.train_stage(plan, planned, store, lambda step: time.sleep(0.3), lambda rows: None)
+def slowly(display: Display, *what: Any) -> None:
+    """A signal must find the run in its middle, also on a fast machine."""
+    time.sleep(0.3)
 
 
 if __name__ == "__main__":
-    folder, port, rank, *steps = sys.argv[1:]
-    use_compilation_cache(Path(folder))
-    jax.distributed.initialize(f"127.0.0.1:{port}", 2, int(rank))
-    cli.guard(lambda: train(plan(Path(folder), *map(int, steps)), Path(folder)))
+    folder, *steps = sys.argv[1:]
+    Display.update = slowly  # type: ignore[method-assign]
+    cli.guard(lambda: train_study(tiny(*map(int, steps)), Path(folder), distributed=True))

@@ -14,6 +14,8 @@ import pytest
 from analysis.records import StepRecord, read_ledger
 from experiments.audit import audit
 from experiments.nodes import checkpoints
+from experiments.plan import make_plan
+from experiments.run import train_study
 from experiments.trainer import done
 from models import checkpoint
 from tests.conftest import ROOT
@@ -25,11 +27,13 @@ def _start(store: Path, *steps: int) -> list[subprocess.Popen[str]]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "tests.experiments.run_host", str(store), str(port)]
-    options = {"cwd": ROOT, "stderr": subprocess.PIPE, "text": True, "env": os.environ | {"JAX_PLATFORMS": "cpu"}}
+    command = [sys.executable, "-m", "tests.experiments.run_host", str(store)]
+    options = {"cwd": ROOT, "stderr": subprocess.PIPE, "text": True}
+    environment = os.environ | {"JAX_PLATFORMS": "cpu", "WANDB_MODE": "disabled"}
+    environment |= {"JAX_COORDINATOR_ADDRESS": f"127.0.0.1:{port}", "JAX_NUM_PROCESSES": "2"}
     return [
-        subprocess.Popen([*command, "0"], **options),
-        subprocess.Popen([*command, "1", *map(str, steps)], **options),
+        subprocess.Popen([*command, *more], env=environment | {"JAX_PROCESS_ID": rank}, **options)
+        for rank, more in (("0", []), ("1", map(str, steps)))
     ]
 
 
@@ -44,7 +48,7 @@ def _end(processes: list[subprocess.Popen[str]]) -> tuple[list[int], list[str]]:
 
 def _rows(store: Path) -> list[StepRecord]:
     rows = []
-    for stage in run_host.plan(store).stages:
+    for stage in make_plan(run_host.tiny(), store).stages:
         rows += read_ledger(store / "stages" / stage.folder)
     return [StepRecord(**(row.__dict__ | {"seconds": 0.0})) for row in rows]
 
@@ -70,14 +74,14 @@ def test_two_processes_stop_at_one_step_and_carry_on_to_the_bit(undisturbed: Pat
     store = tmp_path / "store"
     shutil.copytree(undisturbed, store, ignore=shutil.ignore_patterns("stages"))
     processes = _start(store)
-    ledger = store / "stages" / run_host.plan(store).stages[0].folder / "ledger.jsonl"
+    ledger = store / "stages" / make_plan(run_host.tiny(), store).stages[0].folder / "ledger.jsonl"
     while processes[1].poll() is None and not ledger.exists():
         time.sleep(0.02)
     processes[1].send_signal(signal.SIGTERM)
     codes, errors = _end(processes)
     assert codes == [42, 42], errors
-    first = run_host.plan(store).stages[0]
-    assert checkpoint.steps(checkpoints(store, first)) == [len(ledger.read_text().splitlines())]
+    first = make_plan(run_host.tiny(), store).stages[0]
+    assert checkpoint.steps(checkpoints(store, first.folder)) == [len(ledger.read_text().splitlines())]
     assert not done(ledger.parent)
 
     alone = tmp_path / "alone"  # The same checkpoint, carried on by one process.
@@ -85,8 +89,8 @@ def test_two_processes_stop_at_one_step_and_carry_on_to_the_bit(undisturbed: Pat
     assert _end(_start(store))[0] == [0, 0]
     assert _rows(store) == _rows(undisturbed)
 
-    plan = run_host.plan(alone)
-    run_host.train(plan, alone)
+    train_study(run_host.tiny(), alone, distributed=False)
+    plan = make_plan(run_host.tiny(), alone)
     for row, expected in zip(_rows(alone), _rows(undisturbed), strict=True):
         assert row.loss == pytest.approx(expected.loss, rel=1e-4)
         assert (row.counts, row.digest, row.learning_rate) == (expected.counts, expected.digest, expected.learning_rate)
@@ -95,7 +99,7 @@ def test_two_processes_stop_at_one_step_and_carry_on_to_the_bit(undisturbed: Pat
 
 def test_the_ledger_of_two_processes_is_exact(undisturbed: Path) -> None:
     """Every process reads half of a batch; counts and digests are of the whole."""
-    assert audit(run_host.plan(undisturbed), undisturbed)["equal"]
+    assert audit(make_plan(run_host.tiny(), undisturbed), undisturbed)["equal"]
 
 
 def test_processes_that_plan_different_things_do_not_train(prepared: Path, tmp_path: Path) -> None:

@@ -254,16 +254,6 @@ def test_a_simulated_run_may_not_be_smaller_and_says_when_it_cuts_too_much(finis
         _plan(finished_store, stage("pretrain", TEXT, 60), simulated_tokens=60_000 * TOKENS)
 
 
-def test_a_document_mask_decides_the_result_and_is_refused_until_the_model_reads_it(finished_store: Path) -> None:
-    plain, masked = stage("pretrain", TEXT, 60), replace(stage("pretrain", TEXT, 60), document_mask=True)
-    arms = (Arm("text-only", "", (masked,)),)
-    plan = make_plan(study(arms=arms), finished_store)
-    assert plan.stages[0].fingerprint != _plan(finished_store, plain)[0].fingerprint
-    assert data_plan(plan, plan.stages[0]).document_mask
-    with pytest.raises(UserError, match="document mask"):
-        check(study(arms=arms))
-
-
 def test_the_order_of_sources_is_part_of_a_stage(finished_store: Path) -> None:
     """It breaks ties between sources, so two stages that differ in it read other batches."""
     prints = [

@@ -94,12 +94,12 @@ def trained(manifest: Manifest, name: str) -> list[list[Document]]:
     return [list(training_documents(*pair)) for pair in pairs]
 
 
-def stored(manifest: Manifest, name: str, shard: int) -> list[int]:
+def stored(manifest: Manifest, name: str, shard: int, infilling: bool = False) -> list[int]:
     """All tokens of a shard, read as one window."""
-    counts = manifest.sources[name].shard_tokens
+    counts = manifest.sources[name].form(infilling).shard_tokens
     sequence = counts[shard] - 1
     window = windows_in(counts[:shard], sequence)
-    return [int(id) for id in open_tokens(manifest).read([(name, window)], sequence)[0]]
+    return [int(id) for id in open_tokens(manifest, infilling).read([(name, window)], sequence)[0]]
 
 
 def test_every_document_is_kept_held_out_or_counted_by_reason(manifest: Manifest) -> None:
@@ -257,13 +257,15 @@ def test_any_tokenizer_json_can_be_used_and_its_hash_is_in_the_manifest(manifest
 def test_infilling_moves_whole_documents_only(manifest: Manifest, tmp_path: Path) -> None:
     sequence = 700
     moved = prepare(replace(spec(PLAIN, DIRTY), fim=fim.Fim(sequence)), tmp_path, quiet)
-    assert moved.sources["plain"] == manifest.sources["plain"]  # text is left as it is
+    assert moved.sources["plain"] == manifest.sources["plain"]  # text has no other form
     dirty = moved.sources["dirty"]
-    assert 0.2 < dirty.permuted_documents / dirty.documents < 0.9
+    assert replace(dirty, infilled=None) == manifest.sources["dirty"]  # stages that do not ask read it as it is
+    assert dirty.infilled is not None
+    assert 0.2 < dirty.infilled.permuted_documents / dirty.documents < 0.9
     tokenizer = bpe.load(moved.tokenizer)
     prefix, count = tokenizer.token_to_id(bpe.FIM_PREFIX), 0
     for number, documents in enumerate(trained(moved, "dirty")):
-        ids = stored(moved, "dirty", number)
+        ids = stored(moved, "dirty", number, infilling=True)
         ends = [place for place, id in enumerate(ids) if id == bpe.EOD_ID]
         start = 0
         for document, end in zip(documents, ends, strict=True):
@@ -275,7 +277,7 @@ def test_infilling_moves_whole_documents_only(manifest: Manifest, tmp_path: Path
             else:
                 assert tokenizer.decode(its) == document.text
             start = end + 1
-    assert count == dirty.permuted_documents
+    assert count == dirty.infilled.permuted_documents
 
 
 @pytest.fixture
@@ -283,7 +285,7 @@ def planted(monkeypatch: pytest.MonkeyPatch) -> Item:
     words = "why does the old lighthouse keeper count seventeen grey herons before every storm that comes from the west"
     item = Item("herons", "1", {"question": words + "?"}, answers=("because they leave first",))
     entry = replace(benchmarks.BENCHMARKS["nq_open"], name="herons", rows=1)
-    monkeypatch.setattr("mixtures.prepare.BENCHMARKS", {"herons": entry})
+    monkeypatch.setattr(benchmarks, "BENCHMARKS", {"herons": entry})
     monkeypatch.setattr("mixtures.prepare.load_benchmark", lambda name, downloads: (item,))
     return item
 

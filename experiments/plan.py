@@ -284,6 +284,8 @@ def _identity(
         special["document_mask"] = True
     if planned.stage.infilling:
         special["infilling"] = True
+    if study.z_loss:
+        special["z_loss"] = study.z_loss
     if planned.stage.reset_optimizer and parent is not None:
         special["reset_optimizer"] = True
     if planned.first_step:

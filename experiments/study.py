@@ -159,6 +159,8 @@ class Study:
         simulated_tokens: budget of the run that the baseline's stands for. Every source is cut to the share
             baseline budget / simulated_tokens of its windows, so that epochs are those of the large run.
         precision: what matrix products are computed in, a name of models.recipe.PRECISIONS.
+        z_loss: weight of the squared log-normaliser of the softmax in the gradient; 1e-4 is usual where bfloat16 runs
+            diverge.
     """
 
     name: str
@@ -178,6 +180,7 @@ class Study:
     max_epochs_of: Mapping[str, int | Fraction] = field(default_factory=dict)
     simulated_tokens: int | None = None
     precision: str = "float32"
+    z_loss: float = 0.0
 
     def max_epochs_for(self, source: str) -> int | Fraction:
         return self.max_epochs_of.get(source, self.max_epochs)

@@ -205,7 +205,7 @@ def _run(
     start, state = _resume(plan, stage, store, mesh)
     if hosts.first():
         track(ledger.cut_back(folder, start))
-    step_function = train_step(stage.model, study.optimizer, study.precision, layout, mesh)
+    step_function = train_step(stage.model, study.optimizer, study.precision, layout, mesh, study.z_loss)
     pending, saved_at, skipped, stop = _Pending(), time.monotonic(), 0, None
     with checkpoint.Writer(checkpoints(store, stage.folder)) as writer, _stop_requests() as stop_now:
         for step in range(start, stage.steps):

@@ -66,6 +66,7 @@ def train_step(
     precision: str = "float32",
     layout: Layout = Layout(),  # noqa: B008 - immutable
     mesh: Mesh | None = None,
+    z_loss: float = 0.0,
 ) -> Step:
     """The jitted function (state, tokens [B, S+1], learning rate[, segments [B, S]]) -> (state, Metrics).
 
@@ -76,11 +77,12 @@ def train_step(
         precision: a name of recipe.PRECISIONS, the type of the products; all else is float32.
         layout: how a device's rows go through the model.
         mesh: the devices; None for one.
+        z_loss: weight of the squared log-normaliser in the gradient; the loss of the metrics is without it.
 
     Raises:
         UserError: an unknown precision, or (at the first call) a mesh or layout that does not divide model or batch.
     """
-    gradients_of = loss_and_gradients(config, precision, layout, mesh)
+    gradients_of = loss_and_gradients(config, precision, layout, mesh, z_loss)
 
     def step(
         state: TrainState, tokens_BxS1: jax.Array, learning_rate: jax.Array, segments_BxS: jax.Array | None = None
@@ -102,7 +104,9 @@ Gradients = Callable[[Params, jax.Array, jax.Array | None], tuple[jax.Array, Par
 """(parameters, tokens [B, S+1], segments [B, S] or None) -> (mean loss of the batch, its gradients)."""
 
 
-def loss_and_gradients(config: ModelConfig, precision: str, layout: Layout, mesh: Mesh | None) -> Gradients:
+def loss_and_gradients(
+    config: ModelConfig, precision: str, layout: Layout, mesh: Mesh | None, z_loss: float = 0.0
+) -> Gradients:
     """What a step knows before the update; not jitted. Arguments and errors are those of `train_step`."""
     if precision not in PRECISIONS:
         raise UserError(f"precision '{precision}' is unknown; choose one of {', '.join(PRECISIONS)}")
@@ -116,7 +120,8 @@ def loss_and_gradients(config: ModelConfig, precision: str, layout: Layout, mesh
         hidden_NxD, targets_N = hidden_BxSxD.reshape(-1, config.width), tokens_BxS1[:, 1:].reshape(-1)
         if shape.tensor > 1:
             hidden_NxD, targets_N = (sharding.own_tokens(shape.tensor, x) for x in (hidden_NxD, targets_N))
-        return cross_entropy(hidden_NxD, params["embedding"], targets_N, exchange, setting.platform) / parts
+        loss = cross_entropy(hidden_NxD, params["embedding"], targets_N, exchange, setting.platform, z_loss)
+        return loss / parts
 
     def local(params: Params, *rows: Any) -> tuple[jax.Array, Params]:
         if layout.microbatches == 1:

@@ -189,6 +189,8 @@ def test_a_field_that_changes_nothing_leaves_the_fingerprint(finished_store: Pat
     assert [s.fingerprint for s in _plan(finished_store, one, two, max_epochs_of={"prose": 40})] == plain
     assert [s.fingerprint for s in _plan(finished_store, one, two, simulated_tokens=48 * TOKENS)] == plain
     assert [s.fingerprint for s in _plan(finished_store, one, two, simulated_tokens=50 * TOKENS)] != plain
+    assert [s.fingerprint for s in _plan(finished_store, one, two, z_loss=0.0)] == plain
+    assert [s.fingerprint for s in _plan(finished_store, one, two, z_loss=1e-4)] != plain
 
 
 def test_a_restart_counts_the_windows_that_are_read_again(finished_store: Path) -> None:

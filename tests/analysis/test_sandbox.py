@@ -1,6 +1,8 @@
 """Boxes, verdicts and the self-test, as whoever runs the tests and as an ordinary user. They need bubblewrap."""
 
+import json
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -14,6 +16,7 @@ import pytest
 from analysis.evals.sandbox import box, pool, selftest
 from analysis.evals.sandbox.box import Limits
 from analysis.evals.sandbox.judge import Check, Verdict
+from experiments import cli
 from mixtures.errors import Failure
 from tests.conftest import boxes
 
@@ -201,6 +204,29 @@ def test_a_sandbox_with_a_hole_fails_its_self_test_and_is_not_used(tmp_path, mon
         with pytest.raises(Failure, match=r"self-tests failed: .*(unix sockets|network)"):
             selftest.ensure(tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def selftest_command(*options: str) -> int:
+    with pytest.raises(SystemExit) as end:
+        cli.guard(lambda: cli.app(["sandbox", "selftest", *options], standalone_mode=False))
+    return end.value.code
+
+
+@needs_bwrap
+def test_the_command_shows_every_case_and_fails_on_a_hole(monkeypatch, capsys):
+    monkeypatch.setattr(selftest, "waste", list)
+    monkeypatch.setattr(selftest, "forgery", lambda: [selftest._honest()])
+    assert selftest_command() == 0
+    assert re.search(r"unix sockets +│ contained", shown := capsys.readouterr().out) and " 0 holes;" in shown
+    with tempfile.TemporaryDirectory() as name:
+        monkeypatch.setattr(box, "BWRAP", false_bwrap(Path(name), WEAKER))
+        assert selftest_command("--json") == 1
+    document = json.loads(capsys.readouterr().out)
+    assert document["holds"] is False
+    assert {case["name"] for case in document["cases"] if not case["contained"]} & {"unix sockets", "network"}
+    monkeypatch.setattr("platform.machine", lambda: "riscv64")
+    assert selftest_command() == 1
+    assert "no system-call filter for riscv64" in capsys.readouterr().err
 
 
 @needs_bwrap

@@ -59,6 +59,12 @@ def test_what_is_not_equal_to_itself_and_what_is_huge_cross_too():
     assert crossed(zip([1], [2], strict=True)) != [(1, 2)]  # an iterator is no list on either side
 
 
+def test_built_in_types_cross_and_no_class_that_looks_like_one():
+    assert crossed([int, type(None), {"k": dict}]) == [int, type(None), {"k": dict}]
+    with pytest.raises(inside.NotPlain, match="type"):
+        inside.write(type("int", (int,), {}))
+
+
 def test_subclasses_cross_as_their_base_with_no_method_of_their_own():
     class Everything(int):
         def __eq__(self, other):
@@ -74,7 +80,7 @@ def test_subclasses_cross_as_their_base_with_no_method_of_their_own():
     assert [type(value) for value in back] == [int, dict, dict, tuple, int]
 
 
-@pytest.mark.parametrize("value", [object(), print, inside, int, [[object()]], {1: lambda: 0}, iter(int, 1)])
+@pytest.mark.parametrize("value", [object(), print, inside, object, [[object()]], {1: lambda: 0}, iter(int, 1)])
 def test_what_is_not_plain_is_refused_by_name(value):
     with pytest.raises(inside.NotPlain, match=r"type|iterator"):
         inside.write(value)
@@ -94,6 +100,7 @@ def test_deep_and_circular_values_are_refused():
         *('["set", ["list"]]', '["dict", ["list"], 1]', '["range", 1, 2, 0]', '["Fraction", 1, 0]', '["bytes", "x"]'),
         *('["Decimal", "x"]', '["float", ["list"]]', "[" * 900 + "]" * 900),
         *('["Fraction", "1", 2]', '["complex", "a", "b"]', '["bytes", 4]'),
+        *('["type", "object"]', '["type"]', '["type", ["list"]]'),
     ],
 )
 def test_no_text_that_we_did_not_write_becomes_a_value(text):

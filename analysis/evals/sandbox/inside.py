@@ -8,7 +8,7 @@ Scalars are JSON's; all else is a list that begins with a tag:
 
     ["list", ...] ["tuple", ...] ["set", ...] ["frozenset", ...] ["dict", k, v, k, v, ...] ["range", start, stop, step]
     ["int", hex] ["float", "inf" | "-inf" | "nan"] ["complex", re, im] ["bytes", hex] ["bytearray", hex]
-    ["Decimal", str] ["Fraction", numerator, denominator] ["iterator", ...]
+    ["Decimal", str] ["Fraction", numerator, denominator] ["iterator", ...] ["type", name of a built-in one]
 
 Subclasses (Counter, namedtuple, IntEnum, ...) cross as their plain base, so an `__eq__` of the program never does.
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 DEPTH = 200
 ITERATED = 100_000
 """Items of an iterator that are taken before it counts as endless."""
+_TYPES = (bool, int, float, complex, str, bytes, list, tuple, set, frozenset, dict, type(None))
 _SMALL = 1 << 53
 _HEAD = 4
 
@@ -82,6 +83,9 @@ def _rarer_parts(value: "Any") -> "tuple[str, list[Any]]":
         return "Decimal", [str(value)]
     if isinstance(value, _class("fractions", "Fraction")):
         return "Fraction", [value.numerator, value.denominator]
+    for kind in _TYPES:
+        if value is kind:
+            return "type", [kind.__name__]
     if not hasattr(type(value), "__next__"):
         raise NotPlain(f"a value of type {type(value).__name__}")
     items = []
@@ -111,7 +115,7 @@ def read(tree: "Any") -> "Any":
         raise NotPlain("a list without a tag")
     try:
         return _built(tree[0], [read(part) for part in tree[1:]])
-    except (TypeError, ValueError, ArithmeticError, AttributeError, RecursionError) as error:
+    except (TypeError, ValueError, LookupError, ArithmeticError, AttributeError, RecursionError) as error:
         raise NotPlain(f"a damaged {tree[0][:20]!r}") from error
 
 
@@ -135,6 +139,8 @@ def _built(tag: str, items: "list[Any]") -> "Any":
         from fractions import Fraction
 
         return Fraction(*items)
+    if tag == "type":
+        return {kind.__name__: kind for kind in _TYPES}[items[0]]
     raise NotPlain(f"a tag {tag[:20]!r}")
 
 

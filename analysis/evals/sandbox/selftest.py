@@ -12,14 +12,18 @@ import platform
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from analysis.evals.sandbox import box, pool
 from analysis.evals.sandbox.box import Limits, Sandbox
 from analysis.evals.sandbox.judge import Check
 from mixtures.errors import Failure
 from mixtures.files import write_json
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 SHORT = Limits(cpu_seconds=1, wall_seconds=3.0)
 JOBS = 4
@@ -147,6 +151,34 @@ def description(sandbox: Sandbox) -> dict[str, str]:
         "kernel": platform.release(),
         "user": "normal" if sandbox.uid is None else "root, dropped",
     }
+
+
+def to_json(sandbox: Sandbox, report: Report) -> dict[str, Any]:
+    """A report as plain JSON values; "holds" is what matters."""
+    return {
+        "holds": not report.holes,
+        "sandbox": description(sandbox),
+        "grouped": report.grouped,
+        "cases": [asdict(outcome) for outcome in report.outcomes],
+    }
+
+
+def print_table(document: dict[str, Any], console: "Console") -> None:
+    """Every case with how it ended. Programs had their say in the details, so nothing in them is markup."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title="hostile programs", title_justify="left")
+    for column in ("case", "outcome", "detail"):
+        table.add_column(column)
+    for case in document["cases"]:
+        outcome = Text("contained") if case["contained"] else Text("A HOLE", style="red")
+        table.add_row(Text(case["name"]), outcome, Text(case["detail"]))
+    console.print(table)
+    facts = ", ".join(f"{name} {value}" for name, value in document["sandbox"].items())
+    bounds = "a box is bounded as a whole" if document["grouped"] else "no control group: each process is bounded alone"
+    holes = sum(not case["contained"] for case in document["cases"])
+    console.print(Text(f"{len(document['cases'])} cases, {holes} holes; {bounds}; {facts}"))
 
 
 def _key(sandbox: Sandbox) -> str:

@@ -1,0 +1,90 @@
+"""pass@k of records of executed programs: pure functions of how many samples of each problem passed."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy import special
+
+from analysis.statistics import LEVEL, Floats
+from mixtures.errors import UserError
+
+if TYPE_CHECKING:
+    from analysis.compare import Comparison
+
+KS = (1, 10, 100)
+
+
+def estimate(n: int, c: int, k: int) -> float:
+    """The unbiased estimate of pass@k when c of n samples pass: 1 − C(n−c, k) / C(n, k) (Chen et al. 2021, 2.1).
+
+    Raises:
+        UserError: fewer samples than k.
+    """
+    if not 0 < k <= n:
+        raise UserError(f"pass@{k} needs at least {k} samples a problem and k of 1 or more; there are {n}")
+    return 1.0 - math.prod(1.0 - k / i for i in range(n - c + 1, n + 1)) if n - c >= k else 1.0
+
+
+def columns_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, Floats]:
+    """Of rows of `analysis.evals.code.items`, each of shape N: "runs", "weak" (1 or 0), and "pass@k".
+
+    Every k of KS is there that all problems have samples for. A problem whose tests do not run here says nothing of the
+    model: it has 0 in "runs" and in all others.
+    """
+    runs_N = np.asarray([float(not row["reasons"].get("check")) for row in rows])
+    weak_N = runs_N * [float(row["weak"]) for row in rows]
+    most = min(row["samples"] for row in rows)
+    passes = {k: [estimate(row["samples"], row["passed"], k) for row in rows] for k in KS if k <= most and runs_N.any()}
+    return {
+        "runs": runs_N,
+        "weak": weak_N,
+        **{f"pass@{k}": runs_N * np.asarray(values) for k, values in passes.items()},
+    }
+
+
+def table(comparison: "Comparison") -> list[dict[str, str]]:
+    """pass@k of every arm at the end of its runs, a problem's value being the mean over seeds."""
+    scores = {at: of for at, of in comparison.evaluated.scores.items() if at[2] == "final"}
+    found = []
+    for metric in (metric for metric in comparison.metrics if metric.score in map("pass@{}".format, KS)):
+        task = metric.parts[0][0]
+        for arm in comparison.study.arms:
+            columns = [of[task].columns for (name, _, _), of in scores.items() if name == arm and task in of]
+            columns = [each for each in columns if metric.score in each]
+            if not columns:
+                continue
+            mean_N = np.mean([each[metric.score] for each in columns], axis=0)
+            runs_N = np.any([each["runs"] for each in columns], axis=0)
+            values = mean_N[runs_N].tolist()
+            low, high = interval(values)
+            found.append(
+                {
+                    "metric": metric.name,
+                    "arm": arm,
+                    "value": f"{100 * math.fsum(values) / len(values):.1f} %",
+                    "interval": f"[{100 * low:.1f}, {100 * high:.1f}]",
+                    "problems": f"{len(values):,} of {len(mean_N):,}",
+                    "weak": f"{columns[0]['weak'].sum():.0f}",
+                    "seeds": f"{len(columns)}",
+                }
+            )
+    return found
+
+
+def interval(values: Sequence[float]) -> tuple[float, float]:
+    """A 95 % interval for the mean of one value in [0, 1] per problem.
+
+    Problems are the clusters: samples of one problem are far from independent, so only the spread between problems
+    counts. It is Wilson's interval at the number of problems that the spread is worth (Korn and Graubard 1998), which,
+    unlike a bootstrap, does not shrink to nothing where a small model passes no problem at all.
+    """
+    n = len(values)
+    mean = math.fsum(values) / n
+    spread = math.fsum((value - mean) ** 2 for value in values) / (n - 1) if n > 1 else 0.0
+    worth = n * max(1.0, mean * (1 - mean) / spread) if spread > 0 else n
+    z2 = float(special.ndtri((1 + LEVEL) / 2)) ** 2
+    centre = (mean + z2 / (2 * worth)) / (1 + z2 / worth)
+    reach = math.sqrt(z2 * (mean * (1 - mean) / worth + z2 / (4 * worth**2))) / (1 + z2 / worth)
+    return max(0.0, centre - reach), min(1.0, centre + reach)

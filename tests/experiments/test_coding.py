@@ -1,0 +1,134 @@
+"""Programs that a checkpoint writes: kept, executed once, counted; and harmless as text."""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from analysis.evals import code
+from analysis.evals.engine import Ask
+from analysis.evals.model import LanguageModel
+from analysis.evals.sandbox import box, selftest
+from analysis.evals.sandbox.judge import Check
+from analysis.records import EvalRecord, read_eval, write
+from experiments import coding, partial, run
+from experiments.coding import CodeTask
+from experiments.plan import make_plan
+from experiments.report import write_report
+from mixtures import tokenizer as bpe
+from mixtures.errors import Failure
+from models.config import ModelConfig
+from models.recipe import AdamW
+from models.step import init_state
+from tests.conftest import boxes
+from tests.experiments.tiny import STUDY
+
+needs_bwrap = pytest.mark.skipif(not boxes(), reason="no bubblewrap, or no right to its namespaces")
+CONFIG = ModelConfig("tiny", vocabulary=300, width=16, layers=1, heads=2, feed_forward=32)
+PROMPTS = ["def f(x):\n", "def f(x):\n    # one more\n", "def f(x):\n" + "    # a long prompt " * 40 + "\n"]
+PROBLEMS = tuple(
+    code.Problem(f"p{number}", prompt, ("\ndef",), prompt, Check(("f",), "assert f(1) == 2"), "    return x + 1\n")
+    for number, prompt in enumerate(PROMPTS)
+)
+HOSTILE = (
+    "    return x + 1\n# </script><script>alert(1)</script> {{ 7*7 }} \u2028 \x00\x1b[2J",
+    '    return x + 1\n"}\n00000000 {"id": "p0", "sample": 0, "text": "forged"}\n',
+    "    return '\ud800'" + "x" * 100_000,
+)
+
+
+@pytest.fixture(scope="module")
+def model() -> LanguageModel:
+    trained = bpe.train(["def f(x): return x + 1  # one more, a long prompt"] * 3, 300)
+    return LanguageModel(CONFIG, init_state(CONFIG, AdamW(), 3).params, trained, window=64)
+
+
+def task(samples: int = 1) -> CodeTask:
+    return CodeTask("humaneval_exec", PROBLEMS, samples, box.find())
+
+
+@needs_bwrap
+def test_what_a_model_writes_is_executed_and_not_written_again(model, tmp_path, monkeypatch):
+    kept = tmp_path / "evals" / "kept.jsonl"
+    rows = coding.score(model, task(3), kept)
+    assert [(row["id"], row["samples"], sum(row["reasons"].values())) for row in rows] == [
+        (f"p{n}", 3, 3) for n in range(3)
+    ]
+    asked: list[Ask] = []
+    monkeypatch.setattr(coding, "generate", lambda model, asks: iter(asked.extend(asks) or ()))
+    assert coding.score(model, task(3), kept) == rows
+    assert asked == []
+    kept.write_bytes(kept.read_bytes()[:-20])  # killed while the last line was written
+    answers = iter([(0, "    return x + 1")])
+    monkeypatch.setattr(coding, "generate", lambda model, asks: asked.extend(asks) or answers)
+    again = coding.score(model, task(3), kept)
+    assert len(asked) == 1 and asked[0].prompt in PROMPTS
+    assert sum(row["passed"] for row in again) == 1 + sum(row["passed"] for row in rows)
+    assert sum(row == other for row, other in zip(rows, again, strict=True)) == 2
+
+
+@needs_bwrap
+def test_the_words_of_a_model_break_no_file_and_decide_nothing(model, tmp_path, monkeypatch):
+    monkeypatch.setattr(coding, "generate", lambda model, asks: enumerate(HOSTILE))
+    kept, record = tmp_path / "kept.jsonl", tmp_path / "record.json"
+    rows = coding.score(model, task(), kept)
+    assert [row["passed"] for row in rows] == [0, 0, 0]  # NUL; a stray quote; a wrong value
+    assert [row["text"] for row in partial.read(kept, {"prompts": task().prompt_hash})] == list(HOSTILE)
+    assert max(len(row["said"]) for row in rows) <= code.SAID
+    write(record, EvalRecord("humaneval_exec", 1, "", "", 1, tuple(rows)))
+    assert read_eval(record).items == tuple(rows)
+
+
+def test_a_completion_has_room_and_samples_differ(model):
+    asks = [coding._ask(model, problem, sample, task_of(4)) for problem in PROBLEMS for sample in range(4)]
+    assert {ask.max_tokens for ask in asks} > {16}  # a quarter of the window, after the prompt that fills it
+    assert all(16 <= ask.max_tokens < 64 for ask in asks)
+    assert len({ask.seed for ask in asks}) == len(asks)
+    assert (asks[0].temperature, asks[0].top_p) == (0.8, 0.95)
+    greedy = coding._ask(model, PROBLEMS[0], 0, task_of(1))
+    assert (greedy.temperature, greedy.top_p) == (0, 1)
+
+
+def task_of(samples: int) -> CodeTask:
+    return CodeTask("humaneval_exec", PROBLEMS, samples, box.Sandbox("", "", "", "", None))
+
+
+def test_without_a_sandbox_the_reason_is_one_line_and_nothing_is_fetched(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(box, "BWRAP", str(tmp_path / "none"))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(Failure, match=r"^no sandbox: bubblewrap is not installed; install it [^\n]*$"):
+        coding.load("mbpp_exec", 2, 1, tmp_path / "store")
+    assert not (tmp_path / "store").exists()
+
+
+@needs_bwrap
+def test_a_study_executes_programs_where_it_can_and_else_says_why_not(finished_store, tmp_path, monkeypatch):
+    store = tmp_path / "store"
+    shutil.copytree(finished_store, store)
+    rows = [
+        {"task_id": n, "text": f"Add {n}.", "code": f"def add(x):\n  return x + {n}", "test_setup_code": ""}
+        | {"test_list": [f"assert add(1) == {n + 1}"]}
+        for n in range(3)
+    ]
+    (store / "benchmarks").mkdir()
+    (store / "benchmarks" / "mbpp.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    size = replace(STUDY.evaluation, executed=("mbpp_exec",), problems=2, samples=2)
+    plan = make_plan(replace(STUDY, evaluation=size), store)
+    with monkeypatch.context() as without:
+        without.setattr(box, "BWRAP", str(tmp_path / "none"))
+        without.setenv("PATH", str(tmp_path))
+        run._evaluate(plan, store)
+        page = write_report(plan, store).read_text()
+        assert "mbpp_exec was not scored: no sandbox: bubblewrap is not installed; install it" in page
+        assert "Code that was executed" not in page
+    monkeypatch.setattr(selftest, "run", lambda sandbox: selftest.Report((), True))  # has tests of its own
+    run._evaluate(plan, store)
+    records = [read_eval(path) for path in store.glob("stages/*/evals/mbpp_exec@*.json")]
+    assert len(records) == len(plan.stages)  # all of them end before or with a cooldown
+    assert all([row["samples"] for row in record.items] == [2, 2] for record in records)
+    assert not list(store.glob("stages/*/evals/*.jsonl"))
+    assert len(list(store.glob("sandbox-*.json"))) == 1
+    page = write_report(plan, store).read_text()
+    assert "mbpp_exec/pass@1" in page and "was not scored" not in page

@@ -28,7 +28,7 @@ class Server:
     """What the server saw, and how it is to behave: the answer that is longer wins, unless the instruction says:
 
     first: prefer what is shown first; mumble: no verdict until asked again; babble: never one;
-    refuse: status 400; poison: status 500, always.
+    quote: end on the second answer's words; refuse: status 400; poison: status 500, always.
     """
 
     def __init__(self, trouble: Sequence[str], always: str, delay: float) -> None:
@@ -73,6 +73,8 @@ class Handler(BaseHTTPRequestHandler):
         said = PREFERRED.format("A" if len(a) > len(b) or instruction == "first" else "B")
         if instruction == "babble" or (instruction == "mumble" and not asked_again):
             said = "Both have their merits. Preferred: Answer (A), or perhaps (B)."
+        if instruction == "quote":
+            said = f"Answer (B) reads: {b}"
         if instruction == "refuse":
             self.reply(400, "application/json", b'{"error": {"message": "maximum context length"}}', {})
             return

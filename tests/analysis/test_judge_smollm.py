@@ -1,6 +1,7 @@
 """The embedded judge: its file format, its arithmetic on a tiny model, and the real one."""
 
 import struct
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -102,18 +103,24 @@ def test_the_score_is_the_gain_by_the_chain_rule(tiny: smollm.SmolLM) -> None:
     assert smollm.score(tiny, "Why é?", " Because <|im_end|> 12. ") == pytest.approx(expected, abs=1e-4)
 
 
-def test_it_judges_without_an_order_and_turning_the_pair_turns_the_outcome(tiny: smollm.SmolLM) -> None:
+def test_it_judges_without_an_order_and_turning_the_pair_turns_the_outcome(tiny: smollm.SmolLM, tmp_path: Path) -> None:
     pairs = [Pair("1", "Why?", "Because.", "It is so."), Pair("2", "Why?", "", "x"), Pair("3", "y", "x" * 2000, "z")]
-    found = smollm.judge(pairs, tiny)
-    turned = smollm.judge([Pair(p.id, p.prompt, p.baseline, p.arm) for p in pairs], tiny)
+    found = smollm.judge(pairs, tmp_path / "replies.sqlite", lambda: tiny)
+    turned_pairs = [Pair(p.id, p.prompt, p.baseline, p.arm) for p in pairs]
+    turned = smollm.judge(turned_pairs, tmp_path / "other.sqlite", lambda: tiny)
     assert {(a.outcome, b.outcome) for a, b in zip(found, turned, strict=True)} <= {("win", "loss"), ("loss", "win")}
     assert [len(j.verdicts) for j in found] == [1, 0, 1]
     assert win_rate(found).agreement is None
 
+    def gone() -> smollm.SmolLM:
+        raise AssertionError("the model was asked for again")
+
+    assert smollm.judge(turned_pairs, tmp_path / "replies.sqlite", gone) == turned
+
 
 @pytest.mark.network
 @pytest.mark.slow
-def test_the_real_one_tells_answers_from_noise() -> None:
+def test_the_real_one_tells_answers_from_noise(tmp_path: Path) -> None:
     model = smollm.load(ROOT / "runs" / "downloads")
     question = "What is the capital of France?"
     right, wrong, beside = (
@@ -130,4 +137,5 @@ def test_the_real_one_tells_answers_from_noise() -> None:
         Pair("2", "Name a fruit.", "An apple is a fruit.", "The train leaves at noon."),
         Pair("3", "How do bees make honey?", "qz xv kk jw pq", "They turn nectar into honey in their hive."),
     ]
-    assert [j.outcome for j in smollm.judge(pairs, model)] == ["win", "win", "loss"]
+    judged = smollm.judge(pairs, tmp_path / "replies.sqlite", lambda: model)
+    assert [j.outcome for j in judged] == ["win", "win", "loss"]

@@ -4,7 +4,7 @@ import hashlib
 import os
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
@@ -25,8 +25,11 @@ REFUSALS = 20
 """So many requests refused before the first reply, and it is not the single request that is wrong."""
 BYTES_PER_TOKEN = 3
 """For the estimate of cost. English has 4 to 5, so the estimate is on the high side."""
-_PARAMETERS: Mapping[str, Any] = {"temperature": 0, "max_tokens": 1024}
+PARAMETERS: Mapping[str, Any] = {"temperature": 0, "max_tokens": 1024}
 _LENGTHS = ("max_tokens", "max_completion_tokens")
+
+Progress = Callable[[int, int], None]
+"""Called with what is done and what there is to do."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,7 @@ class Endpoint:
 
     base_url: str
     model: str
-    parameters: Mapping[str, Any] = field(default_factory=lambda: dict(_PARAMETERS))
+    parameters: Mapping[str, Any] = field(default_factory=lambda: dict(PARAMETERS))
     dollars_per_million: tuple[float, float] | None = None
     requests_per_minute: float = 300.0
     concurrency: int = 8
@@ -100,7 +103,12 @@ def dollars(endpoint: Endpoint, tokens_in: int, tokens_out: int) -> float | None
 
 
 def ask(
-    requests: Sequence[Request], endpoint: Endpoint, replies: Replies, max_dollars: float | None, spent: float = 0.0
+    requests: Sequence[Request],
+    endpoint: Endpoint,
+    replies: Replies,
+    max_dollars: float | None,
+    spent: float,
+    progress: Progress,
 ) -> dict[str, Reply | Gap]:
     """Send `requests`; every reply is in `replies` before anything else is done with it.
 
@@ -108,6 +116,7 @@ def ask(
         requests: distinct ones that the cache does not have.
         max_dollars: stop when what the server counted, on top of `spent`, costs more; None for no limit.
         spent: dollars so far.
+        progress: in requests.
 
     Returns:
         A reply or a gap for the key of every request.
@@ -131,6 +140,7 @@ def ask(
         try:
             for future in as_completed(futures):
                 outcome = found[futures[future]] = future.result()
+                progress(len(found), len(requests))
                 if isinstance(outcome, Reply):
                     given_up, refused = 0, -len(requests)  # refusals count before the first reply alone
                     spent += dollars(endpoint, outcome.tokens_in, outcome.tokens_out) or 0.0

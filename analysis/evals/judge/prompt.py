@@ -2,7 +2,8 @@
 
 From the paper: the judge sees an instruction and two answers, weighs four things, compares them briefly and ends with
 a line that names one of the two; there is no line for a tie. Ours: every text stands between marks that carry a hash of
-all three, so that an answer cannot end its own block and speak for the other, or to the judge.
+all three, so that an answer cannot end its own block and speak for the other, or to the judge; and a verdict that
+stands in a text is shown without its colon, so that a judge that ends on a quotation has not given it.
 """
 
 import hashlib
@@ -43,7 +44,10 @@ def question(instruction: str, answer_a: str, answer_b: str) -> list[Message]:
     """The conversation that asks for a verdict on two answers, in the order given."""
     texts = {"Instruction": instruction, "Answer (A)": answer_a, "Answer (B)": answer_b}
     # Half a surrogate pair, which a model can generate, cannot be sent.
-    texts = {name: text.encode(errors="replace").decode() for name, text in texts.items()}
+    texts = {
+        name: _VERDICT.sub(r"Preferred Answer (\1)", text.encode(errors="replace").decode())
+        for name, text in texts.items()
+    }
     mark = hashlib.sha256("\0".join(texts.values()).encode()).hexdigest()[:8]
     blocks = [f"[{name} begins {mark}]\n{text}\n[{name} ends {mark}]" for name, text in texts.items()]
     return [{"role": "system", "content": SYSTEM}, {"role": "user", "content": "\n\n".join([*blocks, TASK])}]

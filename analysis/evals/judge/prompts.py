@@ -11,8 +11,20 @@ from mixtures.errors import UserError
 
 PROMPTS = 200
 """As many as in the paper's Dolly-200, whose own selection (by hand, from databricks-dolly-15k) is not to be had."""
-_PROMPT_FIELDS = ("prompt", "instruction")
 _CONTEXT_FIELDS = ("context", "input")
+
+
+@dataclass(frozen=True)
+class PromptSet:
+    """What the arms are asked.
+
+    Attributes:
+        texts: prompt by id, the start of its sha256.
+        label: what they are and how they were chosen, for the report.
+    """
+
+    texts: Mapping[str, str]
+    label: str
 
 
 @dataclass(frozen=True)
@@ -25,26 +37,34 @@ class LabelledPair:
     preferred: str
 
 
-def read_prompts(path: Path, n: int = PROMPTS) -> dict[str, str]:
-    """`n` prompts of a JSON Lines file, or a JSON array, by their id; equal prompts are one.
+def read_prompts(path: Path, n: int = PROMPTS) -> PromptSet:
+    """`n` prompts of a JSON Lines file, or a JSON array; equal prompts are one.
 
-    The prompt is the field "prompt" or "instruction", with "context" or "input", where it has one, below. Its id is the
-    start of its sha256, and the first `n` by id are taken: the same for everyone who has the file, however sorted.
+    A row holds "prompt", or is of databricks-dolly-15k's layout: "instruction" with "context" (or "input"). Of these
+    the rows with a context are left out: the paper's are open-ended, and small models have no room for a passage. The
+    first `n` by id are taken: the same for everyone who has the file, however sorted.
 
     Raises:
         UserError: the file is missing or not JSON, a row lacks the field, or it has fewer prompts.
     """
-    found = {}
+    found, dolly, with_context = {}, False, 0
     for where, row in _rows(path):
-        name = next((name for name in _PROMPT_FIELDS if name in row), "prompt")
-        parts = [_text(row, name, where), *(_text(row, name, where) for name in _CONTEXT_FIELDS if row.get(name))]
-        text = "\n\n".join(part.strip() for part in parts)
-        if not parts[0].strip():
+        name = "instruction" if "instruction" in row and "prompt" not in row else "prompt"
+        text = _text(row, name, where).strip()
+        if not text:
             raise UserError(f"{where}: '{name}' is blank; remove the row")
+        dolly |= name == "instruction"
+        if name == "instruction" and any(_text(row, c, where).strip() for c in _CONTEXT_FIELDS if row.get(c)):
+            with_context += 1
+            continue
         found[hashlib.sha256(text.encode(errors="replace")).hexdigest()[:16]] = text
     if len(found) < n:
-        raise UserError(f"{path} has {len(found)} different prompts; {n} are asked for, ask for fewer")
-    return dict(sorted(found.items())[:n])
+        raise UserError(f"{path} has {len(found)} different prompts; {n} are asked for, ask for fewer (--n)")
+    chosen = f"{n} of the {len(found):,} different prompts in {path.name}, the first by sha256"
+    if with_context:
+        chosen += f"; {with_context:,} rows with a context left out"
+    label = f"{chosen}: a deterministic {n}, not the paper's Dolly-200, which was picked by hand" if dolly else chosen
+    return PromptSet(dict(sorted(found.items())[:n]), label)
 
 
 def read_labelled(path: Path) -> tuple[LabelledPair, ...]:

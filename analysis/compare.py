@@ -66,6 +66,7 @@ class Comparison:
     scores: tuple[Score, ...]
     gaps: tuple[str, ...]
     """What could not be compared and why, one line each."""
+    evaluated: "Evaluated"
 
     def at(self, point: str) -> tuple[Row, ...]:
         return tuple(row for row in self.rows if row.at == point)
@@ -80,7 +81,7 @@ Point = tuple[str, int, str]
 
 
 @dataclass(frozen=True)
-class _Evaluated:
+class Evaluated:
     """What was scored: per point the stage's folder and its tasks."""
 
     folder: Mapping[Point, str]
@@ -117,7 +118,7 @@ def compare(store: Path, study: str) -> Comparison:
         if (number := metric_definitions.value(metric, of)) is not None
     )
     gaps += _missing(record, evaluated, tasks)
-    return Comparison(record, metrics, tuple(_with_holm(record, rows)), scores, tuple(dict.fromkeys(gaps)))
+    return Comparison(record, metrics, tuple(_with_holm(record, rows)), scores, tuple(dict.fromkeys(gaps)), evaluated)
 
 
 def to_json(comparison: Comparison) -> dict[str, Any]:
@@ -169,6 +170,8 @@ def print_table(comparison: Comparison, console: "Console") -> None:
             console.print(table)
     for kind in dict.fromkeys(row.interval_kind for row in comparison.rows):
         console.print(Text(f"intervals: {kind}"))
+    for line in metric_definitions.coverage(comparison.metrics):
+        console.print(Text(line))
     for gap in comparison.gaps:
         console.print(Text(f"missing: {gap}"))
 
@@ -177,52 +180,57 @@ def _group(metric: str) -> str:
     head, _, score = metric.rpartition("/")
     if score.endswith("bpb"):
         return "held-out bits per byte" if head.startswith("heldout/") else "bits per byte of the gold answer"
-    return "accuracy and exact match"
+    return "accuracy and exact match" if metric_definitions.is_share(metric) else "probability of the right choice"
 
 
-def _evaluated(store: Path, record: StudyRecord) -> tuple[_Evaluated, list[str]]:
+def _evaluated(store: Path, record: StudyRecord) -> tuple[Evaluated, list[str]]:
     folders: dict[Point, str] = {}
     scores: dict[Point, Mapping[str, TaskScores]] = {}
     gaps: list[str] = []
-    read: dict[str, tuple[dict[str, TaskScores], list[str]]] = {}
+    read: dict[str, tuple[dict[str, TaskScores], list[str], list[str]]] = {}
     for run in sorted(record.runs, key=lambda run: (list(record.arms).index(run.arm), run.seed)):
         for at, folder in points(run).items():
             if folder not in read:
                 read[folder] = _read_stage_scores(store, folder)
-            found, why_not = read[folder]
+            found, why_not, of_data = read[folder]
             where = f"{run.arm}, seed {run.seed}, {at}"
-            gaps += [f"{where}: {reason}" for reason in why_not]
+            gaps += [*of_data, *(f"{where}: {reason}" for reason in why_not)]
             if found:
                 folders[run.arm, run.seed, at], scores[run.arm, run.seed, at] = folder, found
-    return _Evaluated(folders, scores), gaps
+    return Evaluated(folders, scores), gaps
 
 
-def _read_stage_scores(store: Path, folder: str) -> tuple[dict[str, TaskScores], list[str]]:
-    """The tasks scored at the exact last step of a stage, newest version each, and what is missing."""
+def _read_stage_scores(store: Path, folder: str) -> tuple[dict[str, TaskScores], list[str], list[str]]:
+    """The tasks scored at the exact last step of a stage, newest version each; what is missing, and what has gaps.
+
+    A gap is of the data or the machine, not of the stage, so it is to be told once.
+    """
     path = stage_folder(store, folder)
     if not (path / "stage.json").exists():
-        return {}, [f"stage {folder} was not started"]
+        return {}, [f"stage {folder} was not started"], []
     steps = read_stage(path).steps
     records = [read_eval(file) for file in sorted((path / "evals").glob("*.json"))]
     records = [record for record in records if record.step == steps]
     newest = {record.task: record for record in sorted(records, key=lambda record: record.version)}
     found: dict[str, TaskScores] = {}
-    reasons = []
+    reasons, of_data = [], []
     for task in sorted(newest):
         record = newest[task]
-        if record.gap or not record.items:
-            reasons.append(f"{task} was not scored ({record.gap or 'the record has no items'})")
+        if record.gap:
+            of_data.append(f"{task} was not scored: {record.gap}")
+        elif not record.items:
+            reasons.append(f"{task} was not scored (the record has no items)")
         elif not metric_definitions.known_task(task):
             reasons.append(f"{task} is a task that this version has no metric for")
         else:
-            found[task] = metric_definitions.task_scores(record, folder)
+            found |= metric_definitions.scores_of(record, folder)
     if not newest:
         state = "has no evaluation of its last step" if (path / "done.json").exists() else "is not finished"
         reasons.append(f"stage {folder} {state}")
-    return found, reasons
+    return found, reasons, of_data
 
 
-def _require_same_items(evaluated: _Evaluated) -> None:
+def _require_same_items(evaluated: Evaluated) -> None:
     first: dict[str, TaskScores] = {}
     for scores in evaluated.scores.values():
         for task, found in scores.items():
@@ -243,7 +251,7 @@ def _require_known_primary(record: StudyRecord, metrics: Sequence[Metric], gaps:
         gaps.append(f"primary metric {name} was not scored in any run")
 
 
-def _row(record: StudyRecord, evaluated: _Evaluated, metric: Metric, arm: str, at: str) -> Row | None:
+def _row(record: StudyRecord, evaluated: Evaluated, metric: Metric, arm: str, at: str) -> Row | None:
     def has(name: str, seed: int) -> bool:
         scores = evaluated.scores.get((name, seed, at))
         return scores is not None and metric_definitions.value(metric, scores) is not None
@@ -259,7 +267,7 @@ def _row(record: StudyRecord, evaluated: _Evaluated, metric: Metric, arm: str, a
     same = all(evaluated.folder[arm, seed, at] == evaluated.folder[record.baseline, seed, at] for seed in seeds)
     above = any(metric_definitions.above_chance(metric, v, items) for v in (found.value, found.baseline_value))
     verdict = "same checkpoint" if same else _verdict(found, metric.higher_is_better) if above else "at chance"
-    relative = found.relative
+    relative = None if metric.score == "margin" else found.relative  # a margin may be negative
     return Row(
         arm=arm,
         metric=metric.name,
@@ -282,7 +290,7 @@ def _row(record: StudyRecord, evaluated: _Evaluated, metric: Metric, arm: str, a
 
 
 def _paired(
-    metric: Metric, task: str, weight: float, evaluated: _Evaluated, seeds: list[int], arm: str, baseline: str, at: str
+    metric: Metric, task: str, weight: float, evaluated: Evaluated, seeds: list[int], arm: str, baseline: str, at: str
 ) -> statistics.PairedTask:
     def stacked(name: str) -> tuple[statistics.Floats, statistics.Floats]:
         pairs = [metric_definitions.score_and_size(metric, evaluated.scores[name, seed, at][task]) for seed in seeds]
@@ -318,7 +326,7 @@ def _with_holm(record: StudyRecord, rows: Sequence[Row]) -> list[Row]:
     return done
 
 
-def _missing(record: StudyRecord, evaluated: _Evaluated, tasks: set[str]) -> list[str]:
+def _missing(record: StudyRecord, evaluated: Evaluated, tasks: set[str]) -> list[str]:
     gaps = []
     seeds = {arm: {run.seed for run in record.runs if run.arm == arm} for arm in record.arms}
     for arm in record.arms:

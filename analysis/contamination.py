@@ -29,7 +29,7 @@ def contamination(
     """
     cleaned = manifest["decontamination"]
     sources = manifest["sources"]
-    read = {arm: _sources_read(study, ledgers, arm) & set(sources) for arm in study.arms}
+    read = {arm: sources_read(study, ledgers, arm) & set(sources) for arm in study.arms}
     rows = []
     for benchmark, items in cleaned["benchmarks"].items():
         found = {m["item"] for source in sources.values() for m in source["found"] if m["benchmark"] == benchmark}
@@ -54,7 +54,8 @@ def contamination(
     }
 
 
-def _sources_read(study: StudyRecord, ledgers: Ledgers, arm: str) -> set[str]:
+def sources_read(study: StudyRecord, ledgers: Ledgers, arm: str) -> set[str]:
+    """What the stages of an arm, under any seed, were fed by their ledgers."""
     folders = {folder for run in study.runs if run.arm == arm for folder in run.stages}
     steps = (step for folder in folders & ledgers.keys() for step in ledgers[folder][1])
     return {source for step in steps for source, tokens in step.counts.items() if tokens}

@@ -7,7 +7,9 @@ A store holds
     stages/<id>-<fingerprint>/ledger.jsonl     StepRecord per line: what was read and how the loss went
     stages/<id>-<fingerprint>/done.json        how it ended; exists only at the exact target step
     stages/<id>-<fingerprint>/evals/*.json     EvalRecord: per-item scores of one task at one step
+    stages/<id>-<fingerprint>/answers/*.json   AnswerRecord: what a checkpoint said to a set of prompts
     studies/<name>/study.json                  StudyRecord: arms, seeds, lineage
+    studies/<name>/judge/<judge>/<answers>/<arm>.json   JudgeRecord: an arm's answers against the baseline's
 
 and everything a person sees (tables, figures, W&B) is a replay of these files.
 """
@@ -92,6 +94,48 @@ class EvalRecord:
 
 
 @dataclass(frozen=True)
+class AnswerRecord:
+    """What one checkpoint said to a set of prompts."""
+
+    fingerprint: str
+    step: int
+    decoding: Mapping[str, Any]
+    answers: Mapping[str, str]
+    """By the prompt's id."""
+    cut: int
+    """Prompts too long to be read whole."""
+
+
+@dataclass(frozen=True)
+class JudgeRecord:
+    """One arm's answers to a set of prompts, judged against the baseline's, paired by seed and prompt."""
+
+    study: str
+    arm: str
+    baseline: str
+    judge: str
+    """As a reader is to see it."""
+    weak: bool
+    parameters: Mapping[str, Any]
+    prompts: str
+    """What they are and how they were chosen."""
+    n_prompts: int
+    decoding: str
+    """How they were put and answered."""
+    checkpoints: Mapping[str, tuple[str, str]]
+    """Fingerprints of the arm's and the baseline's last stage, by seed."""
+    pairs: tuple[Mapping[str, Any], ...]
+    """With "id" of the prompt, "seed", "outcome", "verdicts", "arm_length", "baseline_length" and "note"."""
+    examples: tuple[Mapping[str, str], ...]
+    """Some of the pairs in full: "prompt", "arm", "baseline", "outcome"."""
+    cut: int
+    """Pairs whose prompt was too long for the models to be read whole."""
+    cost: Mapping[str, float | None]
+    """Of the verdicts: "requests", "tokens_in", "tokens_out" and "dollars" (None without prices). Where two arms gave
+    the same answer, the request that they share is counted for both."""
+
+
+@dataclass(frozen=True)
 class RunRecord:
     """One arm under one seed: its stages in order."""
 
@@ -128,7 +172,20 @@ def eval_path(stage: Path, task: str, version: int, step: int) -> Path:
     return stage / "evals" / f"{task.replace('/', '.')}@{version}-step{step}.json"
 
 
-def write(path: Path, record: StageRecord | EvalRecord | StudyRecord) -> None:
+def gap_path(path: Path) -> Path:
+    """Where the record of a task that could not be scored is, so that `path` is there only if there are scores."""
+    return path.with_suffix(".gap.json")
+
+
+def answers_path(stage: Path, answers: str, step: int) -> Path:
+    return stage / "answers" / f"{answers}-step{step}.json"
+
+
+def judge_path(store: Path, study: str, judge: str, answers: str, arm: str) -> Path:
+    return store / "studies" / study / "judge" / judge / answers / f"{arm}.json"
+
+
+def write(path: Path, record: StageRecord | EvalRecord | AnswerRecord | JudgeRecord | StudyRecord) -> None:
     """Write one record as a whole file."""
     write_json(path, {"schema": SCHEMA, **asdict(record)})
 
@@ -150,6 +207,16 @@ def read_stage(folder: Path) -> StageRecord:
 def read_eval(path: Path) -> EvalRecord:
     record = _load(path, EvalRecord, f"evaluation {path.stem}")
     return EvalRecord(**{**record.__dict__, "items": tuple(record.items)})
+
+
+def read_answers(path: Path) -> AnswerRecord:
+    return _load(path, AnswerRecord, f"answers {path.stem}")
+
+
+def read_judged(store: Path, study: str) -> dict[Path, JudgeRecord]:
+    """All records of a study's judges, by their path."""
+    paths = sorted((store / "studies" / study / "judge").glob("*/*/*.json"))
+    return {path: _load(path, JudgeRecord, f"verdicts {path.stem}") for path in paths}
 
 
 def read_study(store: Path, name: str) -> StudyRecord:

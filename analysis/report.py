@@ -9,11 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from analysis import figures
+from analysis import figures, pass_at_k
+from analysis.clean import CleanScore, clean_csv, clean_scores, clean_table, dirty_items
 from analysis.compare import FINAL, Comparison, Row, compare
 from analysis.contamination import contamination
+from analysis.evals.tasks import benchmark_of
 from analysis.figures import Losses
-from analysis.metrics import difference_text, label, percent_text, value_text
+from analysis.metrics import coverage, difference_text, label, percent_text, value_text
 from analysis.records import StageRecord, StepRecord, StudyRecord, read_ledger, read_stage, stage_folder
 from analysis.statistics import ITEMS_ONLY, detectable
 from analysis.tables import (
@@ -33,6 +35,7 @@ from analysis.tables import (
     tokens_csv,
     tokens_table,
 )
+from analysis.winrates import COLUMNS, READING, cells, head, strength_cells, win_rates
 from mixtures.files import write_text
 
 CATEGORIES = (
@@ -57,7 +60,7 @@ SLOPES = "Mean over seeds at the end of the stage before the cooldown and at the
 
 
 def build(store: Path, study: str, extras: Mapping[str, Any]) -> Path:
-    """Write studies/<study>/report.html with comparison.csv, scores.csv, losses.csv and tokens.csv beside it.
+    """Write studies/<study>/report.html with comparison.csv, scores.csv, losses.csv, tokens.csv, clean.csv.
 
     Args:
         store: the folder that holds the records.
@@ -73,13 +76,15 @@ def build(store: Path, study: str, extras: Mapping[str, Any]) -> Path:
     """
     comparison = compare(store, study)
     ledgers = _ledgers(store, comparison.study)
-    page = _render(_context(store, comparison, ledgers, extras))
+    clean = _clean(store, comparison, ledgers)
+    page = _render(_context(store, comparison, ledgers, clean, extras))
     folder = store / "studies" / study
     for name, text in {
         "comparison.csv": comparison_csv(comparison),
         "scores.csv": scores_csv(comparison),
         "losses.csv": losses_csv(comparison.study, ledgers),
         "tokens.csv": tokens_csv(ledgers),
+        "clean.csv": clean_csv(clean),
         "report.html": page,
     }.items():
         write_text(folder / name, text)
@@ -99,15 +104,28 @@ def _render(context: Mapping[str, Any]) -> str:
     return environment.get_template("report.html.j2").render(context)
 
 
-def _context(store: Path, comparison: Comparison, ledgers: Ledgers, extras: Mapping[str, Any]) -> dict[str, Any]:
+def _clean(store: Path, comparison: Comparison, ledgers: Ledgers) -> tuple[CleanScore, ...]:
+    manifest = read_manifest(store, comparison.study)
+    return clean_scores(comparison, dirty_items(manifest, comparison.study, ledgers)) if manifest else ()
+
+
+def _context(
+    store: Path,
+    comparison: Comparison,
+    ledgers: Ledgers,
+    clean: Sequence[CleanScore],
+    extras: Mapping[str, Any],
+) -> dict[str, Any]:
     study = comparison.study
     manifest = read_manifest(store, study)
-    evaluated = sorted({task for m in comparison.metrics for task, _ in m.parts if not task.startswith("heldout/")})
+    tasks = {task for metric in comparison.metrics for task, _ in metric.parts if not task.startswith("heldout/")}
+    evaluated = sorted({benchmark_of(task) for task in tasks})
     return {
         "study": study,
         "answer": answer(comparison),
         "per_arm": per_arm(comparison),
         "chance_note": chance_note(comparison),
+        "coverage": coverage(comparison.metrics),
         "detectable_note": detectable_note(comparison),
         "headline": headline(comparison),
         "marks": MARKS,
@@ -116,15 +134,32 @@ def _context(store: Path, comparison: Comparison, ledgers: Ledgers, extras: Mapp
         "interval_kinds": list(dict.fromkeys(row.interval_kind for row in comparison.rows)),
         "gaps": comparison.gaps,
         "cooldown": cooldown_table(comparison),
+        "executed": pass_at_k.table(comparison),
+        "win_rates": _win_rates(store, study),
         "tokens": tokens_table(ledgers),
         "audit": _audit(ledgers, extras.get("audit")),
         "provenance": provenance(manifest) if manifest else None,
         "cost": cost(study, ledgers, extras.get("plan", {})),
         "contamination": contamination(manifest, study, ledgers, evaluated) if manifest else None,
+        "clean": clean_table(clean),
+        "n_clean_scores": len(clean),
         "reproduce": {"command": study.command, "versions": {}, "hardware": ""} | dict(extras.get("reproduce", {})),
         "stages": [(folder, stage) for folder, (stage, _) in ledgers.items()],
         "seeds": sorted({run.seed for run in study.runs}),
     }
+
+
+def _win_rates(store: Path, study: StudyRecord) -> dict[str, Any]:
+    judges = [
+        {
+            **judge,
+            "head": head(judge),
+            "rows": [cells(row) for row in judge["arms"]],
+            "ranks": [strength_cells(strength) for strength in judge["strengths"]],
+        }
+        for judge in win_rates(store, study)
+    ]
+    return {"columns": COLUMNS, "reading": READING, "judges": judges}
 
 
 def _ledgers(store: Path, study: StudyRecord) -> Ledgers:
@@ -142,7 +177,7 @@ def _figures(comparison: Comparison, ledgers: Ledgers) -> list[dict[str, Any]]:
 
     look = figures.styles(list(comparison.study.arms), comparison.study.baseline)
     there = [metric.name for metric in comparison.metrics]
-    heldout = [name for name in there if name.startswith("heldout/")]
+    heldout = [name for name in there if name.startswith("heldout/") and name.count("/") == 2]  # kinds, not sources
     found = []
 
     def add(section: str, svg: str, caption: str) -> None:

@@ -146,7 +146,7 @@ def bootstrap(tasks: Sequence[PairedTask], seeds_too: bool) -> tuple[Floats, Flo
     arm_B, baseline_B = np.zeros(RESAMPLES), np.zeros(RESAMPLES)
     for stream, task in enumerate(tasks, start=1):
         draws_BxN = draws(task.size_N.size, stream, RESAMPLES)
-        for part in _chunks(*draws_BxN.shape):
+        for part in chunks(*draws_BxN.shape):
             draws_CxN = draws_BxN[part].astype(np.float64)
             share_CxS = task.weight * share_BxS[part] / (draws_CxN @ task.size_N)[:, None]
             arm_B[part] += (share_CxS * (draws_CxN @ task.arm_SxN.T)).sum(axis=1)
@@ -174,6 +174,20 @@ def estimate(tasks: Sequence[PairedTask]) -> Estimate:
     return Estimate(value, baseline_value, difference, relative, sd, kind)
 
 
+def ratios(score_N: Floats, size_N: Floats, stream: int = 1) -> Floats:
+    """Resampled values, of shape B, of sum(scores) / sum(sizes) over N items; where no item is drawn, not a number.
+
+    Calls with equal N and `stream` draw the same items, so that their differences are paired.
+    """
+    draws_BxN = draws(size_N.size, stream, RESAMPLES)
+    found_B = np.empty(RESAMPLES)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        for part in chunks(*draws_BxN.shape):
+            draws_CxN = draws_BxN[part].astype(np.float64)
+            found_B[part] = (draws_CxN @ score_N) / (draws_CxN @ size_N)
+    return found_B
+
+
 def percentiles(values_B: Floats, centre: float) -> Interval:
     """The percentile interval of resampled `values_B` around `centre`; p is that of "it is 0"."""
     below, above = int((values_B <= 0).sum()), int((values_B >= 0).sum())
@@ -189,7 +203,7 @@ def draws(n: int, stream: int, rows: int) -> NDArray[np.uint8]:
     """
     rng = np.random.default_rng([BOOTSTRAP_SEED, stream])
     counts = np.empty((rows, n), dtype=np.uint8)
-    for part in _chunks(rows, n):
+    for part in chunks(rows, n):
         height = part.stop - part.start
         picks = rng.integers(0, n, size=(height, n)) + n * np.arange(height)[:, None]
         counts[part] = np.bincount(picks.ravel(), minlength=height * n).reshape(height, n)
@@ -197,7 +211,8 @@ def draws(n: int, stream: int, rows: int) -> NDArray[np.uint8]:
     return counts
 
 
-def _chunks(rows: int, n: int) -> Iterator[slice]:
+def chunks(rows: int, n: int) -> Iterator[slice]:
+    """Slices of `rows` resamples of n items that bound the memory a bootstrap works in."""
     height = max(1, DRAWS_AT_ONCE // n)
     for start in range(0, rows, height):
         yield slice(start, min(start + height, rows))

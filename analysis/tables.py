@@ -8,13 +8,24 @@ from pathlib import Path
 from typing import Any
 
 from analysis.compare import BEFORE, FINAL, Comparison, Row
-from analysis.metrics import HELDOUT_KINDS, difference_text, interval_text, is_share, label, percent_text, value_text
+from analysis.metrics import (
+    HELDOUT_KINDS,
+    difference_text,
+    higher_is_better,
+    interval_text,
+    label,
+    percent_text,
+    value_text,
+)
 from analysis.records import StageRecord, StepRecord, StudyRecord
 from mixtures.files import read_json
 
 HEADLINE = (
     *(f"heldout/{kind}/bpb" for kind in HELDOUT_KINDS),
     "humaneval/gold_bpb",
+    "mbpp/gold_bpb",
+    "humaneval_exec/pass@1",
+    "mbpp_exec/pass@1",
     "nl/gold_bpb",
     "reasoning/acc",
     "knowledge/exact_match",
@@ -92,7 +103,7 @@ def headline(comparison: Comparison) -> list[dict[str, Any]]:
                 }
             )
         metric, unit = label(name).split(", ")
-        better = "higher is better" if is_share(name) else "lower is better"
+        better = "higher is better" if higher_is_better(name) else "lower is better"
         table.append(
             {"metric": metric, "unit": f"{unit}, {better}", "primary": name in comparison.study.primary, "cells": cells}
         )

@@ -254,6 +254,26 @@ def fit(
 
 
 @app.command()
+def evaluate(
+    target: Annotated[
+        str, typer.Argument(help="A folder under the store's stages/, the beginning of its name, or an exported model.")
+    ],
+    tasks: Annotated[
+        str, typer.Option(help="Names with commas between, such as boolq,heldout/code; all if empty.")
+    ] = "",
+    items: Annotated[int, typer.Option(min=0, help="Items of each benchmark, the first by sha256; 0 for all.")] = 100,
+    shots: Annotated[int, typer.Option(min=0, max=99, help="Examples before every question.")] = 0,
+    out: Annotated[Path | None, typer.Option(help="Write scores and items to this .json file, too.")] = None,
+    store: Store = RUNS,
+    json: Json = False,
+) -> None:
+    """Score one finished stage or exported model (CohereForCausalLM); what was scored before is not scored again."""
+    from experiments.evaluating import evaluate_target, print_evaluated
+
+    _show(evaluate_target(target, store, tasks, items, shots, out), json, print_evaluated)
+
+
+@app.command()
 def export(
     stage: Annotated[str, typer.Argument(help="A folder under the store's stages/, or the beginning of its name.")],
     out: Annotated[Path, typer.Option(help="Folder to write; it must not be there.")],

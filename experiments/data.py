@@ -12,12 +12,13 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from analysis.evals.tasks import benchmark_of
 from experiments.lock import exclusive
 from experiments.progress import Display
 from experiments.study import Study, find_study, known_studies
 from mixtures import shards
 from mixtures import tokenizer as bpe
-from mixtures.benchmarks import BENCHMARKS
+from mixtures.benchmarks import BENCHMARKS, gap
 from mixtures.benchmarks import load as load_benchmark
 from mixtures.catalogue.local import QUICKSTART
 from mixtures.catalogue.paper import PAPER
@@ -52,7 +53,8 @@ def prepare_study(study: Study, store: Path, executor: Executor | None = None) -
 
 def warn_uncovered(study: Study, manifest: Manifest) -> None:
     """Say loudly which benchmarks a study is evaluated on without having been cleaned against."""
-    asked = {*study.evaluation.every_stage, *study.evaluation.around_cooldown}
+    size = study.evaluation
+    asked = {benchmark_of(task) for task in (*size.every_stage, *size.around_cooldown, *size.executed)}
     if uncovered := sorted(asked - set(manifest.benchmarks)):
         print(
             f"WARNING: the data of study '{study.name}' were not cleaned against {', '.join(uncovered)}, on which it "
@@ -188,7 +190,7 @@ def decontaminate(target: Path, rule: Rule, benchmarks: Sequence[str], store: Pa
     return {
         "target": str(target),
         "rule": asdict(rule),
-        "benchmarks": list(benchmarks or BENCHMARKS),
+        "benchmarks": list(index.benchmarks),
         "documents": documents,
         "bytes": size,
         "contaminated": contaminated,
@@ -197,7 +199,10 @@ def decontaminate(target: Path, rule: Rule, benchmarks: Sequence[str], store: Pa
 
 
 def _items(benchmarks: Sequence[str], store: Path) -> list[Any]:
-    return [item for name in benchmarks or BENCHMARKS for item in load_benchmark(name, store / "downloads")]
+    """Those of `benchmarks`, or of all whose rows can be had."""
+    downloads = store / "downloads"
+    names = benchmarks or [name for name in BENCHMARKS if not gap(name, downloads)]
+    return [item for name in names for item in load_benchmark(name, downloads)]
 
 
 BATCH_BYTES = 8_000_000

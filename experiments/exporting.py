@@ -1,12 +1,19 @@
 """`ablate export`: a finished stage of the store as a folder that transformers, vLLM and the rest open."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from analysis.records import StageRecord, read_stage
+from experiments.nodes import checkpoints
 from mixtures import tokenizer as bpe
 from mixtures.errors import UserError
 from models.config import ModelConfig
 from models.recipe import AdamW
+
+if TYPE_CHECKING:
+    from jax.sharding import Mesh
+
+    from analysis.evals.model import LanguageModel
 
 
 def export_stage(name: str, store: Path, out: Path) -> Path:
@@ -23,18 +30,43 @@ def export_stage(name: str, store: Path, out: Path) -> Path:
     """
     folder = find_stage(name, store)
     record = read_stage(folder)
+    tokenizer = tokenizer_of(record, store)
+    model = open_stage(folder, store)
+    from models import export
+
+    export.export(model.config, model.params, tokenizer, out, eod=bpe.eod_id(model.tokenizer), sequence=model.window)
+    return out
+
+
+def open_stage(folder: Path, store: Path) -> "LanguageModel":
+    """The model at the end of a stage, with the tokenizer and window that it was trained with, on all devices.
+
+    Raises:
+        UserError: the stage is not finished, or its tokenizer is no longer in the store.
+        Failure: the checkpoint or tokenizer is missing or damaged.
+    """
     if not (folder / "done.json").exists():
         raise UserError(f"stage '{folder.name}' is not finished; run its study to the end first")
-    tokenizer = _tokenizer(record, store)
-    from models import checkpoint, export
+    from analysis.evals.model import LanguageModel
+    from models import checkpoint
     from models.step import init_state
 
-    config, optimizer = ModelConfig(**record.identity["model"]), AdamW(**record.identity["optimizer"])
-    like = init_state(config, optimizer, record.seed)
-    params = checkpoint.restore(folder / "checkpoints", record.steps, like).params
-    eod = bpe.eod_id(bpe.load(tokenizer))
-    export.export(config, params, tokenizer, out, eod=eod, sequence=record.identity["sequence"])
-    return out
+    stage = read_stage(folder)
+    tokenizer = bpe.load(tokenizer_of(stage, store))
+    config, optimizer = ModelConfig(**stage.identity["model"]), AdamW(**stage.identity["optimizer"])
+    like = init_state(config, optimizer, stage.seed)
+    params = checkpoint.restore(checkpoints(store, folder.name), stage.steps, like).params
+    return LanguageModel(config, params, tokenizer, stage.identity["sequence"], all_devices())
+
+
+def all_devices() -> "Mesh | None":
+    """A mesh that divides the work of one model over all devices; None for a single one."""
+    import jax
+
+    from models.layout import MeshShape
+    from models.sharding import make_mesh
+
+    return make_mesh(MeshShape(data=jax.device_count())) if jax.device_count() > 1 else None
 
 
 def find_stage(name: str, store: Path) -> Path:
@@ -52,7 +84,12 @@ def find_stage(name: str, store: Path) -> Path:
     return found[0]
 
 
-def _tokenizer(record: StageRecord, store: Path) -> Path:
+def tokenizer_of(record: StageRecord, store: Path) -> Path:
+    """The tokenizer.json that a stage was trained with.
+
+    Raises:
+        UserError: it is no longer in the store.
+    """
     for path in sorted((store / "prepared").glob("*/tokenizer.json")):
         if bpe.digest(path) == record.identity["tokenizer"]:
             return path

@@ -3,20 +3,21 @@
 import os
 from pathlib import Path
 
+from analysis.evals import code
 from analysis.evals.questions import VERSION
-from analysis.records import eval_path, stage_folder
+from analysis.records import eval_path, gap_path, stage_folder
 from experiments.lock import held
 from experiments.plan import Plan, PlannedStage
 from mixtures.files import read_json
 
 
-def checkpoints(store: Path, stage: PlannedStage) -> str | Path:
-    """Where the checkpoints of a stage are: in its folder, or under the URL or path in ABLATE_CHECKPOINTS.
+def checkpoints(store: Path, stage: str) -> str | Path:
+    """Where the checkpoints of a stage's folder are: in it, or under the URL or path in ABLATE_CHECKPOINTS.
 
     Hosts that share no disk set it to a folder of an object store, such as gs://bucket/checkpoints.
     """
     shared = os.environ.get("ABLATE_CHECKPOINTS")
-    return f"{shared.rstrip('/')}/{stage.folder}" if shared else stage_folder(store, stage.folder) / "checkpoints"
+    return f"{shared.rstrip('/')}/{stage}" if shared else stage_folder(store, stage) / "checkpoints"
 
 
 def state(plan: Plan, stage: PlannedStage, store: Path) -> str:
@@ -45,7 +46,7 @@ def task_names(plan: Plan, stage: PlannedStage) -> tuple[str, ...]:
     """What is scored at the end of `stage`."""
     evaluation = plan.study.evaluation
     names = (*(f"heldout/{kind}" for kind in dict.fromkeys(plan.kinds.values())), *evaluation.every_stage)
-    return (*names, *evaluation.around_cooldown) if _around_cooldown(plan, stage) else names
+    return (*names, *evaluation.around_cooldown, *evaluation.executed) if _around_cooldown(plan, stage) else names
 
 
 def _around_cooldown(plan: Plan, stage: PlannedStage) -> bool:
@@ -56,11 +57,18 @@ def _around_cooldown(plan: Plan, stage: PlannedStage) -> bool:
 def evaluated_tasks(plan: Plan, stage: PlannedStage, store: Path) -> dict[str, Path]:
     """Where the record of every task of a finished stage is, or will be."""
     folder = stage_folder(store, stage.folder)
-    return {name: eval_path(folder, name, VERSION, stage.steps) for name in task_names(plan, stage)}
+    return {name: eval_path(folder, name, task_version(name), stage.steps) for name in task_names(plan, stage)}
+
+
+def task_version(name: str) -> int:
+    return code.VERSION if name in code.TASKS else VERSION
 
 
 def evaluation_state(plan: Plan, stage: PlannedStage, store: Path) -> str:
-    """done | ready | waiting"""
+    """done | gaps (of which the reason is on record, and which the next run tries again) | ready | waiting"""
     if state(plan, stage, store) != "done":
         return "waiting"
-    return "done" if all(path.exists() for path in evaluated_tasks(plan, stage, store).values()) else "ready"
+    missing = [path for path in evaluated_tasks(plan, stage, store).values() if not path.exists()]
+    if not missing:
+        return "done"
+    return "gaps" if all(gap_path(path).exists() for path in missing) else "ready"

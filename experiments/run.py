@@ -16,6 +16,7 @@ from experiments.plan import Plan, PlannedStage, make_plan
 from experiments.progress import Display
 from experiments.study import Study
 from mixtures.errors import UserError
+from mixtures.manifest import Manifest
 from mixtures.prepare import prepare
 from mixtures.shards import read_documents
 
@@ -99,9 +100,11 @@ def train_study(study: Study, store: Path, distributed: bool) -> None:
 def _connect() -> None:
     import jax
 
-    processes = {name: os.environ.get(f"JAX_{name.upper()}") for name in ("num_processes", "process_id")}
+    def number(variable: str) -> int | None:
+        return int(os.environ[variable]) if variable in os.environ else None
+
     try:
-        jax.distributed.initialize(**{name: int(value) for name, value in processes.items() if value})
+        jax.distributed.initialize(num_processes=number("JAX_NUM_PROCESSES"), process_id=number("JAX_PROCESS_ID"))
     except (ValueError, RuntimeError) as error:
         raise UserError(
             f"the other processes are not known ({str(error).splitlines()[0]}); set JAX_COORDINATOR_ADDRESS, "
@@ -166,11 +169,14 @@ def load_task(plan: Plan, name: str, store: Path) -> "Task | CodeTask":
     if kind == name:
         items = None if name in size.every_stage else size.items
         return benchmark_task(name, items, store / "downloads")
-    sources = [source for source, its in plan.kinds.items() if its == kind]
-    documents = {
-        source: [d for path in plan.manifest.heldout(source) for d in read_documents(path)] for source in sources
-    }
-    return heldout_task(kind, documents, size.heldout_bytes)
+    return heldout(plan.manifest, kind, size.heldout_bytes)
+
+
+def heldout(manifest: Manifest, kind: str, max_bytes: int) -> Task:
+    """The task of the held-out documents of a kind."""
+    sources = [name for name, source in manifest.sources.items() if source.kind == kind]
+    documents = {name: [d for path in manifest.heldout(name) for d in read_documents(path)] for name in sources}
+    return heldout_task(kind, documents, max_bytes)
 
 
 def use_compilation_cache(store: Path) -> None:

@@ -9,6 +9,7 @@ from itertools import pairwise
 from typing import Literal
 
 from analysis.evals import code
+from analysis.evals.tasks import parse_task
 from mixtures.errors import UserError
 from mixtures.mixture import Mixture
 from mixtures.prepare import DataSpec
@@ -210,7 +211,7 @@ def check(study: Study) -> None:
     """Refuse a study that cannot mean what it says.
 
     Raises:
-        UserError: an unknown baseline, kind, source, task or precision, a doubled arm, no seed, or a document mask.
+        UserError: an unknown baseline, kind, source, task or precision, a doubled arm, no seed, or infilling not prepared.
     """
     names = [arm.name for arm in study.arms]
     if study.baseline not in names:
@@ -223,7 +224,7 @@ def check(study: Study) -> None:
         raise UserError(
             f"study '{study.name}': precision '{study.precision}' is unknown; choose one of {', '.join(PRECISIONS)}"
         )
-    _check_executed(study)
+    _check_evaluation(study)
     _check_sources(study, "max_epochs_of", study.max_epochs_of)
     for arm in study.arms:
         for stage in arm.stages:
@@ -238,8 +239,10 @@ def check(study: Study) -> None:
                 )
 
 
-def _check_executed(study: Study) -> None:
+def _check_evaluation(study: Study) -> None:
     size = study.evaluation
+    for name in (*size.every_stage, *size.around_cooldown):
+        parse_task(name)
     for name in size.executed:
         if name not in code.TASKS:
             raise UserError(f"study '{study.name}': code task '{name}' is unknown; known are {', '.join(code.TASKS)}")

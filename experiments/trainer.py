@@ -206,13 +206,15 @@ def _run(
     if hosts.first():
         track(ledger.cut_back(folder, start))
     step_function = train_step(stage.model, study.optimizer, study.precision, layout, mesh, study.z_loss)
-    pending, saved_at, skipped, stop = _Pending(), time.monotonic(), 0, None
+    pending, saved_at, skipped, stop, loaded = _Pending(), time.monotonic(), 0, None, None
     with checkpoint.Writer(checkpoints(store, stage.folder)) as writer, _stop_requests() as stop_now:
         for step in range(start, stage.steps):
-            mine, batch = _load(data, tokens, stage.first_step + step)
+            mine, batch = loaded or _load(data, tokens, stage.first_step + step)
             rate = stage.rate(step)
             tokens_BxS, segments_BxS = _on_devices(mesh, mine)
             state, metrics = step_function(state, tokens_BxS, rate, segments_BxS)
+            # The device is at work and nobody waits for it yet: the time to read the next batch.
+            loaded = _load(data, tokens, stage.first_step + step + 1) if step + 1 < stage.steps else None
             pending.rows.append((step, token_counts(data, batch), batch.digest, rate, metrics))
             last, stop = step + 1 == stage.steps, stop_now()
             full = len(pending.rows) == FLUSH_STEPS

@@ -4,6 +4,8 @@ Softmax is in float32 everywhere. Suffixes: B batch, S sequence, H heads, K widt
 and keys.
 """
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from jax.ad_checkpoint import checkpoint_name
@@ -12,7 +14,14 @@ _QUERIES = 64
 _SPLASH_BLOCK = 512
 """Queries and keys of a block of the TPU kernel; its float32 scores take 1 MiB of the 16 MiB of scoped memory."""
 SAVED = "attention"
-"""Name under which the result, and what its backward pass needs, can be kept by a remat policy."""
+_CUDNN = "dot_product_attention_fwd_wrapper"
+"""The primitive of cuDNN's forward kernel: it names nothing, and its backward pass needs the softmax statistics too."""
+_named = jax.checkpoint_policies.save_only_these_names(SAVED)
+
+
+def saved(primitive: Any, *arguments: Any, **parameters: Any) -> bool:
+    """Remat policy that keeps the result, and what its backward pass needs, so that no kernel runs twice."""
+    return primitive.name == _CUDNN or _named(primitive, *arguments, **parameters)
 
 
 def causal_attention(

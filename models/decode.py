@@ -1,80 +1,323 @@
-"""Scoring and greedy generation with a trained model. Results do not depend on how rows are batched or padded.
+"""Scoring token trees and cached generation: what a trained model computes when it is evaluated.
 
-Every position sees only what stands before it, so padding goes to the right and never changes a score.
+A tree is a context with its continuations, each shared prefix once. Its nodes lie in a row from the root down, branch
+after branch, and a node ends where the nodes below it end. So a position t sees a node s exactly if s <= t < end(s),
+and one row may hold several trees. Generation works in slots: a row of the cache of keys and values, which a prompt
+enters and leaves apart from all others. With a mesh, devices have rows and slots of their own and share nothing.
+
+Suffixes: B rows or slots, S tokens of a row, N = B*S, H heads, K width of a head, V vocabulary, E edges of the trees,
+C edges of a chunk, T columns of the cache, R prompts to enter, P their padded length, D width.
 """
 
 import functools
 from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
 
+from models.attention import causal_attention
 from models.config import ModelConfig
-from models.errors import UserError
-from models.loss import token_nats
+from models.layout import accelerator_chunk
+from models.sharding import BATCH, platform, shape_of
 from models.transformer import Params, bind
 
-Scorer = Callable[[jax.Array, jax.Array], jax.Array]
+_QUERIES = 64
+_LOGITS = 1 << 22
+_HALVINGS = 24
+"""Of the search for the least likely token of a nucleus: to 1e-6 of a logit."""
 
 
-def score(config: ModelConfig, params: Params) -> Scorer:
-    """A function (tokens [B, S+1] int32, places [N] int32) -> nats [N], compiled once per shape.
+class Trees(NamedTuple):
+    """Rows of token trees, int32; under a mesh the arrays of all devices one after the other.
 
-    A place is row * S + s and stands for token s + 1 of the row, given tokens 0..s. Only the places asked for go
-    through the output head, which costs more than all layers of a small model.
+    Attributes:
+        tokens_BxS, depths_BxS: the nodes and their positions in the text.
+        ends_BxS: the first column of the row that does not see the node any more; 0 for padding.
+        places_E, targets_E: an edge, that is a node (row * S + column, of its own device) and the token that follows.
+        edges_1: how many of E there are.
     """
-    return functools.partial(_scorer(config), params)
+
+    tokens_BxS: Any
+    depths_BxS: Any
+    ends_BxS: Any
+    places_E: Any
+    targets_E: Any
+    edges_1: Any
+
+
+class Slots(NamedTuple):
+    """The state of generation; a slot with nothing left to say stands still.
+
+    Attributes:
+        keys, values: the cache, [B, H, T, K] for every layer.
+        token_B, position_B: the last token, which has not gone through the model, and its position.
+        said_B, left_B: tokens generated, and still to generate.
+        seed_B, temperature_B, top_p_B: how to choose; at temperature 0 the most likely token.
+    """
+
+    keys: tuple[jax.Array, ...]
+    values: tuple[jax.Array, ...]
+    token_B: jax.Array
+    position_B: jax.Array
+    said_B: jax.Array
+    left_B: jax.Array
+    seed_B: jax.Array
+    temperature_B: jax.Array
+    top_p_B: jax.Array
+
+
+class Prompts(NamedTuple):
+    """Prompts to enter and the slots that take them; several slots may take one. A slot beyond the last takes none.
+
+    Attributes:
+        tokens_RxP: padded to the right.
+        slot_B, prompt_B: the slot, and the row of its prompt (both of their own device).
+        token_B, position_B: the prompt's last token, and its position.
+        left_B, seed_B, temperature_B, top_p_B: as in Slots.
+    """
+
+    tokens_RxP: Any
+    slot_B: Any
+    prompt_B: Any
+    token_B: Any
+    position_B: Any
+    left_B: Any
+    seed_B: Any
+    temperature_B: Any
+    top_p_B: Any
+
+
+def devices(mesh: Mesh | None) -> int:
+    """How many hold rows of their own."""
+    shape = shape_of(mesh)
+    return shape.data * shape.fsdp
+
+
+def everywhere(params: Params, mesh: Mesh | None) -> Params:
+    """Parameters as the functions below want them: whole on every device."""
+    return params if mesh is None else jax.device_put(params, NamedSharding(mesh, P()))
+
+
+def _by_rows(function: Callable[..., Any], mesh: Mesh | None, donate: tuple[int, ...] = ()) -> Callable[..., Any]:
+    """`function` of (parameters, arrays by rows, arrays by rows), on every device's rows alone."""
+    if mesh is not None:
+        specs = (P(), BATCH, BATCH)
+        function = jax.shard_map(function, mesh=mesh, in_specs=specs, out_specs=BATCH, check_vma=False)
+    return jax.jit(function, donate_argnums=donate)
+
+
+def score_trees(
+    config: ModelConfig, params: Params, trees: Trees, mesh: Mesh | None = None
+) -> tuple[jax.Array, jax.Array]:
+    """Of every edge the negative log-likelihood in nats, [E] float32, and whether no token is likelier, [E] bool.
+
+    Compiled once per shape.
+    """
+    return _scorer(config, mesh)(params, trees, ())
 
 
 @functools.cache
-def _scorer(config: ModelConfig) -> Callable[[Params, jax.Array, jax.Array], jax.Array]:
-    @jax.jit
-    def nats(params: Params, tokens_BxS1: jax.Array, places_N: jax.Array) -> jax.Array:
-        hidden_BxSxD = bind(config, params).hidden(tokens_BxS1[:, :-1])
-        hidden_NxD = hidden_BxSxD.reshape(-1, config.width)[places_N]
-        return token_nats(hidden_NxD, params["embedding"], tokens_BxS1[:, 1:].reshape(-1)[places_N])
+def _scorer(config: ModelConfig, mesh: Mesh | None) -> Callable[..., tuple[jax.Array, jax.Array]]:
+    chunk = max(128, _LOGITS // config.vocabulary)
+    if platform(mesh) != "cpu":
+        chunk = accelerator_chunk(config.vocabulary)
 
-    return nats
+    def score_rows(params: Params, trees: Trees, _: tuple[()]) -> tuple[jax.Array, jax.Array]:
+        attend = functools.partial(_tree_attention, trees.ends_BxS)
+        hidden_BxSxD = bind(config, params).states(trees.tokens_BxS, trees.depths_BxS, attend)
+        return _edges(hidden_BxSxD.reshape(-1, config.width), params["embedding"], trees, chunk)
+
+    return _by_rows(score_rows, mesh)
 
 
-def greedy(
-    config: ModelConfig, params: Params, prompts_BxP: jax.Array, lengths_B: jax.Array, new_tokens: int
-) -> jax.Array:
-    """The most likely continuation, token by token: int32 [B, new_tokens].
+def _tree_attention(ends_BxS: jax.Array, q_BxSxHxK: jax.Array, k_BxSxHxK: jax.Array, v_BxSxHxK: jax.Array) -> jax.Array:
+    """Every node's attention to the nodes on its way from the root, a block of queries at a time."""
+    q_BxHxSxK, k_BxHxSxK, v_BxHxSxK = (x.swapaxes(1, 2) for x in (q_BxSxHxK, k_BxSxHxK, v_BxSxHxK))
+    sequence, head = q_BxHxSxK.shape[2:]
+    blocks = []
+    for start in range(0, sequence, _QUERIES):
+        end = min(start + _QUERIES, sequence)
+        q_BxHxQxK = q_BxHxSxK[:, :, start:end] * head**-0.5
+        scores_BxHxQxT = jnp.einsum("bhqk,bhtk->bhqt", q_BxHxQxK, k_BxHxSxK[:, :, :end])
+        queries_Qx1, keys_T = jnp.arange(start, end)[:, None], jnp.arange(end)
+        seen_BxQxT = (keys_T < queries_Qx1) & (queries_Qx1 < ends_BxS[:, None, :end]) | (keys_T == queries_Qx1)
+        weights_BxHxQxT = jax.nn.softmax(jnp.where(seen_BxQxT[:, None], scores_BxHxQxT, -jnp.inf), axis=-1)
+        blocks.append(jnp.einsum("bhqt,bhtk->bhqk", weights_BxHxQxT, v_BxHxSxK[:, :, :end]))
+    return jnp.concatenate(blocks, axis=2).swapaxes(1, 2)
 
-    Prompts of several lengths stand to the left and are padded with any token to the right. Generation does not stop at
-    any token; the caller cuts the text. The whole row is computed anew for each token.
 
-    Raises:
-        UserError: no tokens asked for, or a length that is not in 1..P.
-    """
-    if new_tokens < 1:
-        raise UserError(f"generation was asked for {new_tokens} new tokens; ask for at least 1")
-    lengths_B = jnp.asarray(lengths_B, jnp.int32)
-    longest = prompts_BxP.shape[1]
-    if not bool(((lengths_B >= 1) & (lengths_B <= longest)).all()):
-        raise UserError(
-            f"prompts padded to {longest} tokens have a length outside 1 to {longest}; give each its own length"
-        )
-    return _generator(config, new_tokens)(params, jnp.asarray(prompts_BxP, jnp.int32), lengths_B)
+def _edges(hidden_NxD: jax.Array, embedding_VxD: jax.Array, trees: Trees, chunk: int) -> tuple[jax.Array, jax.Array]:
+    """Only nodes that are scored go through the output head, which costs more than all layers of a small model."""
+    edges = trees.places_E.shape[0]
+    chunk = min(chunk, edges)
+    places_E, targets_E = (jnp.pad(x, (0, -edges % chunk)) for x in (trees.places_E, trees.targets_E))
+
+    def one(number: jax.Array, found: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+        at = number * chunk
+        places_C, targets_C = (jax.lax.dynamic_slice_in_dim(x, at, chunk) for x in (places_E, targets_E))
+        logits_CxV = hidden_NxD[places_C] @ embedding_VxD.T
+        target_C = jnp.take_along_axis(logits_CxV, targets_C[:, None], axis=1)[:, 0]
+        highest_C = logits_CxV.max(axis=1)
+        nats_C = jnp.log(jnp.exp(logits_CxV - highest_C[:, None]).sum(axis=1)) + highest_C - target_C
+        nats_E = jax.lax.dynamic_update_slice_in_dim(found[0], nats_C, at, 0)
+        return nats_E, jax.lax.dynamic_update_slice_in_dim(found[1], target_C >= highest_C, at, 0)
+
+    empty = (jnp.zeros(places_E.shape, jnp.float32), jnp.zeros(places_E.shape, bool))
+    nats_E, greedy_E = jax.lax.fori_loop(0, -(-trees.edges_1[0] // chunk), one, empty)
+    return nats_E[:edges], greedy_E[:edges]
+
+
+def empty_slots(config: ModelConfig, slots: int, columns: int, mesh: Mesh | None = None) -> Slots:
+    """`slots` of them, all devices' together, that nothing has entered."""
+
+    shape = (slots, config.heads, columns, config.head_width)
+    keys, values = (tuple(jnp.zeros(shape) for _ in range(config.layers)) for _ in range(2))
+    token_B, position_B, said_B, left_B, seed_B = (jnp.zeros(slots, jnp.int32) for _ in range(5))
+    temperature_B, top_p_B = (jnp.zeros(slots) for _ in range(2))
+    made = Slots(keys, values, token_B, position_B, said_B, left_B, seed_B, temperature_B, top_p_B)
+    return made if mesh is None else jax.device_put(made, NamedSharding(mesh, BATCH))
+
+
+def widen(slots: Slots, columns: int) -> Slots:
+    """The same with `columns` columns."""
+
+    def wide(cache: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
+        return tuple(jnp.pad(x, ((0, 0), (0, 0), (0, columns - x.shape[2]), (0, 0))) for x in cache)
+
+    return slots._replace(keys=wide(slots.keys), values=wide(slots.values))
+
+
+def enter(config: ModelConfig, params: Params, slots: Slots, prompts: Prompts, mesh: Mesh | None = None) -> Slots:
+    """Slots that have taken new prompts; `slots` is given up. The cache has at least P columns."""
+    return _enterer(config, mesh)(params, slots, prompts)
 
 
 @functools.cache
-def _generator(config: ModelConfig, new_tokens: int) -> Callable[[Params, jax.Array, jax.Array], jax.Array]:
-    @jax.jit
-    def generate(params: Params, prompts_BxP: jax.Array, lengths_B: jax.Array) -> jax.Array:
+def _enterer(config: ModelConfig, mesh: Mesh | None) -> Callable[..., Slots]:
+    def enter_rows(params: Params, slots: Slots, prompts: Prompts) -> Slots:
+        columns = prompts.tokens_RxP.shape[1]
+        keys: list[jax.Array] = []
+        values: list[jax.Array] = []
+
+        def attend(q_RxPxHxK: jax.Array, k_RxPxHxK: jax.Array, v_RxPxHxK: jax.Array) -> jax.Array:
+            for cache, kept, new in ((slots.keys, keys, k_RxPxHxK), (slots.values, values, v_RxPxHxK)):
+                taken_BxHxPxK = new.swapaxes(1, 2)[prompts.prompt_B]
+                kept.append(cache[len(kept)].at[prompts.slot_B, :, :columns].set(taken_BxHxPxK, mode="drop"))
+            return causal_attention(q_RxPxHxK, k_RxPxHxK, v_RxPxHxK)
+
+        bind(config, params).states(prompts.tokens_RxP, jnp.arange(columns), attend)
+
+        def put(name: str) -> jax.Array:
+            return getattr(slots, name).at[prompts.slot_B].set(getattr(prompts, name), mode="drop")
+
+        shared = ("token_B", "position_B", "left_B", "seed_B", "temperature_B", "top_p_B")
+        said_B = slots.said_B.at[prompts.slot_B].set(0, mode="drop")
+        return Slots(keys=tuple(keys), values=tuple(values), said_B=said_B, **{name: put(name) for name in shared})
+
+    return _by_rows(enter_rows, mesh, donate=(1,))
+
+
+def advance(
+    config: ModelConfig, params: Params, slots: Slots, alive_B: Any, steps: int, end: int, mesh: Mesh | None = None
+) -> tuple[Slots, jax.Array]:
+    """Up to `steps` more tokens for every slot of `alive_B`: int32 [B, steps], -1 where a slot said none.
+
+    A slot that says the token `end` has nothing left to say; the others stand still. `slots` is given up. The cache has
+    a column for every position that the model is asked about.
+    """
+    return _advancer(config, steps, end, mesh)(params, slots, alive_B)
+
+
+@functools.cache
+def _advancer(config: ModelConfig, steps: int, end: int, mesh: Mesh | None) -> Callable[..., tuple[Slots, jax.Array]]:
+    def advance_rows(params: Params, slots: Slots, alive_B: jax.Array) -> tuple[Slots, jax.Array]:
         model = bind(config, params)
-        rows_B = jnp.arange(prompts_BxP.shape[0])
 
-        def append(index: jax.Array, tokens_BxT: jax.Array) -> jax.Array:
-            end_B = lengths_B + index
-            last_BxD = model.hidden(tokens_BxT)[rows_B, end_B - 1]
-            next_B = (last_BxD @ params["embedding"].T).argmax(axis=1).astype(jnp.int32)
-            return tokens_BxT.at[rows_B, end_B].set(next_B)
+        def more(state: tuple[jax.Array, Slots, jax.Array]) -> jax.Array:
+            return (state[0] < steps) & (state[1].left_B > 0).any()
 
-        tokens_BxT = jnp.pad(prompts_BxP, ((0, 0), (0, new_tokens)))
-        tokens_BxT = jax.lax.fori_loop(0, new_tokens, append, tokens_BxT)
-        positions_BxN = lengths_B[:, None] + jnp.arange(new_tokens)
-        return jnp.take_along_axis(tokens_BxT, positions_BxN, axis=1)
+        def step(state: tuple[jax.Array, Slots, jax.Array]) -> tuple[jax.Array, Slots, jax.Array]:
+            number, slots, said_BxC = state
+            keys, values, attend = _through_cache(slots)
+            hidden_Bx1xD = model.states(slots.token_B[:, None], slots.position_B[:, None], attend)
+            token_B = _choose(hidden_Bx1xD[:, 0] @ params["embedding"].T, slots)
+            on_B = slots.left_B > 0
+            said_BxC = said_BxC.at[:, number].set(jnp.where(on_B, token_B, -1))
+            slots = slots._replace(
+                keys=tuple(keys),
+                values=tuple(values),
+                token_B=jnp.where(on_B, token_B, slots.token_B),
+                position_B=slots.position_B + on_B,
+                said_B=slots.said_B + on_B,
+                left_B=jnp.where(on_B & (token_B != end), slots.left_B - 1, 0),
+            )
+            return number + 1, slots, said_BxC
 
-    return generate
+        slots = slots._replace(left_B=jnp.where(alive_B, slots.left_B, 0))
+        nothing_BxC = jnp.full((len(alive_B), steps), -1, jnp.int32)
+        return jax.lax.while_loop(more, step, (jnp.int32(0), slots, nothing_BxC))[1:]
+
+    return _by_rows(advance_rows, mesh, donate=(1,))
+
+
+def _through_cache(slots: Slots) -> tuple[list[jax.Array], list[jax.Array], Callable[..., jax.Array]]:
+    """Attention of one new token a slot; it fills the two lists with each layer's cache after it."""
+    keys: list[jax.Array] = []
+    values: list[jax.Array] = []
+    rows_B = jnp.arange(len(slots.position_B))
+    seen_Bx1xT = (jnp.arange(slots.keys[0].shape[2]) <= slots.position_B[:, None])[:, None]
+
+    def attend(q_Bx1xHxK: jax.Array, k_Bx1xHxK: jax.Array, v_Bx1xHxK: jax.Array) -> jax.Array:
+        keys.append(slots.keys[len(keys)].at[rows_B, :, slots.position_B].set(k_Bx1xHxK[:, 0]))
+        values.append(slots.values[len(values)].at[rows_B, :, slots.position_B].set(v_Bx1xHxK[:, 0]))
+        q_BxHxK = q_Bx1xHxK[:, 0] * q_Bx1xHxK.shape[-1] ** -0.5
+        scores_BxHxT = jnp.einsum("bhk,bhtk->bht", q_BxHxK, keys[-1])
+        weights_BxHxT = jax.nn.softmax(jnp.where(seen_Bx1xT, scores_BxHxT, -jnp.inf), axis=-1)
+        return jnp.einsum("bht,bhtk->bhk", weights_BxHxT, values[-1])[:, None]
+
+    return keys, values, attend
+
+
+def _choose(logits_BxV: jax.Array, slots: Slots) -> jax.Array:
+    """The next token of every slot, a function of its logits, its seed and how much it has said."""
+
+    def sampled() -> jax.Array:
+        scaled_BxV = logits_BxV / jnp.where(slots.temperature_B > 0, slots.temperature_B, 1)[:, None]
+        whole = (slots.top_p_B >= 1).all()
+        kept_BxV = jax.lax.cond(whole, lambda: scaled_BxV, lambda: _nucleus(scaled_BxV, slots.top_p_B))
+        keys_B = jax.vmap(lambda seed, said: jax.random.fold_in(jax.random.key(seed), said))(slots.seed_B, slots.said_B)
+        noise_BxV = jax.vmap(lambda key: jax.random.gumbel(key, logits_BxV.shape[1:]))(keys_B)
+        return jnp.where(slots.temperature_B > 0, _first_highest(kept_BxV + noise_BxV), best_B)
+
+    best_B = _first_highest(logits_BxV)
+    return jax.lax.cond((slots.temperature_B > 0).any(), sampled, lambda: best_B)
+
+
+def _first_highest(x_BxV: jax.Array) -> jax.Array:
+    """As argmax, which runs one number at a time on CPU."""
+    highest_Bx1 = x_BxV.max(axis=1, keepdims=True)
+    return jnp.where(x_BxV == highest_Bx1, jnp.arange(x_BxV.shape[1], dtype=jnp.int32), x_BxV.shape[1] - 1).min(axis=1)
+
+
+def _nucleus(logits_BxV: jax.Array, top_p_B: jax.Array) -> jax.Array:
+    """Logits without the tokens outside the fewest that hold `top_p` of the probability (arXiv:1904.09751, 3.1).
+
+    The least likely token inside is found by halving; sorting the vocabulary takes longer than the model.
+    """
+    shifted_BxV = logits_BxV - logits_BxV.max(axis=1, keepdims=True)
+    weights_BxV = jnp.exp(shifted_BxV)
+    enough_Bx1 = top_p_B[:, None] * weights_BxV.sum(axis=1, keepdims=True)
+
+    def halve(_: jax.Array, bounds: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+        low_Bx1, high_Bx1 = bounds  # The tokens from `low` on hold enough.
+        middle_Bx1 = (low_Bx1 + high_Bx1) / 2
+        held_Bx1 = jnp.where(shifted_BxV >= middle_Bx1, weights_BxV, 0).sum(axis=1, keepdims=True)
+        holds = held_Bx1 >= enough_Bx1
+        return jnp.where(holds, middle_Bx1, low_Bx1), jnp.where(holds, high_Bx1, middle_Bx1)
+
+    low_Bx1 = jnp.full_like(enough_Bx1, -32.0)  # Below it a token has a weight of 1e-14.
+    low_Bx1, _ = jax.lax.fori_loop(0, _HALVINGS, halve, (low_Bx1, jnp.zeros_like(low_Bx1)))
+    return jnp.where((shifted_BxV >= low_Bx1) | (top_p_B[:, None] >= 1), logits_BxV, -jnp.inf)

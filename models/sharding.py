@@ -18,7 +18,7 @@ from flax import nnx
 from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from models.attention import SAVED
+from models.attention import saved
 from models.errors import UserError
 from models.layout import AXES, Layout, MeshShape
 from models.loss import Exchange
@@ -240,8 +240,8 @@ def _run(
 _POLICIES = {
     "dots": jax.checkpoint_policies.save_from_both_policies(
         jax.checkpoint_policies.dots_with_no_batch_dims_saveable,
-        jax.checkpoint_policies.save_only_these_names(SAVED),
+        saved,
     ),
-    "attention": jax.checkpoint_policies.save_only_these_names(SAVED),
+    "attention": saved,
     "full": jax.checkpoint_policies.nothing_saveable,
 }

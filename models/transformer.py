@@ -22,7 +22,10 @@ Params = Mapping[str, jax.Array]
 """Float32 arrays by dotted name: "embedding", "blocks.0.query", "norm.scale"."""
 
 Rotation = tuple[jax.Array, jax.Array]
-"""Cosines and sines [S, K/2]."""
+"""Cosines and sines [S, K/2], or [B, S, K/2] where rows have positions of their own."""
+
+Attention = Callable[[jax.Array, jax.Array, jax.Array], jax.Array]
+"""(queries, keys, values) of a block, each [B, S, H, K] -> what the queries gather, [B, S, H, K]."""
 
 _EMBEDDING_DEVIATION = 0.02
 """Of the tied embedding at initialisation. Glorot-normal would make it depend on the vocabulary: 0.0028 for 256,000 x
@@ -70,9 +73,7 @@ class Block(nnx.Module):
         self.up = _glorot(rngs, f"blocks.{layer}.up", width, feed_forward)
         self.down = _glorot(rngs, f"blocks.{layer}.down", feed_forward, width)
 
-    def __call__(
-        self, x_NxD: jax.Array, rotation: Rotation, segments_BxS: jax.Array | None, setting: "Setting"
-    ) -> jax.Array:
+    def __call__(self, x_NxD: jax.Array, rotation: Rotation, attend: Attention, setting: "Setting") -> jax.Array:
         def weight(name: str) -> jax.Array:
             return setting.weight(name, getattr(self, name)[...])
 
@@ -82,7 +83,7 @@ class Block(nnx.Module):
         q_BxSxHxK = _rotate(y_NxD @ _halves(query, heads), heads, rotation)
         k_BxSxHxK = _rotate(y_NxD @ _halves(key, heads), heads, rotation)
         v_BxSxHxK = (y_NxD @ value).reshape(q_BxSxHxK.shape)
-        mixed_BxSxHxK = causal_attention(q_BxSxHxK, k_BxSxHxK, v_BxSxHxK, segments_BxS, setting.platform)
+        mixed_BxSxHxK = attend(q_BxSxHxK, k_BxSxHxK, v_BxSxHxK)
         mixed_NxD = mixed_BxSxHxK.reshape(x_NxD.shape[0], -1)
         gated_NxF = jax.nn.silu(y_NxD @ weight("gate")) * (y_NxD @ weight("up"))
         if setting.leave is None:
@@ -137,18 +138,28 @@ class Transformer(nnx.Module):
 
         With `segments_BxS`, int32, attention stays inside a document.
         """
+
+        def attend(q_BxSxHxK: jax.Array, k_BxSxHxK: jax.Array, v_BxSxHxK: jax.Array) -> jax.Array:
+            return causal_attention(q_BxSxHxK, k_BxSxHxK, v_BxSxHxK, segments_BxS, setting.platform)
+
+        return self.states(tokens_BxS, jnp.arange(tokens_BxS.shape[1]), attend, setting)
+
+    def states(
+        self, tokens_BxS: jax.Array, positions: jax.Array, attend: Attention, setting: Setting = ONE_DEVICE
+    ) -> jax.Array:
+        """As `hidden`, at `positions` [S] or [B, S]; the blocks call `attend` from the first to the last."""
         # Tokens stay one axis between attentions: XLA's CPU products of [B, S, D] take half as long again as of [N, D].
         x_NxD = setting.lookup(self.embedding[...], tokens_BxS.reshape(-1))
-        rotation = _rotation(self.config, tokens_BxS.shape[1])
-        x_NxD = setting.layers(self.blocks, lambda block, x: block(x, rotation, segments_BxS, setting), x_NxD)
+        rotation = _rotation(self.config, positions)
+        x_NxD = setting.layers(self.blocks, lambda block, x: block(x, rotation, attend, setting), x_NxD)
         return self.norm(x_NxD, setting).reshape(*tokens_BxS.shape, self.config.width)
 
 
-def _rotation(config: ModelConfig, sequence: int) -> Rotation:
-    """Cosines and sines [S, K/2] of position times frequency."""
+def _rotation(config: ModelConfig, positions: jax.Array) -> Rotation:
+    """Cosines and sines of position times frequency."""
     exponents = jnp.arange(0, config.head_width, 2, dtype=jnp.float32) / config.head_width
-    angles_SxK2 = jnp.arange(sequence, dtype=jnp.float32)[:, None] * config.rope_theta**-exponents
-    return jnp.cos(angles_SxK2), jnp.sin(angles_SxK2)
+    angles = positions.astype(jnp.float32)[..., None] * config.rope_theta**-exponents
+    return jnp.cos(angles), jnp.sin(angles)
 
 
 def _halves(kernel_DxC: jax.Array, heads: int) -> jax.Array:
@@ -162,8 +173,8 @@ def _halves(kernel_DxC: jax.Array, heads: int) -> jax.Array:
 
 def _rotate(x_NxD: jax.Array, heads: int, rotation: Rotation) -> jax.Array:
     """Queries or keys [B, S, H, K], turned by their positions; the columns come as `_halves` orders them."""
-    cosine_Sx1xK2, sine_Sx1xK2 = (table_SxK2[:, None, :] for table_SxK2 in rotation)
-    sequence, half_head = rotation[0].shape
+    cosine_Sx1xK2, sine_Sx1xK2 = (table[..., None, :] for table in rotation)
+    sequence, half_head = rotation[0].shape[-2:]
     even, odd = jnp.split(x_NxD.reshape(-1, sequence, heads, 2 * half_head), 2, axis=-1)
     turned = [even * cosine_Sx1xK2 - odd * sine_Sx1xK2, odd * cosine_Sx1xK2 + even * sine_Sx1xK2]
     return jnp.concatenate(turned, axis=-1).astype(x_NxD.dtype)

@@ -1,191 +1,147 @@
-"""Scoring checkpoints: token likelihoods in a few compiled shapes, and greedy answers.
+"""Asking a model: likelihoods of continuations, of whole texts, and what it writes itself.
 
-Every context begins with `<eod>`. A text longer than the model's window is scored in consecutive windows, as it
-would be trained on; a context too long for its continuation loses its oldest tokens.
+Requests in any order, results as they come, each with the number of its request; none depends on what else is asked.
+Every context begins with `<eod>`. A context too long for what follows loses its oldest tokens; what is itself longer
+than the window is scored in consecutive windows, the last one filled up with context.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
 
-import jax.numpy as jnp
+import jax
 import numpy as np
 from tokenizers import Tokenizer
 
-from analysis.evals.questions import Question, exact_match
+from analysis.evals.model import LanguageModel
+from analysis.evals.packing import Span, batches, row_length, trees
+from analysis.evals.writing import Ask, write
 from mixtures.tokenizer import eod_id
 from models import decode
-from models.config import ModelConfig
-from models.transformer import Params
+from models.sharding import platform
 
-LENGTHS = (32, 64, 96, 128, 192, 256)
-"""Lengths that rows are padded to, and their doubles: the number of compiled shapes is bounded."""
-BATCH_TOKENS = 4096
-FEW = 4
-"""A batch in which no more than a quarter of the tokens is scored sends only so many through the output head."""
-NEW_TOKENS = 10
-"""Generated per question: longer than nearly all accepted answers."""
+__all__ = ["Ask", "Likelihood", "generate", "likelihoods", "rolling"]
 
-T = TypeVar("T")
+_BATCH_TOKENS = 4_096
+"""That go through the model at once on CPU, where more gain nothing; accelerators take 8 times as many."""
 
 
 @dataclass(frozen=True)
-class Span:
-    """One row to score: S+1 tokens, and the targets [first, first + count) that belong to a candidate."""
-
-    candidate: int
-    ids: tuple[int, ...]
-    first: int
-    count: int
-
-
-@dataclass(frozen=True)
-class Encoded:
-    """Questions ready to score on any checkpoint of one tokenizer.
+class Likelihood:
+    """Of a continuation.
 
     Attributes:
-        questions: what was asked.
-        spans: rows of all candidates of all questions, candidates numbered through.
-        prompts: token ids of the questions that are answered by generation.
+        nats: negative log-likelihood.
+        tokens: that were scored.
+        greedy: whether the model, asked for its most likely tokens, would say just this.
     """
 
-    questions: tuple[Question, ...]
-    spans: tuple[Span, ...]
-    prompts: tuple[tuple[int, ...], ...]
-
-    @property
-    def tokens(self) -> int:
-        """Tokens that go through the model, generation included."""
-        return sum(len(span.ids) for span in self.spans) + NEW_TOKENS * sum(len(prompt) for prompt in self.prompts)
+    nats: float
+    tokens: int
+    greedy: bool
 
 
-def encode(tokenizer: Tokenizer, questions: Sequence[Question], sequence: int) -> Encoded:
-    """Tokenise questions for a model with windows of `sequence` tokens."""
-    spans: list[Span] = []
-    number = 0
-    for question in questions:
-        for context, continuation in question.candidates:
-            spans.extend(_spans(tokenizer, context, continuation, sequence, number))
-            number += 1
-    prompts = tuple(
-        (eod_id(tokenizer), *_ids(tokenizer, question.candidates[0][0]))[-(sequence - NEW_TOKENS) :]
-        for question in questions
-        if question.answers
-    )
-    return Encoded(tuple(questions), tuple(spans), prompts)
+def likelihoods(model: LanguageModel, pairs: Sequence[tuple[str, str]]) -> Iterator[tuple[int, Likelihood]]:
+    """Of the continuation of every (context, continuation), with the number of the pair. What is equal is done once.
 
-
-def _ids(tokenizer: Tokenizer, text: str) -> list[int]:
-    return tokenizer.encode(text, add_special_tokens=False).ids
-
-
-def _spans(tokenizer: Tokenizer, context: str, continuation: str, sequence: int, candidate: int) -> list[Span]:
-    """Context and continuation are encoded as one text and cut where the context ends, as the harness does."""
-    whole = (eod_id(tokenizer), *_ids(tokenizer, context + continuation))
-    start = len(whole) - max(1, len(whole) - 1 - len(_ids(tokenizer, context)))
-    if len(whole) - start <= sequence:  # the continuation fits, so only context is cut
-        cut = max(0, len(whole) - (sequence + 1))
-        return [Span(candidate, whole[cut:], start - cut - 1, len(whole) - start)]
-    rows = []
-    for left in range(0, len(whole) - 1, sequence):
-        ids = whole[left : left + sequence + 1]
-        first = max(0, start - left - 1)
-        if first < len(ids) - 1:
-            rows.append(Span(candidate, ids, first, len(ids) - 1 - first))
-    return rows
-
-
-def score(
-    config: ModelConfig, params: Params, tasks: Sequence[Encoded], tokenizer: Tokenizer
-) -> list[list[dict[str, Any]]]:
-    """Per task and item: "nats" and "bytes" of the gold continuation, and "correct" where there is a right answer.
-
-    All tasks go through together, so that batches are full; no score depends on what else is in its batch.
+    Blanks at the end of a context count as part of the continuation, and both are encoded as one text, as
+    lm-evaluation-harness does. An empty continuation has 0 tokens and 0 nats.
     """
-    rows = [(task, span) for task, encoded in enumerate(tasks) for span in encoded.spans]
-    nats = _nats(config, params, rows)
-    said = _generate(config, params, [prompt for encoded in tasks for prompt in encoded.prompts], tokenizer)
-    answers = iter(said)
-    return [_items(encoded, nats, task, answers) for task, encoded in enumerate(tasks)]
+    wanted = _numbers(pairs)
+    unique = list(wanted)
+    for number, found in _scored(model, _pair_spans(model, unique)):
+        for index in wanted[unique[number]]:
+            yield index, found
 
 
-def _items(
-    encoded: Encoded, nats: Mapping[tuple[int, int], float], task: int, answers: Iterator[str]
-) -> list[dict[str, Any]]:
-    items: list[dict[str, Any]] = []
-    number = 0
-    for question in encoded.questions:
-        values = [nats[task, number + i] for i in range(len(question.candidates))]
-        number += len(values)
-        gold_bytes = len(question.candidates[question.gold][1].encode())
-        item: dict[str, Any] = {"id": question.id, "nats": values[question.gold], "bytes": gold_bytes}
-        if len(values) > 1:
-            item["correct"] = int(int(np.argmin(values)) == question.gold)
-        if question.answers:
-            said = next(answers)
-            item |= {"correct": int(exact_match(said, question.answers)), "said": said}
-        items.append(item)
-    return items
+def rolling(model: LanguageModel, texts: Sequence[str]) -> Iterator[tuple[int, float]]:
+    """Negative log-likelihood in nats of every text as a whole, with its number."""
+    eod = eod_id(model.tokenizer)
+    encoded = _encode(model.tokenizer, texts)
+    spans = [list(_windows(number, (eod, *ids), 1, model.window)) for number, ids in enumerate(encoded)]
+    for number, found in _scored(model, spans):
+        yield number, found.nats
 
 
-def _nats(config: ModelConfig, params: Params, rows: Sequence[tuple[int, Span]]) -> dict[tuple[int, int], float]:
-    """Negative log-likelihood of every candidate, by (task, candidate)."""
-    totals: dict[tuple[int, int], float] = {}
-    scorer = decode.score(config, params)
-    for length, batch in _batches(rows, [len(span.ids) - 1 for _, span in rows]):
-        tokens_BxS = np.zeros((_rows(length), length + 1), np.int32)  # padding follows what is scored
-        places: list[int] = []
-        for row, (_, span) in enumerate(batch):
-            tokens_BxS[row, : len(span.ids)] = span.ids
-            places.extend(range(row * length + span.first, row * length + span.first + span.count))
-        most = _rows(length) * length
-        places_N = np.zeros(most // FEW if len(places) <= most // FEW else most, np.int32)
-        places_N[: len(places)] = places
-        nats_N = np.asarray(scorer(jnp.asarray(tokens_BxS), jnp.asarray(places_N)), np.float64)
-        at = 0
-        for task, span in batch:
-            part = float(nats_N[at : at + span.count].sum())
-            totals[task, span.candidate] = totals.get((task, span.candidate), 0.0) + part
-            at += span.count
-    return totals
+def generate(model: LanguageModel, asks: Sequence[Ask]) -> Iterator[tuple[int, str]]:
+    """What the model answers to every ask, with its number. What is equal is written once."""
+    wanted = _numbers(asks)
+    unique = list(wanted)
+    for number, text in write(model, unique):
+        yield from ((index, text) for index in wanted[unique[number]])
 
 
-def _generate(
-    config: ModelConfig, params: Params, prompts: Sequence[tuple[int, ...]], tokenizer: Tokenizer
-) -> list[str]:
-    """The greedy continuation of every prompt, up to a blank line."""
-    said = [""] * len(prompts)
-    for length, batch in _batches(range(len(prompts)), [len(prompt) + NEW_TOKENS for prompt in prompts]):
-        prompts_BxP = np.zeros((_rows(length), length - NEW_TOKENS), np.int32)
-        lengths_B = np.ones(len(prompts_BxP), np.int32)
-        for row, i in enumerate(batch):
-            lengths_B[row] = len(prompts[i])
-            prompts_BxP[row, : lengths_B[row]] = prompts[i]
-        new_BxN = np.asarray(
-            decode.greedy(config, params, jnp.asarray(prompts_BxP), jnp.asarray(lengths_B), NEW_TOKENS)
-        )
-        for i, ids in zip(batch, new_BxN, strict=False):
-            said[i] = tokenizer.decode(_until(eod_id(tokenizer), ids.tolist())).split("\n\n")[0].strip()[:200]
-    return said
+def _numbers(requests: Iterable) -> dict:
+    """The requests that differ, each with the numbers of those like it."""
+    numbers: dict = {}
+    for number, request in enumerate(requests):
+        numbers.setdefault(request, []).append(number)
+    return numbers
 
 
-def _rows(length: int) -> int:
-    return max(1, BATCH_TOKENS // length)
+def _encode(tokenizer: Tokenizer, texts: Iterable[str]) -> list[list[int]]:
+    return [encoded.ids for encoded in tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)]
 
 
-def _batches(rows: Sequence[T], sizes: Sequence[int]) -> Iterator[tuple[int, list[T]]]:
-    """(padded length, rows) in batches of as many rows as `_rows` says, the last of a length not full."""
-    lengths = list(LENGTHS)
-    while sizes and lengths[-1] < max(sizes):
-        lengths.append(2 * lengths[-1])
-    order = sorted(range(len(rows)), key=lambda i: sizes[i])
-    at = 0
-    for length in lengths:
-        bucket = [rows[i] for i in order[at:] if sizes[i] <= length]
-        at += len(bucket)
-        for start in range(0, len(bucket), _rows(length)):
-            yield length, bucket[start : start + _rows(length)]
+def _pair_spans(model: LanguageModel, pairs: Sequence[tuple[str, str]]) -> list[list[Span]]:
+    heads = [context.rstrip() for context, _ in pairs]
+    contexts = list(dict.fromkeys(heads))
+    sizes = dict(zip(contexts, map(len, _encode(model.tokenizer, contexts)), strict=True))
+    whole = _encode(model.tokenizer, (context + continuation for context, continuation in pairs))
+    eod = eod_id(model.tokenizer)
+    spans: list[list[Span]] = []
+    for number, (head, pair, ids) in enumerate(zip(heads, pairs, whole, strict=True)):
+        # A continuation that melts into the last token of its context is scored with it.
+        start = min(1 + sizes[head], len(ids)) if pair[1] else 1 + len(ids)
+        spans.append(list(_windows(number, (eod, *ids), start, model.window)) if ids else [])
+    return spans
 
 
-def _until(end: int, ids: list[int]) -> list[int]:
-    return ids[: ids.index(end)] if end in ids else ids
+def _windows(owner: int, ids: tuple[int, ...], start: int, window: int) -> Iterator[Span]:
+    """Spans of at most `window` + 1 tokens that score those from `start` on, each once."""
+    end = len(ids)
+    if end - start <= window:  # One is enough, and only context is cut.
+        cut = max(0, end - window - 1)
+        if start < end:
+            yield Span(owner, ids[cut:], start - cut)
+        return
+    for first in range(start, end, window):
+        last = min(first + window, end)
+        left = max(0, last - window - 1)
+        yield Span(owner, ids[left:last], first - left)
+
+
+def _scored(model: LanguageModel, spans: Sequence[Sequence[Span]]) -> Iterator[tuple[int, Likelihood]]:
+    """Of every request, given its spans, as soon as the last of them is scored."""
+    left = [len(own) for own in spans]
+    sums = [Likelihood(0.0, 0, True)] * len(spans)
+    yield from ((owner, sums[owner]) for owner, own in enumerate(spans) if not own)
+    for parts in _parts(model, [span for own in spans for span in own]):
+        for owner, nats_E, greedy_E in parts:
+            sums[owner] = Likelihood(
+                sums[owner].nats + float(nats_E.sum()),
+                sums[owner].tokens + len(nats_E),
+                sums[owner].greedy and bool(greedy_E.all()),
+            )
+            left[owner] -= 1
+            if not left[owner]:
+                yield owner, sums[owner]
+
+
+def _parts(model: LanguageModel, spans: Sequence[Span]) -> Iterator[Iterator[tuple[int, np.ndarray, np.ndarray]]]:
+    """Batch by batch, (owner, nats and greediness of its scored tokens) of every span."""
+    tokens = _BATCH_TOKENS * (1 if platform(model.mesh) == "cpu" else 8)
+    params = decode.everywhere(model.params, model.mesh)
+    running: list[tuple] = []
+    for batch in batches(list(trees(spans, max(model.window, row_length(1)))), tokens, decode.devices(model.mesh)):
+        running.append((batch.owners, *decode.score_trees(model.config, params, batch.trees, model.mesh)))
+        if len(running) > 1:  # The next one runs while this one's results are taken apart.
+            yield _taken_apart(*running.pop(0))
+    for last in running:
+        yield _taken_apart(*last)
+
+
+def _taken_apart(
+    owners: Sequence[tuple[int, list[int]]], nats_E: jax.Array, greedy_E: jax.Array
+) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    nats, greedy = np.asarray(nats_E, np.float64), np.asarray(greedy_E)
+    return ((owner, nats[edges], greedy[edges]) for owner, edges in owners)

@@ -106,6 +106,19 @@ def test_one_seed_never_gives_a_plain_verdict(tmp_path: Path) -> None:
     assert verdicts == {"better, on this seed only"}
 
 
+def test_a_gap_of_the_data_is_told_once_and_the_means_say_what_they_lack(store: Path) -> None:
+    for path in sorted((store / "stages").glob("*/evals/piqa@1-*.json")):
+        write(
+            path.with_name(path.name.replace("piqa", "quac")),
+            replace(read_eval(path), task="quac", items=(), gap="no rows"),
+        )
+    comparison = compare(store, "small")
+    assert [gap for gap in comparison.gaps if "quac" in gap] == ["quac was not scored: no rows"]
+    printed = io.StringIO()
+    print_table(comparison, Console(file=printed, width=200))
+    assert "Reasoning: mean over 2 of the paper's 11 tasks, PIQA, COPA, without BoolQ" in printed.getvalue()
+
+
 def test_what_is_missing_is_listed_and_the_rest_compared(store: Path) -> None:
     for seed in (1, 2):
         evaluation(store, "balanced-only", seed, "piqa").unlink()
@@ -114,7 +127,7 @@ def test_what_is_missing_is_listed_and_the_rest_compared(store: Path) -> None:
     comparison = compare(store, "small")
     assert not [r for r in comparison.rows if (r.arm, r.metric, r.at) == ("balanced-only", "piqa/acc", "final")]
     assert row(comparison, "balanced-only", "copa/acc").n_seeds == 2
-    assert "code-to-text, seed 1, final: triviaqa was not scored (no sandbox)" in comparison.gaps
+    assert "triviaqa was not scored: no sandbox" in comparison.gaps
 
 
 def test_a_stage_that_is_not_finished_is_a_gap(store: Path) -> None:

@@ -1,100 +1,160 @@
-"""Scores do not depend on batching, and equal a plain computation from the full logits."""
+"""Answers equal plain passes over single texts, and do not depend on what is asked beside, in what order and where."""
 
-import jax
+import json
+import os
+import random
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 from tokenizers import Tokenizer
 
-from analysis.evals.engine import encode, score
-from analysis.evals.questions import Question, exact_match
+from analysis.evals import engine, packing, writing
+from analysis.evals.engine import Ask, Likelihood, generate, likelihoods, rolling
+from analysis.evals.packing import Span, batches, trees
+from analysis.evals.questions import exact_match
 from mixtures import tokenizer as bpe
-from models.config import ModelConfig
-from models.recipe import AdamW
-from models.step import init_state
-from models.transformer import bind
-
-CONFIG = ModelConfig("tiny", vocabulary=300, width=16, layers=1, heads=2, feed_forward=32)
-SEQUENCE = 32
-CHOICES = tuple(
-    Question(f"c{n}", tuple((f"question {n} about {'birds ' * (n % 4)}", f" answer {k * n}") for k in (1, 2, 3)), n % 3)
-    for n in range(9)
+from tests.analysis.language import (
+    ASKS,
+    PAIRS,
+    TEXT,
+    WINDOW,
+    asked,
+    encode,
+    log_probabilities,
+    model,
+    plain_answer,
+    plain_nats,
 )
-LONG = (Question("long", (("", "a long document that fills more than one window of the model " * 4),), 0),)
-ASKED = (Question("asked", (("what bird is it?", " rook"),), 0, answers=("rook", "a crow")),)
 
 
 @pytest.fixture(scope="module")
-def tokenizer() -> Tokenizer:
-    trained = bpe.train(["question about birds, an answer, a long document that fills windows"] * 3, 300)
-    trained.encode_special_tokens = True
-    return trained
+def found() -> dict[str, list]:
+    return asked(model())
 
 
-@pytest.fixture(scope="module")
-def params():
-    return init_state(CONFIG, AdamW(), 3).params
+def test_likelihoods_and_greediness_equal_plain_passes(found: dict[str, list]) -> None:
+    for (context, continuation), nats, greedy in zip(PAIRS, found["nats"], found["greedy"], strict=True):
+        if 0 < len(encode(continuation)) <= WINDOW:
+            expected, mostly = plain_nats(context, continuation)
+            assert (nats, greedy) == (pytest.approx(expected, abs=1e-4), mostly)
+    prompt = ASKS[2].prompt
+    said = plain_answer(ASKS[2])
+    (_, likely), (_, other) = sorted(likelihoods(model(), [(prompt, said), (prompt, said + "z")]))
+    assert plain_nats(prompt, said)[1] == likely.greedy
+    assert not other.greedy
 
 
-def plain_nats(params, tokenizer: Tokenizer, context: str, continuation: str) -> float:
-    """One text in one pass, in no batch: the window is as long as the text."""
-    ids = [bpe.EOD_ID, *tokenizer.encode(context + continuation, add_special_tokens=False).ids]
-    start = 1 + len(tokenizer.encode(context, add_special_tokens=False).ids)
-    hidden = bind(CONFIG, params).hidden(np.array([ids[:-1]]))[0]
-    logs = np.asarray(jax.nn.log_softmax(hidden @ params["embedding"].T))
-    return float(-sum(logs[i - 1, ids[i]] for i in range(start, len(ids))))
+def test_an_empty_continuation_costs_nothing(found: dict[str, list]) -> None:
+    empty = [n for n, (_, continuation) in enumerate(PAIRS) if not continuation]
+    assert [found["nats"][n] for n in empty] == [0.0, 0.0]
+    assert dict(likelihoods(model(), [("nothing", "")])) == {0: Likelihood(0.0, 0, True)}
 
 
-def test_scores_equal_a_plain_computation(params, tokenizer: Tokenizer) -> None:
-    (items,) = score(CONFIG, params, [encode(tokenizer, CHOICES, 128)], tokenizer)
-    for question, item in zip(CHOICES, items, strict=True):
-        nats = [plain_nats(params, tokenizer, *candidate) for candidate in question.candidates]
-        assert item["nats"] == pytest.approx(nats[question.gold], abs=1e-3)
-        assert item["correct"] == int(np.argmin(nats) == question.gold)
-        assert item["bytes"] == len(question.candidates[question.gold][1].encode())
+def test_a_long_text_is_scored_whole_each_token_once_with_all_context_there_is() -> None:
+    """The harness's windows: the last one is filled up with context."""
+    ids, expected = encode(TEXT * 3), 0.0
+    assert len(ids) % WINDOW and len(ids) > 2 * WINDOW
+    for start in range(0, len(ids), WINDOW):
+        end = min(start + WINDOW, len(ids))
+        window = [bpe.EOD_ID, *ids][end - WINDOW : end + 1]
+        logs = log_probabilities(window[:-1])[start - end :]
+        expected -= float(logs[np.arange(end - start), window[start - end :]].sum())
+    assert dict(rolling(model(), [TEXT * 3]))[0] == pytest.approx(expected, rel=1e-5)
+    assert dict(likelihoods(model(), [("", TEXT * 3)]))[0].tokens == len(ids)
 
 
-def test_scores_do_not_depend_on_what_is_scored_with_them(params, tokenizer: Tokenizer) -> None:
-    works = [encode(tokenizer, questions, SEQUENCE) for questions in (CHOICES, LONG, ASKED)]
-    together = score(CONFIG, params, works, tokenizer)
-    for work, items in zip(works, together, strict=True):
-        (alone,) = score(CONFIG, params, [work], tokenizer)
-        assert [i["id"] for i in alone] == [i["id"] for i in items]
-        np.testing.assert_allclose([i["nats"] for i in alone], [i["nats"] for i in items], atol=1e-4)
+@pytest.mark.parametrize("batch_tokens", [192, 4_096])
+def test_nothing_depends_on_batches_order_or_neighbours(
+    found: dict[str, list], batch_tokens: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "_BATCH_TOKENS", batch_tokens)
+    monkeypatch.setattr(writing, "_SLOTS", (3,))
+    monkeypatch.setattr(writing, "_STEPS", 5)
+    order = list(range(len(PAIRS)))
+    random.Random(0).shuffle(order)
+    shuffled = dict(likelihoods(model(), [PAIRS[n] for n in order]))
+    np.testing.assert_allclose([shuffled[order.index(n)].nats for n in range(len(PAIRS))], found["nats"], atol=1e-4)
+    for n in (0, 7, 20):
+        assert dict(likelihoods(model(), [PAIRS[n]]))[0].nats == pytest.approx(found["nats"][n], abs=1e-4)
+    backwards = dict(generate(model(), ASKS[::-1]))
+    assert [backwards[len(ASKS) - 1 - n] for n in range(len(ASKS))] == found["texts"]
 
 
-def test_a_long_text_is_scored_whole_in_windows(params, tokenizer: Tokenizer) -> None:
-    encoded = encode(tokenizer, LONG, SEQUENCE)
-    ids = tokenizer.encode(LONG[0].candidates[0][1], add_special_tokens=False).ids
-    assert len(encoded.spans) > 1
-    assert sum(span.count for span in encoded.spans) == len(ids)
-    scored = [id for span in encoded.spans for id in span.ids[span.first + 1 : span.first + 1 + span.count]]
-    assert scored == ids
+def test_devices_share_the_work_and_change_nothing(found: dict[str, list]) -> None:
+    flags = {"XLA_FLAGS": "--xla_force_host_platform_device_count=3", "JAX_PLATFORMS": "cpu"}
+    command = [sys.executable, "-m", "tests.analysis.language", "3"]
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2], env={**os.environ, **flags}
+    )
+    assert done.returncode == 0, done.stderr[-2_000:]
+    shared = json.loads(done.stdout.splitlines()[-1])
+    for key in ("nats", "rolling"):
+        np.testing.assert_allclose(shared[key], found[key], atol=1e-4)
+    assert shared["texts"] == found["texts"]
+    assert shared["greedy"] == found["greedy"]
 
 
-def test_windows_longer_than_any_listed_length_are_scored(params, tokenizer: Tokenizer) -> None:
-    question = Question("wide", (("", "a bird and a bird " * 60),), 0)
-    ((item,),) = score(CONFIG, params, [encode(tokenizer, [question], 2_048)], tokenizer)
-    assert item["nats"] == pytest.approx(plain_nats(params, tokenizer, *question.candidates[0]), rel=1e-4)
+def test_greedy_answers_equal_plain_passes_up_to_the_first_stop(found: dict[str, list]) -> None:
+    for ask, text in zip(ASKS[:5], found["texts"], strict=False):
+        assert text == plain_answer(ask)
+    assert found["texts"][5] != found["texts"][6]
 
 
-def test_a_long_context_loses_its_oldest_tokens_and_no_answer(params, tokenizer: Tokenizer) -> None:
-    question = Question("far", (("bird " * 200, " answer"),), 0)
-    (span,) = encode(tokenizer, [question], SEQUENCE).spans
-    answer = tokenizer.encode("bird " * 200 + " answer", add_special_tokens=False).ids
-    assert len(span.ids) == SEQUENCE + 1
-    assert list(span.ids) == answer[-(SEQUENCE + 1) :]
-    assert span.first + span.count == SEQUENCE
+def test_a_stop_inside_a_token_or_across_two_ends_the_text_where_it_begins() -> None:
+    whole = plain_answer(ASKS[0])
+    assert len(whole) > 6
+    for stop in {whole[at : at + 2] for at in range(2, len(whole) - 2)}:
+        ask = Ask(ASKS[0].prompt, ("\x00\x00", stop), 20)
+        assert dict(generate(model(), [ask]))[0] == whole[: whole.find(stop)]
 
 
-def test_an_empty_continuation_is_no_crash(params, tokenizer: Tokenizer) -> None:
-    ((item,),) = score(CONFIG, params, [encode(tokenizer, [Question("e", (("", ""),), 0)], SEQUENCE)], tokenizer)
-    assert item["bytes"] == 0 and np.isfinite(item["nats"])
+def test_a_cut_character_is_not_in_the_text() -> None:
+    snowman = Tokenizer.from_str(model().tokenizer.to_str()).encode("snow ☃").ids
+    text = writing._Text(0, Ask("", (), 99), (0,), 99, snowman[:-1])
+    assert writing._finished(model().tokenizer, text, 0) is None
+    cut = writing._Text(0, Ask("", (), 0), (0,), len(snowman) - 1, snowman[:-1])
+    assert writing._finished(model().tokenizer, cut, 0) == "snow "
 
 
-def test_generation_is_asked_only_where_there_are_answers(params, tokenizer: Tokenizer) -> None:
-    choices, asked = score(CONFIG, params, [encode(tokenizer, q, SEQUENCE) for q in (CHOICES, ASKED)], tokenizer)
-    assert "said" in asked[0] and asked[0]["correct"] in (0, 1)
-    assert all("said" not in item for item in choices)
+def test_impossible_lengths_are_no_crash() -> None:
+    huge = "bird and answer " * 40_000
+    asks = [Ask(huge, (), 4), Ask("a", (), 0), Ask(huge, (), 10 * WINDOW), Ask("", (), 4)]
+    texts = dict(generate(model(), asks))
+    assert texts[1] == ""
+    assert texts[0] == dict(generate(model(), [Ask(huge[-600:], (), 4)]))[0]
+    assert dict(likelihoods(model(), [(huge, " a")]))[0].nats == pytest.approx(
+        plain_nats(huge[-600:], " a")[0], abs=1e-4
+    )
+    assert list(likelihoods(model(), [])) == list(generate(model(), [])) == list(rolling(model(), [])) == []
+
+
+def test_no_prefix_is_computed_twice_and_every_token_is_scored_once() -> None:
+    stem = tuple(range(1, 31))
+    spans = [Span(n, (*stem, 40 + n % 2, 50 + n, 60), 30) for n in range(4)]
+    spans += [Span(4, (*stem, 40), 30), Span(5, (*stem, 40), 30), Span(6, (99, 98, 97), 1)]
+    made = list(trees(spans, 192))
+    assert sorted(len(tree.tokens) for tree in made) == [2, len(stem) + 2 + 4]
+    edges = {owner: [(t.tokens[t.places[e]], t.targets[e]) for e in path] for t in made for owner, path in t.paths}
+    assert edges == {
+        **{n: [(30, 40 + n % 2), (40 + n % 2, 50 + n), (50 + n, 60)] for n in range(4)},
+        4: [(30, 40)],
+        5: [(30, 40)],
+        6: [(99, 98), (98, 97)],
+    }
+    assert sorted(len(tree.places) for tree in made) == [2, 2 + 4 + 4]
+
+
+def test_rows_of_few_lengths_hold_every_tree_once() -> None:
+    sizes = random.Random(1).choices(range(1, 700), k=300)
+    made = [tree for n, size in enumerate(sizes) for tree in trees([Span(n, (n, *range(size)), 1)], 192)]
+    packed = list(batches(made, 4_096, 2))
+    assert sorted(owner for batch in packed for owner, _ in batch.owners) == list(range(300))
+    shapes = {batch.trees.tokens_BxS.shape for batch in packed}
+    assert {length for _, length in shapes} <= {packing.row_length(size) for size in range(1, 700)}
+    assert sum(rows * length for rows, length in (b.trees.tokens_BxS.shape for b in packed)) < 1.15 * sum(sizes)
 
 
 @pytest.mark.parametrize(

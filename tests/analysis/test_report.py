@@ -50,6 +50,7 @@ def test_the_page_has_every_section(built: Path) -> None:
         "Held-out text by kind",
         "Categories",
         "Before and after cooldown",
+        "Win rates",
         "All comparisons",
         "Declared and realised tokens",
         "Where the data come from",

@@ -51,7 +51,7 @@ def _chain(plan: Plan, arm: str) -> list[PlannedStage]:
 
 
 def _state(plan: Plan, stage: PlannedStage, store: Path) -> TrainState:
-    return checkpoint.restore(checkpoints(store, stage), stage.steps, abstract_state(plan.study.model, AdamW()))
+    return checkpoint.restore(checkpoints(store, stage.folder), stage.steps, abstract_state(plan.study.model, AdamW()))
 
 
 def _rows(plan: Plan, stages: list[PlannedStage], store: Path) -> list[StepRecord]:
@@ -95,7 +95,7 @@ def test_a_trunk_is_trained_once_for_all_its_cooldowns(store: Path) -> None:
         ("half@12-to-code-s0", "half@12-s0", 2),
     ]
     for branch in plan.stages:
-        assert branch.steps in checkpoint.steps(checkpoints(store, branch)), "a branch point is kept"
+        assert branch.steps in checkpoint.steps(checkpoints(store, branch.folder)), "a branch point is kept"
     rates = [row.learning_rate for row in _rows(plan, _chain(plan, "long"), store)]
     assert rates == pytest.approx([3e-3] * 12 + [3e-3 * (1 - 0.5**0.5), 0.0])
 

@@ -128,6 +128,6 @@ def test_a_plot_of_another_kind_is_refused_and_nothing_is_written(tmp_path: Path
 
 def test_checkpoints_go_where_the_hosts_share_a_disk(monkeypatch: pytest.MonkeyPatch, finished_store: Path) -> None:
     stage = make_plan(study(), finished_store).stages[0]
-    assert nodes.checkpoints(finished_store, stage) == finished_store / "stages" / stage.folder / "checkpoints"
+    assert nodes.checkpoints(finished_store, stage.folder) == finished_store / "stages" / stage.folder / "checkpoints"
     monkeypatch.setenv("ABLATE_CHECKPOINTS", "gs://bucket/runs/")
-    assert nodes.checkpoints(finished_store, stage) == f"gs://bucket/runs/{stage.folder}"
+    assert nodes.checkpoints(finished_store, stage.folder) == f"gs://bucket/runs/{stage.folder}"

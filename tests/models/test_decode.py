@@ -2,13 +2,16 @@ import jax
 import numpy as np
 import pytest
 
-from models.decode import greedy, score
-from models.errors import UserError
+from models import decode
+from models.config import ModelConfig
 from models.recipe import AdamW
 from models.step import init_state, train_step
 from models.transformer import Params
 from tests.models.reference import logits
 from tests.models.tiny import TINY, tokens
+
+NEVER = TINY.vocabulary
+"""An end that no model says."""
 
 
 @pytest.fixture(scope="module")
@@ -20,62 +23,111 @@ def params() -> Params:
     return state.params
 
 
-def nats(params: Params, tokens_BxS1: np.ndarray) -> np.ndarray:
-    """Of every place of every row, [B, S]."""
-    rows, places = tokens_BxS1.shape[0], tokens_BxS1.shape[1] - 1
-    return np.asarray(score(TINY, params)(tokens_BxS1, np.arange(rows * places))).reshape(rows, places)
+def continued(
+    config: ModelConfig,
+    params: Params,
+    prompts: list[np.ndarray],
+    new_tokens: int,
+    end: int = NEVER,
+    temperature: float = 0.0,
+    top_p: float = 1.0,
+    spare: int = 0,
+    steps: int = 4,
+) -> list[list[int]]:
+    """What follows each prompt, in as many slots and `spare` ones, seeds 0, 1, ..., in calls of `steps` tokens."""
+    n, longest = len(prompts), max(len(prompt) for prompt in prompts)
+    padded = np.stack([np.pad(prompt, (0, longest - len(prompt)), constant_values=9) for prompt in prompts])
+    lengths, numbers = np.array([len(prompt) for prompt in prompts], np.int32), np.arange(n, dtype=np.int32)
+    last = np.array([prompt[-1] for prompt in prompts], np.int32)
+    full = (np.full(n, value, kind) for value, kind in ((new_tokens, np.int32), (temperature, "f4"), (top_p, "f4")))
+    left, temperatures, shares = full
+    entering = decode.Prompts(padded, spare + numbers, numbers, last, lengths - 1, left, numbers, temperatures, shares)
+    slots = decode.empty_slots(config, n + spare, longest)
+    slots = decode.enter(config, params, slots, entering)
+    slots = decode.widen(slots, longest + new_tokens)
+    said: list[list[int]] = [[] for _ in prompts]
+    for _ in range(0, new_tokens, steps):
+        slots, said_BxC = decode.advance(config, params, slots, np.ones(n + spare, bool), steps, end)
+        for row, new in zip(said, np.asarray(said_BxC)[spare:], strict=True):
+            row.extend(new[new >= 0].tolist())
+    return said
 
 
-def test_scores_are_those_of_the_full_logits(params: Params) -> None:
-    rows = np.concatenate([tokens(4, 17)[:2], tokens(2, 17, seed=4)])
-    for row, found in zip(rows, nats(params, rows), strict=True):
-        expected = -np.asarray(jax.nn.log_softmax(logits(TINY, params, row[:-1])))[np.arange(16), row[1:]]
-        np.testing.assert_allclose(found, expected, atol=1e-4)
+def step_by_step(params: Params, prompt: np.ndarray, new_tokens: int) -> list[int]:
+    """The most likely token each time, from a pass over the whole text."""
+    row = prompt
+    for _ in range(new_tokens):
+        row = np.append(row, logits(TINY, params, row)[-1].argmax()).astype(np.int32)
+    return row[len(prompt) :].tolist()
 
 
-def test_any_places_can_be_asked_for_in_any_order(params: Params) -> None:
-    rows = tokens(3, 17)
-    places = np.array([40, 3, 3, 17])
-    found = np.asarray(score(TINY, params)(rows, places))
-    np.testing.assert_allclose(found, nats(params, rows).reshape(-1)[places], atol=1e-5)
+def test_edges_of_a_tree_are_scored_as_their_branches_alone(params: Params) -> None:
+    """Two trees in a row and padding: a stem with two branches, of which the second parts again, and a chain."""
+    stem, first, second, third = [7, 3, 9], [4, 4], [5, 8], [5, 2]
+    chain = [1, 2, 3, 4]
+    nodes = [*stem, 4, 5, *chain]
+    depths = [0, 1, 2, 3, 3, 0, 1, 2, 3]
+    ends = [5, 5, 5, 4, 5, 9, 9, 9, 9]
+    edges = [(2, 4), (3, 4), (2, 5), (4, 8), (4, 2), (5, 2), (8, 11)]
+    row = np.zeros((3, 1, 12), np.int32)
+    row[:, 0, :9] = nodes, depths, ends
+    places, targets = np.zeros((2, 12), np.int32)
+    places[:7], targets[:7] = zip(*edges, strict=True)
+    nats_E, greedy_E = map(
+        np.asarray, decode.score_trees(TINY, params, decode.Trees(*row, places, targets, np.array([7])))
+    )
+
+    def of(*text: int) -> tuple[float, bool]:
+        last = np.asarray(jax.nn.log_softmax(logits(TINY, params, np.array(text[:-1]))))[-1]
+        return -last[text[-1]], last.argmax() == text[-1]
+
+    expected = [of(*stem, first[0]), of(*stem, *first), of(*stem, second[0]), of(*stem, *second), of(*stem, *third)]
+    expected += [of(*chain[:2]), of(*chain, 11)]
+    np.testing.assert_allclose(nats_E[:7], [nats for nats, _ in expected], atol=1e-4)
+    assert greedy_E[:7].tolist() == [greedy for _, greedy in expected]
 
 
-def test_future_tokens_do_not_change_past_scores(params: Params) -> None:
-    row = tokens(1, 101)
-    changed = row.copy()
-    changed[:, 71:] = (changed[:, 71:] + 1) % TINY.vocabulary
-    before, after = (nats(params, r)[0] for r in (row, changed))
-    np.testing.assert_allclose(after[:70], before[:70], atol=1e-5)
-    assert np.abs(after[70:] - before[70:]).min() > 1e-5
-
-
-def test_scores_do_not_depend_on_batch_or_padding(params: Params) -> None:
-    rows = tokens(5, 40, seed=2)
-    for row, expected in zip(rows, nats(params, rows), strict=True):
-        for padding in (0, 90):
-            alone = nats(params, np.pad(row, (0, padding), constant_values=1)[None])
-            np.testing.assert_allclose(alone[0, :39], expected, atol=1e-4)
-
-
-def test_generation_takes_the_best_token_each_time_whatever_the_batch(params: Params) -> None:
+def test_cached_generation_is_that_of_whole_passes_whatever_stands_beside(params: Params) -> None:
     prompts = [tokens(4, 17)[0, :length] for length in (1, 5, 12)]
-    expected = []
-    for prompt in prompts:
-        row = prompt
-        for _ in range(6):
-            row = np.append(row, logits(TINY, params, row)[-1].argmax()).astype(np.int32)
-        expected.append(row[len(prompt) :])
-    padded = [np.pad(prompt, (0, 20 - len(prompt)), constant_values=9) for prompt in prompts]
-    together = greedy(TINY, params, np.stack(padded)[:, :12], np.array([1, 5, 12]), new_tokens=6)
-    np.testing.assert_array_equal(together, expected)
-    for row, prompt, continuation in zip(padded, prompts, expected, strict=True):
-        alone = greedy(TINY, params, row[None], np.array([len(prompt)]), new_tokens=6)
-        np.testing.assert_array_equal(alone[0], continuation)
+    expected = [step_by_step(params, prompt, 9) for prompt in prompts]
+    assert len({tuple(row) for row in expected}) == 3
+    assert continued(TINY, params, prompts, 9) == expected
+    assert continued(TINY, params, prompts, 9, spare=2, steps=2) == expected
+    assert continued(TINY, params, prompts[1:2], 9) == expected[1:2]
 
 
-@pytest.mark.parametrize(
-    ("length", "new_tokens", "named"), [(0, 1, "outside 1 to 4"), (5, 1, "outside 1 to 4"), (4, 0, "0 new tokens")]
-)
-def test_impossible_generations_are_refused(params: Params, length: int, new_tokens: int, named: str) -> None:
-    with pytest.raises(UserError, match=named):
-        greedy(TINY, params, tokens(1, 4), np.array([length]), new_tokens)
+def test_generation_ends_with_the_token_that_ends_a_document(params: Params) -> None:
+    prompts = [tokens(4, 17)[0, :length] for length in (1, 5, 12)]
+    whole = continued(TINY, params, prompts, 9)
+    end = whole[0][3]
+    expected = [row[: row.index(end) + 1] if end in row else row for row in whole]
+    assert continued(TINY, params, prompts, 9, end=end) == expected
+
+
+def test_draws_depend_on_seed_and_place_alone(params: Params) -> None:
+    prompts = [tokens(4, 17)[0, :length] for length in (5, 5, 12)]
+    together = continued(TINY, params, prompts, 9, temperature=5.0, top_p=0.9)
+    assert together[0] != together[1]  # One prompt, two seeds.
+    assert continued(TINY, params, prompts, 9, temperature=5.0, top_p=0.9, spare=3, steps=2) == together
+
+
+@pytest.mark.parametrize(("temperature", "top_p"), [(1.0, 1.0), (1.6, 1.0), (1.0, 0.7), (1.6, 0.4)])
+def test_tokens_are_drawn_with_the_models_probabilities(params: Params, temperature: float, top_p: float) -> None:
+    prompt = tokens(1, 6, seed=5)[0]
+    scaled = np.asarray(logits(TINY, params, prompt), np.float64)[-1] / temperature
+    expected = np.exp(scaled - scaled.max())
+    expected /= expected.sum()
+    order = np.argsort(-expected)
+    before = np.cumsum(expected[order]) - expected[order]
+    expected[order[before >= top_p]] = 0
+    expected /= expected.sum()
+    draws = continued(TINY, params, [prompt] * 2_000, 1, temperature=temperature, top_p=top_p)
+    found = np.bincount([row[0] for row in draws], minlength=TINY.vocabulary) / 2_000
+    assert not found[expected == 0].any()
+    assert np.abs(found - expected).max() < 4.5 * np.sqrt(0.25 / 2_000)
+    assert np.abs(found - expected).sum() < 0.25
+
+
+def test_a_share_of_nothing_draws_the_most_likely(params: Params) -> None:
+    prompts = [tokens(4, 17)[0, :length] for length in (1, 5)]
+    assert continued(TINY, params, prompts, 5, temperature=2.0, top_p=0.0) == continued(TINY, params, prompts, 5)

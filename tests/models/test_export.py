@@ -14,13 +14,13 @@ import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from models.config import ModelConfig
-from models.decode import greedy
 from models.errors import Failure, UserError
 from models.export import export, read
 from models.recipe import AdamW
 from models.step import init_state, train_step
 from models.transformer import Params, bind, initial
 from tests.models.reference import logits as reference_logits
+from tests.models.test_decode import continued
 from tests.models.tiny import TINY, tokens
 
 EOD = 0
@@ -294,7 +294,7 @@ def test_logits_and_generation_are_those_of_transformers(
         attention = torch.ones(prompt.shape, dtype=torch.int64)
         theirs = model.generate(torch.from_numpy(prompt.astype(np.int64)), attention_mask=attention, max_new_tokens=20)
         theirs = theirs[0, prompt.shape[1] :].tolist()
-        ours = np.asarray(greedy(config, params, prompt, np.array([prompt.shape[1]]), new_tokens=20))[0].tolist()
+        (ours,) = continued(config, params, [prompt[0]], 20)
         assert len(theirs) == 20 or theirs[-1] == EOD  # Theirs stops at the end of a document.
         assert theirs == ours[: len(theirs)]
 

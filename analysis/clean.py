@@ -1,0 +1,205 @@
+"""Scores on the items that are clean for an arm: what is left of a result once leaked items are taken out.
+
+An item is dirty for an arm if a document that was kept of a source that the arm read still matches it at or above the
+report threshold of the decontamination; stronger matches were dropped with their documents before. Which windows of a
+source an arm read is not asked, so an item may be called dirty that no run of the arm saw, and none clean that one did
+see (in text that was searched). Two figures say what the dirty items did:
+
+    clean − all            in the metric's unit, with a bootstrap over items: both come from the same draw, and an item
+                           brings all its seeds, so items are the clusters and seeds are taken as they are
+    (clean − all) / all    GPT-4's "degradation" (arXiv:2303.08774, appendix C; its caption calls it otherwise, its
+                           figures are these)
+
+Arms differ in what is dirty for them, so each is also compared with the baseline on the items clean for both.
+"""
+
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from analysis import statistics
+from analysis.compare import FINAL, Comparison
+from analysis.contamination import sources_read
+from analysis.metrics import Metric, difference_text, interval_text, label, percent_text, score_and_size, value_text
+from analysis.records import StudyRecord
+from analysis.statistics import Estimate, Floats, Interval, PairedTask
+from analysis.tables import Ledgers, csv_text
+
+Dirty = Mapping[str, Mapping[str, frozenset[str]]]
+"""Arm to benchmark to the ids of its dirty items; every benchmark that was searched is there."""
+
+
+@dataclass(frozen=True)
+class CleanScore:
+    """One metric of one arm at the end of its runs, on all items and on the clean ones; means over seeds.
+
+    `clean`, `difference` and `relative` are None where a task has no clean item. `against` is the comparison with the
+    baseline on the items that are clean for both; None for the baseline, and where no seed or item is shared.
+    """
+
+    arm: str
+    metric: str
+    n_items: int
+    n_clean: int
+    n_seeds: int
+    value: float
+    clean: float | None
+    difference: Interval | None
+    relative: float | None
+    n_both: int
+    against: Estimate | None
+
+
+@dataclass(frozen=True)
+class _Part:
+    """One task of a metric: scores of S seeds and N items, and which items are clean."""
+
+    weight: float
+    score_SxN: Floats
+    size_N: Floats
+    clean_N: np.ndarray
+
+
+def dirty_items(manifest: Mapping[str, Any], study: StudyRecord, ledgers: Ledgers) -> Dirty:
+    """The items of every searched benchmark that still match something in the sources that an arm read."""
+    sources = manifest["sources"]
+    found: dict[str, dict[str, frozenset[str]]] = {}
+    for arm in study.arms:
+        matches = [match for name in sorted(sources_read(study, ledgers, arm) & set(sources))
+                   for match in sources[name]["kept"]]  # fmt: skip
+        found[arm] = {
+            benchmark: frozenset(str(match["item"]) for match in matches if match["benchmark"] == benchmark)
+            for benchmark in manifest["decontamination"]["benchmarks"]
+        }
+    return found
+
+
+def clean_scores(comparison: Comparison, dirty: Dirty) -> tuple[CleanScore, ...]:
+    """Every metric whose benchmarks were all searched, for every arm that has it at the end of its runs."""
+    searched = set(dirty[comparison.study.baseline])
+    metrics = [metric for metric in comparison.metrics if {benchmark(task) for task, _ in metric.parts} <= searched]
+    found = []
+    for metric in metrics:
+        for arm in comparison.study.arms:
+            seeds = sorted(comparison.by_seed(arm, metric.name, FINAL))
+            if seeds:
+                found.append(_clean_score(comparison, dirty, metric, arm, seeds))
+    return tuple(found)
+
+
+def benchmark(task: str) -> str:
+    """The benchmark that a task asks: its name up to shots, variant or what is done with it."""
+    return re.split("[@:/]", task, maxsplit=1)[0]
+
+
+def _clean_score(comparison: Comparison, dirty: Dirty, metric: Metric, arm: str, seeds: Sequence[int]) -> CleanScore:
+    parts = _parts(comparison, metric, arm, seeds, [dirty[arm]])
+    score, size = [part.score_SxN.mean(axis=0) for part in parts], [part.size_N for part in parts]
+    clean = [part.clean_N.astype(np.float64) for part in parts]
+    value = sum(part.weight * float(s.sum() / n.sum()) for part, s, n in zip(parts, score, size, strict=True))
+    n_items, n_clean = sum(n.size for n in size), sum(int(c.sum()) for c in clean)
+    on_clean = difference = None
+    if all(float((n * c).sum()) > 0 for n, c in zip(size, clean, strict=True)):
+        on_clean, difference_B = 0.0, np.zeros(statistics.RESAMPLES)
+        for stream, (part, s, n, c) in enumerate(zip(parts, score, size, clean, strict=True), start=1):
+            on_clean += part.weight * float((s * c).sum() / (n * c).sum())
+            if not part.clean_N.all():
+                both_B = statistics.ratios(s * c, n * c, stream) - statistics.ratios(s, n, stream)
+                difference_B += part.weight * both_B
+        difference_B = difference_B[np.isfinite(difference_B)]  # a draw may miss the few clean items there are
+        difference = statistics.percentiles(difference_B, on_clean - value)
+    n_both, against = _against(comparison, dirty, metric, arm, seeds)
+    relative = (on_clean - value) / value if on_clean is not None and value else None
+    return CleanScore(
+        arm, metric.name, n_items, n_clean, len(seeds), value, on_clean, difference, relative, n_both, against
+    )
+
+
+def _against(
+    comparison: Comparison, dirty: Dirty, metric: Metric, arm: str, seeds: Sequence[int]
+) -> tuple[int, Estimate | None]:
+    """The arm and the baseline on the items that are clean for both: how many, and how they compare."""
+    baseline = comparison.study.baseline
+    shared = [seed for seed in seeds if seed in comparison.by_seed(baseline, metric.name, FINAL)]
+    if arm == baseline or not shared:
+        return 0, None
+    asked = [dirty[arm], dirty[baseline]]
+    ours, theirs = (_parts(comparison, metric, name, shared, asked) for name in (arm, baseline))
+    n_both = sum(int(part.clean_N.sum()) for part in ours)
+    if not all(float(part.size_N[part.clean_N].sum()) > 0 for part in ours):
+        return n_both, None
+    return n_both, statistics.estimate(
+        [
+            PairedTask(a.weight, a.score_SxN[:, a.clean_N], b.score_SxN[:, a.clean_N], a.size_N[a.clean_N])
+            for a, b in zip(ours, theirs, strict=True)
+        ]
+    )
+
+
+def _parts(
+    comparison: Comparison,
+    metric: Metric,
+    arm: str,
+    seeds: Sequence[int],
+    dirty: Sequence[Mapping[str, Collection[str]]],
+) -> list[_Part]:
+    """The tasks of a metric in one arm; an item is clean if it is in none of `dirty`."""
+    found = []
+    for task, weight in metric.parts:
+        scores = [comparison.evaluated.scores[arm, seed, FINAL][task] for seed in seeds]
+        pairs = [pair for pair in (score_and_size(metric, each) for each in scores) if pair is not None]
+        bad = {item for of in dirty for item in of[benchmark(task)]}
+        clean_N = np.array([id_ not in bad for id_ in scores[0].ids])
+        found.append(_Part(weight, np.stack([score for score, _ in pairs]), pairs[0][1], clean_N))
+    return found
+
+
+def clean_table(scores: Sequence[CleanScore]) -> list[dict[str, Any]]:
+    """The scores that a dirty item touches, written out for the report."""
+    rows = []
+    for s in scores:
+        if s.n_clean == s.n_items and s.n_both in (0, s.n_items):
+            continue
+        cells = {"metric": label(s.metric), "arm": s.arm, "n": f"{s.n_items:,} × {s.n_seeds}"}
+        cells |= {
+            "n_clean": f"{s.n_clean:,}",
+            "value": value_text(s.metric, s.value),
+            "relative": percent_text(s.relative),
+        }
+        cells |= {"clean": "–", "difference": "–", "interval": "–", "n_both": "–", "against": "–", "both_interval": "–"}
+        if s.clean is not None and s.difference is not None:
+            cells |= _written(s.metric, s.difference, "difference", "interval")
+            cells["clean"] = value_text(s.metric, s.clean)
+        if s.against is not None:
+            cells |= _written(s.metric, s.against.difference, "against", "both_interval")
+            cells["n_both"] = f"{s.n_both:,}"
+        rows.append(cells)
+    return rows
+
+
+def _written(metric: str, found: Interval, difference: str, interval: str) -> dict[str, str]:
+    ends = interval_text(metric, (found.low, found.high))
+    return {difference: difference_text(metric, found.centre), interval: ends}
+
+
+def clean_csv(scores: Sequence[CleanScore]) -> str:
+    """All of them, one a line."""
+    header = (
+        *("arm", "metric", "n_items", "n_clean", "n_seeds", "value", "clean", "difference", "low", "high", "relative"),
+        *("n_clean_for_both", "against_baseline", "against_low", "against_high", "interval_kind"),
+    )
+    rows = (
+        (
+            *(s.arm, s.metric, s.n_items, s.n_clean, s.n_seeds, s.value, s.clean, *_ends(s.difference), s.relative),
+            *(s.n_both, *_ends(s.against.difference if s.against else None), s.against.kind if s.against else None),
+        )
+        for s in scores
+    )
+    return csv_text(header, rows)
+
+
+def _ends(found: Interval | None) -> tuple[float | None, ...]:
+    return (found.centre, found.low, found.high) if found else (None, None, None)

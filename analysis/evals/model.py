@@ -1,0 +1,43 @@
+"""A model as evaluations see it: what it computes with, and the tokenizer and window it was trained with."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from jax.sharding import Mesh
+from tokenizers import Tokenizer
+
+from mixtures.errors import Failure
+from mixtures.tokenizer import load
+from models.config import ModelConfig
+from models.export import read
+from models.transformer import Params
+
+
+@dataclass(frozen=True)
+class LanguageModel:
+    """A checkpoint ready to be asked.
+
+    Attributes:
+        window: the longest context, in tokens, that it scores or writes with.
+        mesh: devices that share the work, each with the whole model; None: one device.
+    """
+
+    config: ModelConfig
+    params: Params
+    tokenizer: Tokenizer
+    window: int
+    mesh: Mesh | None = None
+
+
+def opened(folder: Path, mesh: Mesh | None = None) -> LanguageModel:
+    """The model in a folder of `models.export`, or any of that architecture; its window is what the folder says.
+
+    Raises:
+        UserError, Failure: as `models.export.read`; or the folder does not say its window.
+    """
+    config, params, tokenizer = read(folder)
+    window = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("max_position_embeddings")
+    if not isinstance(window, int) or window < 1:
+        raise Failure(f"{folder}/config.json has max_position_embeddings {window!r}; write there the context it takes")
+    return LanguageModel(config, params, load(tokenizer), window, mesh)

@@ -1,0 +1,168 @@
+"""What a model writes: prompts enter slots, slots write on together, and whoever has finished makes room.
+
+A text ends where the model says `<eod>`, before the first of its stop strings, found in the text and not in tokens, or
+after so many tokens. It is a function of its own request, whatever else is being written.
+"""
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from tokenizers import Tokenizer
+
+from analysis.evals.model import LanguageModel
+from analysis.evals.packing import row_length
+from mixtures.tokenizer import eod_id
+from models import decode
+
+_SLOTS = (4, 16, 64)
+"""Per device."""
+_STEPS = 16
+"""Tokens between two looks at the text."""
+_COLUMNS = 64
+"""Of the cache at first; it doubles as the texts grow."""
+_CUT = "\ufffd"
+"""What bytes decode to that are no whole character."""
+
+
+@dataclass(frozen=True)
+class Ask:
+    """A text to continue.
+
+    Attributes:
+        stops: texts that end the answer, which has none of them.
+        max_tokens: after which it ends in any case.
+        temperature: 0 takes the most likely token each time.
+        top_p: share of the probability that tokens are drawn from, the most likely ones.
+        seed: of the draws; with the number of the token it decides them.
+    """
+
+    prompt: str
+    stops: tuple[str, ...]
+    max_tokens: int
+    temperature: float = 0.0
+    top_p: float = 1.0
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class _Text:
+    """One in the making."""
+
+    number: int
+    ask: Ask
+    prompt: tuple[int, ...]
+    most: int
+    ids: list[int] = field(default_factory=list)
+
+    @property
+    def position(self) -> int:
+        """Of the last token."""
+        return len(self.prompt) + len(self.ids) - 1
+
+
+def write(model: LanguageModel, asks: Sequence[Ask]) -> Iterator[tuple[int, str]]:
+    """(number of the ask, text) as the texts are finished."""
+    queue: deque[_Text] = deque()
+    for text in _texts(model, asks):
+        if text.most > 0:
+            queue.append(text)
+        else:
+            yield text.number, ""
+    devices, end = decode.devices(model.mesh), eod_id(model.tokenizer)
+    each = next((size for size in _SLOTS if size * devices >= len(queue)), _SLOTS[-1])
+    params = decode.everywhere(model.params, model.mesh)
+    columns = _COLUMNS
+    slots = decode.empty_slots(model.config, each * devices, columns, model.mesh)
+    writing: dict[int, _Text] = {}
+    while queue or writing:
+        while queue and (not writing or len(writing) <= each * devices * 3 // 4):
+            seats = _seated(queue, writing, each, devices)
+            writing |= seats
+            columns, slots = _room(columns, slots, seats)
+            slots = decode.enter(model.config, params, slots, _prompts(seats, each, devices), model.mesh)
+        columns, slots = _room(columns, slots, writing)
+        alive_B = np.isin(np.arange(each * devices), list(writing))
+        slots, said_BxC = decode.advance(model.config, params, slots, alive_B, _STEPS, end, model.mesh)
+        said = np.asarray(said_BxC)
+        for slot, text in list(writing.items()):
+            text.ids.extend(said[slot][said[slot] >= 0].tolist())
+            if (answer := _finished(model.tokenizer, text, end)) is not None:
+                del writing[slot]
+                yield text.number, answer
+
+
+def _texts(model: LanguageModel, asks: Sequence[Ask]) -> list[_Text]:
+    """Short ones first, equal prompts together.
+
+    A prompt keeps its newest tokens, as many as leave room in the window for what is asked for; if that alone fills the
+    window, prompt and answer have half of it each.
+    """
+    eod = eod_id(model.tokenizer)
+    encoded = model.tokenizer.encode_batch_fast([ask.prompt for ask in asks], add_special_tokens=False)
+    texts = []
+    for number, (ask, ids) in enumerate(zip(asks, (e.ids for e in encoded), strict=True)):
+        room = model.window - ask.max_tokens if ask.max_tokens < model.window else max(1, model.window // 2)
+        prompt = (eod, *ids)[-room:]
+        texts.append(_Text(number, ask, prompt, min(ask.max_tokens, model.window - len(prompt))))
+    return sorted(texts, key=lambda text: (len(text.prompt) + text.most, text.prompt))
+
+
+def _seated(queue: deque[_Text], writing: dict[int, _Text], each: int, devices: int) -> dict[int, _Text]:
+    """Texts from the queue by slot: as many as are free, and as many prompts as enter a device at once."""
+    seats: dict[int, _Text] = {}
+    for device in range(devices):
+        prompts: set[tuple[int, ...]] = set()
+        for slot in range(device * each, (device + 1) * each):
+            if slot in writing:
+                continue
+            if not queue or len(prompts | {queue[0].prompt}) > max(1, each // 4):
+                break
+            seats[slot] = queue.popleft()
+            prompts.add(seats[slot].prompt)
+    return seats
+
+
+def _room(columns: int, slots: decode.Slots, texts: dict[int, _Text]) -> tuple[int, decode.Slots]:
+    """A cache wide enough for the next steps."""
+    wanted = max(text.position + min(_STEPS, text.most - len(text.ids)) for text in texts.values())
+    if wanted <= columns:
+        return columns, slots
+    while columns < wanted:
+        columns *= 2
+    return columns, decode.widen(slots, columns)
+
+
+def _prompts(seats: dict[int, _Text], each: int, devices: int) -> decode.Prompts:
+    height = max(1, each // 4)
+    longest = max(text.position for text in seats.values())
+    tokens = np.zeros((devices, height, row_length(longest, _COLUMNS)), np.int32)
+    slot, prompt, token, position, left, seed = np.zeros((6, devices, each), np.int32)
+    temperature, top_p = np.ones((2, devices, each), np.float32)
+    slot[:] = each
+    for device in range(devices):
+        rows: dict[tuple[int, ...], int] = {}
+        own = [(at - device * each, text) for at, text in seats.items() if at // each == device]
+        for number, (at, text) in enumerate(own):
+            row = rows.setdefault(text.prompt, len(rows))
+            tokens[device, row, : len(text.prompt) - 1] = text.prompt[:-1]
+            slot[device, number], prompt[device, number] = at, row
+            token[device, number], position[device, number] = text.prompt[-1], text.position
+            left[device, number], seed[device, number] = text.most, text.ask.seed % 2**31
+            temperature[device, number], top_p[device, number] = text.ask.temperature, text.ask.top_p
+    flat = (x.reshape(-1) for x in (slot, prompt, token, position, left, seed, temperature, top_p))
+    return decode.Prompts(tokens.reshape(devices * height, -1), *flat)
+
+
+def _finished(tokenizer: Tokenizer, text: _Text, end: int) -> str | None:
+    """The whole answer, or None while it may go on."""
+    ended = text.ids[-1:] == [end]
+    full = ended or len(text.ids) >= text.most
+    if not full and not text.ask.stops:
+        return None
+    answer = tokenizer.decode(text.ids[:-1] if ended else text.ids)
+    first = min((at for stop in text.ask.stops if stop and (at := answer.find(stop)) >= 0), default=-1)
+    if first >= 0:
+        return answer[:first]
+    return (answer if ended else answer.rstrip(_CUT)) if full else None

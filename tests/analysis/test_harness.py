@@ -1,0 +1,136 @@
+"""lm-evaluation-harness's own tasks run on our model, and find what its `hf` backend finds on the exported folder."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from analysis.evals.engine import likelihoods, rolling
+from analysis.evals.model import opened
+from mixtures import tokenizer as bpe
+from mixtures.errors import Failure, UserError
+from models.export import export
+from tests.analysis.language import ASKS, CONFIG, PAIRS, TEXT, WINDOW, model
+
+lm_eval = pytest.importorskip("lm_eval", reason="needs the extra harness")
+
+from lm_eval.api.instance import Instance  # noqa: E402
+from lm_eval.tasks import TaskManager  # noqa: E402
+
+from analysis.evals.harness import AblateLM  # noqa: E402
+
+ROWS = {
+    "arc_easy": [
+        {
+            "id": str(n),
+            "question": f"question {n} about birds?",
+            "choices": {"text": [str(n), "an answer", "a long document"], "label": ["A", "B", "C"]},
+            "answerKey": "ABC"[n % 3],
+        }
+        for n in range(4)
+    ],
+    "triviaqa": [
+        {"question": f"what bird is {n}?", "answer": {"aliases": ["rook", "a crow"], "value": "rook"}} for n in range(3)
+    ],
+}
+SHIPPED = {"arc_easy": "arc/arc_easy.yaml", "triviaqa": "triviaqa/default.yaml"}
+
+
+@pytest.fixture
+def manager(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TaskManager:
+    """The harness's tasks, as `<name>_here`, over rows of ours."""
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "cache"))
+    for name, rows in ROWS.items():
+        data = tmp_path / f"{name}.jsonl"
+        data.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        splits = "".join(f"    {split}: {data}\n" for split in ("train", "validation", "test"))
+        (tmp_path / f"{name}.yaml").write_text(
+            f"include: {Path(lm_eval.__file__).parent / 'tasks' / SHIPPED[name]}\ntask: {name}_here\n"
+            f"dataset_path: json\ndataset_name: null\ndataset_kwargs:\n  data_files:\n{splits}"
+        )
+    return TaskManager(include_path=str(tmp_path), include_defaults=False)
+
+
+def test_the_harnesss_tasks_run_and_find_what_we_find(manager: TaskManager) -> None:
+    found: Any = lm_eval.simple_evaluate(
+        model=AblateLM(model()),
+        tasks=["arc_easy_here", "triviaqa_here"],
+        task_manager=manager,
+        bootstrap_iters=0,
+        log_samples=True,
+    )
+    for row, sample in zip(ROWS["arc_easy"], found["samples"]["arc_easy_here"], strict=True):
+        context = f"Question: {row['question']}\nAnswer:"
+        ours = sorted(likelihoods(model(), [(context, f" {text}") for text in row["choices"]["text"]]))
+        assert [float(nats) for ((nats, _),) in sample["resps"]] == pytest.approx([-x.nats for _, x in ours], abs=1e-4)
+    results = found["results"]["arc_easy_here"]
+    assert results["acc,none"] in (0.0, 0.25, 0.5, 0.75, 1.0) and math.isfinite(results["acc_norm,none"])
+    assert found["results"]["triviaqa_here"]["exact_match,remove_whitespace"] == 0.0
+    assert all(
+        "." not in text and "\n" not in text for s in found["samples"]["triviaqa_here"] for (text,) in s["resps"]
+    )
+
+
+def _instances(kind: str, arguments: list[tuple]) -> list[Instance]:
+    return [Instance(kind, {}, args, 0) for args in arguments]
+
+
+def test_repeats_are_several_draws_and_equal_again_for_an_equal_seed() -> None:
+    wanted = {"until": ["\n\n"], "do_sample": True, "temperature": 2.0, "top_p": 0.95, "max_gen_toks": 16}
+    requests = _instances("generate_until", [("question", wanted)]) * 3
+    first = AblateLM(model()).generate_until(requests, disable_tqdm=True)
+    assert len(set(first)) == 3
+    assert AblateLM(model()).generate_until(requests, disable_tqdm=True) == first
+    assert AblateLM(model(), seed=1).generate_until(requests, disable_tqdm=True) != first
+
+
+def test_a_way_to_generate_that_we_have_not_is_named() -> None:
+    requests = _instances("generate_until", [("question", {"until": [], "num_beams": 4})])
+    with pytest.raises(UserError, match="'num_beams'"):
+        AblateLM(model()).generate_until(requests)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    bpe.save(model().tokenizer, tmp_path / "tokenizer.json")
+    export(CONFIG, model().params, tmp_path / "tokenizer.json", tmp_path / "model", eod=bpe.EOD_ID, sequence=WINDOW)
+    return tmp_path / "model"
+
+
+def test_an_exported_folder_says_what_the_model_said(folder: Path) -> None:
+    there = opened(folder)
+    assert (there.config, there.window) == (CONFIG, WINDOW)
+    assert sorted(rolling(there, [TEXT])) == sorted(rolling(model(), [TEXT]))
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"max_position_embeddings": None}))
+    with pytest.raises(Failure, match="max_position_embeddings None"):
+        opened(folder)
+
+
+def test_the_hf_backend_finds_the_same_item_by_item(folder: Path) -> None:
+    pytest.importorskip("torch", reason="install torch, transformers and accelerate to compare with them")
+    backend = pytest.importorskip("lm_eval.models.huggingface", reason="needs accelerate")
+    theirs = backend.HFLM(str(folder), device="cpu", dtype="float32", batch_size=7, add_bos_token=True)
+    ours = AblateLM(opened(folder))
+    # The backend fails on an empty continuation and on one beyond the window.
+    pairs = [pair for pair in PAIRS if pair[1] and len(pair[1]) < 2 * WINDOW]
+    requests = _instances("loglikelihood", pairs)
+    mine, other = ours.loglikelihood(requests, disable_tqdm=True), theirs.loglikelihood(requests, disable_tqdm=True)
+    assert [nats for nats, _ in mine] == pytest.approx([nats for nats, _ in other], abs=1e-4)
+    assert [greedy for _, greedy in mine] == [greedy for _, greedy in other]
+    requests = _instances("loglikelihood_rolling", [(TEXT,), (TEXT * 3,)])
+    theirs.add_bos_token = False  # It would put a second one after the first and score it.
+    mine, other = (lm.loglikelihood_rolling(requests, disable_tqdm=True) for lm in (ours, theirs))
+    assert mine == pytest.approx(other, abs=1e-4)
+    theirs.add_bos_token = True
+    wanted = [
+        (ask.prompt, {"until": list(ask.stops), "max_gen_toks": ask.max_tokens}) for ask in ASKS[:5] if ask.prompt
+    ]
+    texts = [
+        [text.rstrip("\ufffd") for text in lm.generate_until(_instances("generate_until", wanted), disable_tqdm=True)]
+        for lm in (ours, theirs)
+    ]
+    assert texts[0] == texts[1]

@@ -1,0 +1,212 @@
+"""Evaluations that are killed, that cannot be had, that were done before; and those of one model, in no study."""
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import jax.numpy as jnp
+import pytest
+
+from analysis.compare import compare
+from analysis.evals import scoring
+from analysis.evals.questions import Question, prompt_hash
+from analysis.evals.tasks import Task
+from analysis.records import gap_path, read_eval, read_study
+from experiments import evaluate, nodes, partial
+from experiments.evaluating import evaluate_target
+from experiments.plan import make_plan
+from experiments.run import load_task
+from experiments.study import Evaluation
+from mixtures import tokenizer as bpe
+from mixtures.errors import Failure, UserError
+from models import export
+from tests.analysis import language
+from tests.conftest import ROOT
+from tests.experiments import run_evaluation
+from tests.experiments.tiny import study
+
+KEY = {
+    "fingerprint": run_evaluation.CHECKPOINT.fingerprint,
+    "step": run_evaluation.CHECKPOINT.step,
+    "version": run_evaluation.TASK.version,
+    "prompts": prompt_hash(run_evaluation.QUESTIONS),
+}
+
+
+def kept(path: Path) -> Path:
+    return path.with_suffix(".partial.jsonl")
+
+
+def test_kill_9_in_the_middle_changes_nothing(tmp_path):
+    undisturbed = run_evaluation.score(tmp_path / "whole.json")
+    path = tmp_path / "killed.json"
+    command = [sys.executable, "-m", "tests.experiments.run_evaluation", str(path), "5"]  # of 8 portions
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, check=False)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert not path.exists() and len(partial.read(kept(path), KEY)) == 5 * run_evaluation.PORTION
+    kept(path).write_bytes(kept(path).read_bytes()[:-9])  # and the last write was torn
+    assert run_evaluation.score(path).items == undisturbed.items
+    assert read_eval(path) == replace(undisturbed, seconds=read_eval(path).seconds)
+    assert {file.name for file in tmp_path.iterdir()} == {"whole.json", "killed.json"}
+
+
+def test_only_what_is_missing_is_asked_and_a_damaged_line_is_missing(tmp_path):
+    """Made-up answers tell what was taken from the disk: they would never be a model's."""
+    path = tmp_path / "record.json"
+    rows = [{"item": number, "what": "nats", "value": [1e6]} for number in range(2 * run_evaluation.PORTION)]
+    partial.keep(kept(path), KEY, rows)
+    partial.keep(kept(path), KEY | {"step": 6}, [{"item": 9, "what": "nats", "value": [1e6]}])
+    line = b'{"item": 5, "what": "nats", "value": [10'
+    damaged = kept(path).read_bytes().replace(line, line[:-1] + b"1")
+    kept(path).write_bytes(damaged)
+    nats = {item["id"]: item["nats"] for item in run_evaluation.score(path).items}
+    first, second = (range(4), range(4, 8))
+    assert {nats[f"t{n}"] for n in first} == {1e6}
+    assert all(0 < nats[f"t{n}"] < 1e4 for n in second)
+
+
+def test_a_gap_is_recorded_shown_and_tried_again(finished_store, tmp_path):
+    store = tmp_path / "store"
+    shutil.copytree(finished_store, store)
+    asks = study(evaluation=Evaluation(2_000, every_stage=(), around_cooldown=("quac",), items=5))
+    plan = make_plan(asks, store)
+    last = next(stage for stage in plan.stages if stage.stage.kind == "cooldown")
+    assert nodes.evaluation_state(plan, last, store) == "ready"
+    evaluate.evaluate(plan, store, lambda name: load_task(plan, name, store), lambda *_: None)
+    path = nodes.evaluated_tasks(plan, last, store)["quac"]
+    assert not path.exists() and "no package" in read_eval(gap_path(path)).gap
+    assert nodes.evaluation_state(plan, last, store) == "gaps"
+    gaps = [gap for gap in compare(store, "tiny").gaps if "quac was not scored" in gap]
+    assert gaps and all("put its val_v0.2.json" in gap for gap in gaps)
+
+    def found(name: str) -> Task:
+        return Task(name, nodes.task_version(name), (Question("1", (("is it", " so"), ("is it", " not so")), 1),))
+
+    evaluate.evaluate(plan, store, found, lambda *_: None)
+    assert len(read_eval(path).items) == 1 and not gap_path(path).exists()
+    assert nodes.evaluation_state(plan, last, store) == "done"
+
+
+def test_held_out_text_that_is_damaged_is_no_gap():
+    def damaged(name: str) -> Task:
+        raise Failure(f"{name} is damaged")
+
+    assert evaluate.had("boolq", damaged).gap == "boolq is damaged"
+    with pytest.raises(Failure, match="heldout/code is damaged"):
+        evaluate.had("heldout/code", damaged)
+
+
+def test_a_model_that_diverged_leaves_a_gap_with_the_count(tmp_path):
+    good = language.model()
+    params = {name: jnp.full_like(array, jnp.nan) for name, array in good.params.items()}
+    task, path = Task("boolq", 1, run_evaluation.QUESTIONS[8:12]), tmp_path / "record.json"
+    evaluate.score(run_evaluation.CHECKPOINT, {path: task}, lambda: replace(good, params=params), lambda done: None)
+    assert read_eval(gap_path(path)).gap.startswith("4 of 4 items have no finite likelihood")
+    assert not path.exists()
+
+
+def test_a_prompt_of_100_thousand_tokens_is_scored_by_its_end(tmp_path):
+    long, short = ("bird " * 100_000, " answer"), ("bird " * 500, " answer")
+    task = Task("boolq", 1, tuple(Question(str(n), (pair,), 0) for n, pair in enumerate((long, short))))
+    work = {tmp_path / "record.json": task}
+    (record,) = evaluate.score(run_evaluation.CHECKPOINT, work, language.model, lambda done: None).values()
+    assert record.items[0]["nats"] == pytest.approx(record.items[1]["nats"], abs=1e-4)
+
+
+def test_an_item_has_what_the_metrics_are_made_of():
+    choice = Question("7", (("where", " here"), ("where", " Zürich")), 1)
+    assert scoring.item(choice, [3.0, 2.0], None) == {
+        "id": "7", "nats": 2.0, "bytes": 8, "correct": 1, "gold": 1,
+        "choice_nats": [3.0, 2.0], "choice_bytes": [5, 8], "choice_chars": [4, 6],
+    }  # fmt: skip
+    asked = Question("8", (("who?", " Ada"),), 0, ("Ada",), ("\n",), 5, "ours")
+    assert scoring.item(asked, [1.0], "")["correct"] == 0
+    assert len(scoring.item(asked, [1.0], "x" * 9_999)["said"]) == scoring.SAID
+
+
+_ASKED = {"question": "cause", "choice1": "It rained.", "choice2": "It was day."}
+COPA = [{"idx": n, "premise": f"Bird {n} sang.", "label": n % 2, **_ASKED} for n in range(6)]
+
+
+@pytest.fixture
+def exported(tmp_path):
+    """A folder with a model, and a store with a benchmark's rows from the user."""
+    model = language.model()
+    bpe.save(model.tokenizer, tmp_path / "tokenizer.json")
+    export.export(model.config, model.params, tmp_path / "tokenizer.json", tmp_path / "model", eod=0, sequence=48)
+    rows = tmp_path / "store" / "benchmarks" / "copa.jsonl"
+    rows.parent.mkdir(parents=True)
+    rows.write_text("\n".join(map(json.dumps, COPA)))
+    return tmp_path
+
+
+def evaluated(exported: Path, tasks: str, items: int = 4, shots: int = 0, out: Path | None = None) -> dict:
+    return evaluate_target(str(exported / "model"), exported / "store", tasks, items, shots, out)
+
+
+def test_an_exported_folder_is_scored_once_with_intervals_and_gaps(exported):
+    out = exported / "scores.json"
+    document = evaluated(exported, "copa,quac", out=out)
+    (accuracy,) = (row for row in document["scores"] if row["metric"] == "copa/acc")
+    assert accuracy["n"] == 4 and accuracy["chance"] == 0.5
+    assert 0 <= accuracy["low"] <= accuracy["value"] <= accuracy["high"] <= 1
+    assert accuracy["high"] - accuracy["low"] > 0.3, "of four items"
+    assert [(task["task"], task["n"], bool(task["gap"])) for task in document["tasks"]] == [
+        ("copa", 4, False),
+        ("quac", 0, True),
+    ]
+    assert {item["id"] for item in json.loads(out.read_text())["items"]["copa"]} <= {str(n) for n in range(6)}
+    (record,) = (exported / "store" / "evaluations").glob("*/copa@*.json")
+    written = record.stat().st_mtime_ns
+    assert evaluated(exported, "copa,quac") == document
+    assert record.stat().st_mtime_ns == written
+    every = evaluated(exported, "copa", items=0)["tasks"]
+    assert every[0]["n"] == 6, "another selection is another record"
+    assert evaluated(exported, "copa", shots=2)["tasks"][0]["task"] == "copa@2shot"
+
+
+@pytest.mark.parametrize(
+    ("tasks", "said"),
+    [
+        ("coppa", "unknown task 'coppa'; did you mean 'copa'"),
+        ("copa,heldout/code", "its prepared data are not in the store"),
+    ],
+)
+def test_a_task_that_is_not_to_be_had_is_named(exported, tasks, said):
+    with pytest.raises(UserError, match=said):
+        evaluated(exported, tasks)
+    assert not (exported / "store" / "evaluations").exists()
+
+
+def test_a_data_file_without_a_field_is_named_with_its_row(exported):
+    rows = [{key: value for key, value in row.items() if key != "premise"} for row in COPA]
+    (exported / "store" / "benchmarks" / "copa.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    with pytest.raises(UserError, match=r"copa.*premise"):
+        evaluated(exported, "copa")
+
+
+def test_a_truncated_record_is_named(exported):
+    evaluated(exported, "copa")
+    (record,) = (exported / "store" / "evaluations").glob("*/copa@*.json")
+    record.write_text(record.read_text()[:-40])
+    with pytest.raises(Failure, match=r"evaluation copa.*delete it and run the command again"):
+        evaluated(exported, "copa")
+
+
+def test_a_stage_is_scored_beside_its_study(finished_store, tmp_path):
+    """Its own record answers where the prompts are the same; another number of items never gets among its own."""
+    store = tmp_path / "store"
+    shutil.copytree(finished_store, store)
+    stage = read_study(store, "tiny").runs[0].stages[-1]
+    before = sorted((store / "stages" / stage).rglob("*.json"))
+    (store / "benchmarks").mkdir()
+    (store / "benchmarks" / "copa.jsonl").write_text("\n".join(map(json.dumps, COPA)))
+    document = evaluate_target(stage[:-4], store, "heldout/code,copa", 3, 0, None)
+    assert [task["n"] > 0 for task in document["tasks"]] == [True, True]
+    assert sorted((store / "stages" / stage).rglob("*.json")) == before
+    (asked,) = (store / "evaluations" / stage).glob("*.json")
+    assert asked.name.startswith("copa@"), "its held-out text was scored with its study"

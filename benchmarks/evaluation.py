@@ -136,7 +136,10 @@ def compare(folder: Path, asked: dict[str, list], torch_python: str, rounds: int
     for kind, those in asked.items():
         ratios = [b / a for a, b in zip(seconds["ours", kind], seconds["hf", kind], strict=True)]
         rates = {name: len(those) / statistics.median(seconds[name, kind]) for name in children}
-        print(f"{kind}: ours {rates['ours']:,.1f}/s, hf {rates['hf']:,.1f}/s: {statistics.median(ratios):.2f} times ", end="")
+        print(
+            f"{kind}: ours {rates['ours']:,.1f}/s, hf {rates['hf']:,.1f}/s: {statistics.median(ratios):.2f} times ",
+            end="",
+        )
         print(f"({min(ratios):.2f} to {max(ratios):.2f})")
 
 

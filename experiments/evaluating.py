@@ -25,7 +25,7 @@ from analysis.records import EvalRecord, StageRecord, eval_path, read_eval, read
 from experiments.exporting import all_devices, find_stage, open_stage
 from experiments.progress import Display
 from experiments.run import heldout, use_compilation_cache
-from mixtures.errors import UserError
+from mixtures.errors import Failure, UserError
 from mixtures.files import write_json
 from mixtures.manifest import Manifest, read_manifest
 
@@ -107,7 +107,10 @@ def _prepared(record: StageRecord, store: Path) -> Manifest | None:
     """The prepared data that the stage was trained on, if they are still there."""
     infilling = bool(record.identity.get("infilling", False))
     for folder in sorted((store / "prepared").glob("*")):
-        manifest = read_manifest(folder)
+        try:
+            manifest = read_manifest(folder)
+        except Failure:  # of another study, or an older version's
+            continue
         if manifest is not None and manifest.tokenizer_digest == record.identity["tokenizer"]:
             there = {name: source.form(infilling).digest for name, source in manifest.sources.items()}
             if record.identity["data"].items() <= there.items():

@@ -159,7 +159,8 @@ def _rotation(config: ModelConfig, positions: jax.Array) -> Rotation:
     """Cosines and sines of position times frequency."""
     exponents = jnp.arange(0, config.head_width, 2, dtype=jnp.float32) / config.head_width
     angles = positions.astype(jnp.float32)[..., None] * config.rope_theta**-exponents
-    return jnp.cos(angles), jnp.sin(angles)
+    # Without the barrier XLA's CPU compiler fuses cosine and sine into every use: for each row, head and layer again.
+    return jax.lax.optimization_barrier((jnp.cos(angles), jnp.sin(angles)))
 
 
 def _halves(kernel_DxC: jax.Array, heads: int) -> jax.Array:

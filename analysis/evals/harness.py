@@ -3,8 +3,8 @@
     lm_eval.simple_evaluate(model=AblateLM(opened(folder)), tasks=["hellaswag"])
 
 Values are those of the harness's `hf` backend on the exported folder with `add_bos_token=True`: a context begins with
-`<eod>`, as every document of training did. (Whole texts are those with `add_bos_token=False`: with True the backend puts
-a second one behind the first and scores it.)
+`<eod>`, as every document of training did. (Of whole texts, with `add_bos_token=False`: with True the backend puts a
+second one behind the first and scores it.)
 """
 
 import zlib

@@ -13,7 +13,6 @@ see (in text that was searched). Two figures say what the dirty items did:
 Arms differ in what is dirty for them, so each is also compared with the baseline on the items clean for both.
 """
 
-import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +22,8 @@ import numpy as np
 from analysis import statistics
 from analysis.compare import FINAL, Comparison
 from analysis.contamination import sources_read
+from analysis.evals import code
+from analysis.evals.tasks import benchmark_of
 from analysis.metrics import Metric, difference_text, interval_text, label, percent_text, score_and_size, value_text
 from analysis.records import StudyRecord
 from analysis.statistics import Estimate, Floats, Interval, PairedTask
@@ -37,7 +38,8 @@ class CleanScore:
     """One metric of one arm at the end of its runs, on all items and on the clean ones; means over seeds.
 
     `clean`, `difference` and `relative` are None where a task has no clean item. `against` is the comparison with the
-    baseline on the items that are clean for both; None for the baseline, and where no seed or item is shared.
+    baseline on the items that are clean for both; None for the baseline, where no seed or item is shared, and where all
+    items are clean, which is the comparison as it is.
     """
 
     arm: str
@@ -91,8 +93,8 @@ def clean_scores(comparison: Comparison, dirty: Dirty) -> tuple[CleanScore, ...]
 
 
 def benchmark(task: str) -> str:
-    """The benchmark that a task asks: its name up to shots, variant or what is done with it."""
-    return re.split("[@:/]", task, maxsplit=1)[0]
+    """The benchmark that a task asks, whatever the variant, the shots, or what is done with the answers."""
+    return code.TASKS.get(task, benchmark_of(task))
 
 
 def _clean_score(comparison: Comparison, dirty: Dirty, metric: Metric, arm: str, seeds: Sequence[int]) -> CleanScore:
@@ -129,7 +131,8 @@ def _against(
     asked = [dirty[arm], dirty[baseline]]
     ours, theirs = (_parts(comparison, metric, name, shared, asked) for name in (arm, baseline))
     n_both = sum(int(part.clean_N.sum()) for part in ours)
-    if not all(float(part.size_N[part.clean_N].sum()) > 0 for part in ours):
+    untouched = all(part.clean_N.all() for part in ours)
+    if untouched or not all(float(part.size_N[part.clean_N].sum()) > 0 for part in ours):
         return n_both, None
     return n_both, statistics.estimate(
         [

@@ -5,7 +5,7 @@
 Scores `--items` items each of HellaSwag, ARC-Easy and PIQA, and continues as many TriviaQA and HumanEval prompts by
 `--tokens` greedy tokens. Both programs stay open, each in its own process with all cores, and take turns; the first
 turn is not counted: ours compiles in it, and hf tries batch sizes and keeps its fastest. One JSON line a round, then
-medians and the ratios' ranges. Both must find the same likelihoods, which the last line says. evaluation.md has figures.
+medians and the ratios' ranges. Both must find the same likelihoods, which a line says. Figures: evaluation.md.
 """
 
 import argparse
@@ -147,7 +147,8 @@ def _alike(kind: str, ours: list, theirs: list) -> None:
     if kind == "score":
         print(f"likelihoods differ by {max(abs(a - b) for a, b in zip(ours, theirs, strict=True)):.1e} at the most")
     else:
-        print(f"{sum(a == b for a, b in zip(ours, theirs, strict=True))} of {len(ours)} texts are equal")
+        equal = sum(a == b.rstrip("\ufffd") for a, b in zip(ours, theirs, strict=True))  # Ours ends in no cut character.
+        print(f"{equal} of {len(ours)} texts are equal")
 
 
 def main() -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 
 from models.attention import causal_attention
@@ -142,10 +143,12 @@ class Transformer(nnx.Module):
         def attend(q_BxSxHxK: jax.Array, k_BxSxHxK: jax.Array, v_BxSxHxK: jax.Array) -> jax.Array:
             return causal_attention(q_BxSxHxK, k_BxSxHxK, v_BxSxHxK, segments_BxS, setting.platform)
 
-        return self.states(tokens_BxS, jnp.arange(tokens_BxS.shape[1]), attend, setting)
+        # Of traced positions XLA's CPU compiler takes cosine and sine again for each row, head and layer.
+        positions_S = (np if setting.platform == "cpu" else jnp).arange(tokens_BxS.shape[1])
+        return self.states(tokens_BxS, positions_S, attend, setting)
 
     def states(
-        self, tokens_BxS: jax.Array, positions: jax.Array, attend: Attention, setting: Setting = ONE_DEVICE
+        self, tokens_BxS: jax.Array, positions: jax.Array | np.ndarray, attend: Attention, setting: Setting = ONE_DEVICE
     ) -> jax.Array:
         """As `hidden`, at `positions` [S] or [B, S]; the blocks call `attend` from the first to the last."""
         # Tokens stay one axis between attentions: XLA's CPU products of [B, S, D] take half as long again as of [N, D].
@@ -155,12 +158,12 @@ class Transformer(nnx.Module):
         return self.norm(x_NxD, setting).reshape(*tokens_BxS.shape, self.config.width)
 
 
-def _rotation(config: ModelConfig, positions: jax.Array) -> Rotation:
-    """Cosines and sines of position times frequency."""
-    exponents = jnp.arange(0, config.head_width, 2, dtype=jnp.float32) / config.head_width
-    angles = positions.astype(jnp.float32)[..., None] * config.rope_theta**-exponents
-    # Without the barrier XLA's CPU compiler fuses cosine and sine into every use: for each row, head and layer again.
-    return jax.lax.optimization_barrier((jnp.cos(angles), jnp.sin(angles)))
+def _rotation(config: ModelConfig, positions: jax.Array | np.ndarray) -> Rotation:
+    """Cosines and sines of position times frequency; of NumPy's positions, as constants of the program."""
+    module = np if isinstance(positions, np.ndarray) else jnp
+    exponents = np.arange(0, config.head_width, 2, dtype=np.float32) / np.float32(config.head_width)
+    angles = positions.astype(np.float32)[..., None] * config.rope_theta**-exponents
+    return module.cos(angles), module.sin(angles)
 
 
 def _halves(kernel_DxC: jax.Array, heads: int) -> jax.Array:

@@ -12,7 +12,6 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from analysis.evals.model import LanguageModel
-from analysis.evals.packing import row_length
 from mixtures.tokenizer import eod_id
 from models import decode
 
@@ -21,7 +20,7 @@ _SLOTS = (4, 16, 64)
 _STEPS = 16
 """Tokens between two looks at the text."""
 _COLUMNS = 64
-"""Of the cache at first; it doubles as the texts grow."""
+"""Of the cache at the least; it doubles as the texts grow."""
 _CUT = "\ufffd"
 """What bytes decode to that are no whole character."""
 
@@ -73,6 +72,7 @@ def write(model: LanguageModel, asks: Sequence[Ask]) -> Iterator[tuple[int, str]
     devices, end = decode.devices(model.mesh), eod_id(model.tokenizer)
     each = next((size for size in _SLOTS if size * devices >= len(queue)), _SLOTS[-1])
     params = decode.everywhere(model.params, model.mesh)
+    draws = any(text.ask.temperature > 0 for text in queue)
     columns = _COLUMNS
     slots = decode.empty_slots(model.config, each * devices, columns, model.mesh)
     writing: dict[int, _Text] = {}
@@ -84,7 +84,7 @@ def write(model: LanguageModel, asks: Sequence[Ask]) -> Iterator[tuple[int, str]
             slots = decode.enter(model.config, params, slots, _prompts(seats, each, devices), model.mesh)
         columns, slots = _room(columns, slots, writing)
         alive_B = np.isin(np.arange(each * devices), list(writing))
-        slots, said_BxC = decode.advance(model.config, params, slots, alive_B, _STEPS, end, model.mesh)
+        slots, said_BxC = decode.advance(model.config, params, slots, alive_B, _STEPS, end, draws, model.mesh)
         said = np.asarray(said_BxC)
         for slot, text in list(writing.items()):
             text.ids.extend(said[slot][said[slot] >= 0].tolist())
@@ -129,15 +129,19 @@ def _room(columns: int, slots: decode.Slots, texts: dict[int, _Text]) -> tuple[i
     wanted = max(text.position + min(_STEPS, text.most - len(text.ids)) for text in texts.values())
     if wanted <= columns:
         return columns, slots
-    while columns < wanted:
-        columns *= 2
+    columns = _columns(wanted)
     return columns, decode.widen(slots, columns)
+
+
+def _columns(wanted: int) -> int:
+    """64, 128, 256 and so on, so that few shapes are compiled."""
+    return max(_COLUMNS, 1 << (wanted - 1).bit_length())
 
 
 def _prompts(seats: dict[int, _Text], each: int, devices: int) -> decode.Prompts:
     height = max(1, each // 4)
     longest = max(text.position for text in seats.values())
-    tokens = np.zeros((devices, height, row_length(longest, _COLUMNS)), np.int32)
+    tokens = np.zeros((devices, height, _columns(longest)), np.int32)
     slot, prompt, token, position, left, seed = np.zeros((6, devices, each), np.int32)
     temperature, top_p = np.ones((2, devices, each), np.float32)
     slot[:] = each

@@ -240,7 +240,7 @@ def fit(
     tokens: Annotated[float, typer.Option(min=1, help="The budget that chip-hours are for.")] = 200e9,
     json: Json = False,
 ) -> None:
-    """Compile the train step for a TPU slice, with no TPU: memory a chip, layout, bound on speed; exit 1 if too large."""
+    """Compile the train step for a TPU slice, with no TPU: memory, layout, bound on speed; exit 1 if too large."""
     from dataclasses import asdict
 
     from experiments.views import print_fit

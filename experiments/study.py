@@ -211,7 +211,8 @@ def check(study: Study) -> None:
     """Refuse a study that cannot mean what it says.
 
     Raises:
-        UserError: an unknown baseline, kind, source, task or precision, a doubled arm, no seed, or infilling not prepared.
+        UserError: an unknown baseline, kind, source, task or precision, a doubled arm, no seed, or infilling that is
+            not prepared.
     """
     names = [arm.name for arm in study.arms]
     if study.baseline not in names:

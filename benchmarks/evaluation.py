@@ -147,7 +147,8 @@ def _alike(kind: str, ours: list, theirs: list) -> None:
     if kind == "score":
         print(f"likelihoods differ by {max(abs(a - b) for a, b in zip(ours, theirs, strict=True)):.1e} at the most")
     else:
-        equal = sum(a == b.rstrip("\ufffd") for a, b in zip(ours, theirs, strict=True))  # Ours ends in no cut character.
+        # Ours does not end in half a character.
+        equal = sum(a == b.rstrip("\ufffd") for a, b in zip(ours, theirs, strict=True))
         print(f"{equal} of {len(ours)} texts are equal")
 
 

@@ -1,8 +1,9 @@
-"""Training speed on CPU beside peers, on the same work: python benchmarks/training.py [--torch-python PYTHON] > rows.jsonl
+"""Training speed on CPU beside peers, on the same work: python benchmarks/training.py > rows.jsonl
 
 Work: width 256, 6 layers, 4 heads, SwiGLU of 768, tied embedding, 8 x 512 random tokens, float32, AdamW. Every
-measurement is a process of its own; the programs take turns in an order that moves on by one each round, so that a noisy
-machine is noisy for all. `gemm` is the machine's limit: the fastest float32 product of this model's shapes.
+measurement is a process of its own; the programs take turns in an order that moves on by one each round, so that a
+noisy machine is noisy for all. `gemm` is the machine's limit: the fastest float32 product of squares and of the work's
+shapes.
 
 Raw rows go to stdout as JSON lines, the summary to stderr. A run that was stopped goes on with --earlier rows.jsonl:
 what stands there is not measured again. `transformers` needs a Python with torch and transformers, `maxtext` one with
@@ -54,7 +55,7 @@ def ours(vocabulary: int) -> OneStep:
     return one
 
 
-def plain_jax(vocabulary: int) -> OneStep:
+def plain_jax(vocabulary: int) -> OneStep:  # noqa: C901 - a program of its own, to be read from top to bottom
     """The same model as one would write it for speed alone: unrolled, joined projections, causal blocks of queries,
     cross-entropy in chunks that forms the gradient in the forward pass, AdamW by hand, no clipping and no checks."""
     import jax
@@ -165,7 +166,6 @@ def transformers(vocabulary: int) -> OneStep:
     from transformers import CohereConfig, CohereForCausalLM
 
     torch.manual_seed(0)
-    torch.set_num_threads(len(os.sched_getaffinity(0)))
     model = CohereForCausalLM(
         CohereConfig(
             vocab_size=vocabulary,
@@ -307,47 +307,43 @@ def measured(python: str, program: str, vocabulary: int, steps: int) -> Row:
 
 
 def summary(rows: list[Row]) -> str:
-    """Medians over rounds of a round's median step, and ours / peer within each round."""
+    """A table for each vocabulary: medians over rounds of a round's median step, and ours / peer within each round."""
+    limit = max((row["limit"] for row in rows if "limit" in row), default=float("nan"))
+    lines = [f"limit of this machine: {limit:.0f} GFLOP/s, the fastest float32 product seen"]
+    for vocabulary in sorted({row["vocabulary"] for row in rows if "step_seconds" in row}):
+        lines += table([row for row in rows if row["vocabulary"] == vocabulary and "step_seconds" in row], limit)
+    return "\n".join(lines)
+
+
+def table(rows: list[Row], limit: float) -> list[str]:
     from models.config import ModelConfig
     from models.flops import train_flops_per_token
 
-    limit = max((row["limit"] for row in rows if "limit" in row), default=0.0)
-    lines = [f"limit of this machine: {limit:.0f} GFLOP/s, the fastest float32 product seen"]
-    timed_rows = [row for row in rows if "step_seconds" in row]
-    for vocabulary in sorted({row["vocabulary"] for row in timed_rows}):
-        config = ModelConfig("work", vocabulary, WIDTH, LAYERS, HEADS, FEED_FORWARD)
-        work = train_flops_per_token(config, SEQUENCE)
-        lines += [
-            "",
-            f"vocabulary {vocabulary:,}, {work / 1e6:.1f} MFLOP a token (attention counted below the diagonal)",
-        ]
-        lines += [
-            "| program | rounds | tokens/s | GFLOP/s | of the limit | tokens per core-second | peak MiB | ours is |"
-        ]
-        lines += ["| --- | ---: | ---: | ---: | ---: | ---: | ---: | --- |"]
-        speeds = {
-            program: {
-                row["round"]: TOKENS / statistics.median(row["step_seconds"])
-                for row in timed_rows
-                if (row["vocabulary"], row["program"]) == (vocabulary, program)
-            }
-            for program in PROGRAMS
-        }
-        for program, by_round in speeds.items():
-            if not by_round:
-                continue
-            mine = [row for row in timed_rows if (row["vocabulary"], row["program"]) == (vocabulary, program)]
+    config = ModelConfig("work", rows[0]["vocabulary"], WIDTH, LAYERS, HEADS, FEED_FORWARD)
+    gflop = train_flops_per_token(config, SEQUENCE) / 1e9
+    lines = ["", f"vocabulary {config.vocabulary:,}, {1e3 * gflop:.1f} MFLOP a token, attention counted causally"]
+    lines += ["| program | rounds | tokens/s | GFLOP/s | of the limit | tokens a core-second | peak MiB | ours is |"]
+    lines += ["| --- | ---: | ---: | ---: | ---: | ---: | ---: | --- |"]
+    speeds = {
+        program: {r["round"]: TOKENS / statistics.median(r["step_seconds"]) for r in rows if r["program"] == program}
+        for program in PROGRAMS
+    }
+    for program, by_round in speeds.items():
+        if by_round:
+            mine = [row for row in rows if row["program"] == program]
             speed = statistics.median(by_round.values())
-            cpu = [TOKENS / statistics.median(row["cpu_seconds"]) for row in mine if "cpu_seconds" in row]
-            ratios = [speeds["ours"][r] / by_round[r] for r in by_round if r in speeds["ours"]]
-            against = program != "ours" and ratios
-            lines.append(
-                f"| {program} | {len(mine)} | {speed:,.0f} ({min(by_round.values()):,.0f}–{max(by_round.values()):,.0f})"
-                f" | {speed * work / 1e9:.0f} | {f'{speed * work / 1e9 / limit:.0%}' if limit else ''}"
-                f" | {f'{statistics.median(cpu):,.0f}' if cpu else ''} | {max(row['peak_mib'] for row in mine):,}"
-                f" | {f'{statistics.median(ratios):.2f} x ({min(ratios):.2f}–{max(ratios):.2f})' if against else ''} |"
-            )
-    return "\n".join(lines)
+            a_core = [TOKENS / statistics.median(row["cpu_seconds"]) for row in mine if "cpu_seconds" in row]
+            ratios = [speeds["ours"][r] / by_round[r] for r in by_round if r in speeds["ours"] and program != "ours"]
+            cells = [program, str(len(mine)), spread(list(by_round.values()), ",.0f"), f"{speed * gflop:.0f}"]
+            cells += [f"{speed * gflop / limit:.0%}", spread(a_core, ",.0f")]
+            cells += [f"{max(row['peak_mib'] for row in mine):,}", spread(ratios, ".2f")]
+            lines.append(f"| {' | '.join(cells)} |")
+    return lines
+
+
+def spread(values: list[float], form: str) -> str:
+    """Median (lowest to highest)."""
+    return f"{statistics.median(values):{form}} ({min(values):{form}}–{max(values):{form}})" if values else ""
 
 
 def main() -> None:
@@ -379,11 +375,8 @@ def main() -> None:
         for vocabulary, program in work:
             if (number, vocabulary, program) not in done:
                 row = {"round": number, "vocabulary": vocabulary, "program": program}
-                rows.append(
-                    row
-                    | {"load": round(os.getloadavg()[0], 1)}
-                    | measured(pythons[program], program, vocabulary, asked.steps)
-                )
+                row["load"] = round(os.getloadavg()[0], 1)
+                rows.append(row | measured(pythons[program], program, vocabulary, asked.steps))
                 print(json.dumps(rows[-1]), flush=True)
     print(summary(rows), file=sys.stderr)
 

@@ -10,6 +10,7 @@ import pytest
 
 from models import optimizer as adamw
 from models.errors import UserError
+from models.layout import Layout
 from models.optimizer import decays
 from models.recipe import AdamW
 from models.step import TrainState, init_state, train_step
@@ -85,6 +86,19 @@ def test_the_learning_rate_is_read_at_every_step() -> None:
     np.testing.assert_array_equal(state.params["embedding"], before)
     state, _ = step(state, tokens(4, 17), 1e-3)
     assert (np.asarray(state.params["embedding"]) != before).any()
+
+
+def test_accumulated_gradients_give_the_update_of_the_large_batch() -> None:
+    whole, parts = (
+        train_step(TINY, AdamW(), layout=Layout(count))(init_state(TINY, AdamW(), 0), tokens(8, 17), 1e-2)
+        for count in (1, 4)
+    )
+    assert float(parts[1].loss) == pytest.approx(float(whole[1].loss), rel=1e-6)
+    assert float(parts[1].grad_norm) == pytest.approx(float(whole[1].grad_norm), rel=1e-5)
+    before = init_state(TINY, AdamW(), 0).params
+    for name, expected in whole[0].params.items():
+        moved, reference = parts[0].params[name] - before[name], expected - before[name]
+        assert np.linalg.norm(moved - reference) < 1e-3 * np.linalg.norm(reference), name
 
 
 @pytest.mark.parametrize("wrong", [{"b2": 1.0}, {"eps": 0.0}, {"clip": 0.0}, {"weight_decay": -0.1}])

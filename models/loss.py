@@ -17,8 +17,8 @@ from models.layout import accelerator_chunk
 _LOGITS = 1 << 22
 """Logits of one chunk on CPU, 16 MiB: they stay in the last-level cache between the passes over them."""
 _FEWEST = 512
-"""Tokens of a chunk at the least, whatever the cache: every chunk reads the embedding twice, to pack it for the products,
-and adds to a gradient of its size, so that 128 took a third longer at 256,000 words (benchmarks/training.md)."""
+"""Tokens of a chunk at least, whatever the cache: 128 took a third longer at 256,000 words (benchmarks/training.md),
+likely because every chunk reads the embedding twice and adds to a gradient of its size."""
 _WIDE = 1 << 21
 """Entries of the embedding up to which its gradient is summed as [D, V] on CPU."""
 
@@ -74,7 +74,7 @@ def _forward(
     kind = embedding_VxD.dtype
     gold_NxD = embedding_VxD[targets_N].astype(jnp.float32)
 
-    # V in columns is the faster product on CPU where the embedding is small (8,192 x 96: by two thirds); from 32,768 x 256
+    # V in columns is the faster product on CPU where the embedding is small (8,192 x 96: by a sixth); from 32,768 x 256
     # on it is the slower one, and the transposed copy at the end would be among the largest arrays of the step.
     wide = platform == "cpu" and embedding_VxD.size <= _WIDE
 

@@ -25,23 +25,24 @@ setup: .venv/ready
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
-.venv/fit: .venv/ready
+# In a folder of its own: where jax finds it, it looks for a TPU at every start.
+.venv/libtpu: .venv/ready
 	@case "$$(uname -sm)" in "Linux x86_64") echo "setup: installing $(LIBTPU), the TPU compiler (once)"; \
-	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps $(LIBTPU);; esac
-	@touch $@
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target $@ $(LIBTPU);; esac
+	@mkdir -p $@ && touch $@
 
 quickstart: setup
 	@$(BIN)/ablate run quickstart
 
 # Without what needs minutes or large data: .venv/bin/pytest -m "slow and network", and -m tpu_fit.
-test: setup .venv/fit
+test: setup .venv/libtpu
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/pytest -m "not tpu_fit and not (slow and network)"
 
-coverage: setup .venv/fit
+coverage: setup .venv/libtpu
 	$(BIN)/pytest --cov --cov-report=term:skip-covered -m "not tpu_fit and not (slow and network)"
 
 format: setup

@@ -1,5 +1,6 @@
 import importlib.util
 import json
+import sys
 from dataclasses import asdict, replace
 
 import pytest
@@ -11,6 +12,9 @@ from models.flops import train_flops_per_token
 from models.layout import Layout, MeshShape
 from models.recipe import AdamW
 from models.roofline import ATTAINED, V5E, chip_hours, link_bytes, repeated_flops_per_token, roofline, topology
+from tests.conftest import ROOT
+
+sys.path.append(str(ROOT / ".venv" / "libtpu"))  # where `make test` puts it
 
 _TWO_LAYERS = ModelConfig("two layers", vocabulary=4_096, width=256, layers=2, heads=2, feed_forward=512)
 """Small, since the compiler takes a minute for two layers of the 470m."""

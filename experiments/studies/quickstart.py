@@ -6,7 +6,7 @@ which half is spent before and half after a switch of mixture, and a tenth more 
 Hypothesis: arms that read code model code far better; `text-only` models prose best; cooldown, which gives every arm
 the same data, narrows both gaps. Accuracies stay near chance: the models are 470 times smaller than the paper's.
 Expected: code bits per byte of `text-only` at least 0.5 above every other arm before cooldown. Cost: about 5 minutes
-of training and 2 of evaluation on 2 cores. Command: `make quickstart`.
+of training and 3 of evaluation on 2 cores. Command: `make quickstart`.
 """
 
 from experiments.study import Arm, Evaluation, Stage, Study

@@ -21,14 +21,14 @@ setup: .venv/ready
 	@$(PYTHON) -c 'import ensurepip, venv' || { echo "setup: the venv module is missing; on Debian or Ubuntu: apt install python3-venv"; exit 1; }
 	@echo "setup: creating .venv and installing the locked packages (2 to 5 minutes, once)"
 	@$(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --no-deps -r requirements.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
 # In a folder of its own: where jax finds it, it looks for a TPU at every start.
 .venv/libtpu: .venv/ready
 	@case "$$(uname -sm)" in "Linux x86_64") echo "setup: installing $(LIBTPU), the TPU compiler (once)"; \
-	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target $@ $(LIBTPU);; esac
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --no-deps --target $@ $(LIBTPU);; esac
 	@mkdir -p $@ && touch $@
 
 quickstart: setup

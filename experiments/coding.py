@@ -5,7 +5,7 @@ import json
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from analysis.evals import code
 from analysis.evals.code import Problem
@@ -34,7 +34,6 @@ class CodeTask:
     problems: tuple[Problem, ...]
     samples: int
     sandbox: Sandbox
-    gap: ClassVar[str] = ""  # one that cannot be had is no CodeTask
 
     @property
     def drawing(self) -> dict[str, float]:

@@ -47,12 +47,6 @@ def causal_attention(
     return checkpoint_name(_blocks(q_BxSxHxK, k_BxSxHxK, v_BxSxHxK, segments_BxS), SAVED)
 
 
-def document_segments(tokens_BxS: jax.Array, end_of_document: int) -> jax.Array:
-    """The number of each position's document in its row, int32 [B, S]; a document ends with `end_of_document`."""
-    ends_BxS = (tokens_BxS == end_of_document).astype(jnp.int32)
-    return jnp.cumsum(ends_BxS, axis=1) - ends_BxS
-
-
 def _blocks(
     q_BxSxHxK: jax.Array, k_BxSxHxK: jax.Array, v_BxSxHxK: jax.Array, segments_BxS: jax.Array | None
 ) -> jax.Array:

@@ -120,21 +120,10 @@ def _float32_product(left: jax.Array, right: jax.Array) -> jax.Array:
     return jnp.matmul(left, right, preferred_element_type=jnp.float32)
 
 
-def _chunks(x_NxD: jax.Array, vocabulary: int, platform: str = "cpu") -> jax.Array:
+def _chunks(x_NxD: jax.Array, vocabulary: int, platform: str) -> jax.Array:
     """[chunks, C, D], the last one filled up with zero rows, which add nothing to a gradient."""
     tokens, width = x_NxD.shape
     fitting = _LOGITS // vocabulary if platform == "cpu" else accelerator_chunk(vocabulary)
     rows = min(max(_FEWEST, fitting), tokens)
     padded = jnp.pad(x_NxD, ((0, -tokens % rows), (0, 0)))
     return padded.reshape(-1, rows, width)
-
-
-def token_nats(hidden_NxD: jax.Array, embedding_VxD: jax.Array, targets_N: jax.Array) -> jax.Array:
-    """Negative log-likelihood of every target, [N], chunk by chunk."""
-
-    def chunk(_: None, hidden_CxD: jax.Array) -> tuple[None, jax.Array]:
-        return None, jax.nn.logsumexp(hidden_CxD @ embedding_VxD.T, axis=1)
-
-    tokens = targets_N.shape[0]
-    _, normaliser = jax.lax.scan(chunk, None, _chunks(hidden_NxD, embedding_VxD.shape[0]))
-    return normaliser.reshape(-1)[:tokens] - (hidden_NxD * embedding_VxD[targets_N]).sum(axis=1)

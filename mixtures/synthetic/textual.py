@@ -9,10 +9,6 @@ from mixtures.synthetic.streams import WORDS, Arguments, Stream, word, words
 TEXT = (("text", "str"),)
 
 
-def _sentence(rng: Random, size: int) -> Arguments:
-    return (" ".join(words(rng, min(size, 7))),)
-
-
 def _letters(rng: Random, size: int) -> Arguments:
     return (word(rng, size, rng.choice(("ab", "abc", "aeno", "abcdenot"))),)
 

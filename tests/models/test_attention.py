@@ -3,18 +3,13 @@ import itertools
 import jax
 import numpy as np
 
-from models.attention import causal_attention, document_segments, splash
+from models.attention import causal_attention, splash
 from models.transformer import bind, initial
 from tests.models.tiny import TINY, tokens
 
 
 def _qkv(sequence: int, heads: int = 2, width: int = 16) -> np.ndarray:
     return np.random.default_rng(0).standard_normal((3, 1, sequence, heads, width), np.float32)
-
-
-def test_documents_are_numbered_and_end_with_their_last_token() -> None:
-    rows = np.array([[5, 0, 6, 7, 0, 0], [1, 2, 3, 4, 5, 6]])
-    assert document_segments(rows, 0).tolist() == [[0, 0, 1, 1, 1, 2], [0, 0, 0, 0, 0, 0]]
 
 
 def test_a_document_mask_gives_what_each_document_gives_alone() -> None:

@@ -74,12 +74,6 @@ def test_huge_logits_do_not_overflow() -> None:
     assert all(np.isfinite(gradient).all() for gradient in gradients)
 
 
-def test_token_nats_equal_the_plain_form(chunked: Example) -> None:
-    hidden, embedding, targets = chunked
-    found = loss.token_nats(hidden, embedding, targets)
-    np.testing.assert_allclose(found, _plain(hidden, embedding, targets), rtol=1e-5, atol=1e-5)
-
-
 def test_no_array_holds_tokens_times_vocabulary() -> None:
     tokens, vocabulary = 2_048, 8_192
     shapes = (jax.ShapeDtypeStruct((n, 32), jnp.float32) for n in (tokens, vocabulary))

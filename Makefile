@@ -5,10 +5,11 @@ BIN := .venv/bin
 # Of the tests: that the train step fits a TPU slice is checked with the TPU compiler, 700 MB and for Linux only.
 LIBTPU := $(shell grep -o 'libtpu==[0-9.]*' pyproject.toml)
 
-.PHONY: help setup quickstart test coverage format lock
+.PHONY: help setup quickstart test soak coverage format lock
 help:
 	@echo "make quickstart   set up .venv, run a miniature ablation (about 10 minutes on 2 cores), print where the report is"
 	@echo "make test         set up .venv, run every check and test"
+	@echo "make soak         simulations and long trials"
 	@echo "make coverage     the tests, and which lines they run"
 	@echo "make setup        only set up .venv from requirements.lock"
 	@echo "make format       format the code"
@@ -40,10 +41,14 @@ test: setup .venv/libtpu
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest -m "not tpu_fit and not (slow and network)"
+	$(BIN)/pytest -m "not tpu_fit and not soak and not (slow and network)"
+
+# What the documentation promises of intervals and bounds, simulated: minutes, and no part of `make test`.
+soak: setup
+	$(BIN)/pytest -m soak
 
 coverage: setup .venv/libtpu
-	$(BIN)/pytest --cov --cov-report=term:skip-covered -m "not tpu_fit and not (slow and network)"
+	$(BIN)/pytest --cov --cov-report=term:skip-covered -m "not tpu_fit and not soak and not (slow and network)"
 
 format: setup
 	$(BIN)/ruff check --fix .

@@ -28,6 +28,16 @@ PALETTE = ("#0072B2", "#D55E00", "#009E73", "#AA4499", "#E69F00", "#56B4E9", "#8
 """Okabe and Ito's colours, told apart with any colour vision; where theirs are too pale for lines on white, Tol's."""
 BASELINE_COLOUR = "#222222"
 MARKERS = ("s", "^", "D", "v", "P", "X", "<", ">")
+DASHES: tuple[Any, ...] = (
+    "-",
+    (0, (5, 2)),
+    (0, (1.2, 1.4)),
+    (0, (6, 1.5, 1.2, 1.5)),
+    (0, (9, 3)),
+    (0, (3, 1, 1, 1, 1, 1)),
+)
+"""Of lines that carry no marker."""
+LEGEND_COLUMNS = 5
 SMOOTHED_SHARE = 40
 """Losses are averaged over 1/40 of a run's steps."""
 
@@ -41,7 +51,7 @@ class Losses:
     tokens_T: Floats
     """Training tokens that the lineage had read."""
     loss_T: Floats
-    """Nats per token."""
+    """Nats per token; NaN where it was not finite."""
     stage_T: Floats
     """Index of the stage that the step belongs to."""
 
@@ -50,21 +60,33 @@ class Losses:
 class Style:
     colour: str
     marker: str
+    dash: Any = "-"
 
 
 def styles(arms: Sequence[str], baseline: str) -> dict[str, Style]:
-    """One look for each arm: the baseline black and round, the others in the palette's order."""
-    others = [arm for arm in arms if arm != baseline]
-    found = {arm: Style(PALETTE[i % len(PALETTE)], MARKERS[i % len(MARKERS)]) for i, arm in enumerate(others)}
-    return {arm: found.get(arm, Style(BASELINE_COLOUR, "o")) for arm in arms}
+    """One look for each arm: the baseline black and round, the others in the palette's order.
+
+    Each round through the palette has its own dash, and meets the markers one further on: of some forty arms no two
+    have one colour and marker, or one colour and dash.
+    """
+    look = {}
+    for i, arm in enumerate(arm for arm in arms if arm != baseline):
+        turn, colour = divmod(i, len(PALETTE))
+        look[arm] = Style(PALETTE[colour], MARKERS[(colour + turn) % len(MARKERS)], DASHES[turn % len(DASHES)])
+    return {arm: look.get(arm, Style(BASELINE_COLOUR, "o")) for arm in arms}
 
 
 def smoothed(loss_T: Floats, window: int) -> Floats:
-    """Running mean over the last `window` steps (fewer at the start): never looks ahead of a step."""
-    sums = np.concatenate([[0.0], np.cumsum(loss_T)])
+    """Running mean over the last `window` steps (fewer at the start): never looks ahead of a step.
+
+    A loss that is not finite leaves the means of later steps alone and stays a gap itself.
+    """
+    finite_T = np.isfinite(loss_T)
+    sums, counts = (np.concatenate([[0.0], np.cumsum(x)]) for x in (np.where(finite_T, loss_T, 0.0), finite_T))
     ends = np.arange(1, loss_T.size + 1)
     starts = np.maximum(0, ends - window)
-    return (sums[ends] - sums[starts]) / (ends - starts)
+    means_T = (sums[ends] - sums[starts]) / np.maximum(1, counts[ends] - counts[starts])
+    return np.where(finite_T, means_T, np.nan)
 
 
 def losses(runs: Sequence[Losses], look: Mapping[str, Style]) -> str:
@@ -73,12 +95,12 @@ def losses(runs: Sequence[Losses], look: Mapping[str, Style]) -> str:
     scale, unit = next(
         (s, u) for s, u in ((1e9, "billions"), (1e6, "millions"), (1e3, "thousands"), (1, "")) if top >= s
     )
-    with _figure("losses", WIDTH, 4.0) as (figure, out):
+    with _figure("losses", WIDTH, 4.0 + _legend_height(look)) as (figure, out):
         axes = figure.subplots()
         _plain(axes)
         for boundary in _boundaries(runs):
             axes.axvline(boundary / scale, color=GREY, linewidth=0.8, linestyle=(0, (4, 3)), zorder=0)
-        handles = {}
+        shown: list[str] = []
         for arm, style in look.items():
             curves = [_curve(run) for run in runs if run.arm == arm]
             for tokens_P, loss_P in curves:
@@ -88,12 +110,13 @@ def losses(runs: Sequence[Losses], look: Mapping[str, Style]) -> str:
                 length = min(len(tokens_P) for tokens_P, _ in curves)
                 mean_P = np.mean([loss_P[:length] for _, loss_P in curves], axis=0)
                 tokens_P = curves[0][0][:length] / scale
-                (handles[arm],) = axes.plot(tokens_P, mean_P, color=style.colour, linewidth=1.9)
+                axes.plot(tokens_P, mean_P, color=style.colour, linestyle=style.dash, linewidth=1.9)
+                shown.append(arm)
         _loss_limits(axes, runs)
         axes.set_xlabel(f"training tokens read by the lineage{', ' + unit if unit else ''}")
         axes.set_ylabel("training loss, nats per token")
         axes.margins(x=0.01)
-        axes.legend(list(handles.values()), list(handles), frameon=False, loc="upper right")
+        _legend(figure, shown, look, markers=False)
     return out[0]
 
 
@@ -126,7 +149,7 @@ def forest(comparison: Comparison, names: Sequence[str], look: Mapping[str, Styl
     arms = [arm for arm in look if any(key[1] == arm for key in rows)]
     shown = [name for name in names if any(key[0] == name for key in rows)]
     spots = {(n, a): i * (len(arms) + 0.8) + j for i, n in enumerate(shown) for j, a in enumerate(arms)}
-    with _figure("forest", WIDTH, 0.9 + 0.17 * (len(arms) + 0.8) * len(shown)) as (figure, out):
+    with _figure("forest", WIDTH, 0.7 + 0.17 * (len(arms) + 0.8) * len(shown) + _legend_height(arms)) as (figure, out):
         axes = figure.subplots()
         _plain(axes)
         axes.axvline(0, color=BASELINE_COLOUR, linewidth=0.9)
@@ -158,7 +181,7 @@ def cooldown(comparison: Comparison, names: Sequence[str], look: Mapping[str, St
     """Each arm's mean before and after the cooldown, a panel for each metric."""
     columns = min(len(names), 3)
     rows = math.ceil(len(names) / columns)
-    with _figure("cooldown", WIDTH, 1.9 * rows + 0.3) as (figure, out):
+    with _figure("cooldown", WIDTH, 1.9 * rows + 0.1 + _legend_height(look)) as (figure, out):
         grid = figure.subplots(rows, columns, squeeze=False)
         for axes, name in zip(grid.flat, names, strict=False):
             _plain(axes)
@@ -166,7 +189,8 @@ def cooldown(comparison: Comparison, names: Sequence[str], look: Mapping[str, St
                 ends = [comparison.by_seed(arm, name, at) for at in (BEFORE, FINAL)]
                 if all(ends):
                     means = [_scale(name) * sum(end.values()) / len(end) for end in ends]
-                    axes.plot([0, 1], means, color=style.colour, marker=style.marker, linewidth=1.5, markersize=5)
+                    line = {"color": style.colour, "linestyle": style.dash, "marker": style.marker}
+                    axes.plot([0, 1], means, **line, linewidth=1.5, markersize=5)
             if axes.dataLim.y0 == axes.dataLim.y1 == 0:
                 axes.set_ylim(-0.2, 5)
             axes.set_xticks([0, 1], ["before", "after"])
@@ -278,11 +302,26 @@ def _clip(axes: "Axes", points: Sequence[float]) -> None:
     axes.set_xlim(max(view_low, low - room), min(view_high, high + room))
 
 
-def _legend(figure: "Figure", arms: Sequence[str], look: Mapping[str, Style]) -> None:
+def _legend(figure: "Figure", arms: Sequence[str], look: Mapping[str, Style], markers: bool = True) -> None:
     from matplotlib.lines import Line2D
 
-    handles = [Line2D([], [], color=look[arm].colour, marker=look[arm].marker, linewidth=1.6) for arm in arms]
-    figure.legend(handles, list(arms), loc="outside lower center", ncols=min(len(arms), 5), frameon=False)
+    handles = [
+        Line2D([], [], color=style.colour, linestyle=style.dash, marker=style.marker if markers else "", linewidth=1.6)
+        for style in map(look.__getitem__, arms)
+    ]
+    figure.legend(
+        handles,
+        list(arms),
+        loc="outside lower center",
+        ncols=min(len(arms), LEGEND_COLUMNS),
+        frameon=False,
+        handlelength=3.2,
+    )
+
+
+def _legend_height(arms: Sequence[str] | Mapping[str, Style]) -> float:
+    """Inches."""
+    return 0.2 * math.ceil(len(arms) / LEGEND_COLUMNS)
 
 
 def _boundaries(runs: Sequence[Losses]) -> list[float]:
@@ -293,11 +332,12 @@ def _boundaries(runs: Sequence[Losses]) -> list[float]:
 
 
 def _curve(run: Losses) -> tuple[Floats, Floats]:
-    """Smoothed within each stage and thinned to at most some 400 points."""
+    """Smoothed within each stage and thinned to at most some 400 points; one that stands for a gap is NaN."""
     window = _window(run)
     parts = [smoothed(run.loss_T[run.stage_T == stage], window) for stage in np.unique(run.stage_T)]
     kept = np.unique(np.linspace(0, run.loss_T.size - 1, min(400, run.loss_T.size)).astype(int))
-    return run.tokens_T[kept], np.concatenate(parts)[kept]
+    gaps = np.diff(np.cumsum(~np.isfinite(run.loss_T))[kept], prepend=0) > 0
+    return run.tokens_T[kept], np.where(gaps, np.nan, np.concatenate(parts)[kept])
 
 
 def _window(run: Losses) -> int:
@@ -311,7 +351,7 @@ def _loss_limits(axes: "Axes", runs: Sequence[Losses]) -> None:
         float(loss)
         for run in runs
         for tokens, loss in zip(*_curve(run), strict=True)
-        if tokens > 0.1 * run.tokens_T[-1]
+        if tokens > 0.1 * run.tokens_T[-1] and math.isfinite(loss)
     ]
     if later:
         low, high = min(later), max(later)
@@ -323,8 +363,9 @@ def losses_caption(runs: Sequence[Losses]) -> str:
     windows = sorted({_window(run) for run in runs})
     span = " to ".join(str(w) for w in dict.fromkeys((windows[0], windows[-1])))
     smoothing = "Not smoothed" if windows == [1] else f"Running mean over {span} steps, begun anew at each stage"
+    gaps = " A gap is a step whose loss was not finite." if any(np.isnan(run.loss_T).any() for run in runs) else ""
     return (
-        f"{smoothing}. Thin lines are seeds, thick ones their mean; dashed lines are stage boundaries; the steep "
-        f"start is cut off. Each arm's loss is on its own mixture: its level depends on what is read and does not rank "
-        f"the arms."
+        f"{smoothing}. Thin lines are seeds, thick ones their mean; upright dashed lines are stage boundaries; the "
+        f"steep start is cut off.{gaps} Each arm's loss is on its own mixture: its level depends on what is read and "
+        f"does not rank the arms."
     )

@@ -231,8 +231,29 @@ def _schedule(study: Study, stage: Stage, sequence: int, chain: Sequence[Planned
     whole = stage.piece.whole if stage.piece else stage.tokens
     steps = stage_steps(whole, study.batch, sequence)
     peak, end = (chain[-1].rate(chain[-1].steps - 1) if rate == CONTINUE else rate for rate in (stage.peak, stage.end))
-    warmup, stable = int(stage.warmup * steps), int(stage.stable * steps)
+    warmup, stable = (_steps_of(stage, field, steps) for field in ("warmup", "stable"))
     return Schedule(stage.decay, peak, end, warmup, steps, stable, continued=stage.peak == CONTINUE)
+
+
+def _steps_of(stage: Stage, field: str, steps: int) -> int:
+    """The steps that `warmup` or `stable` of a stage stands for: itself if whole, else a share of `steps` rounded down.
+
+    A share is the decimal fraction that was typed: in binary 0.57 is a little less, and 0.57 of 100 steps would be 56.
+    """
+    value = getattr(stage, field)
+    if isinstance(value, int) and not isinstance(value, bool):
+        share = Fraction(value, steps)
+    else:
+        try:
+            share = Fraction(str(value))
+        except ValueError:  # True, nan, a word
+            share = Fraction(-1)
+    if not 0 <= share < 1:
+        raise UserError(
+            f"mixture '{stage.mixture.name}': {field}={value!r} of a stage of {steps:,} steps; give a share from 0 to "
+            "below 1, or a whole number of steps below the stage's"
+        )
+    return int(share * steps)
 
 
 def _id(chain: Sequence[PlannedStage], stage: Stage, seed: int, last: int) -> str:

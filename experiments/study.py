@@ -46,14 +46,14 @@ class Stage:
         decay: shape of the learning rate after warm-up: "cosine", "linear", "1-sqrt" or "constant".
         peak: highest learning rate. With CONTINUE, the first update is one step down from where the parent ended.
         end: learning rate of the last step.
-        warmup: share of the steps that warm up linearly from zero.
+        warmup: share of the steps that warm up linearly from zero, or (a whole number) how many steps do.
         restart: sources that start again at their first window here, or True for all; the others carry on.
         document_mask: whether attention stops at document boundaries.
         infilling: whether the sources that the study's data prepare for it are read in fill-in-the-middle order.
         rope_theta: base of the rotary positions; None for that of the stage before, at first the model's.
         sequence: tokens of a training sequence; None for that of the stage before, at first the study's. A step holds
             as many sequences as in any stage.
-        stable: share of the steps that stay at the peak before the decay begins.
+        stable: share or number of the steps that stay at the peak before the decay begins.
         reset_optimizer: whether moments and their count start again from zero; by default the parent's are kept.
         piece: for a part of a longer stage; `cut` makes these.
     """
@@ -64,13 +64,13 @@ class Stage:
     decay: str
     peak: Rate
     end: Rate
-    warmup: float
+    warmup: float | int
     restart: frozenset[str] | bool = False
     document_mask: bool = False
     infilling: bool = False
     rope_theta: float | None = None
     sequence: int | None = None
-    stable: float = 0.0
+    stable: float | int = 0.0
     reset_optimizer: bool = False
     piece: Piece | None = None
 

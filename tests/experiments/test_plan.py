@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -131,3 +132,35 @@ def test_checkpoints_go_where_the_hosts_share_a_disk(monkeypatch: pytest.MonkeyP
     assert nodes.checkpoints(finished_store, stage.folder) == finished_store / "stages" / stage.folder / "checkpoints"
     monkeypatch.setenv("ABLATE_CHECKPOINTS", "gs://bucket/runs/")
     assert nodes.checkpoints(finished_store, stage.folder) == f"gs://bucket/runs/{stage.folder}"
+
+
+@pytest.mark.parametrize(
+    ("warmup", "steps", "expected"),
+    [
+        (0.57, 100, 57),
+        (0.29, 100, 29),
+        (0.07, 100, 7),
+        (0.1, 60, 6),
+        (1 / 3, 100, 33),
+        (0.0, 9, 0),
+        (12, 100, 12),
+        (1, 100, 1),
+    ],
+)
+def test_a_warm_up_is_the_share_that_was_typed_or_a_number_of_steps(
+    warmup: float, steps: int, expected: int, tmp_path: Path
+) -> None:
+    """0.57 of 100 is 57, and in binary arithmetic 56.99…; the steps that stay at the peak are counted alike."""
+    flat = replace(stage("pretrain", TEXT, steps), decay="linear", end=1e-6)
+    for field in ("warmup", "stable"):
+        one = replace(flat, **({"warmup": 0.0} | {field: warmup}))
+        (planned,) = make_plan(study(arms=(Arm("text-only", "", (one,)),), seeds=(0,)), tmp_path).stages
+        found = {"warmup": planned.schedule.warmup_steps, "stable": planned.schedule.stable_steps}
+        assert found[field] == expected and sum(found.values()) == expected
+
+
+@pytest.mark.parametrize("warmup", [True, 100, 250, 1.0, 1.5, -0.001, -1, float("nan"), float("inf")])
+def test_a_warm_up_that_is_no_part_of_the_stage_is_refused(warmup: float, tmp_path: Path) -> None:
+    arms = (Arm("text-only", "", (replace(stage("pretrain", TEXT, 100), warmup=warmup),)),)
+    with pytest.raises(UserError, match=rf"mixture 'text': warmup={warmup} of a stage of 100 steps; give a share"):
+        make_plan(study(arms=arms, seeds=(0,)), tmp_path)

@@ -1,4 +1,7 @@
-"""From token fractions to whole sequences: exact at any length, never more than one sequence off.
+"""From token fractions to whole sequences: exact at any number of slots, never more than one sequence off.
+
+Slots are gathered in blocks, and inside a block they are permuted (mixtures/order.py): what a model has read is within
+one sequence of its share at the end of every block, which from 8 sequences a batch on is the end of every step.
 
 Slots are given out one by one by Tijdeman's rule ("The chairman assignment problem", 1980): slot i goes to
 the source that is still entitled to one and whose deadline comes first. With fractions p_s/T the sequence of

@@ -7,16 +7,19 @@ position *is* the step. Bump ORDER_VERSION whenever the order changes; tests/gol
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 
 from mixtures.allocate import Allocation, block_size, cumulative
 
-ORDER_VERSION = 1
+ORDER_VERSION = 2
 
 Ids = npt.NDArray[np.int64]
 Words = npt.NDArray[np.uint64]
+_SHUFFLED = 4_096
+"""Sizes up to which a permutation is drawn whole, all orders alike; beyond it a network computes single places."""
 _ROUNDS = 6
 _MULTIPLIERS = (np.uint64(0xFF51AFD7ED558CCD), np.uint64(0xC4CEB9FE1A85EC53))  # MurmurHash3's 64-bit finaliser
 _SHIFT = np.uint64(33)
@@ -34,8 +37,10 @@ class Rows:
 def permute(positions: Ids, size: int, *key: int | str) -> Ids:
     """Send positions in [0, size) through the permutation of [0, size) that `key` names.
 
-    A Feistel network on the next even power of two with a real mixing function (weak rounds left lattices
-    that hurt training: Marin's linear shuffle), walked along its cycle until it lands inside.
+    Up to 4,096 it is a shuffle, every order as likely as any other. A larger one is a Feistel network on the next
+    power of four with a real mixing function (weak rounds left lattices that hurt training: Marin's linear shuffle),
+    walked along its cycle until it lands inside: a place costs the same whatever the size. On few places such a
+    network is visibly not uniform.
     """
     return _permute_each(positions, np.zeros(len(positions), np.int64), [size], [key])
 
@@ -45,11 +50,40 @@ def _permute_each(positions_B: Ids, which_B: Ids, sizes: list[int], keys: list[t
 
     A few rows at a time would cost more in calls than in arithmetic.
     """
+    small = np.array([size <= _SHUFFLED for size in sizes])
+    out_B = np.empty_like(positions_B)
+    if small.any():
+        orders = [_shuffled(size, key) if size <= _SHUFFLED else _NONE for size, key in zip(sizes, keys, strict=True)]
+        starts = np.cumsum([0, *map(len, orders)])
+        here = small[which_B]
+        out_B[here] = np.concatenate(orders)[starts[which_B[here]] + positions_B[here]]
+    if not small.all():
+        here = ~small[which_B]
+        out_B[here] = _walked(positions_B[here], which_B[here], sizes, keys)
+    return out_B
+
+
+_NONE = np.zeros(0, np.int64)
+
+
+@lru_cache(maxsize=512)
+def _shuffled(size: int, key: tuple[int | str, ...]) -> Ids:
+    """The whole permutation: places sorted by 64 keyed bits each; two that tie, once in 10^12, keep their order."""
+    draws = np.frombuffer(hashlib.shake_128(_named(key)).digest(8 * size), "<u8")
+    return np.argsort(draws, kind="stable")
+
+
+def _walked(positions_B: Ids, which_B: Ids, sizes: list[int], keys: list[tuple[int | str, ...]]) -> Ids:
     half_bits = np.array([((size - 1).bit_length() + 1) // 2 for size in sizes], np.uint64)
     masks = (np.uint64(1) << half_bits) - np.uint64(1)
     limits = np.array(sizes, np.uint64)
-    keys_RxK = np.stack([_round_keys(key) for key in keys], axis=1)
+    words_KxR = [
+        np.frombuffer(hashlib.blake2b(_named(key), digest_size=8 * _ROUNDS + 8).digest(), "<u8") for key in keys
+    ]
+    coin, keys_RxK = np.split(np.stack(words_KxR, axis=1), [1])
     values_B = positions_B.astype(np.uint64)
+    # The network on 4^n places is an even permutation. A coin swaps the first two, so that odd ones are as likely.
+    values_B ^= np.where(values_B < 2, coin[0, which_B] & np.uint64(1), np.uint64(0))
     outside = np.arange(len(values_B))
     while len(outside):
         which = which_B[outside]
@@ -74,9 +108,8 @@ def _feistel(values_B: Words, half_bits_B: Words, mask_B: Words, keys_RxB: Words
     return (left << half_bits_B) | right
 
 
-def _round_keys(key: tuple[int | str, ...]) -> Words:
-    text = repr((ORDER_VERSION, *key)).encode()
-    return np.frombuffer(hashlib.blake2b(text, digest_size=8 * _ROUNDS).digest(), "<u8")
+def _named(key: tuple[int | str, ...]) -> bytes:
+    return repr((ORDER_VERSION, *key)).encode()
 
 
 def rows(
@@ -128,6 +161,7 @@ def _slots(allocation: Allocation, data_seed: int, block: int, slots_B: Ids) -> 
     """Source of every slot, and how many slots of the stage that source had before it; each int64 [slots].
 
     Inside a block the slots stand in a keyed order: place p belongs to the source whose share of the block holds p.
+    So counts are within one sequence of their shares at block ends; a batch of under 8 sequences has steps between.
     """
     number_B = slots_B // block
     blocks, which_B = np.unique(number_B, return_inverse=True)

@@ -1,6 +1,7 @@
 """The order: a bijection without a lattice, the same for any number of hosts, arms paired, budgets nested."""
 
 import json
+import math
 from fractions import Fraction
 from pathlib import Path
 
@@ -80,13 +81,61 @@ def test_a_bad_permutation_would_be_caught() -> None:
     assert not _faults(rng.permutation(size))
 
 
-def test_short_permutations_are_equally_likely() -> None:
-    """The order inside a block is one of a few rows, where a Feistel network has little to mix."""
-    four = np.stack([permute(np.arange(4), 4, "test", key) for key in range(2_400)])
-    orders, counts = np.unique(four, axis=0, return_counts=True)
-    assert len(orders) == 24 and _excess(counts) < 4
-    eight = np.stack([permute(np.arange(8), 8, "test", key) for key in range(1_600)])
-    assert _excess(np.stack([np.bincount(eight[:, place], minlength=8) for place in range(8)])) < 4
+@pytest.mark.parametrize("size", [2, 3, 4, 5, 6])
+def test_all_orders_of_a_few_are_equally_likely(size: int) -> None:
+    """A block has a few rows and a source may have a few windows, where a network has little to mix."""
+    drawn = np.stack([permute(np.arange(size), size, "test", key) for key in range(30 * math.factorial(size))])
+    orders, counts = np.unique(drawn, axis=0, return_counts=True)
+    assert len(orders) == math.factorial(size) and abs(_excess(counts)) < 4
+
+
+def _is_odd(order: np.ndarray) -> bool:
+    return bool((len(order) - len(_cycles(order))) % 2)
+
+
+def _cycles(order: np.ndarray) -> list[int]:
+    """Lengths of its cycles."""
+    lengths, left = [], set(range(len(order)))
+    while left:
+        first = place = left.pop()
+        length = 1
+        while (place := int(order[place])) != first:
+            left.remove(place)
+            length += 1
+        lengths.append(length)
+    return lengths
+
+
+@pytest.mark.parametrize("size", [7, 8, 12, 15, 16, 17, 31, 64, 100])
+def test_small_permutations_are_uniform(size: int) -> None:
+    """By place, by pairs of neighbours, by parity and by cycles: 16 windows had even permutations only."""
+    drawn = np.stack([permute(np.arange(size), size, "test", key) for key in range(2_000)])
+    assert abs(_excess(np.stack([np.bincount(drawn[:, place], minlength=size) for place in range(size)]))) < 4.5
+    gaps = (np.diff(drawn, axis=1) % size).ravel()
+    assert abs(_excess(np.bincount(gaps, minlength=size)[1:])) < 4.5
+    assert abs(sum(map(_is_odd, drawn)) - 1_000) < 4.5 * 500**0.5
+    fixed = (drawn == np.arange(size)).sum()  # one is expected of each
+    assert abs(fixed - 2_000) < 4.5 * 2_000**0.5
+
+
+@pytest.mark.parametrize("size", [4_097, 16_384, 16_383])
+def test_large_permutations_are_odd_as_often_as_even(size: int) -> None:
+    """A Feistel network on 4^n places is even: the coin that swaps two of them decides."""
+    odd = sum(_is_odd(permute(np.arange(size), size, "test", key)) for key in range(40))
+    assert abs(odd - 20) <= 14
+
+
+@pytest.mark.parametrize("sizes", [(3, 5_000), (4_096, 4_097), (1, 16), (20_000, 20_000)])
+def test_small_and_large_sources_stand_in_one_mixture(sizes: tuple[int, int]) -> None:
+    """Each is permuted as if it were alone, and every epoch reads every window of a small one once."""
+    windows = dict(zip(("text", "code"), sizes, strict=True))
+    placed = rows(TEXT_CODE, windows, {}, 3, 8, 0, steps=200)
+    for source, (name, size) in enumerate(windows.items()):
+        here = placed.source_B == source
+        for epoch in np.unique(placed.epoch_B[here]):
+            read = placed.window_B[here & (placed.epoch_B == epoch)]
+            whole = permute(np.arange(size), size, "source", 3, name, int(epoch))
+            assert sorted(read.tolist()) == sorted(whole[: len(read)].tolist())
 
 
 def test_two_keys_give_unrelated_permutations() -> None:

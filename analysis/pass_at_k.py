@@ -31,9 +31,9 @@ def columns_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, Floats]:
     """Of rows of `analysis.evals.code.items`, each of shape N: "runs", "weak" (1 or 0), and "pass@k".
 
     Every k of KS is there that all problems have samples for. A problem whose tests do not run here says nothing of the
-    model: it has 0 in "runs" and in all others.
+    model: it has 0 in "runs" and in all others. Whether they do is the problem's and the machine's, never a sample's.
     """
-    runs_N = np.asarray([float(not row["reasons"].get("check")) for row in rows])
+    runs_N = np.asarray([float(row["runs"]) for row in rows])
     weak_N = runs_N * [float(row["weak"]) for row in rows]
     most = min(row["samples"] for row in rows)
     passes = {k: [estimate(row["samples"], row["passed"], k) for row in rows] for k in KS if k <= most and runs_N.any()}
@@ -55,9 +55,9 @@ def table(comparison: "Comparison") -> list[dict[str, str]]:
             columns = [each for each in columns if metric.score in each]
             if not columns:
                 continue
-            mean_N = np.mean([each[metric.score] for each in columns], axis=0)
-            runs_N = np.any([each["runs"] for each in columns], axis=0)
-            values = mean_N[runs_N].tolist()
+            runs_N = np.sum([each["runs"] for each in columns], axis=0)  # of how many seeds: machines may differ
+            sum_N = np.sum([each[metric.score] for each in columns], axis=0)
+            values = (sum_N[runs_N > 0] / runs_N[runs_N > 0]).tolist()
             low, high = interval(values)
             found.append(
                 {
@@ -65,7 +65,7 @@ def table(comparison: "Comparison") -> list[dict[str, str]]:
                     "arm": arm,
                     "value": f"{100 * math.fsum(values) / len(values):.1f} %",
                     "interval": f"[{100 * low:.1f}, {100 * high:.1f}]",
-                    "problems": f"{len(values):,} of {len(mean_N):,}",
+                    "problems": f"{len(values):,} of {len(runs_N):,}",
                     "weak": f"{columns[0]['weak'].sum():.0f}",
                     "seeds": f"{len(columns)}",
                 }

@@ -16,6 +16,7 @@ from analysis.evals.sandbox.box import Sandbox
 from experiments import partial
 from mixtures import benchmarks
 from mixtures.documents import hash64
+from mixtures.files import read_json, write_json
 
 PORTION = 64
 """Completions between two writes to the disk."""
@@ -27,11 +28,13 @@ class CodeTask:
 
     Attributes:
         name: a key of `analysis.evals.code.TASKS`.
+        runs: whether each problem's tests run on this machine, whoever answers: its reference solution passes.
         samples: completions of each problem: one greedily, or several at temperature 0.8 and top-p 0.95.
     """
 
     name: str
     problems: tuple[Problem, ...]
+    runs: tuple[bool, ...]
     samples: int
     sandbox: Sandbox
 
@@ -49,7 +52,8 @@ class CodeTask:
 def load(name: str, problems: int | None, samples: int, store: Path) -> CodeTask:
     """The first `problems` of a task by sha256 of their id; all of them for None.
 
-    The first call on a machine takes the sandbox through its self-test, some 15 seconds.
+    The first call on a machine takes the sandbox through its self-test, some 15 seconds, and the problems' reference
+    solutions through their tests.
 
     Raises:
         Failure: the data cannot be had, or nothing may be executed here; the message is what a record's gap says.
@@ -58,7 +62,24 @@ def load(name: str, problems: int | None, samples: int, store: Path) -> CodeTask
     benchmark = code.TASKS[name]
     rows = benchmarks.load(benchmark, store / "downloads")
     chosen = rows if problems is None else benchmarks.first(rows, problems)
-    return CodeTask(name, tuple(code.PROBLEMS[benchmark](item) for item in chosen), samples, sandbox)
+    asked = tuple(code.PROBLEMS[benchmark](item) for item in chosen)
+    return CodeTask(name, asked, _runs(asked, sandbox, store), samples, sandbox)
+
+
+def _runs(problems: tuple[Problem, ...], sandbox: Sandbox, store: Path) -> tuple[bool, ...]:
+    """Which problems' tests run here: decided once on a machine, then read, so that it is the same for all arms."""
+    asked = [selftest.identity(sandbox), code.VERSION, [asdict(problem) for problem in problems]]
+    path = store / f"references-{hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:16]}.json"
+    if not path.exists():
+        found = code.run(sandbox, problems, [[problem.solution] for problem in problems], jobs=_jobs())
+        references = [verdict for (verdict,) in found]
+        pairs = zip(problems, references, code.runnable(problems, references), strict=True)
+        write_json(path, [{"id": p.id, "runs": here, "reference": asdict(verdict)} for p, verdict, here in pairs])
+    return tuple(row["runs"] for row in read_json(path, "what runs here"))
+
+
+def _jobs() -> int:
+    return os.cpu_count() or 1
 
 
 def score(model: LanguageModel, task: CodeTask, kept: Path) -> list[dict[str, Any]]:
@@ -74,8 +95,9 @@ def score(model: LanguageModel, task: CodeTask, kept: Path) -> list[dict[str, An
     """
     texts = _completions(model, task, kept)
     cut = [[code.extract(problem, text) for text in each] for problem, each in zip(task.problems, texts, strict=True)]
-    verdicts = code.run(task.sandbox, task.problems, cut, jobs=os.cpu_count() or 1)
-    return code.items(task.problems, cut, verdicts)
+    judged = [each if here else [] for each, here in zip(cut, task.runs, strict=True)]
+    verdicts = code.run(task.sandbox, task.problems, judged, jobs=_jobs())
+    return code.items(task.problems, cut, verdicts, task.runs)
 
 
 def _completions(model: LanguageModel, task: CodeTask, kept: Path) -> list[list[str]]:

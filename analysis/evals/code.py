@@ -20,7 +20,7 @@ from analysis.evals.sandbox.judge import Check, Verdict
 from mixtures.benchmarks import Item
 from mixtures.errors import Failure
 
-VERSION = 1
+VERSION = 2
 """Of prompts, stops, checks, limits and decoding: change one and bump it."""
 TASKS = {"humaneval_exec": "humaneval", "mbpp_exec": "mbpp"}
 """From the name of a task whose completions are executed to the benchmark of its problems."""
@@ -149,17 +149,31 @@ def run(
     return [[verdict[next(at)] for _ in texts] for texts in completions]
 
 
+def runnable(problems: Sequence[Problem], references: Sequence[Verdict]) -> tuple[bool, ...]:
+    """Whether each problem's tests run here, by the verdict on its reference solution: no other program has a say.
+
+    Where the data has no reference, they run if they do without a program's help.
+    """
+    pairs = zip(problems, references, strict=True)
+    return tuple(found.passed or (not problem.solution and found.reason != "check") for problem, found in pairs)
+
+
 def items(
-    problems: Sequence[Problem], completions: Sequence[Sequence[str]], verdicts: Sequence[Sequence[Verdict]]
+    problems: Sequence[Problem],
+    completions: Sequence[Sequence[str]],
+    verdicts: Sequence[Sequence[Verdict]],
+    runs: Sequence[bool],
 ) -> list[dict[str, Any]]:
     """Rows for an evaluation record: how many completions passed, of how many, and why the others did not.
 
-    "said" is the beginning of the first completion, and "sha256" that of all of them: a model's words, never trusted.
+    "runs" is what `runnable` says of the problem: if false, none of its completions was judged, else each either passed
+    or failed. "said" is the beginning of the first completion, and "sha256" that of all of them: a model's words, never
+    trusted.
     """
     rows = []
-    for problem, texts, each in zip(problems, completions, verdicts, strict=True):
+    for problem, texts, each, here in zip(problems, completions, verdicts, runs, strict=True):
         reasons = Counter(verdict.reason for verdict in each)
-        row: dict[str, Any] = {"id": problem.id, "samples": len(each), "passed": reasons["passed"]}
+        row: dict[str, Any] = {"id": problem.id, "runs": here, "samples": len(texts), "passed": reasons["passed"]}
         row |= {"reasons": {name: reasons[name] for name in sorted(reasons)}, "weak": problem.check.weak}
         row |= {"said": _utf8(texts[0][:SAID]), "sha256": hashlib.sha256(json.dumps(texts).encode()).hexdigest()}
         rows.append(row)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from analysis import metrics, pass_at_k
+from analysis.compare import compare
 from analysis.evals import code
 from analysis.evals.sandbox import box, pool
 from analysis.evals.sandbox.box import Limits
@@ -130,26 +131,28 @@ def test_rows_count_what_passed_and_hold_little_of_what_was_said():
     problems = [code.mbpp(SUM), code.mbpp(TREE), code.humaneval(ADD)]
     passed, wrong, broken = Verdict(True, "passed"), Verdict(False, "wrong"), Verdict(False, "check")
     said = [["a", "b"], ["c", "c"], ["\ud800\x00" + "x" * 900, "d"]]
-    rows = code.items(problems, said, [[passed, wrong], [broken, broken], [wrong, wrong]])
+    rows = code.items(problems, said, [[passed, wrong], [], [wrong, broken]], (True, False, True))
     assert [(row["id"], row["samples"], row["passed"], row["weak"]) for row in rows] == [
         ("126", 2, 1, False),
         ("367", 2, 0, True),
         ("HumanEval/0", 2, 0, False),
     ]
-    assert [row["reasons"] for row in rows] == [{"passed": 1, "wrong": 1}, {"check": 2}, {"wrong": 2}]
+    assert [row["reasons"] for row in rows] == [{"passed": 1, "wrong": 1}, {}, {"check": 1, "wrong": 1}]
+    assert [row["runs"] for row in rows] == [True, False, True]
     assert json.loads(json.dumps(rows, ensure_ascii=False).encode()) == rows
     assert len(rows[2]["said"]) == code.SAID
 
 
 def test_metrics_are_means_over_problems_whose_tests_run():
     def row(id_: str, samples: int, right: int, **reasons: int) -> dict:
-        return {"id": id_, "samples": samples, "passed": right, "reasons": reasons, "weak": False}
+        runs = id_ != "d"
+        return {"id": id_, "runs": runs, "samples": samples, "passed": right, "reasons": reasons, "weak": False}
 
     rows = (
         row("a", 10, 1, passed=1),
-        row("b", 10, 0, wrong=10),
+        row("b", 10, 0, check=1, wrong=9),
         row("c", 20, 20, passed=20),
-        row("d", 10, 0, check=10),
+        row("d", 10, 0),
     )
     scores = {"mbpp_exec": metrics.task_scores(EvalRecord("mbpp_exec", 1, "h", "f", 1, rows), "here")}
     found = {metric.name: metrics.value(metric, scores) for metric in metrics.metrics_for(scores)}
@@ -170,7 +173,14 @@ def test_the_report_has_intervals_by_problem_and_no_words_of_a_model(tmp_path):
     study = read_study(tmp_path, "small")
     for number, run in enumerate(study.runs):
         rows = [
-            {"id": f"{n}{HOSTILE}", "samples": 1, "passed": int(n < 4 * number), "reasons": {}, "weak": n == 0}
+            {
+                "id": f"{n}{HOSTILE}",
+                "runs": True,
+                "samples": 1,
+                "passed": int(n < 4 * number),
+                "reasons": {},
+                "weak": n == 0,
+            }
             for n in range(40)
         ]
         rows[0]["said"] = HOSTILE
@@ -181,6 +191,21 @@ def test_the_report_has_intervals_by_problem_and_no_words_of_a_model(tmp_path):
     assert Page(page).tags.isdisjoint({"script", "img"}) and "alert(1)" not in page
     low, high = pass_at_k.interval([0.5] * 4 + [0.0] * 36)  # the seeds of the first arm: 0 and 4 of 40
     assert f"<td>5.0 %</td><td>[{100 * low:.1f}, {100 * high:.1f}]</td><td>40 of 40</td><td>1</td><td>2</td>" in page
+
+
+def test_a_problem_that_one_seed_could_not_run_counts_with_the_others(tmp_path):
+    synthetic.write_store(tmp_path, tasks=("heldout/code",), primary=("heldout/code/bpb",))
+    study = read_study(tmp_path, "small")
+    for number, run in enumerate(study.runs):
+        rows = [
+            {"id": "a", "runs": True, "samples": 1, "passed": 1, "reasons": {}, "weak": False},
+            {"id": "b", "runs": number != 1, "samples": 1, "passed": int(number != 1), "reasons": {}, "weak": False},
+        ]
+        folder = stage_folder(tmp_path, run.stages[-1])
+        record = EvalRecord("mbpp_exec", 1, "h", "f", synthetic.STEPS, tuple(rows))
+        write(eval_path(folder, record.task, 1, synthetic.STEPS), record)
+    rows = pass_at_k.table(compare(tmp_path, "small"))
+    assert {(row["value"], row["problems"]) for row in rows} == {("100.0 %", "2 of 2")}
 
 
 @needs_bwrap

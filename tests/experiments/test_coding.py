@@ -12,6 +12,7 @@ from analysis.evals.engine import Ask
 from analysis.evals.model import LanguageModel
 from analysis.evals.sandbox import box, selftest
 from analysis.evals.sandbox.judge import Check
+from analysis.pass_at_k import columns_of
 from analysis.records import EvalRecord, read_eval, write
 from experiments import coding, partial, run
 from experiments.coding import CodeTask
@@ -46,7 +47,7 @@ def model() -> LanguageModel:
 
 
 def task(samples: int = 1) -> CodeTask:
-    return CodeTask("humaneval_exec", PROBLEMS, samples, box.find())
+    return CodeTask("humaneval_exec", PROBLEMS, (True,) * 3, samples, box.find())
 
 
 @needs_bwrap
@@ -81,6 +82,37 @@ def test_the_words_of_a_model_break_no_file_and_decide_nothing(model, tmp_path, 
     assert read_eval(record).items == tuple(rows)
 
 
+FORCES = [
+    "    x[:] = [x[0] if x else 0]\n    for _ in range(250): x[:] = [x[:]]\n    return 0\n",  # too deep to go in again
+    "    x.append(x)\n    return 0\n",
+    "    x[:] = [float] * 3\n    return 2\n",
+]
+
+
+@needs_bwrap
+def test_what_does_not_run_here_is_decided_by_the_reference_and_by_no_sample(model, tmp_path, monkeypatch):
+    """A program that makes an argument that cannot be handed over again has failed: its problem stays in pass@k."""
+    tests = "given = [1]\nassert f(given) == 0\nassert given == [1] and f(given) == 0"
+    sound = code.Problem("sound", "def f(x):\n", (), "def f(x):\n", Check(("f",), tests), "    return 0\n")
+    missing = replace(sound, id="missing", check=replace(sound.check, setup="import nothing_of_that_name"))
+    wrong = replace(sound, id="wrong", solution="    return 1\n")
+    unknown = replace(sound, id="unknown", solution="")
+    problems = (sound, missing, wrong, unknown)
+    assert coding._runs(problems, box.find(), tmp_path) == (True, False, False, True)
+    with monkeypatch.context() as once:
+        once.setattr(code, "run", lambda *_: pytest.fail("decided again"))
+        assert coding._runs(problems, box.find(), tmp_path) == (True, False, False, True)
+    answers = [sound.solution, *FORCES] * 4
+    monkeypatch.setattr(coding, "generate", lambda model, asks: enumerate(answers))
+    task = CodeTask("humaneval_exec", problems, (True, False, False, True), 4, box.find())
+    rows = coding.score(model, task, tmp_path / "kept.jsonl")
+    assert [(row["runs"], row["samples"], row["passed"]) for row in rows] == [
+        *((True, 4, 1), (False, 4, 0), (False, 4, 0), (True, 4, 1))
+    ]
+    columns = columns_of(rows)
+    assert columns["pass@1"].tolist() == [0.25, 0, 0, 0.25] and columns["runs"].tolist() == [1, 0, 0, 1]
+
+
 def test_a_completion_has_room_and_samples_differ(model):
     asks = [coding._ask(model, problem, sample, task_of(4)) for problem in PROBLEMS for sample in range(4)]
     assert {ask.max_tokens for ask in asks} > {16}  # a quarter of the window, after the prompt that fills it
@@ -92,7 +124,7 @@ def test_a_completion_has_room_and_samples_differ(model):
 
 
 def task_of(samples: int) -> CodeTask:
-    return CodeTask("humaneval_exec", PROBLEMS, samples, box.Sandbox("", "", "", "", None))
+    return CodeTask("humaneval_exec", PROBLEMS, (True,) * 3, samples, box.Sandbox("", "", "", "", None))
 
 
 def test_without_a_sandbox_the_reason_is_one_line_and_nothing_is_fetched(tmp_path: Path, monkeypatch):
@@ -129,6 +161,7 @@ def test_a_study_executes_programs_where_it_can_and_else_says_why_not(finished_s
     assert len(records) == len(plan.stages)  # all of them end before or with a cooldown
     assert all([row["samples"] for row in record.items] == [2, 2] for record in records)
     assert not list(store.glob("stages/*/evals/*.jsonl"))
-    assert len(list(store.glob("sandbox-*.json"))) == 1
+    assert len(list(store.glob("sandbox-*.json"))) == len(list(store.glob("references-*.json"))) == 1
+    assert all(row["runs"] for record in records for row in record.items)
     page = write_report(plan, store).read_text()
     assert "mbpp_exec/pass@1" in page and "was not scored" not in page

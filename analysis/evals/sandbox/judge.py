@@ -47,8 +47,8 @@ class Verdict:
     Attributes:
         passed: all its tests.
         reason: "passed", "wrong", "raised", "time", "limit", "reply" (what it returned is not plain, or it did not keep
-            to the protocol), "load" (it is no Python, or fails before a test) or "check" (the tests do not run,
-            whatever the program: not scored).
+            to the protocol), "load" (it is no Python, or fails before a test) or "check" (the tests do not begin,
+            whatever the program).
         detail: a line for people, printable; partly the program's words.
         weak: the tests ran within the program's reach.
     """
@@ -143,7 +143,7 @@ def _proxy(box: Box, name: str, faults: list[Verdict]) -> Any:
             faults.append(Verdict(False, "reply", str(fault)))
             raise
         except inside.NotPlain as error:
-            faults.append(Verdict(False, "check", f"the tests give {name} {error}, so they can only run in the box"))
+            faults.append(Verdict(False, "reply", f"the tests give {name} {error}, so they can only run in the box"))
             raise _Fault(str(error)) from None
 
     call.__name__ = name

@@ -1,7 +1,9 @@
 """The system calls that a box may not make, as a classic BPF program for seccomp (Linux: seccomp(2), linux/filter.h).
 
 A deny list, on top of namespaces without network and without capabilities: it takes away what has been a way out of
-such a namespace before, and memory that no limit of a process counts (memfd, System V).
+such a namespace before, memory that no limit of a process counts (memfd, System V), and what all boxes of a user or of
+the machine share a quota of (pages of pipes, asynchronous I/O). What is newer than we know is missing (ENOSYS), as in
+an older kernel: libraries know what to do then.
 """
 
 import errno
@@ -11,6 +13,8 @@ _LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
 _ALLOW, _ERRNO, _KILL = 0x7FFF0000, 0x00050000, 0x80000000
 _NUMBER, _ARCH, _ARG0, _ARG1 = 0, 4, 16, 24  # offsets in struct seccomp_data, low halves
 _X32 = 0x40000000
+NEWEST = 452
+"""fchmodat2, of Linux 6.6: the last one that a C library makes for a program that needs no more than a box gives."""
 
 ARCHITECTURES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 
@@ -31,6 +35,7 @@ DENIED = {
         **{"acct": 163, "settimeofday": 164, "clock_settime": 227, "adjtimex": 159, "clock_adjtime": 305},
         **{"syslog": 103, "iopl": 172, "ioperm": 173, "modify_ldt": 154, "mknod": 133, "mknodat": 259},
         **{"memfd_create": 319, "shmget": 29, "semget": 64, "msgget": 68, "mq_open": 240, "vhangup": 153},
+        **{"io_setup": 206},
     },
     "aarch64": {
         **_BOTH,
@@ -43,13 +48,17 @@ DENIED = {
         **{"acct": 89, "settimeofday": 170, "clock_settime": 112, "adjtimex": 171, "clock_adjtime": 266},
         **{"syslog": 116, "mknodat": 33},
         **{"memfd_create": 279, "shmget": 194, "semget": 190, "msgget": 186, "mq_open": 180, "vhangup": 58},
+        **{"io_setup": 0},
     },
 }
 _CLONE = {"x86_64": 56, "aarch64": 220}
-_IOCTL = {"x86_64": 16, "aarch64": 29}
+_REFUSED_REQUESTS = {
+    "x86_64": {16: (0x5412, 0x541C), 72: (1031,)},
+    "aarch64": {29: (0x5412, 0x541C), 25: (1031,)},
+}
+"""By system call: ioctl's TIOCSTI and TIOCLINUX (type into the terminal that started us), fcntl's F_SETPIPE_SZ."""
 _CLONE3 = 435
 _NEW_NAMESPACES = 0x7E020000
-_TERMINAL_REQUESTS = (0x5412, 0x541C)  # TIOCSTI, TIOCLINUX: type into the terminal that started us
 
 
 def program(machine: str) -> bytes:
@@ -58,21 +67,23 @@ def program(machine: str) -> bytes:
     Raises:
         KeyError: an architecture not in `ARCHITECTURES`.
     """
-    refuse = (_RETURN, 0, 0, _ERRNO | errno.EPERM)
+    refuse, allow = (_RETURN, 0, 0, _ERRNO | errno.EPERM), (_RETURN, 0, 0, _ALLOW)
+    missing = (_RETURN, 0, 0, _ERRNO | errno.ENOSYS)
     code = [
         (_LOAD, 0, 0, _ARCH),
         *((_EQUAL, 1, 0, ARCHITECTURES[machine]), (_RETURN, 0, 0, _KILL)),
         (_LOAD, 0, 0, _NUMBER),
         *((_AT_LEAST, 0, 1, _X32), refuse),
+        *((_AT_LEAST, 0, 1, NEWEST + 1), missing),
     ]
     for number in sorted(DENIED[machine].values()):
         code += [(_EQUAL, 0, 1, number), refuse]
     # clone3 hides its flags in memory, where a filter cannot look; told that it is missing, libc uses clone.
-    code += [(_EQUAL, 0, 1, _CLONE3), (_RETURN, 0, 0, _ERRNO | errno.ENOSYS)]
-    code += [(_EQUAL, 0, 4, _CLONE[machine]), (_LOAD, 0, 0, _ARG0), (_ANY_BIT, 0, 1, _NEW_NAMESPACES), refuse]
-    code += [(_RETURN, 0, 0, _ALLOW)]
-    code += [(_EQUAL, 0, 5, _IOCTL[machine]), (_LOAD, 0, 0, _ARG1)]
-    for request in _TERMINAL_REQUESTS:
-        code += [(_EQUAL, 0, 1, request), refuse]
-    code += [(_RETURN, 0, 0, _ALLOW)]
-    return b"".join(struct.pack("=HBBI", *instruction) for instruction in code)
+    code += [(_EQUAL, 0, 1, _CLONE3), missing]
+    code += [(_EQUAL, 0, 4, _CLONE[machine]), (_LOAD, 0, 0, _ARG0), (_ANY_BIT, 0, 1, _NEW_NAMESPACES), refuse, allow]
+    for call, requests in _REFUSED_REQUESTS[machine].items():
+        code += [(_EQUAL, 0, 2 * len(requests) + 2, call), (_LOAD, 0, 0, _ARG1)]
+        for request in requests:
+            code += [(_EQUAL, 0, 1, request), refuse]
+        code += [allow]
+    return b"".join(struct.pack("=HBBI", *instruction) for instruction in [*code, allow])

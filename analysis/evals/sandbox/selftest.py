@@ -129,7 +129,7 @@ def ensure(folder: Path) -> Sandbox:
         Failure: there is no sandbox here, or it does not hold. Execute nothing, and record the message.
     """
     sandbox = box.find()
-    marker = folder / f"sandbox-{_key(sandbox)}.json"
+    marker = folder / f"sandbox-{identity(sandbox)}.json"
     if marker.exists():
         return sandbox
     report = run(sandbox)
@@ -181,7 +181,8 @@ def print_table(document: dict[str, Any], console: "Console") -> None:
     console.print(Text(f"{len(document['cases'])} cases, {holes} holes; {bounds}; {facts}"))
 
 
-def _key(sandbox: Sandbox) -> str:
+def identity(sandbox: Sandbox) -> str:
+    """Of this machine, its sandbox and the code of this package: where it is another, what was tried is tried again."""
     sources = b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.rglob("*.py")))
     facts = [platform.node(), platform.machine(), sandbox.bwrap, sandbox.python, description(sandbox)]
     return hashlib.sha256(json.dumps(facts).encode() + sources).hexdigest()[:16]

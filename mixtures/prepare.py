@@ -36,7 +36,7 @@ from mixtures.selection import Candidate, roles_path, select, training_documents
 from mixtures.sources import Source, provenance
 from mixtures.tokenising import TokeniseJob, tokenise_shard
 
-PREPARE_VERSION = 2
+PREPARE_VERSION = 3
 """Bump when the same sources would give other tokens."""
 
 Progress = Callable[[str, int, int], None]

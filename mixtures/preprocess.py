@@ -1,20 +1,37 @@
 """What happens to a text before it is tokenised: plain functions that preparation and the seqio Tasks share."""
 
+from collections.abc import Iterator
+
 MIN_CHARACTERS = 16
 MAX_BYTES = 1_000_000
+"""Of a file that is no prose: larger ones are data, bundles and logs."""
+PART_BYTES = 4_000_000
+"""Of prose in one document: a novel is one, collected works are several."""
+PROSE = ("text", "math", "instruct")
+"""Kinds whose texts are kept at any length."""
 
 
 def clean(text: str) -> str:
-    """Unix line ends, no byte-order mark, no trailing blanks on lines or around the text."""
-    text = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
-    return "\n".join(line.rstrip() for line in text.split("\n")).strip("\n")
+    """Unix line ends, no byte-order mark, no empty lines around the text.
+
+    Nothing within a line is touched, whatever the kind: a blank at a line's end is a context line of a diff, a hunk
+    that changes white space, a hard break of Markdown, or part of a string.
+    """
+    text = text.removeprefix("\ufeff").replace("\r\n", "\n")
+    if "\n" not in text:
+        text = text.replace("\r", "\n")  # an old file, whose lines end so; elsewhere it is a character of its line
+    return text.strip("\n")
 
 
-def drop_reason(text: str) -> str | None:
-    """Why a cleaned document is left out, or None. Every drop is counted by its reason in the manifest."""
-    if not text:
+def drop_reason(text: str, kind: str) -> str | None:
+    """Why a cleaned document of a source of `kind` is left out, or None.
+
+    Every drop is counted by its reason in the manifest.
+    """
+    visible = text.strip()
+    if not visible:
         return "empty"
-    if len(text) < MIN_CHARACTERS:
+    if len(visible) < MIN_CHARACTERS:
         return "shorter than 16 characters"
     if "\0" in text:
         return "NUL bytes"
@@ -22,4 +39,30 @@ def drop_reason(text: str) -> str | None:
         size = len(text.encode())
     except UnicodeEncodeError:
         return "invalid Unicode"
-    return "larger than 1 MB" if size > MAX_BYTES else None
+    return "larger than 1 MB" if size > MAX_BYTES and kind not in PROSE else None
+
+
+def parts(text: str) -> Iterator[str]:
+    """`text`, or pieces of it of at most PART_BYTES: cut between paragraphs, else lines, else words, else characters.
+
+    The empty lines or the blank at which it is cut are left out, and nothing else.
+    """
+    raw = text.encode()
+    start = 0
+    while len(raw) - start > PART_BYTES:
+        stop = _cut(raw, start, start + PART_BYTES)
+        if piece := raw[start:stop].decode().strip("\n"):
+            yield piece
+        start = stop
+    if rest := raw[start:].decode().strip("\n"):
+        yield rest
+
+
+def _cut(raw: bytes, start: int, stop: int) -> int:
+    for border in (b"\n\n", b"\n", b" "):
+        # In the second half, so that pieces stay of a size and every round moves on.
+        if (found := raw.rfind(border, start + PART_BYTES // 2, stop)) > 0:
+            return found + len(border)
+    while raw[stop] & 0xC0 == 0x80:  # the middle of a character
+        stop -= 1
+    return stop

@@ -15,7 +15,7 @@ from mixtures.decontaminate import index as contamination
 from mixtures.decontaminate.scan import Match, Rule, best, scan
 from mixtures.documents import Document
 from mixtures.filters import dropped_by
-from mixtures.preprocess import clean, drop_reason
+from mixtures.preprocess import clean, drop_reason, parts
 from mixtures.sources import Source
 
 SCAN_BYTES = 8_000_000
@@ -57,11 +57,13 @@ def _cleaned(job: ReadJob, facts: dict[str, Any]) -> Iterator[Document]:
     for document in job.source.read(job.shard, job.downloads):
         facts["read_characters"] += len(document.text)
         text = clean(document.text)
-        reason = drop_reason(text) or dropped_by(text, job.source.filters)
+        reason = drop_reason(text, job.source.kind) or dropped_by(text, job.source.filters)
         if reason:
             facts["dropped"][reason] += 1
-        else:
-            yield Document(document.id, document.group, text)
+            continue
+        pieces = list(parts(text))
+        for number, piece in enumerate(pieces, 1):
+            yield Document(document.id if len(pieces) == 1 else f"{document.id}#{number}", document.group, piece)
 
 
 @functools.lru_cache(maxsize=1)

@@ -15,6 +15,7 @@ after, with a person's words for it.
 """
 
 import difflib
+import io
 import re
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
@@ -63,7 +64,7 @@ def _changes(old: Archive, before: dict[str, str], new: Archive, after: dict[str
             continue
         change = diff(name, before.get(name), after.get(name))
         document = render(f"{new.project} {new.version}: {name}", message, change)
-        if len(document) <= MAX_CHARACTERS:
+        if change and len(document) <= MAX_CHARACTERS:
             yield Document(f"{new.project}/{new.version}/{name}", new.project, document)
 
 
@@ -98,15 +99,22 @@ def one_file(message: str, name: str, before: str, after: str) -> str:
 
 
 def diff(name: str, before: str | None, after: str | None) -> str:
-    """Unified diff of one file, None standing for a file that is not there."""
+    """Unified diff of one file, None standing for a file that is not there; "" where only line ends differ.
+
+    Lines end at "\\n" alone, so that a form feed or another break of Unicode's stays in its line.
+    """
     lines = difflib.unified_diff(
-        (before or "").splitlines(),
-        (after or "").splitlines(),
+        _lines(before),
+        _lines(after),
         fromfile="/dev/null" if before is None else f"a/{name}",
         tofile="/dev/null" if after is None else f"b/{name}",
-        lineterm="",
     )
-    return "\n".join(lines)
+    written = (line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines)
+    return "".join(written).removesuffix("\n")
+
+
+def _lines(text: str | None) -> list[str]:
+    return list(io.StringIO((text or "").replace("\r\n", "\n"), newline="\n"))
 
 
 def _message(old: Archive, new: Archive, after: dict[str, str]) -> str:

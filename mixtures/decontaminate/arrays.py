@@ -8,8 +8,13 @@ import numpy.typing as npt
 Bytes = npt.NDArray[np.uint8]
 Ints = npt.NDArray[np.int64]
 Words = npt.NDArray[np.uint32]
+Bools = npt.NDArray[np.bool_]
 Keys = npt.NDArray[np.uint64]
 Row = npt.NDArray[np.int32]
+
+
+EVERY = 1 << 14
+"""Most matches in one document of texts of which every match is wanted; those after are not looked at."""
 
 
 class Grams(NamedTuple):
@@ -43,19 +48,22 @@ class Texts(NamedTuple):
         unit: uint32 hashes of words, or uint8 letters [U].
         first: int64 [T + 1], where every text begins.
         need: int64 [T], how many words (in matching blocks) or characters (in a row) make a match.
+        every: bool [T], whether all its matches in a document are wanted, not the best alone (words only).
     """
 
     unit: Any
     first: Ints
     need: Ints
+    every: Bools
 
 
 class Scratch(NamedTuple):
     """Work space of the loop over documents, so that nothing is allocated in it.
 
     hash_W, end_W, key_W, place_H, number_H hold a stretch of a document; best_T and place_T what the texts scored in
-    this document, touched which of them did, seen_T where each was aligned last; row is for alignment; slot and stamp
-    are a hash table of 3-grams, emptied by moving the clock. clock is [time, the text in the table, stretches so far].
+    this document, touched which of them did, seen_T where each was aligned last; text_N, score_N and place_N are the
+    matches of texts of which every one is wanted; row is for alignment; slot and stamp are a hash table of 3-grams,
+    emptied by moving the clock. clock is [time, the text in the table, stretches so far].
     """
 
     hash_W: Words
@@ -70,6 +78,9 @@ class Scratch(NamedTuple):
     place_T: Ints
     touched: Ints
     seen_T: Ints
+    text_N: Ints
+    score_N: Ints
+    place_N: Ints
     clock: Ints
 
 
@@ -99,10 +110,13 @@ def new_scratch(stretch: int, texts: int, longest: int) -> Scratch:
         place_T=np.zeros(texts, np.int64),
         touched=np.zeros(texts, np.int64),
         seen_T=np.zeros(texts, np.int64),
+        text_N=np.zeros(EVERY, np.int64),
+        score_N=np.zeros(EVERY, np.int64),
+        place_N=np.zeros(EVERY, np.int64),
         clock=np.array([0, -1, 0], np.int64),
     )
 
 
 def new_found(texts: int) -> Found:
     """Room for the matches of one call: those of one document at the least."""
-    return Found(*(np.zeros(texts + 4096, np.int64) for _ in Found._fields))
+    return Found(*(np.zeros(texts + EVERY + 4096, np.int64) for _ in Found._fields))

@@ -3,37 +3,49 @@
 An item is scored by its best component, so that a leak of one part counts in full: a docstring without its signature, a
 question without its choices. What a component is, and why:
 
-* code: `prompt` (MBPP: `text`, which under `SHORT` words is only reported), `docstring`, `prose` (the docstring up to
-  its first example), `solution` and `tests`. Solutions are made of idioms ("for i in range(len(s))"), so they take
-  twice the words to match.
+* code: `prompt` (MBPP: `text`), `docstring`, `prose` (the docstring up to its first example), `solution` and `tests`.
+  Solutions are made of idioms ("for i in range(len(s))"), so they take twice the words to match.
 * multiple choice: `question`, `question+answer` (as a page of prose would carry them) and `question+choices` (as a
   leaked row would). Choices never stand alone: "No", "Paris" or five words about a roof are anywhere. The answer always
   goes with its stem, and so a stem of one word ("dresser") is no component, but stem and answer together may be.
-* open questions: `question`. Under `SHORT` words the question alone is a page title as much as a leak, so it is only
-  reported (the same holds for the short stem of a multiple choice), and drops a document when an accepted answer
-  stands near it (`question+answer`).
+* open questions: `question`.
 * `passage`: as any other. BoolQ's are Wikipedia's, so this drops the 3,270 articles they are from and their mirrors; a
   report can tell them by the component's name. BoolQ's `question`, however short, drops by itself: "yes" near it would
   say nothing.
 
+**Short questions.** Under `SHORT` words a question is a page title or a line of a table of contents as much as a leak.
+It drops a document by itself when `FLOOR` of its words match, what any other component takes, and for a task of MBPP
+when all of it does: nobody tells a reader to write just that function by chance. Otherwise an answer has to stand near
+one of the places where it is found (`question+answer`): within `NEAR_BYTES`, or, where every word of the question
+matches, within `FAR_BYTES` on either side. Answers are the accepted ones, the right choice of a multiple choice unless
+it says nothing or is in the stem, and for a task the functions that its tests call.
+
 A match takes the rule's share of the component's words and at least `floor` of them, or four fifths of a short one. A
-component of under two thirds of its floor (8 words, 16 of a solution) is not looked for.
+component of under two thirds of its floor (8 words, 16 of a solution) is not looked for; a question of `SHORTEST` words
+is when it has answers, but then all of it must be there.
 """
 
+import ast
+import builtins
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from mixtures.benchmarks import Item
+from mixtures.decontaminate.normalise import words_of
 
-FLOOR, SOLUTION_FLOOR = 12, 24
-SHORT = 15
+FLOOR, SOLUTION_FLOOR, SHORT_SHARE = 12, 24, 0.8
+SHORTEST, SHORT = 6, 15
+NEAR_BYTES, FAR_BYTES = 500, 4_000
+"""How far from a short question its answer may stand: as a rule, and where the whole question was found."""
 _LABELS = {
     *(("hellaswag", "activity_label"), ("copa", "question")),
     *(("quac", name) for name in ("title", "section", "history")),
 }
 """Fields that say what sort of row it is, or are other rows'; no text of this one that could leak."""
 _CODE = ("prompt", "text", "docstring", "solution", "tests")
+_SAYS_NOTHING = {"yes", "no", "true", "false", "neither", "both", "none", "all of these", "none of these"}
 _EXAMPLE = re.compile(r"\s*(>>>|(for )?examples?\b|\w+\(.*\)\s*(==|=>|->|➞|=|returns?\b))", re.IGNORECASE)
 
 
@@ -44,16 +56,22 @@ class Component:
     Attributes:
         name: what it is, e.g. "docstring" or "question+choices".
         text: as upstream has it; parts joined by newlines.
-        drops: whether finding it may drop a document, or only be reported.
-        answers: when there are any, the component drops a document only with one of these near it.
-        floor: words that must match.
+        alone: words that must match for it to drop a document by itself.
+        answers: with one of these near it, fewer words drop a document. One that ends in "(" is a name in code.
+        floor: words that must match to be found, or four fifths of all if those are fewer.
     """
 
     name: str
     text: str
-    drops: bool = True
+    alone: int = 0
     answers: tuple[str, ...] = ()
     floor: int = FLOOR
+
+    def needs(self, words: int) -> int | None:
+        """Of its `words`, those that have to match at least; None if it is too short to be looked for."""
+        if 3 * words >= 2 * self.floor:
+            return min(self.floor, math.ceil(words * SHORT_SHARE - 1e-9))
+        return words if self.answers and words >= SHORTEST else None
 
 
 def components(item: Item) -> tuple[Component, ...]:
@@ -76,11 +94,25 @@ def before_examples(docstring: str) -> str:
     return "\n".join(lines[:first]).strip()
 
 
+def called(tests: str) -> tuple[str, ...]:
+    """The functions that `tests` call and Python does not have, which a solution has to define."""
+    try:
+        calls = [node.func for node in ast.walk(ast.parse(tests)) if isinstance(node, ast.Call)]
+    except (SyntaxError, ValueError):
+        return ()
+    names = dict.fromkeys(call.id for call in calls if isinstance(call, ast.Name))
+    return tuple(f"{name}(" for name in names if not hasattr(builtins, name))
+
+
 def _code(item: Item) -> Iterator[Component]:
     for name in _CODE:
-        if name in item.fields:
-            drops = name != "text" or len(item.fields[name].split()) >= SHORT
-            yield Component(name, item.fields[name], drops, floor=SOLUTION_FLOOR if name == "solution" else FLOOR)
+        if name not in item.fields:
+            continue
+        text = item.fields[name]
+        if name == "text" and len(text.split()) < SHORT:
+            yield Component(name, text, min(FLOOR, len(words_of(text))), called(item.fields["tests"]))
+        else:
+            yield Component(name, text, floor=SOLUTION_FLOOR if name == "solution" else FLOOR)
     if "docstring" in item.fields:
         yield Component("prose", before_examples(item.fields["docstring"]))
 
@@ -93,11 +125,21 @@ def _prose(item: Item) -> Iterator[Component]:
     if item.choices == ("no", "yes"):
         yield Component("question", text)
         return
-    short = len(text.split()) < SHORT
-    yield Component("question", text, drops=not short or bool(item.answers), answers=item.answers if short else ())
+    if len(text.split()) < SHORT:
+        yield Component("question", text, FLOOR, _answers(item, text))
+    else:
+        yield Component("question", text)
     if item.gold is not None:
         yield Component("question+answer", "\n".join([*stem, item.choices[item.gold]]))
         yield Component("question+choices", "\n".join([*stem, *item.choices]))
+
+
+def _answers(item: Item, stem: str) -> tuple[str, ...]:
+    if item.gold is None:
+        return item.answers
+    answer = words_of(item.choices[item.gold])
+    silent = " ".join(answer) in _SAYS_NOTHING or set(answer) <= set(words_of(stem))
+    return () if silent else (item.choices[item.gold],)
 
 
 def _stem(item: Item, only: tuple[str, ...] = ()) -> list[str]:

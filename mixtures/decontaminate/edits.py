@@ -4,6 +4,7 @@ An edit draws from the generator it is given and from nothing else; one that doe
 """
 
 import ast
+import html
 import random
 import re
 import string
@@ -11,9 +12,13 @@ import textwrap
 from collections.abc import Callable, Mapping
 
 from mixtures.benchmarks import Item
-from mixtures.decontaminate.components import before_examples, question
+from mixtures.decontaminate.components import before_examples, called, question
 
 _WORD = re.compile(r"\w+")
+_TOKEN = re.compile(r"\w+|[^\w\s]")
+_LOOK_ALIKES = str.maketrans("aceopxyABCEHKMOPTX", "асеорхуАВСЕНКМОРТХ")
+"""Latin letters and the Cyrillic ones that look like them."""
+FAR, FARTHER = 2_000, 9_000
 
 
 def leak(item: Item) -> str:
@@ -55,7 +60,7 @@ def solution_only(item: Item, chance: random.Random) -> str | None:
 
 def question_only(item: Item, chance: random.Random) -> str | None:
     """The question without choices and answer, and without its passage."""
-    if "prompt" in item.fields:
+    if "tests" in item.fields:
         return None
     return "\n".join(text for name, text in item.fields.items() if name != "passage")
 
@@ -78,6 +83,60 @@ def words(item: Item, chance: random.Random) -> str | None:
     return text
 
 
+def another_solution(item: Item, chance: random.Random) -> str | None:
+    """The task word for word, then a solution that upstream does not have, under the name that its tests ask for."""
+    if "text" not in item.fields or "tests" not in item.fields:
+        return None
+    name = next(iter(called(item.fields["tests"])), "solve(")
+    given = _invented(chance)
+    return f"{item.fields['text']}\n\ndef {name}*{given}):\n    return {_invented(chance)}(*reversed({given}))"
+
+
+def answered_later(item: Item, chance: random.Random) -> str | None:
+    """The question, some 2 kB of other words, then the answer."""
+    answer = _answer(item)
+    return None if answer is None else f"{question(item).text}\n{_prose(chance, FAR)}\n{answer}"
+
+
+def contents(item: Item, chance: random.Random) -> str | None:
+    """The question in a table of contents, and far below once more with its answer."""
+    answer = _answer(item)
+    if answer is None:
+        return None
+    asked = question(item).text
+    below = f"{_prose(chance, FARTHER)}\n\n{asked}\n{answer}"
+    return f"1. {_invented(chance)}\n2. {asked} .... 12\n3. {_invented(chance)}\n\n{below}"
+
+
+def renamed_solution(item: Item, chance: random.Random) -> str | None:
+    """The reference solution, every name that it gives and every constant another, without docstring and comments."""
+    if "solution" not in item.fields:
+        return None
+    try:
+        tree = ast.parse((item.fields.get("prompt", "") + item.fields["solution"]).replace("\r", ""))
+    except SyntaxError:
+        return None
+    return ast.unparse(_Renamed(tree, chance).visit(tree))
+
+
+def highlighted(item: Item, chance: random.Random) -> str | None:
+    """The reference solution as a highlighter writes it: every token in an element of its own."""
+    if "solution" not in item.fields:
+        return None
+    lines = _TOKEN.sub(lambda token: f'<span class="n">{html.escape(token[0])}</span>', item.fields["solution"])
+    return f'<div class="highlight"><pre><span></span>{lines}</pre></div>'
+
+
+def entities(item: Item, chance: random.Random) -> str | None:
+    """Every blank an entity."""
+    return html.escape(leak(item)).replace(" ", "&nbsp;")
+
+
+def look_alikes(item: Item, chance: random.Random) -> str | None:
+    """Latin letters as the Cyrillic ones that look like them."""
+    return leak(item).translate(_LOOK_ALIKES)
+
+
 EDITS: Mapping[str, Callable[[Item, random.Random], str | None]] = {
     "verbatim": lambda item, chance: leak(item),
     "reflowed": reflow,
@@ -87,7 +146,57 @@ EDITS: Mapping[str, Callable[[Item, random.Random], str | None]] = {
     "docstring prose only": docstring_only,
     "solution only": solution_only,
     "question only": question_only,
+    "another solution": another_solution,
+    "answer 2 kB away": answered_later,
+    "table of contents": contents,
+    "renamed solution": renamed_solution,
+    "highlighted HTML": highlighted,
+    "blanks as &nbsp;": entities,
+    "look-alike letters": look_alikes,
 }
+
+
+class _Renamed(ast.NodeTransformer):
+    """Other names for all that a module names itself, other numbers and strings, no docstrings."""
+
+    def __init__(self, tree: ast.Module, chance: random.Random) -> None:
+        nodes = list(ast.walk(tree))
+        names = {node.name for node in nodes if isinstance(node, ast.FunctionDef)}
+        names |= {node.arg for node in nodes if isinstance(node, ast.arg)}
+        names |= {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+        self.new = {name: f"{_invented(chance)}_{_invented(chance)}" for name in sorted(names)}
+        self.chance = chance
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
+        node.name = self.new[node.name]
+        if ast.get_docstring(node) is not None and len(node.body) > 1:
+            node.body = node.body[1:]
+        return self.generic_visit(node)
+
+    def visit_arg(self, node: ast.arg) -> ast.AST:
+        node.arg = self.new[node.arg]
+        return self.generic_visit(node)
+
+    def visit_Name(self, node: ast.Name) -> ast.AST:
+        node.id = self.new.get(node.id, node.id)
+        return node
+
+    def visit_Constant(self, node: ast.Constant) -> ast.AST:
+        if isinstance(node.value, int | float) and not isinstance(node.value, bool):
+            node.value += self.chance.randrange(3, 90)
+        elif isinstance(node.value, str):
+            node.value = _invented(self.chance)
+        return node
+
+
+def _answer(item: Item) -> str | None:
+    if item.gold is not None:
+        return item.choices[item.gold]
+    return item.answers[0] if item.answers else None
+
+
+def _prose(chance: random.Random, size: int) -> str:
+    return " ".join(_invented(chance) for _ in range(size // 7))
 
 
 def _invented(chance: random.Random) -> str:

@@ -23,7 +23,7 @@ from mixtures.decontaminate.normalise import Buffer, join, words_of
 from mixtures.errors import Failure
 from mixtures.files import whole
 
-INDEX_VERSION = 1
+INDEX_VERSION = 2
 """Bump when components, words or seeds change: it is part of the digest."""
 SEED_WORDS = 5
 _DISTINCT_WORDS, _NUMBERS, _SHARING_ITEMS = 4, 2, 8
@@ -31,22 +31,29 @@ _DISTINCT_WORDS, _NUMBERS, _SHARING_ITEMS = 4, 2, 8
 
 @dataclass(frozen=True)
 class Entry:
-    """One component or question: whose it is, and what finding it takes and does (see `components.Component`)."""
+    """One component or question: whose it is, what finding it takes and does (see `components.Component`).
+
+    `needs` words at least have to match.
+    """
 
     item: int
     name: str
-    drops: bool
-    floor: int
+    needs: int
+    alone: int = 0
     answers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Hit:
-    """An entry met in a document: the document's number in its batch, score 0..1, and a byte of the buffer in it."""
+    """An entry met in a document: the document's number in its batch, score 0..1 and words, a byte of the buffer in it.
+
+    The 50-character rules count no words.
+    """
 
     document: int
     entry: Entry
     score: float
+    words: int
     place: int
 
 
@@ -138,8 +145,9 @@ def build(items: Iterable[Item]) -> Index:
     found = [(number, component) for number, item in enumerate(items) for component in components(item)]
     buffer = join(component.text for _, component in found)
     word_C, number_C = _hash_words(buffer)
-    kept = [number for number, words in enumerate(word_C) if 3 * len(words) >= 2 * found[number][1].floor]
-    entries = tuple(_entry(*found[number]) for number in kept)
+    need_C = [component.needs(len(words)) for (_, component), words in zip(found, word_C, strict=True)]
+    kept = [number for number, need in enumerate(need_C) if need is not None]
+    entries = tuple(_entry(*found[number], need) for number, need in enumerate(need_C) if need is not None)
     word_W = np.concatenate([np.zeros(0, np.uint32), *(word_C[number] for number in kept)])
     number_W = np.concatenate([np.zeros(0, np.bool_), *(number_C[number] for number in kept)])
     first_word_C = np.cumsum([0, *(len(word_C[number]) for number in kept)], dtype=np.int64)
@@ -149,7 +157,7 @@ def build(items: Iterable[Item]) -> Index:
     return Index(
         items=tuple((item.benchmark, item.id) for item in items),
         components=entries,
-        questions=tuple(Entry(number, asked.name, True, asked.floor) for number, asked in enumerate(questions)),
+        questions=tuple(Entry(number, asked.name, 0) for number, asked in enumerate(questions)),
         word_W=word_W,
         seed_W=_seeds(word_W, number_W, item_W, first_word_C),
         first_word_C=first_word_C,
@@ -221,20 +229,19 @@ def _seeds(
     return seed_W
 
 
-def _entry(item: int, component: Component) -> Entry:
-    answers = tuple(dict.fromkeys(filter(None, (" ".join(words_of(answer)) for answer in component.answers))))
-    drops = component.drops and bool(answers or not component.answers)
-    return Entry(item, component.name, drops, component.floor, answers)
+def _entry(item: int, component: Component, needs: int) -> Entry:
+    spelt = (answer if answer.endswith("(") else " ".join(words_of(answer)) for answer in component.answers)
+    return Entry(item, component.name, needs, component.alone, tuple(dict.fromkeys(filter(None, spelt))))
 
 
 def _entries(rows: Iterable[list[Any]]) -> tuple[Entry, ...]:
-    return tuple(Entry(item, name, drops, floor, tuple(answers)) for item, name, drops, floor, answers in rows)
+    return tuple(Entry(item, name, needs, alone, tuple(answers)) for item, name, needs, alone, answers in rows)
 
 
 def _digest(items: Sequence[Item], found: Sequence[tuple[int, Component]], questions: Sequence[Component]) -> str:
     content = [
         INDEX_VERSION,
         [[item.benchmark, item.id, asked.name, asked.text] for item, asked in zip(items, questions, strict=True)],
-        [[number, part.name, part.text, part.drops, part.floor, part.answers] for number, part in found],
+        [[number, part.name, part.text, part.floor, part.alone, part.answers] for number, part in found],
     ]
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()

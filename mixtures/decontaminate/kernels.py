@@ -283,7 +283,7 @@ def _same(a: Any, at: int, b: Any, bt: int, n: int) -> bool:
 
 
 @_compiled
-def _weigh(begin: int, t: int, count: int, texts: Texts, scratch: Scratch) -> int:
+def _weigh(begin: int, t: int, count: int, best: int, texts: Texts, scratch: Scratch) -> int:
     """Align text t with the words around [begin, begin + its length), half of it more on either side.
 
     0 if that cannot gain, or was done already for the last hit of this text, as for most hits of an edited copy.
@@ -296,14 +296,19 @@ def _weigh(begin: int, t: int, count: int, texts: Texts, scratch: Scratch) -> in
     half = text.size // 2
     window = scratch.hash_W[max(0, begin - half) : min(count, begin + text.size + half)]
     _remember(t, text, scratch)
-    if _bound(window, scratch) < max(scratch.best_T[t] + 1, texts.need[t]):
+    if _bound(window, scratch) < max(best + 1, texts.need[t]):
         return 0
     return _blocks(text, window, scratch.row)
 
 
 @_compiled
-def _stretch(count: int, touched: int, n: int, align: bool, grams: Grams, texts: Texts, scratch: Scratch) -> int:
-    """Look the n-grams of a stretch of `count` words up and note what their texts score; how many texts are touched."""
+def _stretch(
+    count: int, touched: int, noted: int, n: int, align: bool, grams: Grams, texts: Texts, scratch: Scratch,
+) -> tuple[int, int]:  # fmt: skip
+    """Look the n-grams of a stretch of `count` words up and note what their texts score.
+
+    Returns how many texts are touched, and how many matches are noted of those of which every one is wanted.
+    """
     scratch.clock[2] += 1
     word_keys(scratch.hash_W, count, n, scratch.key_W)
     hits = find_words(scratch.key_W, count - n + 1, grams, scratch.place_H, scratch.number_H)
@@ -311,16 +316,22 @@ def _stretch(count: int, touched: int, n: int, align: bool, grams: Grams, texts:
         i, number = scratch.place_H[h], scratch.number_H[h]
         for p in range(grams.posting[number], grams.posting[number + 1]):
             t = grams.text[p]
-            first, best, size = texts.first[t], scratch.best_T[t], texts.first[t + 1] - texts.first[t]
+            first, every, size = texts.first[t], texts.every[t], texts.first[t + 1] - texts.first[t]
+            best = 0 if every else scratch.best_T[t]
             if best >= size or not _same(scratch.hash_W, i, texts.unit, first + grams.offset[p], n):
                 continue
-            score = _weigh(i - grams.offset[p], t, count, texts, scratch) if align else size
-            if score > best and score >= texts.need[t]:
+            score = _weigh(i - grams.offset[p], t, count, best, texts, scratch) if align else size
+            if score <= best or score < texts.need[t]:
+                continue
+            if not every:
                 if best == 0:
                     scratch.touched[touched] = t
                     touched += 1
                 scratch.best_T[t], scratch.place_T[t] = score, scratch.end_W[i]
-    return touched
+            elif noted < scratch.text_N.size:
+                scratch.text_N[noted], scratch.score_N[noted], scratch.place_N[noted] = t, score, scratch.end_W[i]
+                noted += 1
+    return touched, noted
 
 
 @_compiled
@@ -334,14 +345,18 @@ def match_words(
     hit has its whole window in one. Stops when the documents or the room in `found` end: (next document, matches).
     """
     matches = 0
-    while document < first_D.size - 1 and matches + scratch.best_T.size <= found.text.size:
-        begin, stop, touched = first_D[document], first_D[document + 1], 0
+    while document < first_D.size - 1 and matches + scratch.best_T.size + scratch.text_N.size <= found.text.size:
+        begin, stop, touched, noted = first_D[document], first_D[document + 1], 0, 0
         while True:
             count = hash_words(text, begin, stop, fold, alnum, scratch.hash_W, scratch.end_W)
-            touched = _stretch(count, touched, n, align, grams, texts, scratch)
+            touched, noted = _stretch(count, touched, noted, n, align, grams, texts, scratch)
             if count < scratch.hash_W.size - 1:
                 break
             begin = scratch.end_W[count - overlap]
+        for number in range(noted):
+            found.document[matches], found.text[matches] = document, scratch.text_N[number]
+            found.score[matches], found.place[matches] = scratch.score_N[number], scratch.place_N[number]
+            matches += 1
         matches = _report(document, touched, matches, scratch, found)
         document += 1
     return document, matches

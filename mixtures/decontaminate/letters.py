@@ -37,7 +37,7 @@ def hits(index: Index, buffer: Buffer, exhaustive: bool) -> Iterator[Hit]:
         for number, t, _, letter in zip(*(column[:matches].tolist() for column in found), strict=True):
             start, stop = buffer.first_D[number : number + 2].tolist()
             place = kernels.byte_of_letter(buffer.text, start, stop, *alnum, letter)
-            yield Hit(number, index.questions[item_T[t]], 1.0, place)
+            yield Hit(number, index.questions[item_T[t]], 1.0, 0, place)
 
 
 @lru_cache(maxsize=2)

@@ -1,15 +1,15 @@
 """Match documents against the index by a rule. The lead-in of the package: start here."""
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from mixtures.decontaminate.index import Hit, Index
+from mixtures.decontaminate.components import FAR_BYTES, NEAR_BYTES
+from mixtures.decontaminate.index import Entry, Hit, Index
 from mixtures.decontaminate.normalise import Buffer, join, words_of
 from mixtures.documents import Document
 from mixtures.errors import UserError
 
-NEAR_BYTES = 500
-"""How far from a short question its answer counts as near."""
 RULES = ("align", "gpt4", "gpt4-exhaustive", "ngram")
 
 
@@ -68,11 +68,23 @@ def scan(index: Index, rule: Rule, documents: Sequence[Document]) -> list[Match]
     """All matches at or above `rule.report`, the best one per document and item, in the order of both."""
     buffer = join(document.text for document in documents)
     strongest: dict[tuple[int, int], Match] = {}
-    for hit in _hits(index, rule, buffer):
+    asked: dict[tuple[int, Entry], list[Hit]] = {}
+
+    def keep(hit: Hit, component: str, drop: bool) -> None:
+        match = _match(index, buffer, hit, component, documents[hit.document].id, drop)
         key = (hit.document, hit.entry.item)
-        match = _match(index, rule, buffer, hit, documents[hit.document].id)
-        if match.score >= rule.report and (key not in strongest or _rank(match) < _rank(strongest[key])):
+        if key not in strongest or _rank(match) < _rank(strongest[key]):
             strongest[key] = match
+
+    for hit in _hits(index, rule, buffer):
+        if hit.score >= rule.report:
+            drop = hit.score >= rule.drop
+            keep(hit, hit.entry.name, drop and hit.words >= hit.entry.alone)
+            if drop and hit.words < hit.entry.alone and hit.entry.answers:
+                asked.setdefault((hit.document, hit.entry), []).append(hit)
+    for hits in asked.values():
+        if (answered := _answered(buffer, hits)) is not None:
+            keep(answered, f"{answered.entry.name}+answer", True)
     return [strongest[key] for key in sorted(strongest)]
 
 
@@ -104,16 +116,32 @@ def _hits(index: Index, rule: Rule, buffer: Buffer) -> Iterator[Hit]:
     return letters.hits(index, buffer, exhaustive=rule.name == "gpt4-exhaustive")
 
 
-def _match(index: Index, rule: Rule, buffer: Buffer, hit: Hit, document: str) -> Match:
-    entry, name = hit.entry, hit.entry.name
-    drop = entry.drops and hit.score >= rule.drop
-    if drop and entry.answers:
-        around = f" {' '.join(words_of(_around(buffer, hit, NEAR_BYTES, NEAR_BYTES)))} "
-        drop = any(f" {answer} " in around for answer in entry.answers)
-        name = f"{name}+answer" if drop else name
+def _match(index: Index, buffer: Buffer, hit: Hit, component: str, document: str, drop: bool) -> Match:
     evidence = _around(buffer, hit, 200, 0)[-50:] + _around(buffer, hit, 0, 600)[:150]
-    benchmark, item = index.items[entry.item]
-    return Match(benchmark, item, name, hit.score, document, evidence, drop)
+    benchmark, item = index.items[hit.entry.item]
+    return Match(benchmark, item, component, hit.score, document, evidence, drop)
+
+
+def _answered(buffer: Buffer, hits: Sequence[Hit]) -> Hit | None:
+    """The first of the places of one question in one document that an answer stands near."""
+    reaches = [(hit, FAR_BYTES if hit.score == 1 else NEAR_BYTES) for hit in hits]
+    reaches.sort(key=lambda pair: pair[0].place - pair[1])
+    while reaches:  # places whose surroundings overlap are looked at together, or a list of questions takes forever
+        first, stop, number = reaches[0][0], reaches[0][0].place + reaches[0][1], 1
+        while number < len(reaches) and reaches[number][0].place - reaches[number][1] <= stop:
+            stop, number = max(stop, reaches[number][0].place + reaches[number][1]), number + 1
+        if _holds(first.entry, _around(buffer, first, reaches[0][1], stop - first.place)):
+            return first
+        reaches = reaches[number:]
+    return None
+
+
+def _holds(entry: Entry, text: str) -> bool:
+    words = f" {' '.join(words_of(text))} "
+    return any(
+        re.search(rf"(?<!\w){re.escape(answer[:-1])}\s*\(", text) if answer.endswith("(") else f" {answer} " in words
+        for answer in entry.answers
+    )
 
 
 def _around(buffer: Buffer, hit: Hit, before: int, after: int) -> str:

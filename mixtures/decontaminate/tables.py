@@ -18,8 +18,6 @@ RUN = 50
 SHORTEST_QUESTION = 24
 """Letters and digits under which a question is not looked for by that rule: it would find words, not leaks."""
 PROBES = 3
-SHORT_SHARE = 0.8
-"""What must match of a component that is hardly longer than its floor."""
 _NARROW, _WIDE = 16, 32
 _FILTER_BITS_PER_KEY = 24
 _LARGEST_FILTER_BITS = 27
@@ -39,9 +37,10 @@ def all_grams(index: Index, n: int) -> Grams:
 def word_texts(index: Index, report: float) -> Texts:
     """The components; a match takes the share `report` of the words, and not too few of them (components.py)."""
     size_C = np.diff(index.first_word_C)
-    floor_C = np.array([entry.floor for entry in index.components], np.int64)
-    need_C = np.maximum(_share(size_C, report), np.minimum(_share(size_C, SHORT_SHARE), floor_C))
-    return Texts(index.word_W, index.first_word_C, need_C)
+    need_C = np.array([entry.needs for entry in index.components], np.int64)
+    need_C = np.maximum(need_C, np.ceil(size_C * report - 1e-9).astype(np.int64))
+    every_C = np.array([bool(entry.answers) for entry in index.components], np.bool_)
+    return Texts(index.word_W, index.first_word_C, need_C, every_C)
 
 
 def probes(index: Index, exhaustive: bool) -> tuple[Texts, npt.NDArray[np.int64]]:
@@ -62,17 +61,14 @@ def probes(index: Index, exhaustive: bool) -> tuple[Texts, npt.NDArray[np.int64]
             items.append(number)
     first = np.cumsum([0, *map(len, texts)], dtype=np.int64)
     letters = np.frombuffer(b"".join(texts), np.uint8).copy()
-    return Texts(letters, first, np.array(needs, np.int64)), np.array(items, np.int64)
+    every = np.zeros(len(needs), np.bool_)
+    return Texts(letters, first, np.array(needs, np.int64), every), np.array(items, np.int64)
 
 
 def letter_grams(texts: Texts) -> tuple[Grams, Grams]:
     """Where the 32-byte grams of texts that need 47 bytes or more are, and the 16-byte grams of the others."""
     wide_T = texts.need >= _WIDE + 15
     return _letter_grams(texts, np.flatnonzero(wide_T), _WIDE), _letter_grams(texts, np.flatnonzero(~wide_T), _NARROW)
-
-
-def _share(size_C: npt.NDArray[np.int64], share: float) -> npt.NDArray[np.int64]:
-    return np.ceil(size_C * share - 1e-9).astype(np.int64)
 
 
 def _random_substrings(text: str, seed: str) -> Iterator[str]:

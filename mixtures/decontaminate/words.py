@@ -36,7 +36,7 @@ def hits(index: Index, buffer: Buffer, n: int | None, report: float) -> Iterator
             grams, texts, scratch, found,
         )  # fmt: skip
         for number, c, score, place in zip(*(column[:matches].tolist() for column in found), strict=True):
-            yield Hit(number, index.components[c], score / int(size_C[c]), place)
+            yield Hit(number, index.components[c], score / int(size_C[c]), score, place)
 
 
 @lru_cache(maxsize=2)

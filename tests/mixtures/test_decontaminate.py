@@ -121,6 +121,36 @@ def test_a_short_question_alone_is_reported_and_drops_with_its_answer(index: Ind
     answered = only(found(index, f"Q: {question}? I believe it was ana  BEK, in fact."))
     assert (answered.component, answered.drop) == ("question+answer", True)
     assert found(index, " ".join(question.split()[:5])) == []
+    far = f"{question}\n{FILLER[:2000]}\nana bek"
+    assert only(found(index, far)).drop
+    assert not only(found(index, far.replace("vanda", "superior"))).drop
+    assert not only(found(index, f"{question}\n{FILLER[:4500]}\nana bek")).drop
+
+
+@pytest.mark.parametrize("asked", [OPEN, CHOICE, SHORT], ids=lambda item: item.id)
+@pytest.mark.parametrize("title", ["", "bent "])
+def test_every_place_of_a_question_is_looked_at(asked: Item, title: str) -> None:
+    question = "which explorer mapped the northern shore of lake vanda"
+    item = replace(asked, fields={"question": question})
+    contents = f"1. Maps\n2. {title}{question} ... 7\n{FILLER}\n{FILLER[:4000]}\n"
+    answer = item.answers[0] if item.answers else item.choices[0]
+    body = f"{question}?\n{answer}\n"
+    for before, after in ((contents, body), (contents * 3, body), (contents, body + contents), (body, contents)):
+        match = only(scan(build([item]), Rule(), [Document("d", "", before + after)]))
+        assert (match.component, match.drop) == ("question+answer", True)
+    assert not only(scan(build([item]), Rule(), [Document("d", "", contents + contents)])).drop
+
+
+def test_a_hundred_thousand_questions_are_looked_at_in_time_and_room(index: Index) -> None:
+    asked = OPEN.fields["question"] + "? "
+    assert only(found(index, asked * 20_000 + FILLER)).drop is False
+    assert only(found(index, asked * 1_000 + "Ana Bek")).drop is True
+
+
+def test_an_answer_that_says_nothing_is_none() -> None:
+    for choices in (("yes", "no"), ("the northern shore", "Ana Bek"), ("?", "!")):
+        item = replace(CHOICE, fields=OPEN.fields, choices=choices)
+        assert all(entry.answers == () for entry in build([item]).components)
 
 
 def test_a_label_or_a_choice_alone_is_nobodys_leak(index: Index) -> None:
@@ -132,21 +162,33 @@ def test_a_label_or_a_choice_alone_is_nobodys_leak(index: Index) -> None:
 def test_a_task_with_a_passage_drops_by_its_question_only_where_answers_say_nothing() -> None:
     stem = {"passage": "A long support text.", "question": "which gas do most green plants take in by day"}
     science = components(Item("sciq", "0", stem, ("oxygen", "carbon dioxide"), 1))
-    assert [(c.name, c.drops) for c in science] == [
-        ("passage", True), ("question", False), ("question+answer", True), ("question+choices", True),
+    assert [(c.name, c.alone, c.answers) for c in science] == [
+        ("passage", 0, ()), ("question", 12, ("carbon dioxide",)),
+        ("question+answer", 0, ()), ("question+choices", 0, ()),
     ]  # fmt: skip
     truth = components(Item("boolq", "0", stem, ("no", "yes"), 1))
-    assert [(c.name, c.drops) for c in truth] == [("passage", True), ("question", True)]
+    assert [(c.name, c.alone) for c in truth] == [("passage", 0), ("question", 0)]
 
 
 def test_a_code_row_without_a_prompt_is_looked_for_by_its_parts() -> None:
     short = "Write a function to find the peak of a span."
-    for text, drops in ((short, False), (short + " Days before the first reading are left out.", True)):
+    for text, alone in ((short, 10), (short + " Days before the first reading are left out.", 0)):
         row = Item("mbpp", "1", {"text": text, "tests": "assert f(1) == 2", "setup": "import os", "solution": SOLUTION})
-        assert [(c.name, c.drops) for c in components(row)] == [("text", drops), ("solution", True), ("tests", True)]
+        assert [(c.name, c.alone) for c in components(row)] == [("text", alone), ("solution", 0), ("tests", 0)]
     index = build([row])
     assert only(found(index, SOLUTION)).component == "solution"
     assert found(index, "import os") == []
+
+
+@pytest.mark.parametrize("tests", ["assert set(reach_top(1)) == {2}", "assert 2 == max(reach_top('find_peak (3)'))"])
+def test_a_short_task_drops_whole_or_with_the_function_its_tests_call(tests: str) -> None:
+    task = "Write a function to find the peak of the given span."
+    index = build([Item("mbpp", "1", {"text": task, "tests": tests, "setup": "", "solution": "pass"})])
+    nearly = task.replace("given ", "")
+    assert only(found(index, task)).drop
+    assert only(found(index, f"# {nearly}\ndef reach_top (day): return day")).component == "text+answer"
+    for other in ("def reach_tops(day)", "def my_reach_top(day)", "find_peak(3)", "max(1)", "reach top"):
+        assert not only(found(index, f"# {nearly}\n{other}")).drop
 
 
 def test_items_too_short_to_look_for_are_counted(index: Index) -> None:
@@ -251,6 +293,7 @@ def test_the_selftest_plants_and_counts(index: Index) -> None:
     assert recall["code", "identifiers renamed"] == recall["code", "1 word in 8"] == (1, 1.0, 1.0)
     assert recall["open", "verbatim"] == (2, 0.5, 0.5)
     assert recall["open", "question only"] == (2, 0.0, 0.5)
+    assert recall["open", "answer 2 kB away"] == recall["open", "table of contents"] == (2, 0.5, 0.5)
     assert recall["", CLEAN] == (21, 1 / 21, 1 / 21)
     assert selftest(index, ITEMS, documents, Rule()) == rows
 

@@ -88,7 +88,7 @@ def naive_align(components: list[list[str]], document: list[str], report: float)
             size, begin = len(components[c]), i - offset
             window = document[max(0, begin - size // 2) : begin + size + size // 2]
             score = best_blocks([ord(w) for w in components[c]], [ord(w) for w in window])
-            need = max(-(-size * report // 1), min(-(-size * 4 // 5), 12))
+            need = max(-(-size * report // 1), min(-(-size * 4 // 5), 12) if size >= 8 else size)
             if score >= need:
                 scores[c] = max(scores.get(c, 0), score)
     return scores
@@ -104,7 +104,7 @@ def test_align_finds_what_its_definition_finds(
     document = [word for piece in pieces for word in data.draw(st.sampled_from([piece, *texts]))]
     report = data.draw(st.sampled_from([0.3, 0.5, 1.0]))
     found = scan(index, Rule(report=report, drop=1.0), [Document("d", "", " ".join(document))])
-    looked_for = {number: text for number, text in enumerate(texts) if len(text) >= 8}
+    looked_for = {number: text for number, text in enumerate(texts) if len(text) >= 6}
     expected = naive_align(list(looked_for.values()), document, report)
     by_item = {
         str(number): expected[c] / len(text) for c, (number, text) in enumerate(looked_for.items()) if c in expected

@@ -1,6 +1,8 @@
 """The command line: `ablate`. Results go to stdout, progress and errors to stderr."""
 
+import errno
 import json
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -20,8 +22,39 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+
+def _path(typed: str | Path) -> Path:
+    """A path of this machine's; typer hands defaults over as they are.
+
+    Raises:
+        UserError: it is an address, or no file could be there.
+    """
+    text = str(typed)
+    if "://" in text:
+        raise UserError(f"{text} is an address of an object store, which cannot be used here; name a local path")
+    path = Path(text).expanduser()
+    try:
+        path.exists()
+        if any(parent.is_file() for parent in path.parents):
+            raise NotADirectoryError(errno.ENOTDIR, "a file stands where it needs a folder")
+    except (OSError, ValueError) as error:  # too long, or with a NUL
+        raise UserError(f"{_short(text)} cannot be used ({getattr(error, 'strerror', error)}); name another") from error
+    return path
+
+
+def _folder(typed: str | Path) -> Path:
+    path = _path(typed)
+    if path.is_file():
+        raise UserError(f"{path} is a file; name a folder")
+    return path
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 100 else f"{text[:100]}..."
+
+
 StudyName = Annotated[str, typer.Argument(help="Name of a file in experiments/studies, such as quickstart.")]
-Store = Annotated[Path, typer.Option(help="Folder that holds data, checkpoints and records.")]
+Store = Annotated[Path, typer.Option(parser=_folder, help="Folder that holds data, checkpoints and records.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of a table.")]
 RUNS = Path("runs")
 
@@ -42,7 +75,9 @@ def _planned(study: str, store: Path) -> Plan:
 def plan(
     study: StudyName,
     store: Store = RUNS,
-    plot: Annotated[Path | None, typer.Option(help="Draw every arm's learning rate to this .svg or .png.")] = None,
+    plot: Annotated[
+        Path | None, typer.Option(parser=_path, help="Draw every arm's learning rate to this .svg or .png.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Show stages, tokens, epochs, FLOPs and time before anything is trained."""
@@ -65,7 +100,7 @@ def prepare(
     executor: Annotated[
         str, typer.Option(help="pool: processes of this machine; beam: Apache Beam, with what follows as its options.")
     ] = "pool",
-    workers: Annotated[int, typer.Option(help="Processes of the pool.")] = 2,
+    workers: Annotated[int, typer.Option(min=1, help="Processes of the pool.")] = 2,
     json: Json = False,
 ) -> None:
     """Fetch, clean, decontaminate, tokenise and store the data of a study, or read and clean one source."""
@@ -90,7 +125,9 @@ def sources(json: Json = False) -> None:
 
 @app.command()
 def decontaminate(
-    target: Annotated[Path, typer.Argument(help="A file or folder: plain text, .jsonl (.gz, .zst), .parquet shards.")],
+    target: Annotated[
+        Path, typer.Argument(parser=_path, help="A file or folder: plain text, .jsonl (.gz, .zst), .parquet shards.")
+    ],
     rule: Annotated[str, typer.Option(help="align, gpt4, gpt4-exhaustive or ngram.")] = "align",
     n: Annotated[int, typer.Option(help="Words of an n-gram, for ngram.")] = 13,
     drop: Annotated[float, typer.Option(help="Score from which a document is to be left out.")] = 0.5,
@@ -114,8 +151,12 @@ def decontaminate(
 @app.command()
 def synthesize(
     tokens: Annotated[int, typer.Argument(min=1, help="How many tokens to write, at least.")],
-    out: Annotated[Path, typer.Option(help="Folder of the shards; run again to carry on, or to write more.")],
-    tokenizer: Annotated[Path, typer.Option(help="The tokenizer.json that counts, such as a prepared study's.")],
+    out: Annotated[
+        Path, typer.Option(parser=_folder, help="Folder of the shards; run again to carry on, or to write more.")
+    ],
+    tokenizer: Annotated[
+        Path, typer.Option(parser=_path, help="The tokenizer.json that counts, such as a prepared study's.")
+    ],
     seed: Annotated[int, typer.Option(help="Names the problems.")] = 0,
     variant: Annotated[str, typer.Option(help="verified, or for control: unverified, wrong.")] = "verified",
     workers: Annotated[int, typer.Option(min=1, help="Problems are executed in so many processes at once.")] = 2,
@@ -204,8 +245,7 @@ def compare(study: StudyName, store: Store = RUNS, json: Json = False) -> None:
     from analysis.compare import compare as compare_arms
     from analysis.compare import print_table, to_json
 
-    find_study(study)
-    comparison = compare_arms(store, study)
+    comparison = compare_arms(store, find_study(study).name)
     if json:
         _show(to_json(comparison), True, None)
     else:
@@ -263,7 +303,9 @@ def evaluate(
     ] = "",
     items: Annotated[int, typer.Option(min=0, help="Items of each benchmark, the first by sha256; 0 for all.")] = 100,
     shots: Annotated[int, typer.Option(min=0, max=99, help="Examples before every question.")] = 0,
-    out: Annotated[Path | None, typer.Option(help="Write scores and items to this .json file, too.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(parser=_path, help="Write scores and items to this .json file, too.")
+    ] = None,
     store: Store = RUNS,
     json: Json = False,
 ) -> None:
@@ -276,7 +318,7 @@ def evaluate(
 @app.command()
 def export(
     stage: Annotated[str, typer.Argument(help="A folder under the store's stages/, or the beginning of its name.")],
-    out: Annotated[Path, typer.Option(help="Folder to write; it must not be there.")],
+    out: Annotated[Path, typer.Option(parser=_path, help="Folder to write; it must not be there.")],
     store: Store = RUNS,
 ) -> None:
     """Write a finished stage as a folder that transformers and vLLM open (CohereForCausalLM)."""
@@ -311,7 +353,9 @@ def judge_run(
     price: Price = None,
     max_cost: MaxCost = None,
     replay: Replay = False,
-    prompts: Annotated[Path | None, typer.Option(help="databricks-dolly-15k, or JSON lines with a prompt.")] = None,
+    prompts: Annotated[
+        Path | None, typer.Option(parser=_path, help="databricks-dolly-15k, or JSON lines with a prompt.")
+    ] = None,
     n: Annotated[int | None, typer.Option(min=1, help="So many prompts, the first by sha256; 200 if not said.")] = None,
     arms: Annotated[list[str] | None, typer.Option(help="Judge this arm only; may be repeated.")] = None,
     store: Store = RUNS,
@@ -322,14 +366,16 @@ def judge_run(
     from experiments.judges import choose_judge, choose_prompts
     from experiments.judging import judge_study
 
-    find_study(study)
+    name = find_study(study).name
     chosen = choose_judge(judge, judge_url, judge_model, judge_parameters, rate, price, max_cost, replay, store)
-    _show(judge_study(study, store, chosen, choose_prompts(prompts, n, store), arms or []), json, print_win_rates)
+    _show(judge_study(name, store, chosen, choose_prompts(prompts, n, store), arms or []), json, print_win_rates)
 
 
 @judge_app.command("calibrate")
 def judge_calibrate(
-    file: Annotated[Path, typer.Argument(help="JSON lines: prompt, answer_a, answer_b, preferred (a, b or tie).")],
+    file: Annotated[
+        Path, typer.Argument(parser=_path, help="JSON lines: prompt, answer_a, answer_b, preferred (a, b or tie).")
+    ],
     judge: JudgeName = None,
     judge_url: JudgeUrl = None,
     judge_model: JudgeModel = None,
@@ -375,12 +421,24 @@ def guard(command: Callable[[], Any]) -> None:
         code = command()
     except KeyboardInterrupt:
         code = INTERRUPTED
+    except BrokenPipeError:  # whoever read the output has enough of it
+        sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115
+        code = 1
+    except OSError as error:  # what no error of ours foresaw of the disk
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"ablate: {where}{error.strerror or error}; make it usable or name another", file=sys.stderr)
+        code = 1
     except Exception as error:  # ours, and typer's about the command line
         code = getattr(error, "exit_code", None)
         if code is None:
             raise
-        if str(error):
-            print(f"ablate: {error}", file=sys.stderr)
+        text = (
+            error.format_message()
+            if isinstance(error, typer.TyperException) and hasattr(error, "format_message")
+            else str(error)
+        )  # names the option
+        if text:
+            print(f"ablate: {text}", file=sys.stderr)
     else:
         code = code if isinstance(code, int) else 0
     if code == INTERRUPTED:

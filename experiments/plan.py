@@ -14,7 +14,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from experiments.study import CONTINUE, Piece, Stage, Study, check_boundaries
+from experiments.check import check, naming
+from experiments.study import CONTINUE, Piece, Stage, Study
 from experiments.supply import epochs_read, form_of, passes_before, windows_of
 from mixtures.allocate import allocate
 from mixtures.curriculum import sequences_by_source, stage_steps
@@ -29,6 +30,11 @@ from models.config import ModelConfig
 from models.flops import train_flops_per_token
 from models.recipe import NUMERICS_VERSION
 from models.schedules import Schedule, learning_rate
+
+MOST_STEPS = 10_000_000
+"""Of a stage: two hundred times the paper's. More is a slip, and planning takes a moment for every step."""
+LONGEST_ID = 200
+"""Bytes of a stage's id: its folder is called so, with its fingerprint, and file systems allow 255."""
 
 
 @dataclass(frozen=True)
@@ -123,20 +129,23 @@ def make_plan(study: Study, store: Path) -> Plan:
     """Lay out the DAG of `study`, with epochs and fingerprints when its data are prepared in `store`.
 
     Raises:
-        UserError: a mixture, budget or schedule that cannot be met; the message names the source or stage.
+        UserError: the study is declared badly, or a mixture, budget or schedule cannot be met; the message names
+            the study, and the field, source or stage.
     """
-    manifest = read_manifest(prepared_folder(study.data, store))
-    simulated_share(study)  # a bad one is refused before the data are there
-    stages: dict[str, PlannedStage] = {}
-    runs: dict[tuple[str, int], tuple[str, ...]] = {}
-    for seed in study.seeds:
-        for arm in study.arms:
-            check_boundaries(arm)
-            chain: list[PlannedStage] = []
-            for stage in arm.stages:
-                planned = _plan_stage(study, manifest, arm.name, seed, stage, chain)
-                chain.append(_merge(stages, planned))
-            runs[arm.name, seed] = tuple(stage.id for stage in chain)
+    check(study)
+    with naming(f"study '{study.name}'"):
+        manifest = read_manifest(prepared_folder(study.data, store))
+        simulated_share(study)  # a bad one is refused before the data are there
+        stages: dict[str, PlannedStage] = {}
+        runs: dict[tuple[str, int], tuple[str, ...]] = {}
+        for seed in study.seeds:
+            for arm in study.arms:
+                chain: list[PlannedStage] = []
+                for number, stage in enumerate(arm.stages):
+                    with naming(f"arm '{arm.name}', stages[{number}]"):
+                        planned = _plan_stage(study, manifest, arm.name, seed, stage, chain)
+                    chain.append(_merge(stages, planned))
+                runs[arm.name, seed] = tuple(stage.id for stage in chain)
     return Plan(study, tuple(stages.values()), runs, manifest)
 
 
@@ -195,6 +204,8 @@ def _plan_stage(
         epochs=epochs,
         identity=None,
     )
+    if len(planned.id.encode()) > LONGEST_ID:
+        raise UserError(f"the stage would be called {planned.id}, over {LONGEST_ID} bytes; shorten its mixtures' names")
     if manifest is None:
         return planned
     identity = _identity(study, manifest, planned, fractions, chain[-1].fingerprint if chain else None)
@@ -210,6 +221,11 @@ def _span(study: Study, stage: Stage, sequence: int) -> tuple[int, int]:
     piece = stage.piece or Piece(0, stage.tokens)
     first = stage_steps(piece.first, study.batch, sequence) if piece.first else 0
     last = stage_steps(piece.first + stage.tokens, study.batch, sequence)
+    if last > MOST_STEPS:
+        raise UserError(
+            f"tokens is {stage.tokens:,}, which makes {last:,} steps of {study.batch * sequence:,} tokens; a stage has "
+            f"at most {MOST_STEPS:,}, so give it fewer tokens or a larger batch"
+        )
     if first == last:
         raise UserError(
             f"mixture '{stage.mixture.name}' is cut twice within one block of the batch, after {piece.first:,} tokens "

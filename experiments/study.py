@@ -1,27 +1,36 @@
 """The words of an experiment: a study asks a question, its arms are chains of stages."""
 
+import difflib
 import importlib
 import pkgutil
-from collections.abc import Iterable, Mapping
+import traceback
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from itertools import pairwise
-from typing import Literal
+from pathlib import Path
+from types import ModuleType
+from typing import Annotated, Literal
 
-from analysis.evals import code
-from analysis.evals.tasks import parse_task
+from annotated_types import Ge, Gt, Interval
+
 from mixtures.errors import UserError
 from mixtures.mixture import Mixture
 from mixtures.prepare import DataSpec
 from models.config import ModelConfig
-from models.recipe import PRECISIONS, AdamW
+from models.errors import UserError as ModelError
+from models.recipe import AdamW
 
-KINDS = ("pretrain", "continue", "cooldown")
+STAGE_KINDS = ("pretrain", "continue", "cooldown")
 
+Count = Annotated[int, Gt(0)]
+Seed = Annotated[int, Interval(ge=0, lt=2**32)]
+Steps = Annotated[float, Interval(ge=0, lt=1)] | Annotated[int, Ge(0)]
+"""A share of a stage's steps, or with a whole number so many."""
 
 CONTINUE: Literal["continue"] = "continue"
 """As a learning rate of a stage: the one with which the stage before ended."""
-Rate = float | Literal["continue"]
+Rate = Annotated[float, Ge(0)] | Literal["continue"]
 
 
 @dataclass(frozen=True)
@@ -60,17 +69,17 @@ class Stage:
 
     kind: str
     mixture: Mixture
-    tokens: int
+    tokens: Count
     decay: str
     peak: Rate
     end: Rate
-    warmup: float | int
+    warmup: Steps
     restart: frozenset[str] | bool = False
     document_mask: bool = False
     infilling: bool = False
-    rope_theta: float | None = None
-    sequence: int | None = None
-    stable: float | int = 0.0
+    rope_theta: Annotated[float, Gt(0)] | None = None
+    sequence: Count | None = None
+    stable: Steps = 0.0
     reset_optimizer: bool = False
     piece: Piece | None = None
 
@@ -132,13 +141,13 @@ class Evaluation:
         samples: answers to each problem: one greedily, or several at temperature 0.8 and top-p 0.95.
     """
 
-    heldout_bytes: int
+    heldout_bytes: Annotated[int, Ge(0)]
     every_stage: tuple[str, ...]
     around_cooldown: tuple[str, ...]
-    items: int
+    items: Annotated[int, Ge(0)]
     executed: tuple[str, ...] = ()
-    problems: int | None = None
-    samples: int = 1
+    problems: Count | None = None
+    samples: Count = 1
 
 
 @dataclass(frozen=True)
@@ -169,19 +178,19 @@ class Study:
     hypothesis: str
     baseline: str
     arms: tuple[Arm, ...]
-    seeds: tuple[int, ...]
+    seeds: tuple[Seed, ...]
     model: ModelConfig
-    sequence: int
-    batch: int
+    sequence: Count
+    batch: Count
     optimizer: AdamW
     data: DataSpec
-    max_epochs: int
+    max_epochs: Count
     evaluation: Evaluation
     primary: tuple[str, ...]
-    max_epochs_of: Mapping[str, int | Fraction] = field(default_factory=dict)
-    simulated_tokens: int | None = None
+    max_epochs_of: Mapping[str, Count | Annotated[Fraction, Gt(0)]] = field(default_factory=dict)
+    simulated_tokens: Count | None = None
     precision: str = "float32"
-    z_loss: float = 0.0
+    z_loss: Annotated[float, Ge(0)] = 0.0
 
     def max_epochs_for(self, source: str) -> int | Fraction:
         return self.max_epochs_of.get(source, self.max_epochs)
@@ -196,95 +205,36 @@ def find_study(name: str) -> Study:
     """The STUDY of experiments/studies/<name>.py.
 
     Raises:
-        UserError: there is no such study, or it is declared badly.
+        UserError: there is no such study, its file cannot be loaded, or it is declared badly.
     """
+    from experiments.check import check, naming
+
     known = known_studies()
     module = name.replace("-", "_")
     if module not in known:
-        raise UserError(f"study '{name}' is unknown; known studies: {', '.join(known)}")
-    study: Study = importlib.import_module(f"experiments.studies.{module}").STUDY
+        near = difflib.get_close_matches(module, known, n=1)
+        hint = f"did you mean '{near[0]}'? " if near else ""
+        raise UserError(f"study '{name}' is unknown; {hint}known studies: {', '.join(known)}")
+    with naming(f"study '{name}'"):
+        study = getattr(_loaded(module), "STUDY", None)
+        if not isinstance(study, Study):
+            raise UserError(f"its file has no STUDY that is a Study, but {type(study).__name__}; declare one")
     check(study)
     return study
 
 
-def check(study: Study) -> None:
-    """Refuse a study that cannot mean what it says.
-
-    Raises:
-        UserError: an unknown baseline, kind, source, task or precision, a doubled arm, no seed, or infilling that is
-            not prepared.
-    """
-    names = [arm.name for arm in study.arms]
-    if study.baseline not in names:
-        raise UserError(f"study '{study.name}': baseline '{study.baseline}' is not one of its arms {', '.join(names)}")
-    if len(set(names)) < len(names):
-        raise UserError(f"study '{study.name}': two arms have one name; arms: {', '.join(names)}")
-    if not study.seeds or len(set(study.seeds)) < len(study.seeds):
-        raise UserError(f"study '{study.name}': seeds {study.seeds} are empty or doubled; give distinct seeds")
-    if study.precision not in PRECISIONS:
+def _loaded(module: str) -> ModuleType:
+    try:
+        return importlib.import_module(f"experiments.studies.{module}")
+    except (UserError, ModelError):
+        raise
+    except (Exception, SystemExit) as error:  # whatever a file of the user's does
         raise UserError(
-            f"study '{study.name}': precision '{study.precision}' is unknown; choose one of {', '.join(PRECISIONS)}"
-        )
-    _check_evaluation(study)
-    _check_sources(study, "max_epochs_of", study.max_epochs_of)
-    for arm in study.arms:
-        for stage in arm.stages:
-            if stage.kind not in KINDS:
-                raise UserError(f"arm '{arm.name}': stage kind '{stage.kind}' is not one of {', '.join(KINDS)}")
-            if not isinstance(stage.restart, bool):
-                _check_sources(study, f"the restart of arm '{arm.name}'", sorted(stage.restart))
-            if stage.infilling and study.data.fim is None:
-                raise UserError(
-                    f"arm '{arm.name}' asks for infilling, and the data of study '{study.name}' are prepared without; "
-                    "give its DataSpec a fim"
-                )
+            f"its file cannot be loaded ({type(error).__name__}: {error}{_line_in(module, error)})"
+        ) from error
 
 
-def _check_evaluation(study: Study) -> None:
-    size = study.evaluation
-    for name in (*size.every_stage, *size.around_cooldown):
-        parse_task(name)
-    for name in size.executed:
-        if name not in code.TASKS:
-            raise UserError(f"study '{study.name}': code task '{name}' is unknown; known are {', '.join(code.TASKS)}")
-    if size.samples < 1 or (size.problems is not None and size.problems < 1):
-        raise UserError(
-            f"study '{study.name}': {size.samples} answers to each of {size.problems} problems; ask for at least one"
-        )
-
-
-def _check_sources(study: Study, what: str, names: Iterable[str]) -> None:
-    known = [source.name for source in study.data.sources]
-    for name in names:
-        if name not in known:
-            raise UserError(f"study '{study.name}': {what} names source '{name}'; its sources are {', '.join(known)}")
-
-
-def check_boundaries(arm: Arm) -> None:
-    """Refuse stages that do not fit the stage before them.
-
-    Raises:
-        UserError: a rate continues with no stage before or after a warm-up, or a piece does not follow its trunk.
-    """
-    for before, stage in pairwise((None, *arm.stages)):
-        assert stage is not None
-        what = f"arm '{arm.name}': its stage of mixture '{stage.mixture.name}'"
-        if before is None and CONTINUE in (stage.peak, stage.end):
-            raise UserError(f"{what} continues a learning rate, but is the first; give it a peak and an end")
-        if stage.peak == CONTINUE and stage.warmup:
-            raise UserError(f"{what} continues the learning rate, so it cannot warm up; set warmup=0 or a peak")
-        if stage.carries_on and not (before is not None and _follows(before, stage)):
-            raise UserError(f"{what} is a later piece of a longer one; put the pieces before it in front of it")
-
-
-def _follows(before: Stage, stage: Stage) -> bool:
-    """Whether `stage` is the next piece of the stage that `before` is a piece of."""
-    assert stage.piece is not None
-    next_piece = replace(
-        before,
-        tokens=stage.tokens,
-        piece=Piece(before.tokens + (before.piece.first if before.piece else 0), stage.piece.whole),
-        restart=stage.restart,
-        reset_optimizer=stage.reset_optimizer,
-    )
-    return next_piece == stage
+def _line_in(module: str, error: BaseException) -> str:
+    """The last line of the study's own file that the error came through; a syntax error says its own."""
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename).stem == module]
+    return f"; line {lines[-1]}" if lines else ""

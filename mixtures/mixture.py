@@ -42,9 +42,10 @@ def mixture(name: str, weights: Mapping[Part, Weight]) -> Mixture:
 def _rational(name: str, part: Part, weight: Weight) -> Fraction:
     label = part if isinstance(part, str) else part.name
     if isinstance(weight, float):
+        exact = Fraction(weight).limit_denominator(1000) if math.isfinite(weight) else "1/3"
         raise UserError(
             f"mixture '{name}': the weight of '{label}' is the float {weight}, which is not an exact fraction; "
-            f"write it as a string such as '{Fraction(weight).limit_denominator(1000)}'"
+            f"write it as a string such as '{exact}'"
         )
     try:
         value = Fraction(weight)

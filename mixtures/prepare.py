@@ -17,7 +17,9 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from annotated_types import Gt, Interval
 
 from mixtures import shards
 from mixtures import tokenizer as bpe
@@ -66,9 +68,9 @@ class DataSpec:
     """
 
     sources: tuple[Source, ...]
-    vocabulary: int
-    heldout: float
-    tokenizer_bytes_per_kind: int
+    vocabulary: Annotated[int, Gt(0)]
+    heldout: Annotated[float, Interval(ge=0, lt=1)]
+    tokenizer_bytes_per_kind: Annotated[int, Gt(0)]
     cleaning: Cleaning = field(default_factory=Cleaning)
     fim: Fim | None = None
     tokenizer: Path | None = None

@@ -12,9 +12,10 @@ import pytest
 
 from analysis.records import read_ledger
 from experiments.audit import audit
+from experiments.check import check
 from experiments.lock import exclusive
 from experiments.plan import make_plan
-from experiments.study import Arm, check, find_study
+from experiments.study import Arm, find_study
 from mixtures.errors import Failure, UserError
 from mixtures.mixture import mixture
 from models.config import config

@@ -13,9 +13,10 @@ import pytest
 from rich.console import Console
 
 from experiments import studies
+from experiments.check import check
 from experiments.mixtures_view import diff, print_diff, print_show, show
 from experiments.plan import PlannedStage, data_plan, make_plan
-from experiments.study import Arm, Stage, check
+from experiments.study import Arm, Stage
 from experiments.views import plan_json, print_plan
 from mixtures.errors import UserError
 from mixtures.mixture import mixture

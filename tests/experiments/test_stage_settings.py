@@ -7,8 +7,9 @@ import pytest
 
 from analysis.records import read_ledger
 from experiments.audit import audit
+from experiments.check import check
 from experiments.plan import PlannedStage, data_plan, make_plan
-from experiments.study import Arm, Stage, Study, check
+from experiments.study import Arm, Stage, Study
 from experiments.trainer import train_stage
 from mixtures import tokenizer as bpe
 from mixtures.errors import UserError

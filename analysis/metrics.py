@@ -9,13 +9,15 @@ Every metric is a weighted sum over its tasks of (sum of scores / sum of sizes):
     correct_prob   probability of the right choice per character, exp(-nats / characters): CORRECT PROB of DataDecide
                    (arXiv:2504.11393), which ranks small models where accuracy is still at chance
     margin         nats per byte of the best wrong choice less those of the right one; above 0 the right one is ahead
+    lead           the one of acc, acc_norm and exact_match that stands for the task (analysis/tasks.py)
     exact_match    what the model says is an accepted answer
     pass@k         at least one of k programs that the model writes passes the problem's tests (pass_at_k.py); problems
                    whose tests do not run here have size 0
 
 Category means are unweighted means over data sets (arXiv:2408.10914, section 2.2 and table 1), taken over those that
-were scored, which `coverage` names; "nl" is the mean of reasoning and knowledge, the paper's "NL Avg.". CB (56 items)
-and COPA (100) are so small that they carry 87 % of the sampling variance of its reasoning mean, so that is also given
+were scored, which `coverage` names; "nl" is the mean of reasoning and knowledge, the paper's "NL Avg.". The accuracy of
+a category ("reasoning/acc") is the mean of its tasks' leading scores: HellaSwag counts by acc_norm. CB (56 items) and
+COPA (100) are so small that they carry 87 % of the sampling variance of its reasoning mean, so that is also given
 without them. Variants of a task and tasks with examples have rows of their own and are in no mean.
 """
 
@@ -26,54 +28,24 @@ from typing import Any
 
 import numpy as np
 
+from analysis.evals.scoring import credit
 from analysis.evals.tasks import benchmark_of
 from analysis.pass_at_k import KS, columns_of
 from analysis.records import EvalRecord
 from analysis.statistics import Floats
+from analysis.tasks import TASKS, of
 from mixtures.errors import Failure, UserError
 
 HELDOUT_KINDS = ("text", "code", "markup", "synthetic", "adjacent")
 
-CHANCE = {
-    "boolq": 0.622,
-    "piqa": 1 / 2,
-    "sciq": 1 / 4,
-    "social_iqa": 1 / 3,
-    "quac": 1 / 4,
-    "cb": 1 / 2,
-    "copa": 1 / 2,
-    "storycloze_2016": 1 / 2,
-    "hellaswag": 1 / 4,
-    "winogrande": 1 / 2,
-    "arc_easy": 1 / 4,
-}
-"""The paper's reasoning tasks and what a model that knows nothing scores on them: 1 / choices, and where the answers
-are the same words in every item the share of the commonest one, which a constant answer reaches (BoolQ: 2,033 of 3,270
-are "yes"; CB: 28 of 56 are "False")."""
-
-QUESTIONS = ("triviaqa", "nq_open")
-CODE = ("humaneval", "mbpp")
-EXECUTED = ("humaneval_exec", "mbpp_exec")
-SMALL = ("cb", "copa")
+CHANCE = {name: TASKS[name].chance for name in of("reasoning")}
+QUESTIONS, CODE, EXECUTED = map(of, ("knowledge", "code", "executed"))
+SMALL = tuple(name for name, task in TASKS.items() if task.small)
 
 ALL_TASKS = (*(f"heldout/{kind}" for kind in HELDOUT_KINDS), *CODE, *EXECUTED, *CHANCE, *QUESTIONS)
 
 NAMES = {
-    "humaneval": "HumanEval",
-    "mbpp": "MBPP",
-    "boolq": "BoolQ",
-    "piqa": "PIQA",
-    "sciq": "SciQ",
-    "social_iqa": "SocialIQA",
-    "quac": "QuAC",
-    "cb": "CB",
-    "copa": "COPA",
-    "storycloze_2016": "StoryCloze",
-    "hellaswag": "HellaSwag",
-    "winogrande": "WinoGrande",
-    "arc_easy": "ARC-Easy",
-    "triviaqa": "TriviaQA",
-    "nq_open": "NQ-Open",
+    **{name: task.title for name, task in TASKS.items()},
     "reasoning": "Reasoning",
     "reasoning-no-cb-copa": "Reasoning without CB and COPA",
     "knowledge": "Knowledge",
@@ -105,6 +77,7 @@ SCORES = {
     "bpb": Score("bits", "bytes", "bits/byte", higher_is_better=False),
     "gold_bpb": Score("bits", "bytes", "bits/byte", higher_is_better=False),
     "acc": Score("correct", "", "accuracy", share=True),
+    "lead": Score("lead", "", "accuracy", share=True),
     "acc_norm": Score("correct_norm", "", "accuracy per character", share=True),
     "exact_match": Score("correct", "", "exact match", share=True),
     "correct_prob": Score("correct_prob", "", "probability per character"),
@@ -125,7 +98,7 @@ class TaskScores:
     """The stage's folder, for messages."""
     ids: tuple[str, ...]
     columns: Mapping[str, Floats]
-    """Of shape N each: bits, bytes, correct, correct_norm, correct_prob, margin, runs, weak, pass@k; those it has."""
+    """Those it has, of shape N: bits, bytes, correct, correct_norm, lead, correct_prob, margin, runs, weak, pass@k."""
 
 
 @dataclass(frozen=True)
@@ -177,6 +150,10 @@ def task_scores(record: EvalRecord, where: str) -> TaskScores:
         except (KeyError, ValueError, TypeError, IndexError) as error:
             raise _corrupt(record.task, where, f"has choices that are not whole ({error!r})") from error
         columns |= dict(zip(("correct_norm", "correct_prob", "margin"), rows_NxC.T, strict=True))
+    known = TASKS.get(benchmark_of(record.task))
+    leading = columns.get(SCORES[known.lead].column if known else "correct", columns.get("correct"))
+    if leading is not None and "correct" in columns:
+        columns["lead"] = leading
     for field, column_N in columns.items():
         if not np.isfinite(column_N).all():
             raise _corrupt(record.task, where, f"has a '{field}' that is not a finite number")
@@ -212,9 +189,8 @@ def _of_choices(item: Mapping[str, Any]) -> tuple[float, float, float]:
     of_choices = list(zip(item["choice_nats"], item["choice_bytes"], item["choice_chars"], strict=True))
     per_character = [nats / max(1, characters) for nats, _, characters in of_choices]
     per_byte = [nats / max(1, size) for nats, size, _ in of_choices]
-    correct = per_character.index(min(per_character)) == gold
     best_wrong = min(per_byte[:gold] + per_byte[gold + 1 :])
-    return float(correct), math.exp(-per_character[gold]), best_wrong - per_byte[gold]
+    return credit(per_character, gold), math.exp(-per_character[gold]), best_wrong - per_byte[gold]
 
 
 def require_same_items(a: TaskScores, b: TaskScores) -> None:
@@ -251,18 +227,20 @@ def metrics_for(tasks: Collection[str]) -> tuple[Metric, ...]:
     found += [Metric(f"{task}/pass@{k}", f"pass@{k}", ((task, 1.0),)) for task in executed for k in KS]
     if choice and questions:
         whole = _even(choice, 0.5) + _even(questions, 0.5)
-        found += [Metric(f"nl/{score}", score, whole) for score in ("acc", "gold_bpb")]
+        found += [Metric("nl/acc", "lead", whole), Metric("nl/gold_bpb", "gold_bpb", whole)]
     if large and questions:
-        found.append(Metric("nl-no-cb-copa/acc", "acc", _even(large, 0.5) + _even(questions, 0.5)))
+        found.append(Metric("nl-no-cb-copa/acc", "lead", _even(large, 0.5) + _even(questions, 0.5)))
     for category, members, scores in (
         ("reasoning", choice, CHOICE_SCORES),
         ("reasoning-no-cb-copa", large, CHOICE_SCORES),
         ("knowledge", questions, ("exact_match", "gold_bpb")),
     ):
-        found += [Metric(f"{category}/{score}", score, _even(members)) for score in scores if members]
+        ways = [(score, "lead" if score == "acc" else score) for score in scores if members]
+        found += [Metric(f"{category}/{score}", way, _even(members)) for score, way in ways]
     for task in _forms(tasks, (*CHANCE, *QUESTIONS)):
-        scores = CHOICE_SCORES if benchmark_of(task) in CHANCE else ("exact_match", "gold_bpb")
-        found += [Metric(f"{task}/{score}", score, ((task, 1.0),)) for score in scores]
+        others = CHOICE_SCORES if benchmark_of(task) in CHANCE else ("gold_bpb",)
+        its = dict.fromkeys((TASKS[benchmark_of(task)].lead, *others))
+        found += [Metric(f"{task}/{score}", score, ((task, 1.0),)) for score in its]
     return tuple(found)
 
 
@@ -272,7 +250,8 @@ def coverage(metrics: Collection[Metric]) -> list[str]:
     for name, members in (("reasoning/acc", tuple(CHANCE)), ("knowledge/exact_match", QUESTIONS)):
         scored = {task for metric in metrics if metric.name == name for task, _ in metric.parts}
         missing = [NAMES[task] for task in members if task not in scored]
-        over = ", ".join(NAMES[task] for task in members if task in scored) or "nothing"
+        by = {task: " (per character)" if TASKS[task].lead == "acc_norm" else "" for task in members}
+        over = ", ".join(NAMES[task] + by[task] for task in members if task in scored) or "nothing"
         without = f", without {', '.join(missing)}" if missing else ""
         category = NAMES[name.split("/")[0]]
         lines.append(f"{category}: mean over {len(scored)} of the paper's {len(members)} tasks, {over}{without}.")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from analysis.evals import code
-from analysis.evals.tasks import Task, benchmark_task, heldout_task
+from analysis.evals.tasks import WINDOW_BYTES, Place, Task, benchmark_task, heldout_task
 from analysis.records import RunRecord, StudyRecord, write
 from experiments import nodes
 from experiments.data import warn_uncovered
@@ -169,14 +169,14 @@ def load_task(plan: Plan, name: str, store: Path) -> "Task | CodeTask":
     if kind == name:
         items = None if name in size.every_stage else size.items
         return benchmark_task(name, items, store / "downloads")
-    return heldout(plan.manifest, kind, size.heldout_bytes)
+    return heldout(plan.manifest, kind, size.heldout_bytes, size.heldout_window, size.heldout_place)
 
 
-def heldout(manifest: Manifest, kind: str, max_bytes: int) -> Task:
-    """The task of the held-out documents of a kind."""
+def heldout(manifest: Manifest, kind: str, max_bytes: int, length: int = WINDOW_BYTES, place: Place = "hash") -> Task:
+    """The task of the held-out documents of a kind, as `heldout_task` has it."""
     sources = [name for name, source in manifest.sources.items() if source.kind == kind]
     documents = {name: [d for path in manifest.heldout(name) for d in read_documents(path)] for name in sources}
-    return heldout_task(kind, documents, max_bytes)
+    return heldout_task(kind, documents, max_bytes, length, place)
 
 
 def use_compilation_cache(store: Path) -> None:

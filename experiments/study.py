@@ -14,6 +14,7 @@ from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt, Interval
 
+from analysis.evals.tasks import WINDOW_BYTES, Place
 from mixtures.errors import UserError
 from mixtures.mixture import Mixture
 from mixtures.prepare import DataSpec
@@ -139,6 +140,8 @@ class Evaluation:
         executed: code tasks, whose problems are answered before and after cooldown and run in the sandbox.
         problems: of each of those, the first by sha256 of the id; None for all.
         samples: answers to each problem: one greedily, or several at temperature 0.8 and top-p 0.95.
+        heldout_window: bytes that are scored of a held-out document, at most.
+        heldout_place: where they lie in it: "hash", at a place chosen by the hash of its id, or "start".
     """
 
     heldout_bytes: Annotated[int, Ge(0)]
@@ -148,6 +151,8 @@ class Evaluation:
     executed: tuple[str, ...] = ()
     problems: Count | None = None
     samples: Count = 1
+    heldout_window: Count = WINDOW_BYTES
+    heldout_place: Place = "hash"
 
 
 @dataclass(frozen=True)

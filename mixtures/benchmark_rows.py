@@ -23,6 +23,7 @@ class Item:
         gold: index of the right choice, None for open questions.
         answers: the accepted answers of an open question, in upstream's order.
         canonical: the one of them that upstream gives first or as the answer.
+        cluster: what it shares with other items, such as QuAC's dialogue; "" where it stands alone.
     """
 
     benchmark: str
@@ -32,6 +33,7 @@ class Item:
     gold: int | None = None
     answers: tuple[str, ...] = ()
     canonical: str = ""
+    cluster: str = ""
 
 
 def humaneval(row: Row, number: int) -> Item:
@@ -144,7 +146,8 @@ def nq_open(row: Row, number: int) -> Item:
 
 def quac(row: Row, number: int) -> Item:
     names = ("title", "section", "passage", "history", "question")
-    return Item("quac", row["id"], {name: row[name] for name in names}, row["choices"], row["gold"])
+    fields = {name: row[name] for name in names}
+    return Item("quac", row["id"], fields, row["choices"], row["gold"], cluster=row["dialogue"])
 
 
 def dolly_200(row: Row, number: int) -> Item:
@@ -177,6 +180,7 @@ def quac_turns(row: Row) -> Iterator[Row]:
             "section": row["section_title"],
             "passage": paragraph["context"].removesuffix(_UNANSWERABLE).rstrip(),
         }
+        about["dialogue"] = turns[0][0] if turns else ""
         yield from ({**about, **turn} for turn in _turns(turns))
 
 

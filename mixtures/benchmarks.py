@@ -12,6 +12,7 @@ import gzip
 import hashlib
 import io
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -169,6 +170,7 @@ def _read(path: Path) -> list[Row]:
     return rows
 
 
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _DAMAGE = (AttributeError, KeyError, ValueError, TypeError, IndexError, SyntaxError, StopIteration)
 
 
@@ -179,7 +181,7 @@ def _items(entry: Benchmark, rows: Iterable[Row], wrong: type[UserError] | type[
             for one in entry.unwrap(row):
                 item = entry.parse(one, number)
                 if fault := _fault(item):
-                    raise ValueError(fault)
+                    raise wrong(f"benchmark '{entry.name}', row {number}: {fault}; mend it or leave it out of {where}")
                 number += 1
                 yield item
         except _DAMAGE as error:
@@ -190,11 +192,21 @@ def _items(entry: Benchmark, rows: Iterable[Row], wrong: type[UserError] | type[
 
 
 def _fault(item: Item) -> str:
+    """What keeps an item from being asked; "" if nothing does.
+
+    Some choices of a row may be alike, as in two rows of SciQ and five of SocialIQA: its record says so.
+    """
     texts = [item.id, *item.fields.values(), *item.choices, *item.answers]
     if not all(isinstance(text, str) for text in texts):
         return "a component is not text"
+    if any(map(_SURROGATE.search, texts)):
+        return "a component has half of a surrogate pair, which is no character"
     if item.gold is not None and not 0 <= item.gold < len(item.choices):
         return f"the right answer is number {item.gold} of {len(item.choices)} choices"
+    if len(item.choices) == 1 or (item.choices and len(set(map(str.strip, item.choices))) == 1):
+        return "there is nothing to choose from: one choice, or all alike"
+    if not all(map(str.strip, (*item.choices, *item.answers))):
+        return "a choice or an accepted answer is empty"
     return ""
 
 

@@ -4,10 +4,10 @@ A format has a name, "boolq", or a name and a variant, "boolq:plain". The one wi
 is the harness's, byte for byte, but where the harness slips, and then its own is the variant "harness":
 
 * `triviaqa` asks "...??": the rows end in a question mark and the harness adds one. It also stops at "." and ",", which
-  cuts "J. R. R. Tolkien" and "Washington, D.C." short. Ours has one mark, stops at the end of the line, and leaves
-  articles out of the comparison, as TriviaQA's own scorer does. The likelihood is that of the answer upstream names,
-  and not of the first alias.
-* `nq_open` stops in the same places, and begins with "Answer these questions:".
+  cuts "J. R. R. Tolkien" and "Washington, D.C." short. Ours has one mark, stops at the end of the line, and compares
+  answers as TriviaQA's own scorer does. The likelihood is that of the answer upstream names, and not of the first
+  alias.
+* `nq_open` stops in the same places, and begins with "Answer these questions:". Ours compares as NQ-open's scorer does.
 * `copa` puts two blanks before the choices, since they bring one and the harness adds one.
 * `mbpp` is asked as a chat model would be; ours is the docstring that code.py executes.
 
@@ -22,13 +22,14 @@ import hashlib
 import json
 import re
 import string
+import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 
 from mixtures.benchmarks import Item
 from mixtures.errors import Failure
 
-VERSION = 2
+VERSION = 3
 """Of all formats and of the scoring below."""
 
 
@@ -45,6 +46,9 @@ class Question:
         max_tokens: that are generated at most.
         match: how it is compared with the answers, see `exact_match`.
         source: of a held-out document.
+        cluster: what it shares with other items, so that they are not independent: the package or work of a held-out
+            document, the dialogue of a turn; "" where an item stands alone.
+        delimiter: what every continuation begins with to part it from its context, and is no part of the answer.
     """
 
     id: str
@@ -55,6 +59,8 @@ class Question:
     max_tokens: int = 0
     match: str = ""
     source: str = ""
+    cluster: str = ""
+    delimiter: str = " "
 
 
 @dataclass(frozen=True)
@@ -88,7 +94,8 @@ def prompt_hash(questions: Iterable[Question]) -> str:
 
 
 def _choice(item: Item, context: str, choices: Iterable[str]) -> Question:
-    return Question(item.id, tuple((context, f" {choice}") for choice in choices), _gold(item))
+    pairs = tuple((context, f" {choice}") for choice in choices)
+    return Question(item.id, pairs, _gold(item), cluster=item.cluster)
 
 
 def _gold(item: Item) -> int:
@@ -152,7 +159,7 @@ def _winogrande(item: Item) -> Question:
 
 def _winogrande_plain(item: Item) -> Question:
     partial = _winogrande(item)
-    return replace(partial, candidates=tuple(("", context + rest) for context, rest in partial.candidates))
+    return replace(partial, candidates=tuple(("", before + rest) for before, rest in partial.candidates), delimiter="")
 
 
 _LABELS = re.compile(r"^(?:Question|Q): |\n(?:Answer|A):\Z", re.MULTILINE)
@@ -167,13 +174,13 @@ def _plain(ask: Callable[[Item], Question]) -> Format:
     return Format(without_labels)
 
 
-OURS, HARNESS, HARNESS_NQ = "", "harness", "harness-nq"
+SQUAD, TRIVIAQA, HARNESS, HARNESS_NQ = "", "triviaqa", "harness", "harness-nq"
 _ARTICLES = r"\b(?:The |the |An |A |The |a |an )"
 
 
-def _open(item: Item, prompt: str) -> Question:
+def _open(item: Item, prompt: str, match: str) -> Question:
     pair = (prompt, f" {item.canonical or item.answers[0]}")
-    return Question(item.id, (pair,), 0, item.answers, stops=("\n",), max_tokens=10)
+    return Question(item.id, (pair,), 0, item.answers, ("\n",), 10, match)
 
 
 def _open_harness(item: Item, prompt: str, match: str) -> Question:
@@ -183,7 +190,7 @@ def _open_harness(item: Item, prompt: str, match: str) -> Question:
 
 
 def _triviaqa(item: Item) -> Question:
-    return _open(item, f"Question: {item.fields['question'].strip()}\nAnswer:")
+    return _open(item, f"Question: {item.fields['question'].strip()}\nAnswer:", TRIVIAQA)
 
 
 def _triviaqa_harness(item: Item) -> Question:
@@ -191,7 +198,7 @@ def _triviaqa_harness(item: Item) -> Question:
 
 
 def _nq_open(item: Item) -> Question:
-    return _open(item, f"Q: {item.fields['question'].strip().removesuffix('?')}?\nA:")
+    return _open(item, f"Q: {item.fields['question'].strip().removesuffix('?')}?\nA:", SQUAD)
 
 
 def _nq_open_harness(item: Item) -> Question:
@@ -199,12 +206,12 @@ def _nq_open_harness(item: Item) -> Question:
 
 
 def _humaneval(item: Item) -> Question:
-    return Question(item.id, ((item.fields["prompt"], item.fields["solution"]),), 0)
+    return Question(item.id, ((item.fields["prompt"], item.fields["solution"]),), 0, delimiter="")
 
 
 def _mbpp(item: Item) -> Question:
     text, tests, solution = (item.fields[name].replace("\r\n", "\n") for name in ("text", "tests", "solution"))
-    return Question(item.id, ((f'"""\n{text}\n{tests.splitlines()[0]}\n"""\n', solution),), 0)
+    return Question(item.id, ((f'"""\n{text}\n{tests.splitlines()[0]}\n"""\n', solution),), 0, delimiter="")
 
 
 def _mbpp_harness(item: Item) -> Question:
@@ -213,7 +220,7 @@ def _mbpp_harness(item: Item) -> Question:
         f"You are an expert Python programmer, and here is your task: {fields['text']} "
         f"Your code should pass these tests:\n\n{fields['tests']}\n[BEGIN]\n"
     )
-    return Question(item.id, ((prompt, fields["solution"]),), 0)
+    return Question(item.id, ((prompt, fields["solution"]),), 0, delimiter="")
 
 
 _BOOLQ = _asked("{passage}\nQuestion: {question}?\nAnswer:")
@@ -255,24 +262,31 @@ FORMATS: Mapping[str, Format] = {
 """By the benchmark's name, and ":variant"."""
 
 
-def normalise_answer(text: str) -> str:
-    """Lower case, no punctuation, no articles, single blanks: TriviaQA's rule for exact match."""
-    text = re.sub(r"[^\w\s]", " ", text.lower())
-    return " ".join(word for word in text.split() if word not in ("a", "an", "the"))
+def normalise_answer(text: str, match: str = SQUAD) -> str:
+    """An answer as the scorer of its data set compares it: in lower case, without punctuation and articles.
+
+    TRIVIAQA puts a blank for punctuation (mandarjoshi90/triviaqa, triviaqa_evaluation.py); SQUAD, which NQ-open's
+    scorer and most others follow, puts nothing, so that "U.S.A." is "USA". A text of nothing but articles or
+    punctuation stays: "A" and "+" are answers.
+    """
+    text = unicodedata.normalize("NFD", text).lower()
+    marks, instead = (string.punctuation + "‘’´", " ") if match == TRIVIAQA else (string.punctuation, "")
+    words = text.translate(dict.fromkeys(map(ord, marks), instead)).split()
+    return " ".join([word for word in words if word not in ("a", "an", "the")] or words or text.split())
 
 
-def exact_match(generated: str, answers: Iterable[str], match: str = OURS) -> bool:
+def exact_match(generated: str, answers: Iterable[str], match: str = SQUAD) -> bool:
     """Whether what was generated is an accepted answer.
 
     Args:
         generated: up to the question's first stop.
         answers: that are accepted.
-        match: OURS, by TriviaQA's rule; or as the harness has it: HARNESS without case and punctuation, HARNESS_NQ
-            without articles that a blank follows, too.
+        match: SQUAD or TRIVIAQA, see `normalise_answer`, of the first line; or as the harness has it: HARNESS without
+            case and punctuation, HARNESS_NQ without articles that a blank follows, too.
     """
-    if match == OURS:
-        said = normalise_answer(generated.strip().split("\n")[0])
-        return said != "" and said in {normalise_answer(answer) for answer in answers}
+    if match not in (HARNESS, HARNESS_NQ):
+        said = normalise_answer(generated.strip().split("\n")[0], match)
+        return said != "" and said in {normalise_answer(answer, match) for answer in answers}
 
     def bare(text: str) -> str:
         text = re.sub(_ARTICLES, "", text) if match == HARNESS_NQ else text

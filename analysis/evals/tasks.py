@@ -9,15 +9,19 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from analysis.evals.questions import FORMATS, VERSION, Question, render
 from mixtures import benchmarks
 from mixtures.documents import Document, hash64
 from mixtures.errors import UserError
 
-DOCUMENT_BYTES = 1_024
-"""Held-out documents are cut here: with few and long ones, most of the difference between two seeds is which of the
+WINDOW_BYTES = 1_024
+"""Of a held-out document are scored: with few and long ones, most of the difference between two seeds is which of the
 documents each happens to suit (benchmarks/quickstart.md)."""
+Place = Literal["hash", "start"]
+"""Where a document's window lies: at a place that the hash of its id chooses, or where the document begins, which is
+licences, imports and titles."""
 
 
 @dataclass(frozen=True)
@@ -84,8 +88,22 @@ def benchmark_of(task: str) -> str:
     return re.split("[:@]", task, maxsplit=1)[0].removesuffix("_exec")
 
 
-def heldout_task(kind: str, documents_by_source: Mapping[str, Sequence[Document]], max_bytes: int) -> Task:
-    """Held-out documents of one kind, every source with an equal share of `max_bytes`, the first by hash of the id."""
+def heldout_task(
+    kind: str,
+    documents_by_source: Mapping[str, Sequence[Document]],
+    max_bytes: int,
+    length: int = WINDOW_BYTES,
+    place: Place = "hash",
+) -> Task:
+    """Held-out documents of one kind, every source with an equal share of `max_bytes`, the first by hash of the id.
+
+    Args:
+        kind: of the sources.
+        documents_by_source: all that are held out.
+        max_bytes: after which a source has enough.
+        length: bytes of the window of each document that is scored.
+        place: where it lies, see Place.
+    """
     share = max_bytes // max(1, len(documents_by_source))
     questions = []
     for source, documents in documents_by_source.items():
@@ -93,10 +111,19 @@ def heldout_task(kind: str, documents_by_source: Mapping[str, Sequence[Document]
         for document in sorted(documents, key=lambda d: (hash64(d.id), d.id)):
             if size >= share:
                 break
-            text = document.text.encode()[:DOCUMENT_BYTES].decode(errors="ignore")
-            questions.append(Question(f"{source}/{document.id}", (("", text),), 0, source=source))
+            text = _window(document, length, place)
+            pair, name = ("", text), f"{source}/{document.id}"
+            questions.append(Question(name, (pair,), 0, source=source, cluster=document.group, delimiter=""))
             size += len(text.encode())
     return Task(f"heldout/{kind}", VERSION, tuple(questions))
+
+
+def _window(document: Document, length: int, place: Place) -> str:
+    """At most `length` bytes of the text, whole characters; every place is as likely as any other."""
+    encoded = document.text.encode()
+    last = max(0, len(encoded) - length)
+    first = hash64(f"window {document.id}") % (last + 1) if place == "hash" else 0
+    return encoded[first : first + length].decode(errors="ignore")
 
 
 def benchmark_task(name: str, items: int | None, downloads: Path) -> Task:

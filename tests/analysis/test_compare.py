@@ -116,7 +116,10 @@ def test_a_gap_of_the_data_is_told_once_and_the_means_say_what_they_lack(store: 
     assert [gap for gap in comparison.gaps if "quac" in gap] == ["quac was not scored: no rows"]
     printed = io.StringIO()
     print_table(comparison, Console(file=printed, width=200))
-    assert "Reasoning: mean over 2 of the paper's 11 tasks, PIQA, COPA, without BoolQ" in printed.getvalue()
+    assert (
+        "Reasoning: mean over 2 of the paper's 11 tasks, PIQA (per character), COPA, without BoolQ"
+        in printed.getvalue()
+    )
 
 
 def test_what_is_missing_is_listed_and_the_rest_compared(store: Path) -> None:

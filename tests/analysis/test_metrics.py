@@ -4,6 +4,7 @@ import math
 
 import pytest
 
+from analysis.evals.scoring import credit
 from analysis.metrics import (
     ALL_TASKS,
     above_chance,
@@ -17,6 +18,7 @@ from analysis.metrics import (
     value,
 )
 from analysis.records import EvalRecord
+from analysis.tasks import TASKS
 from mixtures.errors import Failure
 
 
@@ -93,13 +95,35 @@ def test_means_are_the_paper_s_and_say_what_is_in_them() -> None:
     assert found["piqa@5shot/acc"] == 1.0 and found["nq_open:harness/exact_match"] == 0.0
     assert found["piqa/margin"] is None  # a record from before there was one
     assert coverage(metrics) == [
-        "Reasoning: mean over 2 of the paper's 11 tasks, PIQA, CB, without BoolQ, SciQ, SocialIQA, QuAC, COPA, "
-        "StoryCloze, HellaSwag, WinoGrande, ARC-Easy.",
+        "Reasoning: mean over 2 of the paper's 11 tasks, PIQA (per character), CB, without BoolQ, SciQ, SocialIQA, "
+        "QuAC, COPA, StoryCloze, HellaSwag, WinoGrande, ARC-Easy.",
         "Knowledge: mean over 1 of the paper's 2 tasks, NQ-Open, without TriviaQA.",
     ]
     chance = {metric.name: metric.chance for metric in metrics}
     assert chance["piqa@5shot/acc"] == chance["piqa/acc_norm"] == 0.5 and chance["nl/acc"] == 0.25
     assert label("nq_open:harness@5shot/exact_match") == "NQ-Open (harness 5shot), exact match"
+
+
+def test_a_category_takes_each_task_s_leading_score() -> None:
+    """HellaSwag by likelihood per character, as it is reported everywhere; WinoGrande as a whole."""
+    scores = of("hellaswag", CHOICE) | of("winogrande", CHOICE | {"id": "c"})
+    found = {metric.name: value(metric, scores) for metric in metrics_for(scores)}
+    assert (found["hellaswag/acc"], found["hellaswag/acc_norm"]) == (1.0, 0.0)
+    assert found["winogrande/acc"] == 1.0 and found["reasoning/acc"] == 0.5
+    assert {name: task.lead for name, task in TASKS.items() if task.category == "reasoning"} == {
+        **dict.fromkeys(("boolq", "social_iqa", "cb", "copa", "storycloze_2016", "winogrande"), "acc"),
+        **dict.fromkeys(("piqa", "sciq", "quac", "hellaswag", "arc_easy"), "acc_norm"),
+    }
+
+
+def test_equal_likelihoods_share_what_the_right_answer_is_worth() -> None:
+    """A model that says the same of everything scores what guessing does, whichever choice comes first."""
+    flat = {"choice_nats": [2.0, 2.0], "choice_bytes": [3, 3], "choice_chars": [3, 3], "nats": 2.0, "bytes": 3}
+    items = [{"id": str(gold), "gold": gold, "correct": credit([2.0, 2.0], gold), **flat} for gold in (0, 1)]
+    scores = of("piqa", *items)
+    found = {metric.name: value(metric, scores) for metric in metrics_for(scores)}
+    assert found["piqa/acc"] == found["piqa/acc_norm"] == 0.5
+    assert [credit([1.0, 1.0, 2.0], gold) for gold in range(3)] == [0.5, 0.5, 0]
 
 
 def test_heldout_text_is_scored_by_source_too() -> None:

@@ -315,12 +315,13 @@ def test_data_that_cannot_be_had_is_a_gap_that_says_what_to_do(tmp_path: Path) -
 
 def test_heldout_documents_keep_their_source() -> None:
     def documents(n: int) -> list[Document]:
-        return [Document(f"page{i}", "g", f"{i} " * 400) for i in range(n)]
+        return [Document(f"page{i}", f"package{i}", f"{i} " * 900) for i in range(n)]
 
     task = heldout_task("code", {"python": documents(9), "c-cpp": documents(9)}, 4_000)
     assert len({question.id for question in task.questions}) == len(task.questions)
     assert {question.source for question in task.questions} == {"python", "c-cpp"}
     assert all(len(question.candidates[0][1].encode()) <= 1_024 for question in task.questions)
+    assert all(question.id.endswith(f"/page{question.cluster.removeprefix('package')}") for question in task.questions)
     (record,) = [
         EvalRecord(
             "heldout/code",
@@ -331,10 +332,76 @@ def test_heldout_documents_keep_their_source() -> None:
             tuple(scored(q, [float(len(q.candidates[0][1]))], None) for q in task.questions),
         )
     ]
+    assert all(item["cluster"].startswith("package") and item["bytes"] <= 1_024 for item in record.items)
     found = scores_of(record, "")
     assert list(found) == ["heldout/code", "heldout/code/python", "heldout/code/c-cpp"]
     names = [metric.name for metric in metrics_for(found)]
     assert names == ["heldout/code/bpb", "heldout/code/c-cpp/bpb", "heldout/code/python/bpb"]
+
+
+def test_a_held_out_window_lies_anywhere_in_its_document() -> None:
+    """The beginnings are licences, imports and titles; a window is at a place that the id's hash chooses."""
+    texts = ["# a licence, as everywhere\n" + "".join(f"é{n:05}\n" for n in range(1_000)) for _ in range(40)]
+    documents = [Document(f"page{n}", "g", text) for n, text in enumerate(texts)]
+    asked = heldout_task("code", {"python": documents}, 10**9, length=64).questions
+    windows = {question.id: question.candidates[0][1] for question in asked}
+    assert len(windows) == 40 and all(60 <= len(text.encode()) <= 64 for text in windows.values())
+    places = sorted(texts[0].index(text) / len(texts[0]) for text in windows.values())
+    assert places[0] < 0.15 and places[-1] > 0.85 and sum(place < 0.5 for place in places) in range(10, 31)
+    again = heldout_task("code", {"python": documents[::-1]}, 10**9, length=64).questions
+    assert {question.id: question.candidates[0][1] for question in again} == windows
+    starts = heldout_task("code", {"python": documents}, 10**9, length=64, place="start").questions
+    assert all(question.candidates[0][1].startswith("# a licence") for question in starts)
+    (short,) = heldout_task("code", {"python": [Document("p", "g", " short\n")]}, 10**9).questions
+    assert short.candidates == (("", " short\n"),) and scored(short, [1.0], None)["bytes"] == 7
+
+
+def test_bits_are_those_of_the_answer_and_not_of_the_blank_before_it() -> None:
+    boolq = render(FORMATS["boolq"], benchmarks.BENCHMARKS["boolq"].parse(ROWS["boolq"][0], 0))
+    found = scored(boolq, [2.0, 3.0], None)
+    assert (found["bytes"], found["choice_bytes"], found["choice_chars"]) == (2, [2, 3], [2, 3])
+    trivia = render(FORMATS["triviaqa"], benchmarks.BENCHMARKS["triviaqa"].parse(ROWS["triviaqa"][2], 0))
+    assert scored(trivia, [2.0], "Paris")["bytes"] == len("Paris")
+    cup = benchmarks.BENCHMARKS["winogrande"].parse(ROWS["winogrande"][0], 0)
+    assert scored(render(FORMATS["winogrande"], cup), [2.0, 3.0], None)["choice_chars"] == [len("was big.")] * 2
+    indented = {"prompt": "def f():\n", "solution": " return 1\n"}
+    assert scored(render(FORMATS["humaneval"], Item("humaneval", "0", indented)), [1.0], None)["bytes"] == 10
+
+
+@pytest.mark.parametrize(
+    ("said", "answers", "benchmark", "right"),
+    [
+        ("U.S.A.", ("USA",), "nq_open", True),
+        (" USA\nQ: who", ("the U.S.A.",), "nq_open", True),
+        (" U.S.A.", ("U S A",), "triviaqa", True),  # by its scorer a mark parts words
+        (" half-life", ("halflife",), "triviaqa", False),
+        (" half life", ("half-life",), "triviaqa", True),
+        (" A", ("A",), "nq_open", True),
+        (" The A", ("A",), "triviaqa", False),
+        (" the", ("The",), "triviaqa", True),
+        (" b", ("A",), "nq_open", False),
+        (" +", ("+",), "nq_open", True),
+        (" -", ("+",), "nq_open", False),
+        (" a", ("an",), "nq_open", False),
+        ("", ("A",), "nq_open", False),
+        (" ", ("!",), "triviaqa", False),
+        (" cafe\u0301", ("Café",), "nq_open", True),
+    ],
+)
+def test_answers_are_compared_as_the_data_set_s_scorer_does(
+    said: str, answers: tuple[str, ...], benchmark: str, right: bool
+) -> None:
+    question = render(FORMATS[benchmark], Item(benchmark, "0", {"question": "q"}, answers=answers))
+    assert exact_match(said, question.answers, question.match) is right
+
+
+def test_a_record_says_which_items_have_choices_that_are_alike() -> None:
+    row = ROWS["social_iqa"][0] | {"answerA": "Bo was cold", "answerB": "Bo was cold"}
+    doubled = render(FORMATS["social_iqa"], benchmarks.BENCHMARKS["social_iqa"].parse(row, 0))
+    found = scored(doubled, [2.0, 2.0, 3.0], None)
+    assert (found["alike"], found["correct"]) == (1, 0.5)
+    whole = render(FORMATS["social_iqa"], benchmarks.BENCHMARKS["social_iqa"].parse(ROWS["social_iqa"][0], 0))
+    assert "alike" not in scored(whole, [2.0, 2.5, 3.0], None)
 
 
 def test_the_hash_of_the_prompts_sees_what_generation_depends_on() -> None:

@@ -120,8 +120,8 @@ def test_a_prompt_of_100_thousand_tokens_is_scored_by_its_end(tmp_path):
 def test_an_item_has_what_the_metrics_are_made_of():
     choice = Question("7", (("where", " here"), ("where", " Zürich")), 1)
     assert scoring.item(choice, [3.0, 2.0], None) == {
-        "id": "7", "nats": 2.0, "bytes": 8, "correct": 1, "gold": 1,
-        "choice_nats": [3.0, 2.0], "choice_bytes": [5, 8], "choice_chars": [4, 6],
+        "id": "7", "nats": 2.0, "bytes": 7, "correct": 1, "gold": 1,
+        "choice_nats": [3.0, 2.0], "choice_bytes": [4, 7], "choice_chars": [4, 6],
     }  # fmt: skip
     asked = Question("8", (("who?", " Ada"),), 0, ("Ada",), ("\n",), 5, "ours")
     assert scoring.item(asked, [1.0], "")["correct"] == 0

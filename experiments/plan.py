@@ -257,19 +257,10 @@ def _steps_of(stage: Stage, field: str, steps: int) -> int:
     A share is the decimal fraction that was typed: in binary 0.57 is a little less, and 0.57 of 100 steps would be 56.
     """
     value = getattr(stage, field)
-    if isinstance(value, int) and not isinstance(value, bool):
-        share = Fraction(value, steps)
-    else:
-        try:
-            share = Fraction(str(value))
-        except ValueError:  # True, nan, a word
-            share = Fraction(-1)
-    if not 0 <= share < 1:
-        raise UserError(
-            f"mixture '{stage.mixture.name}': {field}={value!r} of a stage of {steps:,} steps; give a share from 0 to "
-            "below 1, or a whole number of steps below the stage's"
-        )
-    return int(share * steps)
+    count = value if isinstance(value, int) else int(Fraction(str(value)) * steps)
+    if count >= steps:
+        raise UserError(f"{field} is {value} and the stage has {steps:,} steps; it must be shorter than the stage")
+    return count
 
 
 def _id(chain: Sequence[PlannedStage], stage: Stage, seed: int, last: int) -> str:

@@ -163,5 +163,5 @@ def test_a_warm_up_is_the_share_that_was_typed_or_a_number_of_steps(
 @pytest.mark.parametrize("warmup", [True, 100, 250, 1.0, 1.5, -0.001, -1, float("nan"), float("inf")])
 def test_a_warm_up_that_is_no_part_of_the_stage_is_refused(warmup: float, tmp_path: Path) -> None:
     arms = (Arm("text-only", "", (replace(stage("pretrain", TEXT, 100), warmup=warmup),)),)
-    with pytest.raises(UserError, match=rf"mixture 'text': warmup={warmup} of a stage of 100 steps; give a share"):
+    with pytest.raises(UserError, match=rf"stages\[0\].*warmup is {warmup}"):
         make_plan(study(arms=arms, seeds=(0,)), tmp_path)

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from analysis.evals.tasks import benchmark_of
-from experiments.lock import exclusive
+from experiments.lock import whole_store
 from experiments.progress import Display
 from experiments.study import Study, find_study, known_studies
 from mixtures import shards
@@ -45,7 +45,7 @@ def catalogue() -> dict[str, Source]:
 
 def prepare_study(study: Study, store: Path, executor: Executor | None = None) -> Manifest:
     """Prepare the data of a study unless that is done."""
-    with exclusive(store / "lock", f"store {store}"), Display("prepare") as display:
+    with whole_store(store), Display("prepare") as display:
         manifest = prepare(study.data, store, display.update, executor)
     warn_uncovered(study, manifest)
     return manifest
@@ -77,7 +77,7 @@ def prepare_target(name: str, store: Path, executor: Executor) -> dict[str, Any]
         raise UserError(
             f"'{name}' is neither a study ({', '.join(known_studies())}) nor a source; `ablate sources` lists these"
         )
-    with exclusive(store / "lock", f"store {store}"), Display("prepare") as display:
+    with whole_store(store), Display("prepare") as display:
         (paths,) = read_sources([source], EVERY_BENCHMARK, store, display.update, executor)
     return {"target": name, "sources": [_read_row(source, paths)]}
 

@@ -70,6 +70,8 @@ def evaluate_target(name: str, store: Path, tasks: str, items: int, shots: int, 
         UserError: no such target or task.
         Failure: the checkpoint or a record is damaged, or the disk is full.
     """
+    if out is not None and (out.suffix != ".json" or out.is_dir()):
+        raise UserError(f"cannot write scores to '{out}'; give a name of a file that ends in .json")
     target = _stage(name, store) if not Path(name).is_dir() else _exported(Path(name), store)
     names = _names(tasks, shots, target)
     use_compilation_cache(store)
@@ -137,7 +139,7 @@ def _names(tasks: str, shots: int, target: Target) -> list[str]:
     heldout = [f"heldout/{kind}" for kind in metrics.HELDOUT_KINDS if kind in kinds]
     asked = [name.strip() for name in tasks.split(",")] if tasks else [*heldout, *DEFAULT]
     names = []
-    for name in dict.fromkeys(asked):
+    for name in asked:
         if name.startswith("heldout/"):
             if name not in heldout:
                 there = ", ".join(heldout) or "none: its prepared data are not in the store"
@@ -148,7 +150,7 @@ def _names(tasks: str, shots: int, target: Target) -> list[str]:
         else:
             spec = parse_task(name)
             names.append(replace(spec, shots=shots or spec.shots).name)
-    return names
+    return list(dict.fromkeys(names))
 
 
 def _load(name: str, target: Target, items: int, store: Path) -> "AnyTask":

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from mixtures.errors import Failure
+from mixtures.files import remove_leftovers
 
 
 @contextmanager
@@ -33,6 +34,18 @@ def exclusive(path: Path, what: str) -> Iterator[None]:
         file.truncate(0)
         file.write(str(os.getpid()))
         file.flush()
+        yield
+
+
+@contextmanager
+def whole_store(store: Path) -> Iterator[None]:
+    """Hold `store` while the block runs, after removing what killed processes left half-written in it.
+
+    Raises:
+        Failure: another process holds it, or it cannot be written.
+    """
+    with exclusive(store / "lock", f"store {store}"):
+        remove_leftovers(store)
         yield
 
 

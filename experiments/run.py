@@ -11,7 +11,7 @@ from analysis.evals.tasks import WINDOW_BYTES, Place, Task, benchmark_task, held
 from analysis.records import RunRecord, StudyRecord, write
 from experiments import nodes
 from experiments.data import warn_uncovered
-from experiments.lock import exclusive
+from experiments.lock import whole_store
 from experiments.plan import Plan, PlannedStage, make_plan
 from experiments.progress import Display
 from experiments.study import Study
@@ -33,7 +33,7 @@ def run_study(study: Study, store: Path) -> Path:
         StopRequested: SIGTERM came while training; the state is saved.
     """
     make_plan(study, store)  # refuse a bad plan before the first byte is fetched
-    with exclusive(store / "lock", f"store {store}"):
+    with whole_store(store):
         with Display("prepare") as display:
             manifest = prepare(study.data, store, display.update)
         warn_uncovered(study, manifest)
@@ -90,7 +90,7 @@ def train_study(study: Study, store: Path, distributed: bool) -> None:
         _connect()
     from models import hosts
 
-    with exclusive(store / "lock", f"store {store}") if hosts.first() else nullcontext():
+    with whole_store(store) if hosts.first() else nullcontext():
         if hosts.first():
             write(store / "studies" / study.name / "study.json", study_record(plan))
         missing = [stage for stage in plan.stages if not hosts.agreed(nodes.state(plan, stage, store) == "done")]

@@ -2,13 +2,44 @@
 
 import json
 import os
+import re
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from mixtures.errors import Failure
+
+_LEFT = re.compile(r"\.(\d+)-[0-9a-f]{8}\.part$")
+
+
+def beside(path: Path) -> Path:
+    """A name of this process's own, beside `path`, for what is to become it."""
+    return path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what processes that were killed left half-written anywhere below `folder`."""
+    for path in list(folder.rglob(".*.part")):
+        writer = _LEFT.search(path.name)
+        if writer is not None and _lives(int(writer[1])):
+            continue
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def _lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 @contextmanager
@@ -18,7 +49,7 @@ def whole(path: Path) -> Iterator[Path]:
     Raises:
         Failure: the disk is full or the folder cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    temporary = beside(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary

@@ -146,8 +146,6 @@ def prepare(spec: DataSpec, store: Path, progress: Progress, executor: Executor 
     _tokenise(spec, documents, folder, progress, executor)
     manifest = _manifest(spec, documents, chosen, folder, store)
     write_manifest(manifest)
-    for leftover in folder.glob("tokens/*/.*.part"):  # of a writer that was killed
-        shutil.rmtree(leftover, ignore_errors=True)
     progress("prepared", 1, 1)
     return manifest
 

@@ -7,7 +7,6 @@ the next shard. The tail of a shard that fills no window is dropped and counted.
 
 import errno
 import hashlib
-import secrets
 import shutil
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
@@ -21,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mixtures.errors import Failure
+from mixtures.files import beside
 from mixtures.manifest import INFILLED, Infilled, Manifest
 
 # One file holds all chunks of an array behind an index (few objects in an object store), and every chunk and the index
@@ -73,7 +73,7 @@ def write_shard(folder: Path, tokens_N: npt.NDArray[Any], doc_offsets: npt.NDArr
     """
     _check_offsets(doc_offsets, len(tokens_N))
     # A name of its own, so that two writers never share a half-written folder; the last one to rename wins.
-    temporary = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.part")
+    temporary = beside(folder)
     try:
         _write_array(temporary / "tokens", tokens_N)
         _write_array(temporary / "doc_offsets", doc_offsets)
@@ -101,7 +101,7 @@ def _replace_folder(temporary: Path, folder: Path) -> None:
         except OSError as error:
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                 raise
-        aside = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.part")
+        aside = beside(folder)
         try:
             folder.rename(aside)
         except FileNotFoundError:

@@ -197,6 +197,13 @@ def test_a_truncated_record_is_named(exported):
         evaluated(exported, "copa")
 
 
+def test_scores_are_written_to_a_json_file_or_not_at_all(exported, tmp_path):
+    (tmp_path / "folder.json").mkdir()
+    for name in ("x.txt", "x", "folder.json"):
+        with pytest.raises(UserError, match=r"ends in [.]json"):
+            evaluated(exported, "copa", out=tmp_path / name)
+
+
 def test_a_stage_is_scored_beside_its_study(finished_store, tmp_path):
     """Its own record answers where the prompts are the same; another number of items never gets among its own."""
     store = tmp_path / "store"
@@ -205,7 +212,7 @@ def test_a_stage_is_scored_beside_its_study(finished_store, tmp_path):
     before = sorted((store / "stages" / stage).rglob("*.json"))
     (store / "benchmarks").mkdir()
     (store / "benchmarks" / "copa.jsonl").write_text("\n".join(map(json.dumps, COPA)))
-    document = evaluate_target(stage[:-4], store, "heldout/code,copa", 3, 0, None)
+    document = evaluate_target(stage[:-4], store, "heldout/code,copa,copa,heldout/code", 3, 0, None)
     assert [task["n"] > 0 for task in document["tasks"]] == [True, True]
     assert sorted((store / "stages" / stage).rglob("*.json")) == before
     (asked,) = (store / "evaluations" / stage).glob("*.json")

@@ -5,8 +5,8 @@ report threshold of the decontamination; stronger matches were dropped with thei
 source an arm read is not asked, so an item may be called dirty that no run of the arm saw, and none clean that one did
 see (in text that was searched). Two figures say what the dirty items did:
 
-    clean − all            in the metric's unit, with a bootstrap over items: both come from the same draw, and an item
-                           brings all its seeds, so items are the clusters and seeds are taken as they are
+    clean − all            in the metric's unit, with the interval of item noise: an item brings all its seeds, and
+                           seeds are taken as they are
     (clean − all) / all    GPT-4's "degradation" (arXiv:2303.08774, appendix C; its caption calls it otherwise, its
                            figures are these)
 
@@ -19,14 +19,14 @@ from typing import Any
 
 import numpy as np
 
-from analysis import statistics
-from analysis.compare import FINAL, Comparison
+from analysis.compare import Comparison
 from analysis.contamination import sources_read
 from analysis.evals import code
 from analysis.evals.tasks import benchmark_of
 from analysis.metrics import Metric, difference_text, interval_text, label, percent_text, score_and_size, value_text
 from analysis.records import StudyRecord
-from analysis.statistics import Estimate, Floats, Interval, PairedTask
+from analysis.scores import FINAL
+from analysis.statistics import Estimate, Floats, Interval, PairedTask, estimate, linear, over_items
 from analysis.tables import Ledgers, csv_text
 
 Dirty = Mapping[str, Mapping[str, frozenset[str]]]
@@ -57,11 +57,11 @@ class CleanScore:
 
 @dataclass(frozen=True)
 class _Part:
-    """One task of a metric: scores of S seeds and N items, and which items are clean."""
+    """One task of a metric: scores and sizes of S seeds and N items, and which items are clean."""
 
     weight: float
     score_SxN: Floats
-    size_N: Floats
+    size_SxN: Floats
     clean_N: np.ndarray
 
 
@@ -99,20 +99,18 @@ def benchmark(task: str) -> str:
 
 def _clean_score(comparison: Comparison, dirty: Dirty, metric: Metric, arm: str, seeds: Sequence[int]) -> CleanScore:
     parts = _parts(comparison, metric, arm, seeds, [dirty[arm]])
-    score, size = [part.score_SxN.mean(axis=0) for part in parts], [part.size_N for part in parts]
-    clean = [part.clean_N.astype(np.float64) for part in parts]
-    value = sum(part.weight * float(s.sum() / n.sum()) for part, s, n in zip(parts, score, size, strict=True))
-    n_items, n_clean = sum(n.size for n in size), sum(int(c.sum()) for c in clean)
+    n_items, n_clean = sum(part.clean_N.size for part in parts), sum(int(part.clean_N.sum()) for part in parts)
+    whole = [linear(part.score_SxN, part.size_SxN) for part in parts]
+    value = sum(part.weight * float(ratio_S.mean()) for part, (ratio_S, _) in zip(parts, whole, strict=True))
     on_clean = difference = None
-    if all(float((n * c).sum()) > 0 for n, c in zip(size, clean, strict=True)):
-        on_clean, difference_B = 0.0, np.zeros(statistics.RESAMPLES)
-        for stream, (part, s, n, c) in enumerate(zip(parts, score, size, clean, strict=True), start=1):
-            on_clean += part.weight * float((s * c).sum() / (n * c).sum())
-            if not part.clean_N.all():
-                both_B = statistics.ratios(s * c, n * c, stream) - statistics.ratios(s, n, stream)
-                difference_B += part.weight * both_B
-        difference_B = difference_B[np.isfinite(difference_B)]  # a draw may miss the few clean items there are
-        difference = statistics.percentiles(difference_B, on_clean - value)
+    if all((part.size_SxN[:, part.clean_N].sum(axis=1) > 0).all() for part in parts):
+        clean = [linear(part.score_SxN * part.clean_N, part.size_SxN * part.clean_N) for part in parts]
+        on_clean = sum(part.weight * float(ratio_S.mean()) for part, (ratio_S, _) in zip(parts, clean, strict=True))
+        added = [
+            (part.weight * (one_SxN - all_SxN).mean(axis=0), (part.size_SxN * part.clean_N).sum(axis=0))
+            for part, (_, one_SxN), (_, all_SxN) in zip(parts, clean, whole, strict=True)
+        ]
+        difference = over_items(on_clean - value, added)
     n_both, against = _against(comparison, dirty, metric, arm, seeds)
     relative = (on_clean - value) / value if on_clean is not None and value else None
     return CleanScore(
@@ -132,14 +130,14 @@ def _against(
     ours, theirs = (_parts(comparison, metric, name, shared, asked) for name in (arm, baseline))
     n_both = sum(int(part.clean_N.sum()) for part in ours)
     untouched = all(part.clean_N.all() for part in ours)
-    if untouched or not all(float(part.size_N[part.clean_N].sum()) > 0 for part in ours):
+    if untouched or not all((part.size_SxN[:, part.clean_N].sum(axis=1) > 0).all() for part in (*ours, *theirs)):
         return n_both, None
-    return n_both, statistics.estimate(
-        [
-            PairedTask(a.weight, a.score_SxN[:, a.clean_N], b.score_SxN[:, a.clean_N], a.size_N[a.clean_N])
-            for a, b in zip(ours, theirs, strict=True)
-        ]
-    )
+
+    def cut(part: _Part) -> tuple[Floats, Floats]:
+        return part.score_SxN[:, part.clean_N], part.size_SxN[:, part.clean_N]
+
+    pairs = [(a.weight, *cut(a), *cut(b)) for a, b in zip(ours, theirs, strict=True)]
+    return n_both, estimate([PairedTask(weight, x, y, w, v) for weight, x, w, y, v in pairs])
 
 
 def _parts(
@@ -156,7 +154,8 @@ def _parts(
         pairs = [pair for pair in (score_and_size(metric, each) for each in scores) if pair is not None]
         bad = {item for of in dirty for item in of[benchmark(task)]}
         clean_N = np.array([id_ not in bad for id_ in scores[0].ids])
-        found.append(_Part(weight, np.stack([score for score, _ in pairs]), pairs[0][1], clean_N))
+        score_SxN, size_SxN = (np.stack(columns) for columns in zip(*pairs, strict=True))
+        found.append(_Part(weight, score_SxN, size_SxN, clean_N))
     return found
 
 

@@ -1,6 +1,7 @@
 """Arms against the baseline of a study: every metric, with its uncertainty and a verdict in plain words."""
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -8,17 +9,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from analysis import metrics as metric_definitions
-from analysis import statistics
-from analysis.metrics import Metric, TaskScores, difference_text, interval_text, percent_text, value_text
-from analysis.records import RunRecord, StudyRecord, read_eval, read_stage, read_study, stage_folder
+from analysis import statistics, verdict
+from analysis.metrics import Metric, difference_text, interval_text, percent_text, value_text
+from analysis.records import StudyRecord, read_study
+from analysis.scores import BEFORE, FINAL, Evaluated, evaluated, points, require_same_items
+from analysis.statistics import Spread
+from analysis.verdict import Verdict
 from mixtures.errors import UserError
 
 if TYPE_CHECKING:
     from rich.console import Console
-
-BEFORE, FINAL = "before-cooldown", "final"
-"""The two points at which arms are compared: the end of the stage before the cooldown, and the end of the run."""
-SIGNIFICANT = 0.05
 
 
 @dataclass(frozen=True)
@@ -29,21 +29,35 @@ class Row:
     metric: str
     n_items: int
     n_seeds: int
+    n_declared: int
+    """Seeds that both arms were to be run with."""
     value: float
     baseline_value: float
     difference: float
     interval: tuple[float, float]
+    """For other seeds and other items like these, or as `interval_kind` says."""
+    these_items: tuple[float, float] | None
+    """Over the seeds alone: for the items as they are. None with one seed."""
     relative: float | None
     relative_interval: tuple[float, float] | None
     p: float
+    """1 where lost seeds forbid to say what the others show."""
     p_holm: float | None
     """Adjusted within the primary family; None outside it."""
+    p_bh: float | None
+    """Adjusted by Benjamini and Hochberg over all that is not in the family; None within it."""
     higher_is_better: bool
     at: str
     interval_kind: str
-    verdict: str
+    judged: Verdict
     sd: float | None
-    """Standard deviation of the per-seed paired differences: what `statistics.detectable` asks for."""
+    """Standard deviation of the per-seed paired differences."""
+    spread: Spread
+    """What the interval is made of."""
+
+    @property
+    def verdict(self) -> str:
+        return self.judged.text
 
 
 @dataclass(frozen=True)
@@ -66,7 +80,7 @@ class Comparison:
     scores: tuple[Score, ...]
     gaps: tuple[str, ...]
     """What could not be compared and why, one line each."""
-    evaluated: "Evaluated"
+    evaluated: Evaluated
 
     def at(self, point: str) -> tuple[Row, ...]:
         return tuple(row for row in self.rows if row.at == point)
@@ -74,18 +88,6 @@ class Comparison:
     def by_seed(self, arm: str, metric: str, at: str) -> dict[int, float]:
         """The metric of an arm at one point, per seed."""
         return {s.seed: s.value for s in self.scores if (s.arm, s.metric, s.at) == (arm, metric, at)}
-
-
-Point = tuple[str, int, str]
-"""(arm, seed, at)"""
-
-
-@dataclass(frozen=True)
-class Evaluated:
-    """What was scored: per point the stage's folder and its tasks."""
-
-    folder: Mapping[Point, str]
-    scores: Mapping[Point, Mapping[str, TaskScores]]
 
 
 def compare(store: Path, study: str) -> Comparison:
@@ -97,11 +99,11 @@ def compare(store: Path, study: str) -> Comparison:
         Failure: a record is corrupt, or two records of a task hold different items, prompts or versions.
     """
     record = read_study(store, study)
-    evaluated, gaps = _evaluated(store, record)
-    tasks = {task for scores in evaluated.scores.values() for task in scores}
+    scored, gaps = evaluated(store, record)
+    tasks = {task for scores in scored.scores.values() for task in scores}
     if not tasks:
         raise UserError(f"nothing of study '{study}' is evaluated in store {store}; run `ablate run {study}` first")
-    _require_same_items(evaluated)
+    require_same_items(scored)
     metrics = metric_definitions.metrics_for(tasks)
     _require_known_primary(record, metrics, gaps)
     rows = [
@@ -109,36 +111,32 @@ def compare(store: Path, study: str) -> Comparison:
         for at in (BEFORE, FINAL)
         for metric in metrics
         for arm in record.arms
-        if arm != record.baseline and (row := _row(record, evaluated, metric, arm, at)) is not None
+        if arm != record.baseline and (row := _row(record, scored, metric, arm, at)) is not None
     ]
     scores = tuple(
         Score(*point, metric.name, sum(len(of[task].ids) for task, _ in metric.parts), number)
-        for point, of in evaluated.scores.items()
+        for point, of in scored.scores.items()
         for metric in metrics
         if (number := metric_definitions.value(metric, of)) is not None
     )
-    gaps += _missing(record, evaluated, tasks)
-    return Comparison(record, metrics, tuple(_with_holm(record, rows)), scores, tuple(dict.fromkeys(gaps)), evaluated)
+    gaps += _missing(record, scored, tasks)
+    return Comparison(record, metrics, tuple(_corrected(record, rows)), scores, tuple(dict.fromkeys(gaps)), scored)
 
 
 def to_json(comparison: Comparison) -> dict[str, Any]:
     """The comparison as plain JSON values."""
-    rows = [
-        {key: list(cell) if isinstance(cell, tuple) else cell for key, cell in asdict(row).items()}
-        for row in comparison.rows
-    ]
+    rows = [_plain(asdict(row) | {"verdict": row.verdict}) for row in comparison.rows]
     study = comparison.study
     return {"study": study.name, "baseline": study.baseline, "rows": rows, "gaps": list(comparison.gaps)}
 
 
-def points(run: RunRecord) -> dict[str, str]:
-    """Where a run is compared: {"before-cooldown": stage folder, "final": stage folder}."""
-    found = {}
-    if "cooldown" in run.kinds[1:]:
-        found[BEFORE] = run.stages[run.kinds.index("cooldown", 1) - 1]
-    if run.stages:
-        found[FINAL] = run.stages[-1]
-    return found
+def _plain(value: Any) -> Any:
+    """Without tuples, and with null for the ends of an endless interval."""
+    if isinstance(value, dict):
+        return {key: _plain(cell) for key, cell in value.items()}
+    if isinstance(value, tuple):
+        return [_plain(cell) for cell in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def print_table(comparison: Comparison, console: "Console") -> None:
@@ -165,7 +163,7 @@ def print_table(comparison: Comparison, console: "Console") -> None:
                     difference_text(row.metric, row.difference),
                     interval_text(row.metric, row.interval),
                     percent_text(row.relative),
-                    Text(row.verdict, style=colours.get(row.verdict, "")),
+                    Text(row.verdict, style=colours.get(row.judged.what, "")),
                 )
             console.print(table)
     for kind in dict.fromkeys(row.interval_kind for row in comparison.rows):
@@ -181,60 +179,6 @@ def _group(metric: str) -> str:
     if score.endswith("bpb"):
         return "held-out bits per byte" if head.startswith("heldout/") else "bits per byte of the gold answer"
     return "accuracy and exact match" if metric_definitions.is_share(metric) else "probability of the right choice"
-
-
-def _evaluated(store: Path, record: StudyRecord) -> tuple[Evaluated, list[str]]:
-    folders: dict[Point, str] = {}
-    scores: dict[Point, Mapping[str, TaskScores]] = {}
-    gaps: list[str] = []
-    read: dict[str, tuple[dict[str, TaskScores], list[str], list[str]]] = {}
-    for run in sorted(record.runs, key=lambda run: (list(record.arms).index(run.arm), run.seed)):
-        for at, folder in points(run).items():
-            if folder not in read:
-                read[folder] = _read_stage_scores(store, folder)
-            found, why_not, of_data = read[folder]
-            where = f"{run.arm}, seed {run.seed}, {at}"
-            gaps += [*of_data, *(f"{where}: {reason}" for reason in why_not)]
-            if found:
-                folders[run.arm, run.seed, at], scores[run.arm, run.seed, at] = folder, found
-    return Evaluated(folders, scores), gaps
-
-
-def _read_stage_scores(store: Path, folder: str) -> tuple[dict[str, TaskScores], list[str], list[str]]:
-    """The tasks scored at the exact last step of a stage, newest version each; what is missing, and what has gaps.
-
-    A gap is of the data or the machine, not of the stage, so it is to be told once.
-    """
-    path = stage_folder(store, folder)
-    if not (path / "stage.json").exists():
-        return {}, [f"stage {folder} was not started"], []
-    steps = read_stage(path).steps
-    records = [read_eval(file) for file in sorted((path / "evals").glob("*.json"))]
-    records = [record for record in records if record.step == steps]
-    newest = {record.task: record for record in sorted(records, key=lambda record: record.version)}
-    found: dict[str, TaskScores] = {}
-    reasons, of_data = [], []
-    for task in sorted(newest):
-        record = newest[task]
-        if record.gap:
-            of_data.append(f"{task} was not scored: {record.gap}")
-        elif not record.items:
-            reasons.append(f"{task} was not scored (the record has no items)")
-        elif not metric_definitions.known_task(task):
-            reasons.append(f"{task} is a task that this version has no metric for")
-        else:
-            found |= metric_definitions.scores_of(record, folder)
-    if not newest:
-        state = "has no evaluation of its last step" if (path / "done.json").exists() else "is not finished"
-        reasons.append(f"stage {folder} {state}")
-    return found, reasons, of_data
-
-
-def _require_same_items(evaluated: Evaluated) -> None:
-    first: dict[str, TaskScores] = {}
-    for scores in evaluated.scores.values():
-        for task, found in scores.items():
-            metric_definitions.require_same_items(first.setdefault(task, found), found)
 
 
 def _require_known_primary(record: StudyRecord, metrics: Sequence[Metric], gaps: list[str]) -> None:
@@ -256,73 +200,93 @@ def _row(record: StudyRecord, evaluated: Evaluated, metric: Metric, arm: str, at
         scores = evaluated.scores.get((name, seed, at))
         return scores is not None and metric_definitions.value(metric, scores) is not None
 
-    seeds = sorted({run.seed for run in record.runs})
-    seeds = [seed for seed in seeds if has(arm, seed) and has(record.baseline, seed)]
+    baseline = record.baseline
+    there = [{run.seed for run in record.runs if run.arm == name and at in points(run)} for name in (arm, baseline)]
+    declared = sorted(there[0] & there[1])
+    seeds = [seed for seed in declared if has(arm, seed) and has(baseline, seed)]
     if not seeds:
         return None
     found = statistics.estimate(
-        [_paired(metric, task, weight, evaluated, seeds, arm, record.baseline, at) for task, weight in metric.parts]
+        [_paired(metric, task, weight, evaluated, seeds, arm, baseline, at) for task, weight in metric.parts]
     )
     items = {task: len(evaluated.scores[arm, seeds[0], at][task].ids) for task, _ in metric.parts}
-    same = all(evaluated.folder[arm, seed, at] == evaluated.folder[record.baseline, seed, at] for seed in seeds)
+    same = all(evaluated.folder[arm, seed, at] == evaluated.folder[baseline, seed, at] for seed in seeds)
     above = any(metric_definitions.above_chance(metric, v, items) for v in (found.value, found.baseline_value))
-    verdict = "same checkpoint" if same else _verdict(found, metric.higher_is_better) if above else "at chance"
+    blocked: set[str] = set()
+    for seed in set(declared) - set(seeds):
+        for name, good in ((arm, verdict.BETTER), (baseline, verdict.WORSE)):
+            if not has(name, seed):
+                blocked |= {good} if (name, seed, at) in evaluated.diverged else set(verdict.SIDES)
+    judged = verdict.judge(found, metric.higher_is_better, (len(seeds), len(declared)), blocked)
+    if same or not above:
+        judged = replace(judged, what=verdict.SAME if same else verdict.AT_CHANCE, strength="")
+    forbidden = verdict.side_of(found.difference.centre, metric.higher_is_better) in blocked
     relative = None if metric.score == "margin" else found.relative  # a margin may be negative
     return Row(
         arm=arm,
         metric=metric.name,
         n_items=sum(items.values()),
         n_seeds=len(seeds),
+        n_declared=len(declared),
         value=found.value,
         baseline_value=found.baseline_value,
         difference=found.difference.centre,
         interval=(found.difference.low, found.difference.high),
+        these_items=(found.these_items.low, found.these_items.high) if found.these_items else None,
         relative=relative.centre if relative else None,
         relative_interval=(relative.low, relative.high) if relative else None,
-        p=found.difference.p,
+        p=1.0 if forbidden else found.difference.p,
         p_holm=None,
+        p_bh=None,
         higher_is_better=metric.higher_is_better,
         at=at,
         interval_kind=found.kind,
-        verdict=verdict,
+        judged=judged,
         sd=found.sd,
+        spread=found.spread,
     )
 
 
 def _paired(
     metric: Metric, task: str, weight: float, evaluated: Evaluated, seeds: list[int], arm: str, baseline: str, at: str
 ) -> statistics.PairedTask:
+    """The task's scores, by cluster where its items come in clusters: an arm and seed may have sizes of its own."""
+
     def stacked(name: str) -> tuple[statistics.Floats, statistics.Floats]:
-        pairs = [metric_definitions.score_and_size(metric, evaluated.scores[name, seed, at][task]) for seed in seeds]
-        there = [pair for pair in pairs if pair is not None]
-        return np.stack([score for score, _ in there]), there[0][1]
+        scores = [evaluated.scores[name, seed, at][task] for seed in seeds]
+        pairs = [pair for each in scores if (pair := metric_definitions.score_and_size(metric, each)) is not None]
+        score_SxN, size_SxN = (np.stack(columns) for columns in zip(*pairs, strict=True))
+        cluster_N = scores[0].cluster_N
+        return statistics.clustered(score_SxN, cluster_N), statistics.clustered(size_SxN, cluster_N)
 
-    arm_SxN, size_N = stacked(arm)
-    return statistics.PairedTask(weight, arm_SxN, stacked(baseline)[0], size_N)
-
-
-def _verdict(found: statistics.Estimate, higher_is_better: bool) -> str:
-    if found.difference.low <= 0 <= found.difference.high:
-        return "no difference shown"
-    word = "better" if (found.difference.centre > 0) == higher_is_better else "worse"
-    return f"{word}, on this seed only" if found.kind == statistics.ITEMS_ONLY else word
+    ours, theirs = stacked(arm), stacked(baseline)
+    return statistics.PairedTask(weight, ours[0], theirs[0], ours[1], theirs[1])
 
 
-def _with_holm(record: StudyRecord, rows: Sequence[Row]) -> list[Row]:
-    """Adjust within the declared family: the primary metrics at the end, of all arms but the baseline.
+def family(record: StudyRecord) -> list[tuple[str, str]]:
+    """(arm, metric) of the declared family: the primary metrics at the end, of all arms but the baseline."""
+    return [(arm, metric) for arm in record.arms if arm != record.baseline for metric in dict.fromkeys(record.primary)]
+
+
+def _corrected(record: StudyRecord, rows: Sequence[Row]) -> list[Row]:
+    """Holm's correction within the declared family, and Benjamini and Hochberg's over all other rows.
 
     The family has its declared size whatever is missing yet, so that a p-value does not rise as results come in.
     """
-    family = [
-        (arm, metric) for arm in record.arms if arm != record.baseline for metric in dict.fromkeys(record.primary)
-    ]
+    members = family(record)
     p = {(row.arm, row.metric): row.p for row in rows if row.at == FINAL}
-    adjusted = dict(zip(family, statistics.holm([p.get(member, 1.0) for member in family]), strict=True))
+    adjusted = dict(zip(members, statistics.holm([p.get(member, 1.0) for member in members]), strict=True))
+    explored = [row for row in rows if not (row.at == FINAL and (row.arm, row.metric) in adjusted)]
+    asked = [row for row in explored if row.judged.what != verdict.SAME]
+    p_bh = statistics.benjamini_hochberg([row.p for row in asked])
+    discovered = {(row.arm, row.metric, row.at): p for row, p in zip(asked, p_bh, strict=True)}
     done = []
     for row in rows:
-        p_holm = adjusted.get((row.arm, row.metric)) if row.at == FINAL else None
-        lost = p_holm is not None and p_holm > SIGNIFICANT and row.verdict in ("better", "worse")
-        done.append(replace(row, p_holm=p_holm, verdict=f"{row.verdict}, not after Holm" if lost else row.verdict))
+        holm = adjusted.get((row.arm, row.metric)) if row.at == FINAL else None
+        bh = discovered.get((row.arm, row.metric, row.at))
+        judged = row.judged if holm is None else verdict.corrected(row.judged, holm, "Holm")
+        judged = judged if bh is None else verdict.corrected(judged, bh, "Benjamini–Hochberg")
+        done.append(replace(row, p_holm=holm, p_bh=bh, judged=judged))
     return done
 
 

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from analysis.compare import BEFORE, FINAL, Comparison
+from analysis.compare import Comparison
 from analysis.metrics import is_share, label
+from analysis.scores import BEFORE, FINAL
 from analysis.statistics import Floats
 
 if TYPE_CHECKING:
@@ -124,7 +125,7 @@ def panels(comparison: Comparison, names: Sequence[str], look: Mapping[str, Styl
     """A panel for each metric with the arms as rows, at the end of the runs.
 
     Small dots are seeds, the marker is their mean. The bar is the 95 % interval of the paired difference, drawn from
-    the baseline's mean (dashed): it crosses the dashed line exactly where no difference is shown.
+    the baseline's mean (dashed): it crosses the dashed line exactly where it holds 0.
     """
     arms = list(look)
     columns = min(len(names), 3)
@@ -157,7 +158,7 @@ def forest(comparison: Comparison, names: Sequence[str], look: Mapping[str, Styl
             style, sign = look[row.arm], 1 if row.higher_is_better else -1
             assert row.relative is not None and row.relative_interval is not None
             ends = sorted(100 * sign * end for end in row.relative_interval)
-            filled = row.verdict in ("better", "worse")
+            filled = row.judged.told_apart and not row.judged.strength
             axes.plot(ends, [spot, spot], color=style.colour, linewidth=1.6, solid_capstyle="butt")
             face = style.colour if filled else "white"
             axes.plot(

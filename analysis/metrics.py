@@ -27,6 +27,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from analysis.evals.scoring import credit
 from analysis.evals.tasks import benchmark_of
@@ -99,6 +100,9 @@ class TaskScores:
     ids: tuple[str, ...]
     columns: Mapping[str, Floats]
     """Those it has, of shape N: bits, bytes, correct, correct_norm, lead, correct_prob, margin, runs, weak, pass@k."""
+    cluster_N: NDArray[np.intp]
+    """The number of the item's cluster: items that have a "cluster" (their package, say) in common are not independent;
+    an item without is one by itself."""
 
 
 @dataclass(frozen=True)
@@ -157,7 +161,10 @@ def task_scores(record: EvalRecord, where: str) -> TaskScores:
     for field, column_N in columns.items():
         if not np.isfinite(column_N).all():
             raise _corrupt(record.task, where, f"has a '{field}' that is not a finite number")
-    return TaskScores(record.task, record.version, record.prompt_hash, where, ids, columns)
+    number: dict[tuple[str, str], int] = {}
+    names = [("cluster", str(item["cluster"])) if "cluster" in item else ("id", str(item["id"])) for item in items]
+    cluster_N = np.asarray([number.setdefault(name, len(number)) for name in names], dtype=np.intp)
+    return TaskScores(record.task, record.version, record.prompt_hash, where, ids, columns, cluster_N)
 
 
 def scores_of(record: EvalRecord, where: str) -> dict[str, TaskScores]:
@@ -338,7 +345,9 @@ def percent_text(share: float | None) -> str:
 
 def signed(number: float, digits: int) -> str:
     """+1.2, −1.2 (a true minus), or 0.0 without a sign where that is what rounding leaves."""
-    text = f"{number:+.{digits}f}"
+    text = f"{number:+.{digits}f}".replace("inf", "∞")
+    if text[1:] == "∞":
+        return text.replace("-", "−")
     return text[1:] if float(text) == 0 else text.replace("-", "−")
 
 

@@ -11,16 +11,16 @@ import numpy as np
 
 from analysis import figures, pass_at_k
 from analysis.clean import CleanScore, clean_csv, clean_scores, clean_table, dirty_items
-from analysis.compare import FINAL, Comparison, Row, compare
+from analysis.compare import Comparison, Row, compare, family
 from analysis.contamination import contamination
 from analysis.evals.tasks import benchmark_of
 from analysis.figures import Losses
 from analysis.metrics import coverage, difference_text, label, percent_text, value_text
 from analysis.records import StageRecord, StepRecord, StudyRecord, read_ledger, read_stage, stage_folder
-from analysis.statistics import ITEMS_ONLY, detectable
+from analysis.scores import FINAL
+from analysis.statistics import detectable
 from analysis.tables import (
     HEADLINE,
-    MARKS,
     Ledgers,
     comparison_cells,
     comparison_csv,
@@ -35,6 +35,7 @@ from analysis.tables import (
     tokens_csv,
     tokens_table,
 )
+from analysis.verdict import AT_CHANCE, LEGEND, SIDES
 from analysis.winrates import COLUMNS, READING, cells, head, strength_cells, win_rates
 from mixtures.files import write_text
 
@@ -45,16 +46,14 @@ CATEGORIES = (
     "reasoning/acc",
     "knowledge/exact_match",
 )
-SIDES = ("better", "worse")
-
 BARS = (
     "Small dots are seeds, the large marker is their mean. The bar is the 95 % interval of the paired difference, "
-    "drawn from the baseline's mean (dashed): where it crosses the dashed line no difference is shown. A bar that "
-    "leaves the frame is longer than the panel. Axes do not begin at 0."
+    "drawn from the baseline's mean (dashed): where it crosses the dashed line the arms cannot be told apart. A bar "
+    "that leaves the frame is longer than the panel. Axes do not begin at 0."
 )
 FOREST = (
-    "Relative differences at the end of the runs with their 95 % intervals. Filled markers are beyond noise (primary "
-    "metrics: after Holm too), hollow ones are not. A metric that is 0 somewhere has no ratio and is left out."
+    "Relative differences at the end of the runs with their 95 % intervals. Filled markers are beyond noise after the "
+    "correction for many comparisons, hollow ones are not. A metric that is 0 somewhere has no ratio and is left out."
 )
 SLOPES = "Mean over seeds at the end of the stage before the cooldown and at the end of the run."
 
@@ -127,8 +126,9 @@ def _context(
         "chance_note": chance_note(comparison),
         "coverage": coverage(comparison.metrics),
         "detectable_note": detectable_note(comparison),
+        "family_size": max(1, len(family(comparison.study))),
         "headline": headline(comparison),
-        "marks": MARKS,
+        "legend": LEGEND,
         "figures": _figures(comparison, ledgers),
         "comparison": [comparison_cells(row) for row in comparison.rows],
         "interval_kinds": list(dict.fromkeys(row.interval_kind for row in comparison.rows)),
@@ -193,7 +193,7 @@ def _figures(comparison: Comparison, ledgers: Ledgers) -> list[dict[str, Any]]:
         add("categories", figures.panels(comparison, categories, look, "categories"), BARS)
     shown = [name for name in HEADLINE if name in there]
     # Arms at chance differ by nothing that can be read, and their wide intervals would set the figure's scale.
-    at_chance = {row.metric for row in comparison.at(FINAL) if row.verdict == "at chance"}
+    at_chance = {row.metric for row in comparison.at(FINAL) if row.judged.what == AT_CHANCE}
     shown = [name for name in shown if name not in at_chance]
     if any(row.relative is not None and row.metric in shown for row in comparison.at(FINAL)):
         add("forest", figures.forest(comparison, shown, look), FOREST)
@@ -241,30 +241,36 @@ def _audit(ledgers: Ledgers, given: Mapping[str, Any] | None) -> dict[str, Any]:
 
 
 def answer(comparison: Comparison) -> list[str]:
-    """Two or three sentences on the primary metrics at the end of the runs (on all metrics if none is declared)."""
+    """Two to four sentences on the primary metrics at the end of the runs (on all metrics if none is declared)."""
     study = comparison.study
     rows = _primary(comparison)
     if not rows:
         return [f"No arm could be compared with {study.baseline} at the end of its runs yet."]
-    family = "primary comparisons" if study.primary else "comparisons"
-    sides = [[row for row in rows if row.verdict.startswith(side)] for side in SIDES]
-    told_apart = sides[0] + sides[1]
+    size = len(family(study)) or len(rows)
+    what = "declared primary comparison" if study.primary else "comparison"
+    correction = "Holm's" if study.primary else "Benjamini and Hochberg's"
+    sides = [[row for row in rows if row.judged.what == side] for side in SIDES]
+    told_apart, lost = sides[0] + sides[1], [row for row in rows if row.judged.why.startswith("not after")]
     sentences = [
-        f"Of {len(rows)} {family} with {study.baseline} at the end of the runs, {len(told_apart)} "
-        f"{'has' if len(told_apart) == 1 else 'have'} a 95 % interval that leaves out 0: {len(sides[0])} better and "
+        f"Of {size} {what}{'s' if size != 1 else ''} with {study.baseline} at the end of the runs, after {correction} "
+        f"correction for all {size}, {len(sides[0])} {'is' if len(sides[0]) == 1 else 'are'} better and "
         f"{len(sides[1])} worse."
     ]
-    if study.primary and told_apart:
-        kept = sum(row.verdict in SIDES for row in told_apart)
-        sentences.append(
-            f"{kept or 'None'} of these {'holds' if kept < 2 else 'hold'} after Holm's correction for {len(rows)} "
-            f"comparisons with {_seeds(rows)}."
-        )
+    if lost:
+        verb = "has" if len(lost) == 1 else "have"
+        sentences.append(f"{len(lost)} more {verb} a 95 % interval that leaves out 0, but not after the correction.")
     words = zip(("gain", "loss"), (_furthest(side) for side in sides), strict=True)
     told = [f"the largest {word} is {_told(row)}" for word, row in words if row]
     if told:
         sentences.append(f"{_upper('; '.join(told))}.")
-    if any(row.interval_kind == ITEMS_ONLY for row in rows):
+    if len(rows) < size:
+        sentences.append(f"{size - len(rows)} could not be made: scores are missing.")
+    short = sum(row.n_seeds < row.n_declared for row in rows)
+    if short:
+        sentences.append(
+            f"{short} {'lacks' if short == 1 else 'lack'} a seed that was declared, which counts against its arm."
+        )
+    if max(row.n_declared for row in rows) == 1:
         sentences.append(
             "There is one seed only: the intervals hold item noise, and what another seed would give is unknown."
         )
@@ -283,7 +289,7 @@ def per_arm(comparison: Comparison) -> list[tuple[str, str]]:
         rows = [row for row in _primary(comparison) if row.arm == arm]
         groups: dict[str, list[str]] = {}
         for row in rows:
-            told = row.verdict.startswith(SIDES) and row.relative is not None
+            told = row.judged.told_apart and row.relative is not None
             change = f" ({percent_text(row.relative)})" if told else ""
             groups.setdefault(row.verdict, []).append(f"{_short(row.metric)}{change}")
         if rows:
@@ -298,7 +304,7 @@ def chance_note(comparison: Comparison) -> str:
     rows = [row for row in comparison.at(FINAL) if row.metric.endswith("/acc")]
     if not rows:
         return "No multiple-choice task is scored, so there is no accuracy to read."
-    stuck = [row for row in rows if row.verdict == "at chance"]
+    stuck = [row for row in rows if row.judged.what == AT_CHANCE]
     if not stuck:
         return f"In all {len(rows)} accuracy comparisons at least one arm is above chance."
     return (
@@ -308,19 +314,17 @@ def chance_note(comparison: Comparison) -> str:
 
 
 def detectable_note(comparison: Comparison) -> list[str]:
-    """For each primary metric the smallest difference that so many seeds would find, given the spread seen here."""
+    """For each primary metric the smallest difference that so many seeds and items would find after the correction for
+    the family, given the spread seen here."""
     notes = []
     rows = _primary(comparison)
+    size = max(1, len(family(comparison.study)))
     for metric in dict.fromkeys(row.metric for row in rows):
-        spreads = [
-            (found, row)
-            for row in rows
-            if row.metric == metric and row.sd and (found := detectable(row.sd, row.n_seeds)) is not None
-        ]
+        spreads = [(found, row) for row in rows if row.metric == metric and (found := detectable(row.spread, size))]
         if spreads:
             found, row = max(spreads, key=lambda pair: pair[0])
-            size = difference_text(metric, found).lstrip("+")
-            notes.append(f"{label(metric)}: {size} (noisiest arm {row.arm}, {row.n_seeds} seeds)")
+            told = difference_text(metric, found).lstrip("+")
+            notes.append(f"{label(metric)}: {told} (noisiest arm {row.arm}, {row.n_seeds} seeds)")
     return notes
 
 

@@ -1,21 +1,28 @@
-"""Intervals and tests for two arms that are paired by seed and by item. Pure functions of arrays.
+"""Intervals and tests for two arms that are paired by seed and by item. Pure functions of arrays, nothing is drawn.
 
-Which interval is used follows from the number of seeds:
+The target is one: other seeds and other items like these. Seeds and items are crossed (every seed answers every item),
+so the mean difference D has a part of its variance from each, and the interval adds them up as the method of variance
+estimates recovery does (MOVER, Zou and Donner 2008). For scores x and sizes w of the arm, y and v of the baseline, S
+seeds and N items, or clusters of items:
 
-    1        bootstrap over items: says nothing of seed noise, and is labelled so
-    2 to 7   Student's t over the per-seed paired differences (a percentile bootstrap over so few seeds
-             covers far less than it claims: 2 seeds give 50 %)
-    8 on     hierarchical bootstrap: seeds outer, items inner, both paired
+    r_s  = Σx/Σw − Σy/Σv                                           the difference of seed s
+    d_si = (x − w Σx/Σw) / mean(w) − (y − v Σy/Σv) / mean(v)       what item i adds to it; d_i its mean over seeds
+    a = var(r_s) / S          b = Σ d_i² / N(N−1)          c = ΣΣ (d_si − d_i)² / (S−1)(N−1)SN
+    reach(α)² = max( t²[S−1] a + t²[N′−1] max(0, b − c),  t²[N′−1] b )          t at 1 − α/2, N′ = (Σw)² / Σw²
 
-A relative change is the ratio of the arms with an interval of its own. With seeds it is Student's t on the per-seed
-log ratio: it is symmetric (swapping the arms inverts it) and always bounded, where Fieller's interval at 2 or 3 seeds
-is often the whole line or two half-lines. It needs positive scores, and is left out where a score is 0.
+a holds the noise of seeds and that of a seed's answer to an item, b that of items and again the latter, c the latter
+alone. p is the α whose reach is |D|. A metric of several tasks weighs r_s and adds up b and c; its N′ − 1 is
+Satterthwaite's. With one seed a and c are nothing and b is left: item noise only. Where seeds differ by the same amount
+(accuracies are counts) a is nothing too. Fewer than 20 items or clusters tell too little of others: there Student's t
+over seeds speaks for these items alone. How far each covers what it claims: benchmarks/statistics.md.
+
+A relative change is the ratio of the arms less 1, by the same interval on its logarithm (swapping the arms inverts it).
+It needs positive scores, and is left out where a score is 0.
 """
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,20 +31,19 @@ from scipy import special
 Floats = NDArray[np.float64]
 
 LEVEL = 0.95
-TAILS = ((1 - LEVEL) / 2, (1 + LEVEL) / 2)
-HIERARCHICAL_FROM = 8
-RESAMPLES = 4000
-"""Enough for a p of 0.0005; the ends of a 95 % interval then move by about 2 % of its width."""
-BOOTSTRAP_SEED = 20240820
-DRAWS_AT_ONCE = 4_000_000
-"""Bounds the memory that a bootstrap works in to some 100 MB, whatever the number of items."""
+ALPHA = 1 - LEVEL
+FEWEST_ITEMS = 20
+"""With fewer, or fewer clusters, their spread says too little of what others would do."""
 SMALLEST_SPREAD = 1e-12
-"""Per-seed differences closer than this are equal: what is left is rounding. Scores are of the order of 1."""
+"""Values closer than this are equal: what is left is rounding. Scores are of the order of 1."""
 
-ITEMS_ONLY = "item bootstrap (one seed: item noise only)"
-ITEMS_ONLY_EQUAL_SEEDS = "item bootstrap (the seeds differ by the same amount: item noise only)"
-SEEDS_T = "paired t over seeds"
-HIERARCHICAL = "hierarchical bootstrap (seeds, items)"
+SMALLEST_P = 1e-100
+"""Of a p that is told; beyond, the quantiles of t are no longer numbers."""
+
+CROSSED = "seeds and items, crossed"
+ONE_SEED = "items (one seed: item noise only)"
+EQUAL_SEEDS = "items (the seeds differ by the same amount: item noise only)"
+THESE_ITEMS = f"t over seeds (fewer than {FEWEST_ITEMS} items or documents: these documents only)"
 
 
 @dataclass(frozen=True)
@@ -52,7 +58,7 @@ class Interval:
 
 @dataclass(frozen=True)
 class PairedTask:
-    """One task's scores in two arms, for S seeds and N items; items and seeds are in equal order in both.
+    """One task's scores in two arms, for S seeds and N items (or clusters: sums over their items), in equal order.
 
     A metric is the weighted sum over its tasks of (sum of scores / sum of sizes): bits over bytes, or correct over 1.
     """
@@ -60,7 +66,20 @@ class PairedTask:
     weight: float
     arm_SxN: Floats
     baseline_SxN: Floats
-    size_N: Floats
+    arm_size_SxN: Floats
+    baseline_size_SxN: Floats
+
+
+@dataclass(frozen=True)
+class Spread:
+    """The variance of a mean difference, in its parts: a, b and c of the module's head."""
+
+    seeds: float
+    items: float
+    both: float
+    n_seeds: int
+    freedom: float
+    """N′ − 1"""
 
 
 @dataclass(frozen=True)
@@ -70,29 +89,142 @@ class Estimate:
     value: float
     baseline_value: float
     difference: Interval
+    these_items: Interval | None
+    """The same over the seeds alone, for the items as they are; None with one seed."""
     relative: Interval | None
     sd: float | None
     """Standard deviation of the per-seed paired differences; None with one seed."""
+    spread: Spread
     kind: str
 
 
-def paired_t(differences: Sequence[float] | Floats) -> Interval:
-    """Student's t interval for the mean of per-seed paired differences.
+def estimate(tasks: Sequence[PairedTask]) -> Estimate:
+    """Compare two arms in one metric, by what seeds and items there are (see the module's head)."""
+    arm_S, arm = _values(tasks, [(task.arm_SxN, task.arm_size_SxN) for task in tasks])
+    baseline_S, baseline = _values(tasks, [(task.baseline_SxN, task.baseline_size_SxN) for task in tasks])
+    freedoms = [effective(t.arm_size_SxN.sum(axis=0) + t.baseline_size_SxN.sum(axis=0)) - 1 for t in tasks]
+    differences_S = arm_S - baseline_S
+    spread = spread_of(differences_S, [x - y for x, y in zip(arm, baseline, strict=True)], freedoms)
+    kind = _kind(spread)
+    limit = seeds_alone if kind == THESE_ITEMS else replace
+    relative = None
+    if min(arm_S.min(), baseline_S.min()) > 0:
+        shares = [x / arm_S[:, None] - y / baseline_S[:, None] for x, y in zip(arm, baseline, strict=True)]
+        logs_S = np.log(arm_S / baseline_S)
+        log = interval(float(logs_S.mean()), limit(spread_of(logs_S, shares, freedoms)))
+        if math.isfinite(log.low):
+            relative = Interval(math.expm1(log.centre), math.expm1(log.low), math.expm1(log.high), log.p)
+    mean, several = float(differences_S.mean()), differences_S.size > 1
+    return Estimate(
+        value=float(arm_S.mean()),
+        baseline_value=float(baseline_S.mean()),
+        difference=interval(mean, limit(spread)),
+        these_items=interval(mean, seeds_alone(spread)) if several else None,
+        relative=relative,
+        sd=float(differences_S.std(ddof=1)) if several else None,
+        spread=limit(spread),
+        kind=kind,
+    )
 
-    Equal differences that are not 0 have no spread to judge by: they get an endless interval and p = 1.
 
-    Raises:
-        ValueError: fewer than two differences.
+def _values(tasks: Sequence[PairedTask], sides: Sequence[tuple[Floats, Floats]]) -> tuple[Floats, list[Floats]]:
+    """The metric of one arm by seed, and what each item of each task adds to it, of shape S x N."""
+    parts = [linear(score_SxN, size_SxN) for score_SxN, size_SxN in sides]
+    value_S = np.sum([task.weight * ratio_S for task, (ratio_S, _) in zip(tasks, parts, strict=True)], axis=0)
+    return value_S, [task.weight * added_SxN for task, (_, added_SxN) in zip(tasks, parts, strict=True)]
+
+
+def linear(score_SxN: Floats, size_SxN: Floats) -> tuple[Floats, Floats]:
+    """Sum of scores / sum of sizes by seed, and how far each item moves it (its mean over items is 0)."""
+    ratio_S = score_SxN.sum(axis=1) / size_SxN.sum(axis=1)
+    return ratio_S, (score_SxN - ratio_S[:, None] * size_SxN) / size_SxN.mean(axis=1, keepdims=True)
+
+
+def clustered(values_SxN: Floats, cluster_N: NDArray[np.intp]) -> Floats:
+    """Sums over the items of each cluster: S x (number of clusters)."""
+    return np.stack([np.bincount(cluster_N, values_N) for values_N in values_SxN])
+
+
+def effective(size_N: Floats) -> float:
+    """How many things of equal size the sizes are worth: (Σw)² / Σw²."""
+    return float(size_N.sum() ** 2 / (size_N**2).sum())
+
+
+def _kind(spread: Spread) -> str:
+    """Which interval the seeds and items allow."""
+    if spread.n_seeds == 1:
+        return ONE_SEED
+    if round(spread.freedom, 6) < FEWEST_ITEMS - 1:
+        return THESE_ITEMS
+    return CROSSED if spread.seeds > 0 else EQUAL_SEEDS
+
+
+def spread_of(differences_S: Floats, added: Sequence[Floats], freedoms: Sequence[float]) -> Spread:
+    """The parts of the variance of the mean of `differences_S`.
+
+    Args:
+        differences_S: what is compared, by seed.
+        added: of every task what its items add to it, of shape S x N with mean 0 over N.
+        freedoms: N′ − 1 of every task.
     """
-    values = np.asarray(differences, dtype=np.float64)
-    if values.size < 2:
-        raise ValueError("a t interval needs at least two seeds")
-    mean, error, freedom = float(values.mean()), float(values.std(ddof=1)) / math.sqrt(values.size), values.size - 1
-    if np.ptp(values) <= SMALLEST_SPREAD:
-        reach = math.inf if abs(mean) > SMALLEST_SPREAD else 0.0
-        return Interval(mean, mean - reach, mean + reach, 1.0)
-    reach = error * float(special.stdtrit(freedom, (1 + LEVEL) / 2))
-    return Interval(mean, mean - reach, mean + reach, 2 * float(special.stdtr(freedom, -abs(mean) / error)))
+    n_seeds = differences_S.size
+    a = float(differences_S.var(ddof=1)) / n_seeds if np.ptp(differences_S) > SMALLEST_SPREAD else 0.0
+    b_T, c_T = (np.array(x) for x in zip(*(_of_items(added_SxN) for added_SxN in added), strict=True))
+    b, varied, freedom_T = float(b_T.sum()), b_T > 0, np.asarray(freedoms)
+    freedom = b**2 / float((b_T[varied] ** 2 / freedom_T[varied]).sum()) if b > 0 else float(freedom_T.sum())
+    return Spread(a, b, float(c_T.sum()), n_seeds, freedom)
+
+
+def _of_items(added_SxN: Floats) -> tuple[float, float]:
+    """b and c of one task."""
+    n_seeds, n_items = added_SxN.shape
+    mean_N = added_SxN.mean(axis=0)
+    if n_items < 2 or np.abs(added_SxN).max() <= SMALLEST_SPREAD:
+        return 0.0, 0.0
+    b = float((mean_N**2).sum()) / (n_items * (n_items - 1))
+    if n_seeds == 1:
+        return b, 0.0
+    return b, float(((added_SxN - mean_N) ** 2).sum()) / ((n_seeds - 1) * (n_items - 1) * n_seeds * n_items)
+
+
+def over_items(value: float, parts: Sequence[tuple[Floats, Floats]]) -> Interval:
+    """The interval of one value under item noise alone; `parts` are what the N items of a task add, and their sizes."""
+    freedoms = [effective(size_N) - 1 for _, size_N in parts]
+    return interval(value, spread_of(np.array([value]), [added_N[None] for added_N, _ in parts], freedoms))
+
+
+def seeds_alone(spread: Spread) -> Spread:
+    """What is left for the items as they are."""
+    return replace(spread, items=0.0, both=0.0)
+
+
+def reach(spread: Spread, alpha: float) -> float:
+    """Half the width of the two-sided interval at level 1 - alpha."""
+    seeds = float(special.stdtrit(spread.n_seeds - 1, alpha / 2)) ** 2 * spread.seeds if spread.seeds > 0 else 0.0
+    if spread.items <= 0:
+        return math.sqrt(seeds)
+    t2 = float(special.stdtrit(spread.freedom, alpha / 2)) ** 2
+    return math.sqrt(max(seeds + t2 * max(0.0, spread.items - spread.both), t2 * spread.items))
+
+
+def interval(mean: float, spread: Spread) -> Interval:
+    """The 95 % interval and p of a mean difference; endless where nothing varies, for want of anything to go by."""
+    if spread.seeds <= 0 and spread.items <= 0:
+        wide = 0.0 if abs(mean) <= SMALLEST_SPREAD else math.inf
+        return Interval(mean, mean - wide, mean + wide, 1.0)
+    half = reach(spread, ALPHA)
+    return Interval(mean, mean - half, mean + half, _p(abs(mean), spread))
+
+
+def _p(size: float, spread: Spread) -> float:
+    """The alpha whose reach is `size`, by bisection on its logarithm."""
+    low, high = math.log(SMALLEST_P), 0.0
+    if size <= SMALLEST_SPREAD:
+        return 1.0
+    for _ in range(64):
+        middle = (low + high) / 2
+        low, high = (low, middle) if reach(spread, math.exp(middle)) < size else (middle, high)
+    return math.exp(high)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -106,132 +238,39 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def detectable(
-    sd: float, n_seeds: int, comparisons: int = 1, alpha: float = 1 - LEVEL, power: float = 0.8
-) -> float | None:
-    """The smallest true difference that a two-sided paired t test finds with probability `power`.
+def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
+    """Benjamini and Hochberg's adjusted p-values (1995), in the order given: those at or below q have a false discovery
+    rate of q, and where no difference is real they are silent in all but a share q of tables."""
+    adjusted = [0.0] * len(p_values)
+    running = 1.0
+    order = sorted(range(len(p_values)), key=lambda i: p_values[i])
+    for rank in range(len(order), 0, -1):
+        running = min(running, len(p_values) / rank * p_values[order[rank - 1]])
+        adjusted[order[rank - 1]] = running
+    return adjusted
+
+
+def detectable(spread: Spread, comparisons: int = 1, alpha: float = ALPHA, power: float = 0.8) -> float | None:
+    """The smallest true difference that the crossed interval tells from 0 with probability `power`.
+
+    That of seeds and that of items, each from the noncentral t, add up as their variances do; benchmarks/statistics.md
+    has how near it comes.
 
     Args:
-        sd: standard deviation of the per-seed paired differences, in the metric's unit.
-        n_seeds: seeds in each arm.
+        spread: of the mean difference, from runs like those planned.
         comparisons: size of the declared family; the test is taken at alpha / comparisons, Holm's hardest step.
 
     Returns:
         The difference in the metric's unit, or None with one seed, where seed noise cannot be judged at all.
     """
-    if n_seeds < 2:
+    if spread.n_seeds < 2:
         return None
-    freedom = n_seeds - 1
-    critical = special.stdtrit(freedom, 1 - alpha / comparisons / 2)
-    return float(special.nctdtrinc(freedom, 1 - power, critical)) * sd / math.sqrt(n_seeds)
 
+    def alone(variance: float, freedom: float) -> float:
+        if variance <= 0:
+            return 0.0
+        critical = -special.stdtrit(freedom, alpha / comparisons / 2)
+        return float(special.nctdtrinc(freedom, 1 - power, critical)) * math.sqrt(variance)
 
-def seed_values(tasks: Sequence[PairedTask]) -> tuple[Floats, Floats]:
-    """The metric per seed in the arm and in the baseline, each of shape S."""
-    arm_S = sum((t.weight * t.arm_SxN.sum(axis=1) / t.size_N.sum() for t in tasks), start=np.float64(0))
-    baseline_S = sum((t.weight * t.baseline_SxN.sum(axis=1) / t.size_N.sum() for t in tasks), start=np.float64(0))
-    return np.asarray(arm_S), np.asarray(baseline_S)
-
-
-def bootstrap(tasks: Sequence[PairedTask], seeds_too: bool) -> tuple[Floats, Floats]:
-    """Resampled values of the metric in the arm and the baseline, each of shape B.
-
-    Items are drawn within their task. One draw serves both arms and all seeds, since all of them answered the
-    same items: drawing anew for each seed would average item noise away. Seeds, if drawn, come in pairs.
-    """
-    n_seeds = tasks[0].arm_SxN.shape[0]
-    share_BxS = np.full((RESAMPLES, n_seeds), 1 / n_seeds)
-    if seeds_too:
-        share_BxS = draws(n_seeds, 0, RESAMPLES) / n_seeds
-    arm_B, baseline_B = np.zeros(RESAMPLES), np.zeros(RESAMPLES)
-    for stream, task in enumerate(tasks, start=1):
-        draws_BxN = draws(task.size_N.size, stream, RESAMPLES)
-        for part in chunks(*draws_BxN.shape):
-            draws_CxN = draws_BxN[part].astype(np.float64)
-            share_CxS = task.weight * share_BxS[part] / (draws_CxN @ task.size_N)[:, None]
-            arm_B[part] += (share_CxS * (draws_CxN @ task.arm_SxN.T)).sum(axis=1)
-            baseline_B[part] += (share_CxS * (draws_CxN @ task.baseline_SxN.T)).sum(axis=1)
-    return arm_B, baseline_B
-
-
-def estimate(tasks: Sequence[PairedTask]) -> Estimate:
-    """Compare two arms in one metric, by the method that the number of seeds allows (see the module's head)."""
-    arm_S, baseline_S = seed_values(tasks)
-    differences_S = arm_S - baseline_S
-    n_seeds = differences_S.size
-    value, baseline_value = float(arm_S.mean()), float(baseline_S.mean())
-    sd = float(differences_S.std(ddof=1)) if n_seeds > 1 else None
-    if n_seeds == 1 or np.ptp(differences_S) <= SMALLEST_SPREAD:
-        # Accuracies are counts, so two seeds often differ by the same count; t would then claim certainty.
-        kind = ITEMS_ONLY if n_seeds == 1 else ITEMS_ONLY_EQUAL_SEEDS
-        difference, relative = _both_percentiles(*bootstrap(tasks, seeds_too=False), value, baseline_value)
-    elif n_seeds < HIERARCHICAL_FROM:
-        kind = SEEDS_T
-        difference, relative = paired_t(differences_S), _ratio_t(arm_S, baseline_S)
-    else:
-        kind = HIERARCHICAL
-        difference, relative = _both_percentiles(*bootstrap(tasks, seeds_too=True), value, baseline_value)
-    return Estimate(value, baseline_value, difference, relative, sd, kind)
-
-
-def ratios(score_N: Floats, size_N: Floats, stream: int = 1) -> Floats:
-    """Resampled values, of shape B, of sum(scores) / sum(sizes) over N items; where no item is drawn, not a number.
-
-    Calls with equal N and `stream` draw the same items, so that their differences are paired.
-    """
-    draws_BxN = draws(size_N.size, stream, RESAMPLES)
-    found_B = np.empty(RESAMPLES)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        for part in chunks(*draws_BxN.shape):
-            draws_CxN = draws_BxN[part].astype(np.float64)
-            found_B[part] = (draws_CxN @ score_N) / (draws_CxN @ size_N)
-    return found_B
-
-
-def percentiles(values_B: Floats, centre: float) -> Interval:
-    """The percentile interval of resampled `values_B` around `centre`; p is that of "it is 0"."""
-    below, above = int((values_B <= 0).sum()), int((values_B >= 0).sum())
-    low, high = (float(x) for x in np.quantile(values_B, TAILS))
-    return Interval(centre, low, high, min(1.0, 2 * (min(below, above) + 1) / (values_B.size + 1)))
-
-
-@lru_cache(maxsize=16)
-def draws(n: int, stream: int, rows: int) -> NDArray[np.uint8]:
-    """How often each of n things is drawn when n are drawn with replacement; shape rows x n.
-
-    Kept, since drawing is nine tenths of a bootstrap and the arms of a study need the same draws one after the other.
-    """
-    rng = np.random.default_rng([BOOTSTRAP_SEED, stream])
-    counts = np.empty((rows, n), dtype=np.uint8)
-    for part in chunks(rows, n):
-        height = part.stop - part.start
-        picks = rng.integers(0, n, size=(height, n)) + n * np.arange(height)[:, None]
-        counts[part] = np.bincount(picks.ravel(), minlength=height * n).reshape(height, n)
-    counts.setflags(write=False)
-    return counts
-
-
-def chunks(rows: int, n: int) -> Iterator[slice]:
-    """Slices of `rows` resamples of n items that bound the memory a bootstrap works in."""
-    height = max(1, DRAWS_AT_ONCE // n)
-    for start in range(0, rows, height):
-        yield slice(start, min(start + height, rows))
-
-
-def _ratio_t(arm_S: Floats, baseline_S: Floats) -> Interval | None:
-    if min(arm_S.min(), baseline_S.min()) <= 0:
-        return None
-    log = paired_t(np.log(arm_S / baseline_S))
-    if not math.isfinite(log.low):
-        return None
-    return Interval(math.expm1(log.centre), math.expm1(log.low), math.expm1(log.high), log.p)
-
-
-def _both_percentiles(
-    arm_B: Floats, baseline_B: Floats, value: float, baseline_value: float
-) -> tuple[Interval, Interval | None]:
-    difference = percentiles(arm_B - baseline_B, value - baseline_value)
-    if min(arm_B.min(), baseline_B.min(), value, baseline_value) <= 0:
-        return difference, None
-    low, high = (float(x) for x in np.quantile(arm_B / baseline_B, TAILS) - 1)
-    return difference, Interval(value / baseline_value - 1, low, high, difference.p)
+    seeds, items = alone(spread.seeds, spread.n_seeds - 1), alone(spread.items, spread.freedom)
+    return max(math.hypot(seeds, alone(spread.items - spread.both, spread.freedom)), items)

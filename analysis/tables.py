@@ -2,12 +2,13 @@
 
 import csv
 import io
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from analysis.compare import BEFORE, FINAL, Comparison, Row
+from analysis.compare import Comparison, Row
 from analysis.metrics import (
     HELDOUT_KINDS,
     difference_text,
@@ -18,6 +19,7 @@ from analysis.metrics import (
     value_text,
 )
 from analysis.records import StageRecord, StepRecord, StudyRecord
+from analysis.scores import BEFORE, FINAL
 from mixtures.files import read_json
 
 HEADLINE = (
@@ -33,19 +35,6 @@ HEADLINE = (
 
 Ledgers = Mapping[str, tuple[StageRecord, Sequence[StepRecord]]]
 """Stage folder to its record and steps, in the order of the runs; a stage that arms share is there once."""
-
-MARKS = {
-    "better": "▲",
-    "worse": "▼",
-    "better, not after Holm": "△",
-    "worse, not after Holm": "▽",
-    "better, on this seed only": "△",
-    "worse, on this seed only": "▽",
-    "no difference shown": "·",
-    "at chance": "○",
-    "same checkpoint": "=",
-}
-"""Filled: beyond noise. Hollow: not beyond all of it. None of them carries its meaning by colour alone."""
 
 
 def p_text(p: float | None) -> str:
@@ -75,12 +64,21 @@ def duration_text(seconds: float) -> str:
 
 
 def csv_text(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    """CSV with \\n line ends. Floats have ten digits, enough for any use and the same after a last-bit change."""
+    """CSV with \\n line ends. Floats have ten digits, enough for any use and the same after a last-bit change.
+
+    What is not there, or endless, is empty.
+    """
+
+    def text(cell: Any) -> Any:
+        if isinstance(cell, float):
+            return f"{cell:.10g}" if math.isfinite(cell) else ""
+        return "" if cell is None else cell
+
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(header)
     for row in rows:
-        writer.writerow(["" if cell is None else f"{cell:.10g}" if isinstance(cell, float) else cell for cell in row])
+        writer.writerow([text(cell) for cell in row])
     return file.getvalue()
 
 
@@ -96,10 +94,11 @@ def headline(comparison: Comparison) -> list[dict[str, Any]]:
             row = rows.get((arm, name))
             cells.append(
                 {
-                    "value": value_text(name, sum(seeds.values()) / len(seeds)) if seeds else "–",
+                    # Of the seeds that are compared, so that it less the baseline's is the difference beside it.
+                    "value": value_text(name, row.value if row else sum(seeds.values()) / len(seeds)) if seeds else "–",
                     "difference": difference_text(name, row.difference) if row else "",
                     "interval": interval_text(name, row.interval) if row else "",
-                    "verdict": row.verdict if row else "",
+                    "verdict": row.judged if row else None,
                 }
             )
         metric, unit = label(name).split(", ")
@@ -113,20 +112,22 @@ def headline(comparison: Comparison) -> list[dict[str, Any]]:
 def comparison_cells(row: Row) -> dict[str, Any]:
     """One row of the full comparison, written out."""
     relative = "–" if row.relative_interval is None else "[{}, {}]".format(*map(percent_text, row.relative_interval))
+    seeds = f"{row.n_seeds}" if row.n_seeds == row.n_declared else f"{row.n_seeds} of {row.n_declared}"
     return {
         "at": row.at,
         "metric": label(row.metric),
         "arm": row.arm,
-        "n": f"{row.n_items:,} × {row.n_seeds}",
+        "n": f"{row.n_items:,} × {seeds}",
         "value": value_text(row.metric, row.value),
         "baseline": value_text(row.metric, row.baseline_value),
         "difference": difference_text(row.metric, row.difference),
         "interval": interval_text(row.metric, row.interval),
+        "these_items": interval_text(row.metric, row.these_items) if row.these_items else "–",
         "relative": percent_text(row.relative),
         "relative_interval": relative,
         "p": p_text(row.p),
-        "p_holm": p_text(row.p_holm),
-        "verdict": row.verdict,
+        "p_corrected": f"{p_text(row.p_holm)} H" if row.p_holm is not None else p_text(row.p_bh),
+        "verdict": row.judged,
     }
 
 
@@ -268,13 +269,23 @@ def comparison_csv(comparison: Comparison) -> str:
     header = (
         *("arm", "metric", "at", "n_items", "n_seeds", "value", "baseline_value", "difference", "low", "high"),
         *("relative", "relative_low", "relative_high", "p", "p_holm", "sd"),
-        *("higher_is_better", "interval_kind", "verdict"),
+        *("higher_is_better", "interval_kind", "verdict", "what", "strength", "why", "n_declared"),
+        *("these_low", "these_high", "p_bh", "variance_of_seeds", "variance_of_items", "variance_of_both"),
     )
     rows = (
         (
             *(r.arm, r.metric, r.at, r.n_items, r.n_seeds, r.value, r.baseline_value, r.difference, *r.interval),
             *(r.relative, *(r.relative_interval or (None, None)), r.p, r.p_holm, r.sd),
-            *(r.higher_is_better, r.interval_kind, r.verdict),
+            *(
+                r.higher_is_better,
+                r.interval_kind,
+                r.verdict,
+                r.judged.what,
+                r.judged.strength,
+                r.judged.why,
+                r.n_declared,
+            ),
+            *(*(r.these_items or (None, None)), r.p_bh, r.spread.seeds, r.spread.items, r.spread.both),
         )
         for r in comparison.rows
     )

@@ -21,9 +21,10 @@ COLUMNS = (
 SHARED = ("judge", "weak", "parameters", "prompts", "n_prompts", "decoding")
 """What the records of one folder have in common."""
 READING = (
-    "Shares are in percent, with 95 % intervals from a bootstrap over prompts (all seeds of a prompt together): they "
-    "speak for other prompts, not for other seeds. Two orders that disagree are a tie. Invalid verdicts and gaps are "
-    "left out; equal answers tie and a blank one loses without asking. None of this is in the primary family."
+    "Shares are in percent, with 95 % intervals by prompt (all seeds of a prompt together): from two seeds on they "
+    "speak for other prompts and other seeds, with one for other prompts alone, and so do the strengths of all arms "
+    "together. Two orders that disagree are a tie. Invalid verdicts and gaps are left out; equal answers tie and a "
+    "blank one loses without asking, at equal length too. None of this is in the primary family."
 )
 
 

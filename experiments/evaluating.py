@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -203,7 +202,8 @@ def _score(metric: Metric, scored: Mapping[str, TaskScores]) -> dict[str, Any]:
     """One metric with its 95 % interval.
 
     For shares it is Wilson's, and for a mean of several tasks' shares theirs, put together as those of independent
-    samples are (Zou and Donner 2008); neither shrinks to nothing at 0 % as a bootstrap does, which the others get.
+    samples are (Zou and Donner 2008); neither shrinks to nothing at 0 % as Student's t over items does, which the
+    others get.
     """
     value = metrics.value(metric, scored)
     assert value is not None
@@ -216,8 +216,8 @@ def _score(metric: Metric, scored: Mapping[str, TaskScores]) -> dict[str, Any]:
             below, above = below + (weight * (share - low)) ** 2, above + (weight * (high - share)) ** 2
         low, high = max(0.0, value - math.sqrt(below)), min(1.0, value + math.sqrt(above))
     else:
-        values_B = sum(w * statistics.ratios(score, size, i) for i, (w, score, size) in enumerate(pairs, start=1))
-        found = statistics.percentiles(np.asarray(values_B), value)
+        parts = [(weight * statistics.linear(score[None], size[None])[1][0], size) for weight, score, size in pairs]
+        found = statistics.over_items(value, parts)
         low, high = found.low, found.high
     n = sum(len(scored[task].ids) for task, _ in metric.parts)
     return {"metric": metric.name, "n": n, "value": value, "low": low, "high": high, "chance": metric.chance}
@@ -238,7 +238,7 @@ def print_evaluated(document: dict[str, Any], console: Console) -> None:
         cells = (f"{row['n']:,}", metrics.value_text(name, row["value"]), f"[{low}, {high}]", chance)
         table.add_row(Text(metrics.label(name)), *cells)
     console.print(table)
-    said = ["Intervals: Wilson's for shares, else bootstraps over items. Margins and probabilities are in --json."]
+    said = ["Intervals: Wilson's for shares, else Student's t over items. Margins and probabilities are in --json."]
     said += [line for line in document["coverage"] if "mean over 0 " not in line]
     for task in document["tasks"]:
         if task["empty"]:

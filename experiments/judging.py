@@ -161,7 +161,7 @@ def _record(
         checkpoints={
             str(seed): (answers[arm, seed].fingerprint, answers[study.baseline, seed].fingerprint) for seed in seeds
         },
-        pairs=tuple({"seed": seed, **asdict(found)} for seed, _, found in judged),
+        pairs=tuple({**asdict(found), "seed": seed} for seed, _, found in judged),
         examples=tuple(
             {"prompt": pair.prompt, "arm": pair.arm, "baseline": pair.baseline, "outcome": outcome}
             for pair, outcome in shown

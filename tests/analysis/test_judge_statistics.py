@@ -1,6 +1,7 @@
 """Win rates, length control, strengths and calibration against closed forms, optimisers and the paper's figures."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -86,9 +87,47 @@ def test_intervals_by_prompt_cover_what_they_claim() -> None:
 def test_no_loss_in_ten_is_not_certainty() -> None:
     found = win_rate(counted(10, 0, 0))
     assert (found.win.value, found.win.high) == (1, 1)
-    assert found.win.low == pytest.approx(0.025 ** (1 / 10))
-    assert found.loss.high == pytest.approx(1 - 0.025 ** (1 / 10))
-    assert 0.5 < found.length_controlled.value < 1
+    exact = 0.025 ** (1 / 10)
+    assert exact - 0.06 < found.win.low < exact, "as wide as the exact binomial interval, and not much wider"
+    assert found.loss.high == pytest.approx(1 - found.win.low)
+    assert found.difference.low == pytest.approx(2 * found.half.low - 1)
+    assert 0.5 < found.length_controlled.low < found.length_controlled.value < 1
+
+
+@pytest.mark.parametrize("counts", [(0, 50, 0), (50, 0, 0), (0, 0, 50)])
+def test_no_interval_shrinks_to_nothing(counts: tuple[int, int, int]) -> None:
+    found = win_rate(counted(*counts))
+    for share_ in (found.win, found.tie, found.loss, found.half, found.length_controlled, found.agreement, found.first):
+        assert share_ is not None and share_.low <= share_.value <= share_.high
+        assert 0.02 < share_.high - share_.low < 0.2
+    assert found.difference.high - found.difference.low > 0.02
+    assert (found.difference.p > 0.05) == (counts == (0, 50, 0))
+    ranks = strengths({("a", "b"): counted(*counts)}, "b")
+    assert all(rank.rate.high - rank.rate.low > 0.05 for rank in ranks if rank.arm == "a")
+
+
+def test_blank_answers_are_lost_and_no_matter_of_length() -> None:
+    """Forty blanks and sixty even pairs: 0.4 * 0 + 0.6 * 0.5."""
+    blank = [Judged(f"b{n}", "loss", (), 0, 100 + n, "empty") for n in range(40)]
+    even = [judged(n, "win" if n % 2 else "loss", 90 + n, 120) for n in range(60)]
+    for pairs in (even, [judged(n, "tie", 90 + n, 120) for n in range(60)]):
+        found = win_rate(blank + pairs)
+        assert found.length_controlled.value == pytest.approx(0.3, abs=0.01)
+        assert found.half.value == pytest.approx(0.3)
+        assert found.length_controlled.low > 0.18 and found.length_controlled.high < 0.45
+    same = [Judged(f"s{n}", "tie", (), 80, 80, "identical") for n in range(100)]
+    assert win_rate(same + [judged(n, "win", 90, 60 + n) for n in range(100)]).length_controlled.value > 0.7
+    unasked = win_rate(blank)
+    assert (unasked.length_controlled.value, unasked.length_controlled.low) == (0, 0)
+    assert unasked.length_controlled.high < 0.25
+
+
+def test_seeds_that_disagree_widen_the_interval() -> None:
+    steady = [replace(j, seed=seed) for seed in (1, 2) for j in counted(60, 0, 40)]
+    apart = [replace(j, seed=seed) for seed, wins in ((1, 75), (2, 45)) for j in counted(wins, 0, 100 - wins)]
+    one, other = win_rate(steady), win_rate(apart)
+    assert one.half.value == other.half.value == 0.6
+    assert other.half.high - other.half.low > 2 * (one.half.high - one.half.low)
 
 
 def test_what_has_no_verdict_is_counted_and_left_out() -> None:
@@ -171,7 +210,8 @@ def test_two_arms_are_compared_on_the_prompts_they_share() -> None:
     one = [judged(n, "win" if n % 2 else "tie") for n in range(100)]
     other = [judged(n, "tie" if n % 2 else "loss") for n in range(50, 150)]
     found = difference(one, other)
-    assert (found.centre, found.low, found.high) == (0.5, 0.5, 0.5)
+    assert found.centre == 0.5
+    assert 0.3 < found.low < 0.5 < found.high < 0.7
     assert difference(one, one).p == 1
     with pytest.raises(UserError, match="share no prompt"):
         difference(one[:50], other)
@@ -191,7 +231,7 @@ def test_strengths_are_the_optimum_of_the_likelihood() -> None:
         return float((wins_KxK * np.logaddexp(0, fit_K[None, :] - fit_K[:, None])).sum() + RIDGE / 2 * (fit_K**2).sum())
 
     best_K = optimize.minimize(loss, np.zeros(4), tol=1e-12).x
-    assert bradley_terry.fit(wins_KxK[None])[0] == pytest.approx(best_K, abs=1e-4)
+    assert bradley_terry.fit(wins_KxK)[0] == pytest.approx(best_K, abs=1e-4)
 
 
 def test_two_arms_have_their_closed_form_and_a_tie_is_half() -> None:

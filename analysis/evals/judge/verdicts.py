@@ -36,6 +36,7 @@ class Judged:
         arm_length: of the answer, in characters.
         baseline_length: likewise.
         note: why it was not asked ("identical", "empty") or what the gap was.
+        seed: of both arms' runs, where there are several.
     """
 
     id: str
@@ -44,6 +45,7 @@ class Judged:
     arm_length: int
     baseline_length: int
     note: str = ""
+    seed: int = 0
 
 
 def pair_up(prompts: Mapping[str, str], arm: Mapping[str, str], baseline: Mapping[str, str]) -> tuple[Pair, ...]:

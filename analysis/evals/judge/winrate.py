@@ -1,18 +1,19 @@
 """Win rates with their uncertainty.
 
-Intervals are of 95 %, from a bootstrap over prompts: all that was judged on a prompt (several seeds, both orders) is
-drawn together, since drawing its parts one by one would make the intervals too narrow. They speak for other prompts,
-not for other training seeds: with one seed an arm, that noise is not in them.
+Intervals are of 95 %, by prompt: all that was judged on a prompt (several seeds, both orders) goes together. From two
+seeds on they are the crossed ones of `analysis.statistics`, for other prompts and other seeds; with one seed they speak
+for other prompts alone. So that they do not shrink to nothing where all is won or all is tied, four prompts are added
+for them (never for the rate itself): two won and two lost, as Agresti and Coull (1998) have it for one share.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import special
 
 from analysis.evals.judge.verdicts import Judged
-from analysis.statistics import DRAWS_AT_ONCE, RESAMPLES, TAILS, Floats, Interval, draws, percentiles
+from analysis.statistics import Floats, Interval, effective, interval, linear, spread_of
 from mixtures.errors import Failure, UserError
 
 RIDGE = 0.01
@@ -21,6 +22,12 @@ ITERATIONS = 50
 LONGEST_STEP = 2.0
 """Of Newton's method, in logits; far from the solution a full step can overshoot."""
 SCORES = {"win": 1.0, "tie": 0.5, "loss": 0.0}
+UNASKED = ("identical", "empty")
+"""Notes of pairs that were decided without asking the judge."""
+ADDED = np.array([1.0, 1.0, 0.0, 0.0])
+"""The scores of the prompts that are added for an interval."""
+ADDED_LENGTH = np.array([1.0, -1.0, 1.0, -1.0])
+"""Their lengths, in units of tanh: each side wins once with the longer answer and once with the shorter one."""
 
 
 @dataclass(frozen=True)
@@ -79,24 +86,25 @@ def win_rate(judged: Sequence[Judged]) -> WinRate:
     """
     valid = _valid(judged)
     won, tied, lost = (np.array([j.outcome == o for j in valid], np.float64) for o in ("win", "tie", "loss"))
-    ids = [j.id for j in valid]
+    ids, seeds = [j.id for j in valid], [j.seed for j in valid]
     net_P = np.bincount(_numbered(ids), won - lost)
     ordered = [j for j in valid if len(j.verdicts) == 2]
-    ordered_ids = [j.id for j in ordered]
+    ordered_ids, ordered_seeds = [j.id for j in ordered], [j.seed for j in ordered]
+    agreed = np.array([j.verdicts[0] == j.verdicts[1] for j in ordered])
     controlled, effect = length_controlled(valid)
     return WinRate(
         n=len(valid),
         prompts=net_P.size,
-        win=share(ids, won),
-        tie=share(ids, tied),
-        loss=share(ids, lost),
-        half=share(ids, won + tied / 2),
-        difference=_mean(_numbered(ids), won - lost),
+        win=share(ids, won, seeds),
+        tie=share(ids, tied, seeds),
+        loss=share(ids, lost, seeds),
+        half=share(ids, won + tied / 2, seeds),
+        difference=_net(ids, won - lost, seeds),
         sign_p=sign_test(int((net_P > 0).sum()), int((net_P < 0).sum())),
         length_controlled=controlled,
         length_effect=effect,
-        agreement=share(ordered_ids, np.array([j.verdicts[0] == j.verdicts[1] for j in ordered])) if ordered else None,
-        first=share(ordered_ids, np.array([_firsts(j) for j in ordered])) if ordered else None,
+        agreement=share(ordered_ids, agreed, ordered_seeds) if ordered else None,
+        first=share(ordered_ids, np.array([_firsts(j) for j in ordered]), ordered_seeds) if ordered else None,
         invalid=_count(judged, "invalid"),
         gaps=_count(judged, "gap"),
         identical=sum(j.note == "identical" for j in valid),
@@ -111,20 +119,49 @@ def sign_test(wins: int, losses: int) -> float:
     return min(1.0, 2 * float(special.bdtr(min(wins, losses), wins + losses, 0.5)))
 
 
-def share(ids: Sequence[str], hits_R: np.ndarray) -> Share:
-    """The mean of R values in [0, 1] with its interval; `ids` are those of their prompts.
+@dataclass(frozen=True)
+class Rows:
+    """R judged pairs by seed and prompt, and after them what is added: four prompts in every seed.
 
-    Where all values are 0 or all are 1, no draw differs, and the end is the exact binomial one over the prompts.
+    `weight_R` is 1 for a pair, and for what is added the mean number of pairs that a prompt has in that seed.
     """
-    prompt_R = _numbered(ids)
-    found = _mean(prompt_R, hits_R.astype(np.float64))
-    low, high = found.low, found.high
-    unseen = 1 - TAILS[0] ** (1 / (int(prompt_R.max()) + 1))
-    if found.centre == 0:
-        high = unseen
-    if found.centre == 1:
-        low = 1 - unseen
-    return Share(found.centre, low, high, len(hits_R))
+
+    seed_R: np.ndarray
+    prompt_R: np.ndarray
+    weight_R: Floats
+
+    def around(self, centre: float, value_R: Floats, ends: tuple[float, float], null: float = 0.0) -> Interval:
+        """The interval of the mean of `value_R`, within `ends`, told around `centre`; p is that of "it is `null`"."""
+        shape = (int(self.seed_R.max()) + 1, int(self.prompt_R.max()) + 1)
+        at_R = self.seed_R * shape[1] + self.prompt_R
+        score_SxP, size_SxP = (
+            np.bincount(at_R, weights, shape[0] * shape[1]).astype(np.float64).reshape(shape)
+            for weights in (self.weight_R * value_R, self.weight_R)
+        )
+        value_S, added_SxP = linear(score_SxP, size_SxP)
+        spread = spread_of(value_S - null, [added_SxP], [effective(size_SxP.sum(axis=0)) - 1])
+        found = interval(float(value_S.mean()) - null, spread)
+        low, high = (float(np.clip(end + null, *ends)) for end in (found.low, found.high))
+        return Interval(centre, min(low, centre), max(high, centre), found.p)
+
+
+def rows_of(ids: Sequence[str], seeds: Sequence[int]) -> Rows:
+    """Of pairs that were judged, by their prompts' ids and seeds."""
+    prompt_R, seed_R = _numbered(ids), np.unique(np.array(seeds), return_inverse=True)[1]
+    n_prompts, pairs_S = int(prompt_R.max()) + 1, np.bincount(seed_R)
+    return Rows(
+        seed_R=np.concatenate([seed_R, np.repeat(np.arange(pairs_S.size), ADDED.size)]),
+        prompt_R=np.concatenate([prompt_R, n_prompts + np.tile(np.arange(ADDED.size), pairs_S.size)]),
+        weight_R=np.concatenate([np.ones(len(ids)), np.repeat(pairs_S / n_prompts, ADDED.size)]),
+    )
+
+
+def share(ids: Sequence[str], hits_R: np.ndarray, seeds: Sequence[int] | None = None) -> Share:
+    """The mean of R values in [0, 1] with its interval; `ids` are those of their prompts."""
+    rows = rows_of(ids, seeds or [0] * len(ids))
+    value_R = np.concatenate([hits_R, np.tile(ADDED, int(rows.seed_R.max()) + 1)])
+    found = rows.around(float(hits_R.mean()), value_R, (0.0, 1.0))
+    return Share(found.centre, found.low, found.high, len(hits_R))
 
 
 def difference(arm: Sequence[Judged], other: Sequence[Judged]) -> Interval:
@@ -143,7 +180,8 @@ def difference(arm: Sequence[Judged], other: Sequence[Judged]) -> Interval:
     shared = sorted(means[0].keys() & means[1].keys())
     if not shared:
         raise UserError("the two arms share no prompt with a verdict; judge both on the same prompts")
-    return _mean(np.arange(len(shared)), np.array([means[0][id_] - means[1][id_] for id_ in shared]))
+    value_P = np.array([means[0][id_] - means[1][id_] for id_ in shared])
+    return _net(shared, value_P, [0] * len(shared))
 
 
 def length_controlled(judged: Sequence[Judged]) -> tuple[Share, Interval]:
@@ -151,41 +189,47 @@ def length_controlled(judged: Sequence[Judged]) -> tuple[Share, Interval]:
 
     AlpacaEval's length-controlled rate (arXiv:2404.04475) without its terms for the instruction, which need the
     verdicts of many models: a logistic regression of the score on a constant and tanh of the difference in length
-    over its standard deviation, read off at difference 0.
+    over its standard deviation, read off at difference 0. It is fitted on what the judge was asked; what was decided
+    without asking has no length to control for and counts as it is. Intervals are from the fit's sandwich variance.
 
     Raises:
         Failure: no pair has a verdict.
     """
     valid = _valid(judged)
     score_R = np.array([SCORES[j.outcome] for j in valid])
+    asked_R = np.array([j.note not in UNASKED for j in valid])
     longer_R = np.array([j.arm_length - j.baseline_length for j in valid], np.float64)
+    sd = float(longer_R[asked_R].std()) if asked_R.any() else 0.0
     # One length in all pairs tells nothing of length; tanh of 0 leaves the constant alone.
-    length_R = np.tanh(longer_R / longer_R.std()) if longer_R.std() > 0 else np.zeros(len(valid))
-    prompt_R = _numbered([j.id for j in valid])
-    constant, effect = _logistic(length_R, score_R, np.ones((1, len(valid))))[0]
-    resampled_Bx2 = np.concatenate(
-        [_logistic(length_R, score_R, draws_CxP[:, prompt_R]) for draws_CxP in _parts(int(prompt_R.max()) + 1)]
-    )
-    low, high = np.quantile(special.expit(resampled_Bx2[:, 0]), TAILS)
-    rate = Share(float(special.expit(constant)), float(low), float(high), len(valid))
-    return rate, percentiles(resampled_Bx2[:, 1], float(effect))
+    length_R = np.tanh(longer_R / sd) if sd > 0 else np.zeros(len(valid))
+    (constant, slope), _ = _logistic(length_R[asked_R], score_R[asked_R], np.ones(int(asked_R.sum())))
+    rate = float(np.where(asked_R, special.expit(constant), score_R).mean())
+
+    rows = rows_of([j.id for j in valid], [j.seed for j in valid])
+    times = int(rows.seed_R.max()) + 1
+    x_R, y_R = (np.concatenate([of, np.tile(more, times)]) for of, more in ((length_R, ADDED_LENGTH), (score_R, ADDED)))
+    weight_R = rows.weight_R * np.concatenate([asked_R, np.ones(x_R.size - len(valid))])
+    fit, inverse_2x2 = _logistic(x_R, y_R, weight_R)
+    missing_R = np.where(weight_R > 0, y_R - special.expit(fit[0] + fit[1] * x_R), 0.0)
+    moved_2xR = inverse_2x2 @ np.stack([missing_R, missing_R * x_R])
+    level = float(special.expit(fit[0]))
+    value_R = np.where(weight_R > 0, level, y_R) + weight_R.sum() * level * (1 - level) * moved_2xR[0]
+    found = rows.around(rate, value_R, (0.0, 1.0))
+    effect = rows.around(float(slope), fit[1] + rows.weight_R.sum() * moved_2xR[1], (-np.inf, np.inf))
+    return Share(found.centre, found.low, found.high, len(valid)), effect
 
 
-def _logistic(x_R: Floats, y_R: Floats, weight_BxR: Floats) -> Floats:
-    """Constant and slope of B ridge-penalised logistic regressions of y in [0, 1] on x, of shape B x 2."""
-    fit_Bx2 = np.zeros((len(weight_BxR), 2))
+def _logistic(x_R: Floats, y_R: Floats, weight_R: Floats) -> tuple[Floats, Floats]:
+    """Constant and slope of a ridge-penalised logistic regression of y in [0, 1] on x, and the inverse of its curve."""
+    design_2xR, fit = np.stack([np.ones_like(x_R), x_R]), np.zeros(2)
     for _ in range(ITERATIONS):
-        p_BxR = special.expit(fit_Bx2[:, :1] + fit_Bx2[:, 1:] * x_R)
-        missing_BxR = weight_BxR * (y_R - p_BxR)
-        curve_BxR = weight_BxR * p_BxR * (1 - p_BxR)
-        gradient_Bx2 = np.stack([missing_BxR.sum(1), missing_BxR @ x_R], axis=1) - RIDGE * fit_Bx2
-        a, b, c = curve_BxR.sum(1) + RIDGE, curve_BxR @ x_R, curve_BxR @ x_R**2 + RIDGE
-        inverse_Bx2x2 = np.array([[c, -b], [-b, a]]).transpose(2, 0, 1) / (a * c - b * b)[:, None, None]
-        step_Bx2 = np.einsum("bij,bj->bi", inverse_Bx2x2, gradient_Bx2).clip(-LONGEST_STEP, LONGEST_STEP)
-        fit_Bx2 += step_Bx2
-        if np.abs(step_Bx2).max() < 1e-9:
+        p_R = special.expit(fit @ design_2xR)
+        inverse_2x2 = np.linalg.inv((design_2xR * weight_R * p_R * (1 - p_R)) @ design_2xR.T + RIDGE * np.eye(2))
+        step = inverse_2x2 @ (design_2xR @ (weight_R * (y_R - p_R)) - RIDGE * fit)
+        fit = fit + step.clip(-LONGEST_STEP, LONGEST_STEP)
+        if np.abs(step).max() < 1e-9:
             break
-    return fit_Bx2
+    return fit, inverse_2x2
 
 
 def _valid(judged: Sequence[Judged]) -> list[Judged]:
@@ -211,14 +255,11 @@ def _numbered(ids: Sequence[str]) -> np.ndarray:
     return np.unique(np.array(ids, dtype=object), return_inverse=True)[1]
 
 
-def _mean(prompt_R: np.ndarray, value_R: Floats) -> Interval:
-    """The mean of R values and its interval by prompt."""
-    totals_Px2 = np.stack([np.bincount(prompt_R, value_R), np.bincount(prompt_R)], axis=1)
-    resampled_Bx2 = np.concatenate([draws_CxP @ totals_Px2 for draws_CxP in _parts(len(totals_Px2))])
-    return percentiles(resampled_Bx2[:, 0] / resampled_Bx2[:, 1], float(value_R.mean()))
-
-
-def _parts(prompts: int) -> Iterator[Floats]:
-    """How often each prompt is drawn, `RESAMPLES` rows in parts that bound the memory."""
-    for part in np.array_split(draws(prompts, 1, RESAMPLES), 1 + RESAMPLES * prompts // DRAWS_AT_ONCE):
-        yield part.astype(np.float64)
+def _net(ids: Sequence[str], value_R: Floats, seeds: Sequence[int]) -> Interval:
+    """The mean of R values in [-1, 1] with its interval."""
+    rows = rows_of(ids, seeds)
+    return rows.around(
+        float(value_R.mean()),
+        np.concatenate([value_R, np.tile(2 * ADDED - 1, int(rows.seed_R.max()) + 1)]),
+        (-1.0, 1.0),
+    )

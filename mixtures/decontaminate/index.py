@@ -20,6 +20,7 @@ import numpy.typing as npt
 from mixtures.benchmarks import Item
 from mixtures.decontaminate.components import Component, components, question
 from mixtures.decontaminate.normalise import Buffer, join, words_of
+from mixtures.decontaminate.rendered import readings
 from mixtures.errors import Failure
 from mixtures.files import whole
 
@@ -64,12 +65,12 @@ class Index:
     Attributes:
         items: (benchmark, id) of every item.
         components: what `word_W` holds, in its order; without those that are too short.
-        questions: one an item, what `letter_L` holds.
+        questions: of every item, as it is and as it is read (rendered.py); what `letter_L` holds.
         word_W: uint32, hashes of all components' words.
         seed_W: bool, whether the 5-gram that begins at this word is a seed of alignment.
         first_word_C: int64 [components + 1], where each begins in word_W.
         letter_L: uint8, UTF-8 of the questions' letters and digits.
-        first_letter_I: int64 [items + 1], where each begins in letter_L.
+        first_letter_Q: int64 [questions + 1], where each begins in letter_L.
         digest: of the items and of INDEX_VERSION; equal digests find equal matches by every rule.
     """
 
@@ -80,7 +81,7 @@ class Index:
     seed_W: npt.NDArray[np.bool_]
     first_word_C: npt.NDArray[np.int64]
     letter_L: npt.NDArray[np.uint8]
-    first_letter_I: npt.NDArray[np.int64]
+    first_letter_Q: npt.NDArray[np.int64]
     digest: str
 
     @property
@@ -111,7 +112,7 @@ class Index:
             np.savez(file, head=text, **{name: getattr(self, name) for name in _ARRAYS})
 
 
-_ARRAYS = ("word_W", "seed_W", "first_word_C", "letter_L", "first_letter_I")
+_ARRAYS = ("word_W", "seed_W", "first_word_C", "letter_L", "first_letter_Q")
 
 
 def load(path: Path) -> Index:
@@ -142,7 +143,12 @@ def load(path: Path) -> Index:
 def build(items: Iterable[Item]) -> Index:
     """The index of `items`, in their order."""
     items = tuple(items)
-    found = [(number, component) for number, item in enumerate(items) for component in components(item)]
+    found = [
+        (number, dataclasses.replace(component, text=text))
+        for number, item in enumerate(items)
+        for component in components(item)
+        for text in _readings(component.text)
+    ]
     buffer = join(component.text for _, component in found)
     word_C, number_C = _hash_words(buffer)
     need_C = [component.needs(len(words)) for (_, component), words in zip(found, word_C, strict=True)]
@@ -152,18 +158,22 @@ def build(items: Iterable[Item]) -> Index:
     number_W = np.concatenate([np.zeros(0, np.bool_), *(number_C[number] for number in kept)])
     first_word_C = np.cumsum([0, *(len(word_C[number]) for number in kept)], dtype=np.int64)
     item_W = np.repeat(np.array([entry.item for entry in entries], np.int64), np.diff(first_word_C))
-    questions = tuple(map(question, items))
-    letters = ["".join(filter(str.isalnum, asked.text)).encode() for asked in questions]
+    asked = [
+        (number, dataclasses.replace(whole, text=text))
+        for number, whole in enumerate(map(question, items))
+        for text in _readings(whole.text)
+    ]
+    letters = ["".join(filter(str.isalnum, one.text)).encode() for _, one in asked]
     return Index(
         items=tuple((item.benchmark, item.id) for item in items),
         components=entries,
-        questions=tuple(Entry(number, asked.name, 0) for number, asked in enumerate(questions)),
+        questions=tuple(Entry(number, one.name, 0) for number, one in asked),
         word_W=word_W,
         seed_W=_seeds(word_W, number_W, item_W, first_word_C),
         first_word_C=first_word_C,
         letter_L=np.frombuffer(b"".join(letters), np.uint8).copy(),
-        first_letter_I=np.cumsum([0, *map(len, letters)], dtype=np.int64),
-        digest=_digest(items, found, questions),
+        first_letter_Q=np.cumsum([0, *map(len, letters)], dtype=np.int64),
+        digest=_digest(items, found, asked),
     )
 
 
@@ -181,6 +191,10 @@ def gram_keys(word_W: npt.NDArray[np.uint32], n: int) -> npt.NDArray[np.uint64]:
     key_W = np.zeros(len(word_W), np.uint64)
     kernels.word_keys(word_W, len(word_W), n, key_W)
     return key_W
+
+
+def _readings(text: str) -> tuple[str, ...]:
+    return (text, *readings(text))
 
 
 def _hash_words(buffer: Buffer) -> tuple[list[npt.NDArray[np.uint32]], list[npt.NDArray[np.bool_]]]:
@@ -238,10 +252,13 @@ def _entries(rows: Iterable[list[Any]]) -> tuple[Entry, ...]:
     return tuple(Entry(item, name, needs, alone, tuple(answers)) for item, name, needs, alone, answers in rows)
 
 
-def _digest(items: Sequence[Item], found: Sequence[tuple[int, Component]], questions: Sequence[Component]) -> str:
+def _digest(
+    items: Sequence[Item], found: Sequence[tuple[int, Component]], asked: Sequence[tuple[int, Component]]
+) -> str:
     content = [
         INDEX_VERSION,
-        [[item.benchmark, item.id, asked.name, asked.text] for item, asked in zip(items, questions, strict=True)],
+        [[item.benchmark, item.id] for item in items],
+        [[number, one.name, one.text] for number, one in asked],
         [[number, part.name, part.text, part.floor, part.alone, part.answers] for number, part in found],
     ]
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()

@@ -24,10 +24,10 @@ _OVERLAP_BYTES = 4 * RUN + 56  # a run of 50 characters has at most 200 bytes
 
 def hits(index: Index, buffer: Buffer, exhaustive: bool) -> Iterator[Hit]:
     """Questions met in each document, by 50 characters of three random places or of anywhere."""
-    (wide, narrow), texts, item_T = _tables(index, exhaustive)
+    (wide, narrow), texts, question_T = _tables(index, exhaustive)
     alnum = kernels.letter_tables()
     word64 = np.zeros(_PIECE_BYTES // 8, np.uint64)
-    scratch, found = new_scratch(len(word64) + 1, len(item_T), 0), new_found(len(item_T))
+    scratch, found = new_scratch(len(word64) + 1, len(question_T), 0), new_found(len(question_T))
     document = 0
     while document < len(buffer.first_D) - 1:
         document, matches = kernels.match_letters(
@@ -37,10 +37,10 @@ def hits(index: Index, buffer: Buffer, exhaustive: bool) -> Iterator[Hit]:
         for number, t, _, letter in zip(*(column[:matches].tolist() for column in found), strict=True):
             start, stop = buffer.first_D[number : number + 2].tolist()
             place = kernels.byte_of_letter(buffer.text, start, stop, *alnum, letter)
-            yield Hit(number, index.questions[item_T[t]], 1.0, 0, place)
+            yield Hit(number, index.questions[question_T[t]], 1.0, 0, place)
 
 
 @lru_cache(maxsize=2)
 def _tables(index: Index, exhaustive: bool) -> tuple[tuple[Grams, Grams], Texts, npt.NDArray[np.int64]]:
-    texts, item_T = probes(index, exhaustive)
-    return letter_grams(texts), texts, item_T
+    texts, question_T = probes(index, exhaustive)
+    return letter_grams(texts), texts, question_T

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from mixtures.decontaminate.components import FAR_BYTES, NEAR_BYTES
 from mixtures.decontaminate.index import Entry, Hit, Index
 from mixtures.decontaminate.normalise import Buffer, join, words_of
+from mixtures.decontaminate.rendered import readings
 from mixtures.documents import Document
 from mixtures.errors import UserError
 
@@ -51,7 +52,8 @@ class Match:
         component: the part of the item that scored highest (components.py).
         score: 0..1, the share of the component that was found; 1 for the rules that say yes or no.
         document: its id.
-        evidence: at most 200 characters of the document around the place.
+        evidence: at most 200 characters around the place, of the document or, where only that matched, of what it is
+            read as (rendered.py).
         drop: whether this match drops the document.
     """
 
@@ -66,13 +68,16 @@ class Match:
 
 def scan(index: Index, rule: Rule, documents: Sequence[Document]) -> list[Match]:
     """All matches at or above `rule.report`, the best one per document and item, in the order of both."""
-    buffer = join(document.text for document in documents)
+    texts = [(document.text, number) for number, document in enumerate(documents)]
+    texts += [(read, number) for number, document in enumerate(documents) for read in readings(document.text)]
+    buffer = join(text for text, _ in texts)
     strongest: dict[tuple[int, int], Match] = {}
     asked: dict[tuple[int, Entry], list[Hit]] = {}
 
     def keep(hit: Hit, component: str, drop: bool) -> None:
-        match = _match(index, buffer, hit, component, documents[hit.document].id, drop)
-        key = (hit.document, hit.entry.item)
+        number = texts[hit.document][1]
+        match = _match(index, buffer, hit, component, documents[number].id, drop)
+        key = (number, hit.entry.item)
         if key not in strongest or _rank(match) < _rank(strongest[key]):
             strongest[key] = match
 

@@ -4,6 +4,7 @@ Derived in every process that scans (a third of a second for all benchmarks), so
 """
 
 import hashlib
+import itertools
 from collections.abc import Iterator
 
 import numpy as np
@@ -44,25 +45,27 @@ def word_texts(index: Index, report: float) -> Texts:
 
 
 def probes(index: Index, exhaustive: bool) -> tuple[Texts, npt.NDArray[np.int64]]:
-    """The texts of the 50-character rule, and the item each is from; int64 [texts].
+    """The texts of the 50-character rule, and which of the index's questions each is from; int64 [texts].
 
     Three random 50-character substrings an item, or, when exhaustive, its whole question, of which any 50 characters
     will do. A shorter question is looked for whole.
     """
-    texts, needs, items = [], [], []
-    for number, (start, stop) in enumerate(zip(index.first_letter_I[:-1], index.first_letter_I[1:], strict=True)):
+    texts, needs, numbers = [], [], []
+    for number, (start, stop) in enumerate(itertools.pairwise(index.first_letter_Q.tolist())):
         question = index.letter_L[start:stop].tobytes().decode()
         if len(question) < SHORTEST_QUESTION:
             continue
         whole = exhaustive or len(question) <= RUN
-        for text in [question] if whole else _random_substrings(question, "\0".join(index.items[number])):
+        for text in (
+            [question] if whole else _random_substrings(question, "\0".join(index.items[index.questions[number].item]))
+        ):
             texts.append(text.encode())
             needs.append(min(RUN, len(text)))
-            items.append(number)
+            numbers.append(number)
     first = np.cumsum([0, *map(len, texts)], dtype=np.int64)
     letters = np.frombuffer(b"".join(texts), np.uint8).copy()
     every = np.zeros(len(needs), np.bool_)
-    return Texts(letters, first, np.array(needs, np.int64), every), np.array(items, np.int64)
+    return Texts(letters, first, np.array(needs, np.int64), every), np.array(numbers, np.int64)
 
 
 def letter_grams(texts: Texts) -> tuple[Grams, Grams]:

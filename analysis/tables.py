@@ -21,6 +21,7 @@ from analysis.metrics import (
 from analysis.records import StageRecord, StepRecord, StudyRecord
 from analysis.scores import BEFORE, FINAL
 from mixtures.files import read_json
+from mixtures.manifest import in_common
 
 HEADLINE = (
     *(f"heldout/{kind}/bpb" for kind in HELDOUT_KINDS),
@@ -224,6 +225,7 @@ def provenance(manifest: Mapping[str, Any]) -> dict[str, Any]:
                 "bytes_per_token": f"{source['bytes'] / tokens:.2f}" if tokens else "–",
                 "heldout": f"{source['heldout_documents']:,} ({count_text(source['heldout_bytes'])}B)",
                 "dropped": [(reason, f"{n:,}") for reason, n in source["dropped"].items() if n],
+                "in_common": in_common(name, source["duplicates"], source["shared"]),
                 "digest": source["digest"],
             }
         )

@@ -28,12 +28,13 @@ from mixtures.documents import Document
 from mixtures.filters import PAPER
 from mixtures.prepare import benchmark_index
 from mixtures.reading import ReadJob, read_shard
+from mixtures.scanning import ScanJob, scan_shard
 from mixtures.sources import Source, one_shard
 from mixtures.tokenising import TokeniseJob, tokenise_shard
 
 FEW = 5
 """Documents that a process does before it is timed."""
-STEPS = ("bare encoder", "tokenise", "read", "read and filter", "read, filter, decontaminate", "reference encoder")
+STEPS = ("bare encoder", "tokenise", "read", "read and filter", "look for benchmark items", "reference encoder")
 
 
 def read(megabytes: int, shard: str, downloads: Path) -> Iterator[Document]:
@@ -81,7 +82,7 @@ def main() -> None:
 
 def make(folder: Path, options: argparse.Namespace) -> None:
     """The corpus as a shard of documents, a tokenizer of 32,768 ids, and the index of the benchmarks."""
-    job = ReadJob(source(options.megabytes), "all", folder, folder / "documents.parquet", None, Rule())
+    job = ReadJob(source(options.megabytes), "all", folder, folder / "documents.parquet")
     read_shard(job)
     texts = [document.text for document in shards.read_documents(job.path)]
     np.save(folder / "roles.npy", np.ones(len(texts), np.uint8))
@@ -93,7 +94,6 @@ def make(folder: Path, options: argparse.Namespace) -> None:
     names = tuple(BENCHMARKS) if options.benchmarks is None else tuple(options.benchmarks)
     (folder / "downloads").symlink_to(options.downloads.resolve())
     index = benchmark_index(names, folder, lambda *_: None)
-    assert index is not None
     index.rename(folder / "index.npz")
 
 
@@ -131,18 +131,25 @@ def work(name: str, folder: Path, megabytes: int) -> tuple[Callable[[], object],
     if name == "tokenise":
 
         def job(documents: Path, roles: Path) -> TokeniseJob:
-            products = (out / "tokens", out / "held.parquet", out / "facts.json")
-            return TokeniseJob(documents, roles, folder / "tokenizer.json", None, *products)
+            heldout, facts = out / "held.parquet", out / "facts.json"
+            tokenizer = folder / "tokenizer.json"
+            return TokeniseJob(documents, roles, tokenizer, out / "tokens", None, out / "infilled", heldout, facts)
 
         tokenise_shard(job(folder / "few.parquet", folder / "few.npy"))
         return lambda: tokenise_shard(job(corpus, folder / "roles.npy")), 1.0
+    if name == "look for benchmark items":
+
+        def scanning(documents: Path) -> ScanJob:
+            return ScanJob(documents, folder / "index.npz", Rule(), out / "found.json")
+
+        scan_shard(scanning(folder / "few.parquet"))
+        return lambda: scan_shard(scanning(corpus)), 1.0
     documents = list(read(megabytes, "all", folder))  # in memory: the speed of the disk is not the question
 
     def reading(documents: list[Document]) -> ReadJob:
         filters = () if name == "read" else PAPER
         its = Source("python", "code", "python", partial(given, documents), one_shard, filters=filters)
-        index = folder / "index.npz" if "decontaminate" in name else None
-        return ReadJob(its, "all", folder, out / "documents.parquet", index, Rule())
+        return ReadJob(its, "all", folder, out / "documents.parquet")
 
     read_shard(reading(documents[:FEW]))
     return lambda: read_shard(reading(documents)), 1.0

@@ -3,7 +3,7 @@
 import heapq
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -26,12 +26,14 @@ from mixtures.decontaminate import index as contamination
 from mixtures.decontaminate.scan import Match, Rule, best, scan
 from mixtures.decontaminate.selftest import CLEAN_DOCUMENTS
 from mixtures.decontaminate.selftest import selftest as decontamination_selftest
-from mixtures.documents import Document, hash64
+from mixtures.documents import hash64
 from mixtures.errors import UserError
 from mixtures.executors import Executor
-from mixtures.manifest import Manifest
-from mixtures.prepare import Cleaning, prepare, read_sources
+from mixtures.files import read_json
+from mixtures.manifest import Manifest, in_common
+from mixtures.prepare import Cleaning, prepare, read_sources, scan_sources
 from mixtures.readers.files import paths_in, read_files
+from mixtures.scanning import SCAN_BYTES, batches
 from mixtures.sources import Source, describe
 from mixtures.synthetic.write import write as write_problems
 
@@ -78,8 +80,9 @@ def prepare_target(name: str, store: Path, executor: Executor) -> dict[str, Any]
             f"'{name}' is neither a study ({', '.join(known_studies())}) nor a source; `ablate sources` lists these"
         )
     with whole_store(store), Display("prepare") as display:
-        (paths,) = read_sources([source], EVERY_BENCHMARK, store, display.update, executor)
-    return {"target": name, "sources": [_read_row(source, paths)]}
+        (paths,) = documents = read_sources([source], store, display.update, executor)
+        (scans,) = scan_sources(documents, EVERY_BENCHMARK, store, display.update, executor)
+    return {"target": name, "sources": [_read_row(source, paths, scans)]}
 
 
 def _prepared_row(name: str, manifest: Manifest) -> dict[str, Any]:
@@ -92,17 +95,20 @@ def _prepared_row(name: str, manifest: Manifest) -> dict[str, Any]:
         "tokens": source.tokens,
         "heldout_documents": source.heldout_documents,
         "dropped": dict(source.dropped),
+        "in_common": in_common(name, source.duplicates, source.shared),
     }
 
 
-def _read_row(source: Source, paths: Sequence[Path]) -> dict[str, Any]:
+def _read_row(source: Source, paths: Sequence[Path], scans: Sequence[Path]) -> dict[str, Any]:
     dropped: Counter[str] = Counter()
     documents = size = 0
-    for path in paths:
+    for path, scan_path in zip(paths, scans, strict=True):
+        contaminated = read_json(scan_path, "what was found of the benchmarks")["contaminated"]
+        sizes = np.concatenate([batch.column("bytes").to_numpy() for batch in shards.read(path, ("bytes",))] or [[]])
         dropped.update(shards.facts(path)["dropped"])
-        for batch in shards.read(path, ("bytes",)):
-            documents += len(batch)
-            size += int(batch.column("bytes").to_numpy().sum())
+        dropped.update({"contaminated": len(contaminated)} if contaminated else {})
+        documents += len(sizes) - len(contaminated)
+        size += int(np.delete(sizes, contaminated).sum())
     return {
         "source": source.name,
         "kind": source.kind,
@@ -111,6 +117,7 @@ def _read_row(source: Source, paths: Sequence[Path]) -> dict[str, Any]:
         "tokens": None,
         "heldout_documents": None,
         "dropped": dict(sorted(dropped.items())),
+        "in_common": [],
     }
 
 
@@ -135,6 +142,8 @@ def print_prepared(document: dict[str, Any], console: Console) -> None:
             ", ".join(f"{reason} {count:,}" for reason, count in row["dropped"].items()) or "none",
         )
     console.print(table)
+    for line in (line for row in document["sources"] for line in row["in_common"]):
+        console.print(line, markup=False, highlight=False)
 
 
 def sources_json() -> dict[str, Any]:
@@ -180,7 +189,7 @@ def decontaminate(target: Path, rule: Rule, benchmarks: Sequence[str], store: Pa
     contaminated: list[str] = []
     documents = size = 0
     with Display("decontaminate") as display:
-        for batch in _batches(target):
+        for batch in batches(read_files(target), SCAN_BYTES):
             matches = scan(index, rule, batch)
             contaminated += sorted({match.document for match in matches if match.drop})
             found = best([*found, *matches])
@@ -203,22 +212,6 @@ def _items(benchmarks: Sequence[str], store: Path) -> list[Any]:
     downloads = store / "downloads"
     names = benchmarks or [name for name in BENCHMARKS if not gap(name, downloads)]
     return [item for name in names for item in load_benchmark(name, downloads)]
-
-
-BATCH_BYTES = 8_000_000
-
-
-def _batches(target: Path) -> Iterator[list[Document]]:
-    batch: list[Document] = []
-    size = 0
-    for document in read_files(target):
-        batch.append(document)
-        size += len(document.text)
-        if size >= BATCH_BYTES:
-            yield batch
-            batch, size = [], 0
-    if batch:
-        yield batch
 
 
 def selftest(target: Path, rule: Rule, benchmarks: Sequence[str], store: Path) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 from mixtures.errors import Failure
 from mixtures.files import read_json, write_json
 
-SCHEMA = 3
+SCHEMA = 4
 
 INFILLED = "+infilled"
 """Ends the folder of a source's tokens in fill-in-the-middle order."""
@@ -42,10 +42,14 @@ class SourceManifest:
     heldout_bytes: int
     dropped: Mapping[str, int]
     """Documents left out, by reason."""
+    duplicates: Mapping[str, int]
+    """The exact duplicates among them, by the source that keeps the text; its own repeats by its own name."""
+    shared: Mapping[str, int]
+    """Documents that were kept although an earlier source, by its name, has the text too (`dedup` of a `Source`)."""
     found: tuple[Mapping[str, Any], ...]
     """Benchmark items that the source held, in all documents that were read: the best match of each, with evidence."""
     kept: tuple[Mapping[str, Any], ...]
-    """Those of them whose best match is in a document that was kept."""
+    """The best matches in documents that are not contaminated."""
     digest: str
     heldout_digest: str
     infilled: Infilled | None = None
@@ -89,6 +93,14 @@ class Manifest:
     def heldout(self, source: str) -> tuple[Path, ...]:
         """Files of its held-out documents."""
         return tuple(self.folder / "heldout" / source / f"{shard}.parquet" for shard in self.sources[source].shards)
+
+
+def in_common(source: str, duplicates: Mapping[str, int], shared: Mapping[str, int]) -> list[str]:
+    """A line for every other source that has some of the texts of `source`, too."""
+    dropped = [
+        f"{source}: {n:,} documents also in {other}, dropped" for other, n in duplicates.items() if other != source
+    ]
+    return dropped + [f"{source}: {n:,} documents also in {other}, kept" for other, n in shared.items()]
 
 
 def write_manifest(manifest: Manifest) -> None:

@@ -1,6 +1,7 @@
-"""From sources to tokens: read and clean every shard, choose among the documents, train the tokenizer, tokenise.
+"""From sources to tokens: read and clean, look for benchmark items, choose, train the tokenizer, tokenise.
 
     store/sources/<source>-<hash>/<shard>.parquet    clean documents, shared by all studies that read the source
+    store/sources/<source>-<hash>/contaminated-<hash>/<shard>.json    benchmark items in them, by benchmarks and rule
     store/prepared/<hash>/roles/<source>/<shard>.npy    which of them this study trains on or holds out
     store/prepared/<hash>/tokenizer.json
     store/prepared/<hash>/tokens/<source>/<number>/    the token store
@@ -16,6 +17,7 @@ import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import repeat
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -29,12 +31,14 @@ from mixtures.decontaminate import index as contamination
 from mixtures.decontaminate.scan import Match, Rule, best, scan
 from mixtures.documents import Document
 from mixtures.errors import Failure, UserError
-from mixtures.executors import Executor, pool
+from mixtures.executors import Executor, Work, pool
 from mixtures.files import read_json, write_json
 from mixtures.fim import Fim
 from mixtures.manifest import INFILLED, SCHEMA, Infilled, Manifest, SourceManifest, read_manifest, write_manifest
 from mixtures.reading import ReadJob, read_shard
-from mixtures.selection import Candidate, roles_path, select, training_documents
+from mixtures.roles import Candidate, roles_path
+from mixtures.scanning import ScanJob, scan_shard
+from mixtures.selection import sample, select
 from mixtures.sources import Source, provenance
 from mixtures.tokenising import TokeniseJob, tokenise_shard
 
@@ -94,30 +98,33 @@ def prepared_folder(spec: DataSpec, store: Path) -> Path:
         "tokenizer": bpe.digest(spec.tokenizer) if spec.tokenizer else [spec.vocabulary, spec.tokenizer_bytes_per_kind],
         "heldout": spec.heldout,
         "fim": asdict(spec.fim) if spec.fim else None,
-        "sources": [[source.kind, documents_folder(source, spec.cleaning, store).name] for source in spec.sources],
+        "cleaning": _cleaned_of(spec.cleaning, store),
+        "sources": [[source.kind, source.dedup, documents_folder(source).name] for source in spec.sources],
     }
     return store / "prepared" / _short_hash(identity)
 
 
-def documents_folder(source: Source, cleaning: Cleaning, store: Path) -> Path:
+def documents_folder(source: Source) -> Path:
     """Where the clean documents of `source` live, relative to the store.
 
     Raises:
-        Failure, UserError: as `prepared_folder`.
+        Failure: as `prepared_folder`.
     """
     identity = {
         "version": PREPARE_VERSION,
-        "source": [source.name, source.form, source.max_bytes, source.filters],
+        "source": [source.name, source.kind, source.form, source.max_bytes, source.filters],
         "packages": [[package.name, package.version] for package in provenance(source)],
-        "benchmarks": _pinned(cleaning.benchmarks, store),
-        "rule": asdict(cleaning.rule) if cleaning.benchmarks else None,
     }
     return Path("sources") / f"{source.name}-{_short_hash(identity)}"
 
 
+def _cleaned_of(cleaning: Cleaning, store: Path) -> list[Any] | None:
+    """What decides which documents are contaminated; None without benchmarks."""
+    return [*_pinned(cleaning.benchmarks, store), asdict(cleaning.rule)] if cleaning.benchmarks else None
+
+
 def _pinned(benchmarks: Sequence[str], store: Path) -> list[Any]:
-    rows = [pin(name, store / "downloads") for name in benchmarks]
-    return [contamination.INDEX_VERSION, rows] if rows else []
+    return [contamination.INDEX_VERSION, [pin(name, store / "downloads") for name in benchmarks]]
 
 
 def _short_hash(identity: object) -> str:
@@ -135,47 +142,67 @@ def prepare(spec: DataSpec, store: Path, progress: Progress, executor: Executor 
     if manifest is not None:
         return manifest
     executor = executor or pool()
-    documents = {
-        source.name: paths
-        for source, paths in zip(
-            spec.sources, read_sources(spec.sources, spec.cleaning, store, progress, executor), strict=True
-        )
-    }
-    chosen = _choose(spec, documents, folder, progress)
-    _tokenizer(spec, documents, chosen, folder, progress)
-    _tokenise(spec, documents, folder, progress, executor)
-    manifest = _manifest(spec, documents, chosen, folder, store)
+    documents = read_sources(spec.sources, store, progress, executor)
+    scans = scan_sources(documents, spec.cleaning, store, progress, executor)
+    candidates = [
+        Candidate(source.name, paths, found, source.max_bytes, source.dedup)
+        for source, paths, found in zip(spec.sources, documents, scans, strict=True)
+    ]
+    chosen = _choose(spec, candidates, folder, progress)
+    _tokenizer(spec, candidates, chosen, folder, progress)
+    _tokenise(spec, candidates, folder, progress, executor)
+    manifest = _manifest(spec, candidates, chosen, folder, store)
     write_manifest(manifest)
     progress("prepared", 1, 1)
     return manifest
 
 
 def read_sources(
-    sources: Sequence[Source], cleaning: Cleaning, store: Path, progress: Progress, executor: Executor
+    sources: Sequence[Source], store: Path, progress: Progress, executor: Executor
 ) -> list[tuple[Path, ...]]:
     """Read what is missing of `sources`; the document shards of each, in order.
 
     Raises:
-        Failure: a source or benchmark cannot be had, a worker was killed, or the disk is full.
+        Failure: a source cannot be had, a worker was killed, or the disk is full.
     """
     paths, jobs = [], []
-    index = None
     for source in sources:
-        folder = store / documents_folder(source, cleaning, store)
+        folder = store / documents_folder(source)
         names = _shard_names(source, folder, store / "downloads")
-        shards_of_source = tuple(folder / f"{name}.parquet" for name in names)
-        for name, path in zip(names, shards_of_source, strict=True):
-            if not path.exists():
-                index = index or benchmark_index(cleaning.benchmarks, store, progress)
-                jobs.append(ReadJob(source, name, store / "downloads", path, index, cleaning.rule))
-        paths.append(shards_of_source)
-    if index is not None:
+        paths.append(tuple(folder / f"{name}.parquet" for name in names))
+        jobs += [ReadJob(source, *job) for job in zip(names, repeat(store / "downloads"), paths[-1])]
+    _work(read_shard, jobs, "reading sources", progress, executor)
+    return paths
+
+
+def scan_sources(
+    documents: Sequence[tuple[Path, ...]], cleaning: Cleaning, store: Path, progress: Progress, executor: Executor
+) -> list[tuple[Path, ...]]:
+    """Look for benchmark items in the shards of every source; the files of what is found, () without benchmarks.
+
+    Raises:
+        Failure: a benchmark cannot be had, a worker was killed, or the disk is full.
+    """
+    if not cleaning.benchmarks:
+        return [()] * len(documents)
+    name = f"contaminated-{_short_hash(_cleaned_of(cleaning, store))}"
+    found = [tuple(path.parent / name / f"{path.stem}.json" for path in paths) for paths in documents]
+    pairs = [pair for paths in zip(documents, found, strict=True) for pair in zip(*paths, strict=True)]
+    if not all(path.exists() for _, path in pairs):
+        index = benchmark_index(cleaning.benchmarks, store, progress)
         # The kernels compile on first use; once here, and the workers load them.
         scan(contamination.load(index), cleaning.rule, [Document("", "", "nothing to find")])
-    total = sum(map(len, paths))
-    progress("reading sources", total - len(jobs), total)
-    executor(read_shard, jobs, lambda done: progress("reading sources", total - len(jobs) + done, total))
-    return paths
+        jobs = [ScanJob(shard, index, cleaning.rule, path) for shard, path in pairs]
+        _work(scan_shard, jobs, "looking for benchmark items", progress, executor)
+    return found
+
+
+def _work(work: Work, jobs: Sequence[Any], what: str, progress: Progress, executor: Executor) -> None:
+    """Have those of `jobs` done whose file is missing."""
+    missing = [job for job in jobs if not job.path.exists()]
+    first = len(jobs) - len(missing)
+    progress(what, first, len(jobs))
+    executor(work, missing, lambda done: progress(what, first + done, len(jobs)))
 
 
 def _shard_names(source: Source, folder: Path, downloads: Path) -> tuple[str, ...]:
@@ -189,13 +216,11 @@ def _shard_names(source: Source, folder: Path, downloads: Path) -> tuple[str, ..
     return tuple(read_json(path, f"the shards of source '{source.name}'"))
 
 
-def benchmark_index(benchmarks: Sequence[str], store: Path, progress: Progress) -> Path | None:
-    """The index of `benchmarks` in the store, built when it is missing; None for no benchmarks.
+def benchmark_index(benchmarks: Sequence[str], store: Path, progress: Progress) -> Path:
+    """The index of `benchmarks` in the store, built when it is missing.
 
     One whose rows cannot be had has nothing to look for.
     """
-    if not benchmarks:
-        return None
     path = store / "benchmarks" / f"{_short_hash(_pinned(benchmarks, store))}.npz"
     if not path.exists():
         progress("indexing benchmarks", 0, 1)
@@ -209,13 +234,12 @@ def _benchmark_items(name: str, store: Path) -> tuple[Item, ...]:
 
 
 def _choose(
-    spec: DataSpec, documents: Mapping[str, tuple[Path, ...]], folder: Path, progress: Progress
+    spec: DataSpec, candidates: Sequence[Candidate], folder: Path, progress: Progress
 ) -> dict[str, dict[str, Any]]:
     path = folder / "selection.json"
     if not path.exists():
         progress("choosing documents", 0, 1)
         shutil.rmtree(folder / "roles", ignore_errors=True)
-        candidates = [Candidate(source.name, source.max_bytes, documents[source.name]) for source in spec.sources]
         write_json(path, select(candidates, spec.heldout, folder / "roles"))
     chosen: dict[str, dict[str, Any]] = read_json(path, "the choice of documents")
     return chosen
@@ -223,7 +247,7 @@ def _choose(
 
 def _tokenizer(
     spec: DataSpec,
-    documents: Mapping[str, tuple[Path, ...]],
+    candidates: Sequence[Candidate],
     chosen: Mapping[str, Mapping[str, Any]],
     folder: Path,
     progress: Progress,
@@ -236,33 +260,23 @@ def _tokenizer(
         bpe.eod_id(tokenizer)
     else:
         progress("training the tokenizer", 0, 1)
-        tokenizer = bpe.train(_sample(spec, documents, chosen, folder), spec.vocabulary)
+        sizes = {name: facts["training_bytes"] for name, facts in chosen.items()}
+        tokenizer = bpe.train(_sample(spec, candidates, sizes, folder / "roles"), spec.vocabulary)
     bpe.save(tokenizer, path)
 
 
-def _sample(
-    spec: DataSpec,
-    documents: Mapping[str, tuple[Path, ...]],
-    chosen: Mapping[str, Mapping[str, Any]],
-    folder: Path,
-) -> Iterator[str]:
+def _sample(spec: DataSpec, candidates: Sequence[Candidate], sizes: Mapping[str, int], roles: Path) -> Iterator[str]:
     """Training text only: the same bytes of every kind, which its sources share by their size."""
     by_kind: Counter[str] = Counter()
     for source in spec.sources:
-        by_kind[source.kind] += chosen[source.name]["training_bytes"]
+        by_kind[source.kind] += sizes[source.name]
     budget = min(spec.tokenizer_bytes_per_kind, *by_kind.values())
-    for source in spec.sources:
-        share = budget * chosen[source.name]["training_bytes"] // by_kind[source.kind]
-        texts = (
-            document.text
-            for path in documents[source.name]
-            for document in training_documents(path, roles_path(folder / "roles", source.name, path))
-        )
-        yield from bpe.up_to(texts, share)
+    for source, candidate in zip(spec.sources, candidates, strict=True):
+        yield from sample(candidate, roles, budget * sizes[source.name] // by_kind[source.kind])
 
 
 def _tokenise(
-    spec: DataSpec, documents: Mapping[str, tuple[Path, ...]], folder: Path, progress: Progress, executor: Executor
+    spec: DataSpec, candidates: Sequence[Candidate], folder: Path, progress: Progress, executor: Executor
 ) -> None:
     jobs = [
         TokeniseJob(
@@ -273,15 +287,12 @@ def _tokenise(
             fim=_fim(spec, source),
             infilled=folder / "tokens" / f"{source.name}{INFILLED}" / f"{number:05}",
             heldout=folder / "heldout" / source.name / path.name,
-            facts=_facts_path(folder, source.name, path),
+            path=_facts_path(folder, source.name, path),
         )
-        for source in spec.sources
-        for number, path in enumerate(documents[source.name])
+        for source, candidate in zip(spec.sources, candidates, strict=True)
+        for number, path in enumerate(candidate.shards)
     ]
-    missing = [job for job in jobs if not job.facts.exists()]
-    first = len(jobs) - len(missing)
-    progress("tokenising", first, len(jobs))
-    executor(tokenise_shard, missing, lambda done: progress("tokenising", first + done, len(jobs)))
+    _work(tokenise_shard, jobs, "tokenising", progress, executor)
 
 
 def _fim(spec: DataSpec, source: Source) -> Fim | None:
@@ -294,7 +305,7 @@ def _facts_path(folder: Path, source: str, shard: Path) -> Path:
 
 def _manifest(
     spec: DataSpec,
-    documents: Mapping[str, tuple[Path, ...]],
+    candidates: Sequence[Candidate],
     chosen: Mapping[str, Mapping[str, Any]],
     folder: Path,
     store: Path,
@@ -309,20 +320,22 @@ def _manifest(
         benchmarks=items,
         rule=asdict(spec.cleaning.rule) if items else {},
         sources={
-            s.name: _source_manifest(s, spec, documents[s.name], chosen[s.name], folder, store) for s in spec.sources
+            source.name: _source_manifest(source, spec, candidate, chosen[source.name], folder)
+            for source, candidate in zip(spec.sources, candidates, strict=True)
         },
     )
 
 
 def _source_manifest(
-    source: Source, spec: DataSpec, paths: Sequence[Path], chosen: Mapping[str, Any], folder: Path, store: Path
+    source: Source, spec: DataSpec, candidate: Candidate, chosen: Mapping[str, Any], folder: Path
 ) -> SourceManifest:
     """Sum the facts of the shards."""
-    read = [shards.facts(path) for path in paths]
+    paths = candidate.shards
     stored = [read_json(_facts_path(folder, source.name, path), "a shard's facts") for path in paths]
+    scanned = [read_json(path, "what was found of the benchmarks") for path in candidate.scans]
     dropped: Counter[str] = Counter(chosen["dropped"])
-    for facts in read:
-        dropped.update(facts["dropped"])
+    for path in paths:
+        dropped.update(shards.facts(path)["dropped"])
 
     def total(name: str) -> int:
         return sum(facts[name] for facts in stored)
@@ -331,12 +344,12 @@ def _source_manifest(
         return hashlib.sha256("".join(facts[name] for facts in stored).encode()).hexdigest()
 
     def matches(name: str) -> tuple[Mapping[str, Any], ...]:
-        return tuple(asdict(match) for match in best([Match(**row) for facts in read for row in facts[name]]))
+        return tuple(asdict(match) for match in best([Match(**row) for facts in scanned for row in facts[name]]))
 
     return SourceManifest(
         kind=source.kind,
         packages=tuple({"name": p.name, "version": p.version, "licence": p.licence} for p in provenance(source)),
-        folder=str(documents_folder(source, spec.cleaning, store)),
+        folder=str(documents_folder(source)),
         shards=tuple(path.stem for path in paths),
         shard_tokens=tuple(facts["tokens"] for facts in stored),
         documents=total("documents"),
@@ -345,6 +358,8 @@ def _source_manifest(
         heldout_documents=total("heldout_documents"),
         heldout_bytes=total("heldout_bytes"),
         dropped=dict(sorted(dropped.items())),
+        duplicates=chosen["duplicates"],
+        shared=chosen["shared"],
         found=matches("found"),
         kept=matches("kept"),
         digest=digest("digest"),

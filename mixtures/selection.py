@@ -1,12 +1,18 @@
 """Which documents are trained on, which are held out, and which are neither: decided over all sources of a study.
 
-Three questions need more than one document: the size a source may have, exact duplicates within and across sources,
-and the groups that are held out. They are answered from the keys that stand beside the texts, a shard or a slice of
-the hashes at a time, so that memory does not grow with the corpus.
+Every question is answered from the keys that stand beside the texts, so that memory does not grow with the corpus, and
+in an order of which each step has its reason:
+
+1. Duplicates, source by source: the size of a source counts what is left of it, and a text that an earlier source lost
+   to its own size is no duplicate in a later one.
+2. Benchmark items, before size: what is contaminated takes no room.
+3. The size of a source, by the documents' hashes: a smaller size is a subset of a larger one.
+4. Held-out groups, of what is left, so that as much of every source is held out as was asked for.
+5. Copies of what is held out, which sources that keep duplicates may have under another group.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,179 +20,140 @@ import numpy as np
 import numpy.typing as npt
 
 from mixtures import shards
-from mixtures.documents import Document
+from mixtures.dedup import Copies, drop_duplicates, drop_heldout_copies
 from mixtures.errors import Failure
+from mixtures.files import read_json
+from mixtures.roles import CONTAMINATED, DROPPED, HELDOUT, TRAINING, Candidate, all_training, column, each
 
-DROPPED, TRAINING, HELDOUT = 0, 1, 2
-Roles = npt.NDArray[np.uint8]
 Keys = npt.NDArray[np.uint64]
-
-SLICE_DOCUMENTS = 8_000_000
-"""Whose hashes are compared at a time."""
 BINS = 1 << 16
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A source to choose from: its shards of documents, and the bytes it may have (None: all)."""
-
-    name: str
-    max_bytes: int | None
-    shards: tuple[Path, ...]
 
 
 def select(candidates: Sequence[Candidate], heldout: float, folder: Path) -> dict[str, dict[str, Any]]:
     """Write the role of every document under `folder` and say what came of it.
 
-    A source's bytes are taken in the order of the documents' hashes; of duplicates the first in catalogue order stays.
     A group is held out of every source when its hash is below `heldout`; a small source might then have none, so the
     group with the smallest hash of every source is held out as well.
 
     Returns:
-        For every source {"dropped": {reason: documents}, "training_bytes": bytes}.
+        For every source {"dropped": {reason: documents}, "training_bytes": bytes, and of the documents whose text
+        another source has "duplicates", dropped, and "shared", kept: {source: documents}}.
 
     Raises:
         Failure: a source has no document to train on, or a shard is damaged.
     """
-    for candidate in candidates:
-        for path in candidate.shards:
-            target = roles_path(folder, candidate.name, path)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            np.save(target, np.full(len(_column(path, "bytes")), TRAINING, np.uint8))
-    capped = {c.name: _cap(c, folder) for c in candidates}
-    duplicates = _drop_duplicates(candidates, folder)
-    _hold_out(candidates, heldout, folder)
-    facts = {}
     for c in candidates:
-        size = sum(int(_column(path, "bytes")[roles == TRAINING].sum()) for path, roles in _each(c, folder))
+        all_training(c, folder)
+    dropped = {c.name: Counter[str]() for c in candidates}
+    copies: list[Copies] = []
+    for end, last in enumerate(candidates, 1):
+        if last.max_bytes is None and end < len(candidates):
+            continue  # nothing but its duplicates depends on it, so it waits for the next that has a size
+        start = len(copies)
+        copies += drop_duplicates(candidates[:end], start, folder)
+        for c, found in zip(candidates[start:end], copies[start:], strict=True):
+            dropped[c.name]["exact duplicate"] = found.dropped.total()
+            dropped[c.name]["contaminated"] = _contaminated(c, folder)
+            dropped[c.name]["over the source's size"] = _cap(c, folder)
+    _hold_out(candidates, heldout, folder)
+    for c, count in zip(candidates, drop_heldout_copies(candidates, folder), strict=True):
+        dropped[c.name]["copy of a held-out document"] = count
+    facts = {}
+    for c, found in zip(candidates, copies, strict=True):
+        size = sum(int(column(path, "bytes")[roles == TRAINING].sum()) for path, roles in each(c, folder))
         if not size:
             raise Failure(f"source '{c.name}' has no document to train on; widen its filters or leave it out")
-        counts = {"over the source's size": capped[c.name], "exact duplicate": duplicates[c.name]}
-        facts[c.name] = {"dropped": {why: count for why, count in counts.items() if count}, "training_bytes": size}
+        facts[c.name] = {
+            "dropped": {why: count for why, count in dropped[c.name].items() if count},
+            "duplicates": dict(found.dropped),
+            "shared": dict(found.kept),
+            "training_bytes": size,
+        }
     return facts
 
 
-def roles_path(folder: Path, source: str, shard: Path) -> Path:
-    return folder / source / f"{shard.stem}.npy"
+def sample(candidate: Candidate, folder: Path, max_bytes: int) -> Iterator[str]:
+    """Texts to train on, up to `max_bytes`: those with the smallest hashes over all shards, the last of them cut.
 
-
-def read_roles(path: Path) -> Roles:
-    """The role of every document of a shard, in its order there.
-
-    Raises:
-        Failure: the file is missing or damaged.
+    Which they are does not depend on the shards, but for their order. Little more than they is read.
     """
-    try:
-        roles: Roles = np.load(path)
-        return roles
-    except (OSError, ValueError) as error:
-        raise Failure(f"{path} cannot be read ({error}); delete {path.parents[2]} and prepare again") from error
+    edge = _edge(candidate, folder, max_bytes)
+    for path, roles in each(candidate, folder):
+        keys = column(path, "id_hash")
+        chosen = roles == TRAINING if edge is None else (roles == TRAINING) & (keys <= edge[0])
+        for key, text in zip(keys[chosen], shards.texts(path, chosen), strict=True):
+            if edge is not None and key == edge[0]:
+                raw = text.encode()
+                text = raw[: max(0, len(raw) - (edge[1] - max_bytes))].decode(errors="ignore")
+            yield text
 
 
-def training_documents(shard: Path, roles: Path) -> Iterator[Document]:
-    """The documents of a shard that are trained on, in their order there.
-
-    Raises:
-        Failure: a file is missing or damaged.
-    """
-    for document, role in zip(shards.read_documents(shard), read_roles(roles), strict=True):
-        if role == TRAINING:
-            yield document
-
-
-def _each(candidate: Candidate, folder: Path) -> Iterator[tuple[Path, Roles]]:
-    """Every shard with its roles, to be changed in place."""
-    for path in candidate.shards:
-        yield path, _roles(folder, candidate.name, path)
-
-
-def _roles(folder: Path, source: str, shard: Path) -> Roles:
-    path = roles_path(folder, source, shard)
-    roles: Roles = np.load(path)
-    return np.load(path, mmap_mode="r+") if len(roles) else roles
-
-
-def _column(path: Path, name: str) -> npt.NDArray[Any]:
-    parts = [batch.column(name).to_numpy() for batch in shards.read(path, (name,))]
-    return np.concatenate(parts) if parts else np.zeros(0, np.uint64)
+def _contaminated(candidate: Candidate, folder: Path) -> int:
+    """Take out what holds a benchmark item; the number of documents."""
+    count = 0
+    for scan, (_, roles) in zip(candidate.scans, each(candidate, folder), strict=False):
+        rows = np.array(read_json(scan, "what was found of the benchmarks")["contaminated"], np.int64)
+        rows = rows[roles[rows] == TRAINING]
+        roles[rows] = CONTAMINATED
+        count += len(rows)
+    return count
 
 
 def _cap(candidate: Candidate, folder: Path) -> int:
     """Drop what is over the source's size; the number of documents dropped."""
-    if candidate.max_bytes is None:
+    edge = None if candidate.max_bytes is None else _edge(candidate, folder, candidate.max_bytes)
+    if edge is None:
         return 0
-    bytes_by_bin = np.zeros(BINS, np.int64)
-    for path in candidate.shards:
-        np.add.at(bytes_by_bin, _bins(_column(path, "id_hash")), _column(path, "bytes").astype(np.int64))
-    reached = np.cumsum(bytes_by_bin)
-    edge = int(np.searchsorted(reached, candidate.max_bytes))
-    if edge == BINS:
-        return 0
-    # Within the bin where the size is reached, documents count one by one.
-    hashes, sizes = [np.zeros(0, np.uint64)], [np.zeros(0, np.int64)]
-    for path in candidate.shards:
-        keys = _column(path, "id_hash")
-        here = _bins(keys) == edge
-        hashes.append(keys[here])
-        sizes.append(_column(path, "bytes")[here].astype(np.int64))
-    order = np.argsort(np.concatenate(hashes), kind="stable")
-    before = int(reached[edge]) - int(bytes_by_bin[edge]) + np.cumsum(np.concatenate(sizes)[order])
-    last = np.concatenate(hashes)[order][np.searchsorted(before, candidate.max_bytes)]
     dropped = 0
-    for path, roles in _each(candidate, folder):
-        over = _column(path, "id_hash") > last
+    for path, roles in each(candidate, folder):
+        over = (roles == TRAINING) & (column(path, "id_hash") > edge[0])
         roles[over] = DROPPED
         dropped += int(over.sum())
     return dropped
+
+
+def _edge(candidate: Candidate, folder: Path, max_bytes: int) -> tuple[np.uint64, int] | None:
+    """With which document those to train on, in the order of their hashes, reach `max_bytes`, and the bytes then.
+
+    None if all of them are smaller than that.
+    """
+    bytes_by_bin = np.zeros(BINS, np.int64)
+    for keys, sizes in _training(candidate, folder):
+        np.add.at(bytes_by_bin, _bins(keys), sizes)
+    reached = np.cumsum(bytes_by_bin)
+    edge = int(np.searchsorted(reached, max_bytes))
+    if edge == BINS:
+        return None
+    # Within the bin where the size is reached, documents count one by one.
+    parts = [
+        (keys[here], sizes[here]) for keys, sizes in _training(candidate, folder) for here in [_bins(keys) == edge]
+    ]
+    hashes, sizes = (np.concatenate(column) for column in zip(*parts, strict=True))
+    order = np.argsort(hashes, kind="stable")
+    total = int(reached[edge]) - int(bytes_by_bin[edge]) + np.cumsum(sizes[order])
+    place = int(np.searchsorted(total, max_bytes))
+    return hashes[order][place], int(total[place])
+
+
+def _training(candidate: Candidate, folder: Path) -> Iterator[tuple[Keys, npt.NDArray[np.int64]]]:
+    """Hashes of the ids and bytes of what is to be trained on, shard by shard."""
+    for path, roles in each(candidate, folder):
+        here = roles == TRAINING
+        yield column(path, "id_hash")[here], column(path, "bytes")[here].astype(np.int64)
 
 
 def _bins(keys: Keys) -> npt.NDArray[np.int64]:
     return (keys >> np.uint64(48)).astype(np.int64)
 
 
-def _drop_duplicates(candidates: Sequence[Candidate], folder: Path) -> dict[str, int]:
-    documents = sum(len(roles) for c in candidates for _, roles in _each(c, folder))
-    slices = max(1, -(-documents // SLICE_DOCUMENTS))
-    dropped = {c.name: 0 for c in candidates}
-    for number in range(slices):
-        gathered = []
-        for c in candidates:
-            for path, roles in _each(c, folder):
-                keys = _text_keys(path)
-                rows = np.flatnonzero((roles == TRAINING) & (keys[:, 0] % np.uint64(slices) == number))
-                gathered.append((c, path, rows, keys[rows]))
-        repeated = _repeats(np.concatenate([keys for *_, keys in gathered]))
-        ends = np.cumsum([len(rows) for _, _, rows, _ in gathered])
-        for (c, path, rows, _), here in zip(gathered, np.split(repeated, ends[:-1]), strict=True):
-            if here.any():
-                _roles(folder, c.name, path)[rows[here]] = DROPPED
-                dropped[c.name] += int(here.sum())
-    return dropped
-
-
-def _text_keys(path: Path) -> Keys:
-    """uint64 [documents, 2]: the hash of every text."""
-    batches = shards.read(path, ("text_hash",))
-    parts = [np.frombuffer(batch.column("text_hash").buffers()[1], np.uint64) for batch in batches]
-    return np.concatenate([np.zeros(0, np.uint64), *parts]).reshape(-1, 2)
-
-
-def _repeats(keys: Keys) -> npt.NDArray[np.bool_]:
-    """bool [n]: whether the same row of `keys` stands earlier."""
-    order = np.lexsort((keys[:, 1], keys[:, 0]))  # stable, so that the first stays first
-    same = np.zeros(len(keys), bool)
-    same[order[1:]] = (keys[order[1:]] == keys[order[:-1]]).all(axis=1)
-    return same
-
-
 def _hold_out(candidates: Sequence[Candidate], share: float, folder: Path) -> None:
     smallest = []
     for c in candidates:
-        groups = (_column(path, "group_hash")[roles == TRAINING] for path, roles in _each(c, folder))
+        groups = (column(path, "group_hash")[roles == TRAINING] for path, roles in each(c, folder))
         smallest.append(min((int(its.min()) for its in groups if len(its)), default=0))
     below = np.uint64(min(int(share * 2**64), 2**64 - 1))
     for c in candidates:
-        for path, roles in _each(c, folder):
-            its = _column(path, "group_hash")
+        for path, roles in each(c, folder):
+            its = column(path, "group_hash")
             held = (its < below) | np.isin(its, np.array(smallest, np.uint64))
             roles[held & (roles == TRAINING)] = HELDOUT

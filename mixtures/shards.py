@@ -9,6 +9,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -18,6 +20,8 @@ from mixtures.files import whole
 
 GROUP_BYTES = 16_000_000
 """Of text in a row group: what a process holds at a time."""
+PAGE_DOCUMENTS = 64
+"""After so many a page may end, so that a few documents can be read without the rest of their group."""
 SCHEMA = pa.schema(
     [
         *(pa.field(name, pa.string(), False) for name in ("id", "group", "text")),
@@ -40,6 +44,7 @@ def write(path: Path, documents: Iterable[Document], facts: Mapping[str, Any]) -
         Failure: the disk is full.
     """
     settings = {"compression": "lz4", "use_dictionary": False, "write_statistics": False, "write_page_checksum": True}
+    settings |= {"write_batch_size": PAGE_DOCUMENTS}
     with whole(path) as temporary, pq.ParquetWriter(temporary, SCHEMA, **settings) as file:
         for group in _groups(documents):
             file.write_table(_table(group))
@@ -113,6 +118,29 @@ def read_documents(path: Path) -> Iterator[Document]:
     for batch in read(path):
         for row in zip(*(batch.column(name).to_pylist() for name in ("id", "group", "text")), strict=True):
             yield Document(*row)
+
+
+def texts(path: Path, wanted: npt.NDArray[np.bool_]) -> Iterator[str]:
+    """The texts of the documents that are `wanted`, a bool each.
+
+    Of a row group no more is read than reaches the last of them. Documents stand there in the order of their ids'
+    hash, so that a sample of small hashes is the beginning of every group.
+
+    Raises:
+        Failure: the file is missing or damaged.
+    """
+    try:
+        with pq.ParquetFile(path, page_checksum_verification=True, pre_buffer=False, buffer_size=1 << 16) as file:
+            start = 0
+            for number in range(file.num_row_groups):
+                count = file.metadata.row_group(number).num_rows
+                rows = np.flatnonzero(wanted[start : start + count])
+                start += count
+                if len(rows):
+                    pages = file.iter_batches(int(rows[-1]) + 1, [number], ["text"], use_threads=False)
+                    yield from next(pages).column("text").take(pa.array(rows)).to_pylist()
+    except (OSError, ValueError) as error:
+        raise damaged(path, error) from error
 
 
 def damaged(path: Path, error: Exception) -> Failure:

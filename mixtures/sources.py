@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from mixtures.documents import Document
-from mixtures.errors import Failure
+from mixtures.errors import Failure, UserError
 from mixtures.fetch import Archive, canonical
 from mixtures.readers import installed
 
 KINDS = ("text", "code", "markup", "synthetic", "adjacent", "math", "instruct")
 """The last two are for the cooldown (paper §2.1)."""
+
+ACROSS, WITHIN, NEVER = DEDUP = ("across", "within", "never")
 
 Read = Callable[[str, Path], Iterator[Document]]
 """From (shard, download folder) to the shard's documents, in a fixed order."""
@@ -60,6 +62,9 @@ class Source:
         shards: from the download folder to the names of its shards, in a fixed order; names can be file names.
         max_bytes: UTF-8 bytes that preparation keeps of it, chosen by the documents' hash; None for everything.
         expected_tokens: upstream's or the paper's count, for plans before preparation.
+        dedup: what happens to texts that stand twice, byte for byte. "across": of the sources that say so, the first in
+            order keeps one. "within": it keeps one, whatever others have, as a cooldown that reads again what was good.
+            "never": it keeps all. No copy of a held-out text is ever kept.
         filters: names of `mixtures.filters.FILTERS` that preparation applies.
         installed: distributions that it reads.
         archives: pinned files that it reads, downloaded on first use.
@@ -74,11 +79,16 @@ class Source:
     shards: Callable[[Path], tuple[str, ...]]
     max_bytes: int | None = None
     expected_tokens: int | None = None
+    dedup: str = ACROSS
     filters: tuple[str, ...] = ()
     installed: tuple[str, ...] = ()
     archives: tuple[Archive, ...] = ()
     standard_library: bool = False
     datasets: tuple[HubDataset, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.dedup not in DEDUP:
+            raise UserError(f"source '{self.name}': dedup is {self.dedup!r}; choose one of {', '.join(DEDUP)}")
 
 
 @dataclass(frozen=True)
@@ -155,6 +165,7 @@ def describe(source: Source) -> dict[str, Any]:
         "form": source.form,
         "expected_tokens": source.expected_tokens,
         "max_bytes": source.max_bytes,
+        "dedup": source.dedup,
         "filters": list(source.filters),
         "gated": any(dataset.gated for dataset in source.datasets),
         "upstream": [

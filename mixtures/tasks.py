@@ -15,7 +15,7 @@ from mixtures import tokenizer as bpe
 from mixtures.manifest import Manifest
 from mixtures.mixture import Mixture, shares
 from mixtures.preprocess import clean
-from mixtures.selection import training_documents
+from mixtures.roles import training_documents
 from mixtures.store import TokenStore, windows_in
 
 

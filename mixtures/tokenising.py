@@ -19,7 +19,7 @@ from mixtures import tokenizer as bpe
 from mixtures.documents import Document
 from mixtures.files import write_json
 from mixtures.fim import Fim, cut, permuted
-from mixtures.selection import HELDOUT, TRAINING, read_roles
+from mixtures.roles import HELDOUT, TRAINING, read_roles
 from mixtures.store import StoredShard, token_dtype, write_shard
 
 
@@ -34,7 +34,7 @@ class TokeniseJob:
         fim: how documents are permuted for a second shard, if there is to be one.
         infilled: folder of that shard.
         heldout: file of the held-out documents.
-        facts: file of sizes and digests; it is written last, so its presence says that the shard is done.
+        path: file of sizes and digests; it is written last, so its presence says that the shard is done.
     """
 
     documents: Path
@@ -44,7 +44,7 @@ class TokeniseJob:
     fim: Fim | None
     infilled: Path
     heldout: Path
-    facts: Path
+    path: Path
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ def tokenise_shard(job: TokeniseJob) -> None:
         heldout_bytes=sum(map(len, heldout_texts)),
         heldout_digest=hashlib.sha256(b"\0".join(heldout_texts)).hexdigest(),
     )
-    write_json(job.facts, asdict(facts))
+    write_json(job.path, asdict(facts))
 
 
 class _Shard:

@@ -26,7 +26,7 @@ from mixtures.catalogue.languages import CODE, MARKUP, Language
 from mixtures.documents import Document
 from mixtures.filters import PAPER as PAPER_FILTERS
 from mixtures.readers import hub, rows
-from mixtures.sources import HubDataset, Source, naming
+from mixtures.sources import ACROSS, WITHIN, HubDataset, Source, naming
 
 BILLION = 1_000_000_000
 CODE_TOKENS, MARKUP_TOKENS = 139 * BILLION, 180 * BILLION
@@ -41,11 +41,13 @@ def _source(
     *datasets: HubDataset,
     expected_tokens: int | None = None,
     filters: tuple[str, ...] = (),
+    dedup: str = ACROSS,
 ) -> Source:
     return Source(
         *(name, kind, form, naming(name, partial(hub.read, datasets)), partial(hub.shards, datasets)),
         expected_tokens=expected_tokens,
         filters=filters,
+        dedup=dedup,
         datasets=datasets,
     )
 
@@ -236,9 +238,10 @@ PAPER: tuple[Source, ...] = (
         expected_tokens=3_200_000_000,
     ),
     _source("synthetic-open", "synthetic", "python", OPEN_CODE_INSTRUCT),
-    _source("cooldown-text", "text", "english", FINEWEB_EDU, expected_tokens=100 * BILLION),
-    _source("cooldown-math", "math", "english", FINEMATH, expected_tokens=9_600_000_000),
-    _source("cooldown-code", "code", "many languages", STACK_EDU, expected_tokens=40 * BILLION),
-    _source("cooldown-instruct", "instruct", "conversations", OASST, SMOLTALK),
+    # The cooldown reads again what is good, so that it keeps what a source above has, too.
+    _source("cooldown-text", "text", "english", FINEWEB_EDU, expected_tokens=100 * BILLION, dedup=WITHIN),
+    _source("cooldown-math", "math", "english", FINEMATH, expected_tokens=9_600_000_000, dedup=WITHIN),
+    _source("cooldown-code", "code", "many languages", STACK_EDU, expected_tokens=40 * BILLION, dedup=WITHIN),
+    _source("cooldown-instruct", "instruct", "conversations", OASST, SMOLTALK, dedup=WITHIN),
 )
 """In the order of the paper's section 2.1."""

@@ -136,6 +136,7 @@ def manifest() -> dict[str, Any]:
             "kind": kind, "packages": [{"name": package, "version": "1.0", "licence": "MIT"}], "documents": 900,
             "tokens": 1_000_000, "bytes": 3_500_000, "heldout_documents": 12, "heldout_bytes": 40_000,
             "dropped": {"contaminated": 2, "duplicate": 31, "too short": 4}, "digest": "abc",
+            "duplicates": {"page": 31}, "shared": {},
             "found": [match("1", 0.9), match("2", 0.4)], "kept": [match("2", 0.4)] if kind == "code" else [],
         }  # fmt: skip
 

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,14 +15,16 @@ from typing import Any
 import pytest
 
 from mixtures import benchmarks, fim, shards
+from mixtures import prepare as preparation
 from mixtures import tokenizer as bpe
 from mixtures.benchmarks import Item
+from mixtures.decontaminate.scan import Rule
 from mixtures.documents import Document
 from mixtures.errors import Failure, UserError
 from mixtures.executors import beam, pool
 from mixtures.manifest import Manifest, read_manifest
-from mixtures.prepare import Cleaning, DataSpec, prepare
-from mixtures.selection import training_documents
+from mixtures.prepare import Cleaning, DataSpec
+from mixtures.roles import training_documents
 from mixtures.sources import Source
 from mixtures.store import open_tokens, windows_in
 
@@ -78,6 +80,16 @@ DIRTY = source("dirty", "code", partial(read_dirty, "dirty"), filters=("says it 
 
 def spec(*sources: Source) -> DataSpec:
     return DataSpec(sources, vocabulary=400, heldout=0.05, tokenizer_bytes_per_kind=20_000)
+
+
+def here(work: Any, jobs: Sequence[Any], done: Callable[[int], None]) -> None:
+    for number, job in enumerate(jobs, 1):
+        work(job)
+        done(number)
+
+
+prepare = partial(preparation.prepare, executor=here)
+"""In this process, where the pool is not what is tested: a process more takes seconds to start."""
 
 
 def quiet(what: str, done: int, total: int) -> None:
@@ -149,7 +161,7 @@ def test_held_out_groups_are_never_trained_on_and_are_the_same_for_every_source(
 
 def test_equal_sources_give_equal_bytes_from_any_executor(manifest: Manifest, tmp_path: Path) -> None:
     for number, executor in enumerate((pool(1), beam())):
-        again = prepare(spec(PLAIN, DIRTY), tmp_path / str(number), quiet, executor)
+        again = preparation.prepare(spec(PLAIN, DIRTY), tmp_path / str(number), quiet, executor)
         assert again.sources == manifest.sources
         assert again.tokenizer_digest == manifest.tokenizer_digest
 
@@ -159,7 +171,7 @@ import sys
 from pathlib import Path
 from tests.mixtures import test_prepare as t
 if __name__ == "__main__":
-    t.prepare(t.spec(t.SLOW, t.DIRTY), Path(sys.argv[1]), t.quiet)
+    t.preparation.prepare(t.spec(t.SLOW, t.DIRTY), Path(sys.argv[1]), t.quiet)
 """
 SLOW = source("plain", "text", read_slowly)
 
@@ -179,7 +191,7 @@ def test_a_killed_preparation_carries_on_with_the_shards_that_are_missing(manife
 
 def test_a_killed_worker_is_a_failure_that_says_how_to_carry_on(tmp_path: Path) -> None:
     with pytest.raises(Failure, match=r"worker process was killed.*run the command again"):
-        prepare(spec(source("deadly", "text", read_and_die)), tmp_path, quiet)
+        preparation.prepare(spec(source("deadly", "text", read_and_die)), tmp_path, quiet)
 
 
 def test_a_truncated_shard_of_documents_is_named(manifest: Manifest, tmp_path: Path) -> None:
@@ -307,8 +319,8 @@ def test_a_benchmark_item_in_the_corpus_is_dropped_counted_and_shown(planted: It
     assert (match["benchmark"], match["item"], match["document"]) == ("herons", "1", "leak")
     assert match["score"] >= 0.9 and "lighthouse keeper" in match["evidence"]
     assert its.kept == ()
-    assert [shards.facts(path)["contaminated"] for path in cleaned.documents("leaky")] == [[], [], ["leak"]]
-    assert "leak" not in {d.id for shard in trained(cleaned, "leaky") for d in shard}
+    heldout = [document for path in cleaned.heldout("leaky") for document in shards.read_documents(path)]
+    assert "leak" not in {d.id for d in [*heldout, *(d for shard in trained(cleaned, "leaky") for d in shard)]}
     again = read_manifest(cleaned.folder)
     assert again == cleaned
 
@@ -316,6 +328,25 @@ def test_a_benchmark_item_in_the_corpus_is_dropped_counted_and_shown(planted: It
 def test_an_unknown_benchmark_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="unknown benchmark 'nonsense'"):
         prepare(replace(spec(PLAIN), cleaning=Cleaning(("nonsense",))), tmp_path, quiet)
+
+
+def test_one_more_benchmark_reads_no_source_again(planted: Item, tmp_path: Path) -> None:
+    def work(jobs: Sequence[Cleaning]) -> list[list[str]]:
+        done: list[list[str]] = []
+
+        def counted(work: Any, jobs: Sequence[Any], told: Callable[[int], None]) -> None:
+            done[-1] += [work.__name__] * len(jobs)
+            here(work, jobs, told)
+
+        for cleaning in jobs:
+            done.append([])
+            given = replace(spec(source("leaky", "text", read_planted)), cleaning=cleaning)
+            preparation.prepare(given, tmp_path, quiet, counted)
+        return done
+
+    none, one, loose = Cleaning(), Cleaning(("herons",)), Cleaning(("herons",), Rule(report=0.2))
+    read, scanned, tokenised = (["read_shard"] * 3, ["scan_shard"] * 3, ["tokenise_shard"] * 3)
+    assert work([none, one, loose, one]) == [read + tokenised, scanned + tokenised, scanned + tokenised, []]
 
 
 @pytest.mark.slow

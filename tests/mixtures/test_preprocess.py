@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mixtures import shards
-from mixtures.decontaminate.scan import Rule
 from mixtures.documents import Document
 from mixtures.preprocess import PART_BYTES, clean, drop_reason, parts
 from mixtures.readers import commits, rows
@@ -94,7 +93,7 @@ def read_novels(shard: str, downloads: Path):
 def test_a_novel_is_kept_and_thirty_megabytes_are_several_documents_of_one_group(tmp_path: Path) -> None:
     source = Source("novels", "text", "english", read_novels, one_shard)
     path = tmp_path / "all.parquet"
-    read_shard(ReadJob(source, "all", tmp_path, path, None, Rule()))
+    read_shard(ReadJob(source, "all", tmp_path, path))
     found = list(shards.read_documents(path))
     assert shards.facts(path)["dropped"] == {}
     assert [d.text for d in found if d.group == "short"] == [novel(1.2)]

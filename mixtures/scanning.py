@@ -1,0 +1,71 @@
+"""Benchmark items in a shard of clean documents: which documents are contaminated, and what was found.
+
+It is asked of documents that have been read, so that another benchmark reads no source again. It can run anywhere and
+in any order; running it again gives the same bytes.
+"""
+
+import functools
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from mixtures import shards
+from mixtures.decontaminate import index as contamination
+from mixtures.decontaminate.scan import Match, Rule, best, scan
+from mixtures.documents import Document
+from mixtures.files import write_json
+
+SCAN_BYTES = 8_000_000
+"""Of text that is scanned at a time."""
+
+
+@dataclass(frozen=True)
+class ScanJob:
+    """One shard of documents, the index of the benchmarks that are looked for in it, and the file of what is found."""
+
+    documents: Path
+    index: Path
+    rule: Rule
+    path: Path
+
+
+def scan_shard(job: ScanJob) -> None:
+    """Write the rows of the contaminated documents, and the benchmark items found: in all documents, and in the others.
+
+    Raises:
+        Failure: a file is damaged, or the disk is full.
+    """
+    contaminated: list[int] = []
+    found: list[Match] = []
+    kept: list[Match] = []
+    first = 0
+    for batch in batches(shards.read_documents(job.documents), SCAN_BYTES):
+        matches = scan(_load(job.index), job.rule, batch)
+        dropped = {match.document for match in matches if match.drop}
+        found = best([*found, *matches])
+        kept = best([*kept, *(match for match in matches if match.document not in dropped)])
+        contaminated += [row for row, document in enumerate(batch, first) if document.id in dropped]
+        first += len(batch)
+    write_json(
+        job.path,
+        {"contaminated": contaminated, "found": [asdict(m) for m in found], "kept": [asdict(m) for m in kept]},
+    )
+
+
+@functools.lru_cache(maxsize=1)
+def _load(index: Path) -> contamination.Index:
+    return contamination.load(index)
+
+
+def batches(documents: Iterable[Document], size: int) -> Iterator[list[Document]]:
+    """The documents in lists of at least `size` characters, but for the last."""
+    batch: list[Document] = []
+    held = 0
+    for document in documents:
+        batch.append(document)
+        held += len(document.text)
+        if held >= size:
+            yield batch
+            batch, held = [], 0
+    if batch:
+        yield batch

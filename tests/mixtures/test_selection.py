@@ -1,0 +1,201 @@
+"""Choosing among documents: duplicates as declared, benchmark items, sizes, held-out groups, the tokenizer's sample."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mixtures import dedup, shards
+from mixtures.documents import Document, hash64
+from mixtures.errors import UserError
+from mixtures.files import write_json
+from mixtures.manifest import in_common
+from mixtures.roles import CONTAMINATED, DROPPED, HELDOUT, TRAINING, Candidate, read_roles, roles_path
+from mixtures.selection import sample, select
+from mixtures.sources import DEDUP, Source, one_shard
+
+
+def corpus(folder: Path, **sources: Any) -> tuple[list[Candidate], Path]:
+    """Candidates from keywords: a list of shards, each a list of documents, with changes of the candidate."""
+    candidates = []
+    for name, (documents, changes) in sources.items():
+        paths = tuple(folder / name / f"{number}.parquet" for number in range(len(documents)))
+        for path, shard in zip(paths, documents, strict=True):
+            shards.write(path, shard, {})
+        candidates.append(
+            Candidate(**{"name": name, "shards": paths, "scans": (), "max_bytes": None, "dedup": "across"} | changes)
+        )
+    return candidates, folder / "roles"
+
+
+def chosen(candidates: Sequence[Candidate], roles: Path) -> dict[str, dict[str, int]]:
+    """Role of every document, by source and id."""
+    return {
+        c.name: {
+            document.id: int(role)
+            for path in c.shards
+            for document, role in zip(
+                shards.read_documents(path), read_roles(roles_path(roles, c.name, path)), strict=True
+            )
+        }
+        for c in candidates
+    }
+
+
+def texts(*names: str) -> list[Document]:
+    return [Document(name, f"group of {name}", f"The text of {name[:1]}, whoever has it.") for name in names]
+
+
+def kept(roles: Mapping[str, int]) -> set[str]:
+    return {name for name, role in roles.items() if role == TRAINING}
+
+
+def test_across_keeps_the_first_within_keeps_its_own_and_never_keeps_all(tmp_path: Path) -> None:
+    candidates, roles = corpus(
+        tmp_path,
+        python=([texts("a1", "b1", "b2", *"efg")], {}),
+        cooldown=([texts("a3", "c1"), texts("c2", *"hij")], {"dedup": "within"}),
+        prose=([texts("a4", "c3", "d1", *"klm")], {}),
+        again=([texts("d2", "d3", "a5", *"nop")], {"dedup": "never"}),
+    )
+    facts = select(candidates, 0.0, roles)
+    # "prose" keeps c, which the cooldown has too. What "again" keeps may go yet, as a copy of what is held out.
+    assert {name: its["duplicates"] for name, its in facts.items()} == {
+        "python": {"python": 1},
+        "cooldown": {"cooldown": 1},
+        "prose": {"python": 1},
+        "again": {},
+    }
+    assert facts["cooldown"]["shared"] == {"python": 1}
+    assert facts["again"]["shared"] == {"python": 1, "prose": 2}
+    assert in_common("again", {"again": 7}, facts["again"]["shared"]) == [
+        "again: 1 documents also in python, kept",
+        "again: 2 documents also in prose, kept",
+    ]
+
+
+def test_a_text_that_a_source_lost_to_its_size_stays_in_the_next(tmp_path: Path) -> None:
+    documents = texts(*"abcdefghijklmnopqrst")
+    size = len(documents[0].text)
+    candidates, roles = corpus(
+        tmp_path,
+        small=([documents], {"max_bytes": 5 * size}),
+        large=([[Document(f"copy of {d.id}", "elsewhere", d.text) for d in documents], texts("u", "v")], {}),
+    )
+    facts = select(candidates, 0.0, roles)
+    found = chosen(candidates, roles)
+    first = {name for name, role in found["small"].items() if role != DROPPED}
+    assert first == set(sorted(found["small"], key=hash64)[:5])
+    second = {name.removeprefix("copy of ") for name, role in found["large"].items() if role != DROPPED}
+    assert second == {*"abcdefghijklmnopqrst", "u", "v"} - first
+    assert facts["large"]["dropped"] == {"exact duplicate": 5}
+
+
+def test_a_size_counts_what_is_left_of_duplicates_and_benchmark_items(tmp_path: Path) -> None:
+    documents = texts("a1", "a2", "a3", "a4", "b", "c", "d", "e")
+    size = len(documents[0].text)
+    candidates, roles = corpus(tmp_path, it=([documents], {"max_bytes": 4 * size, "scans": (tmp_path / "found.json",)}))
+    order = [document.id for document in shards.read_documents(candidates[0].shards[0])]
+    write_json(tmp_path / "found.json", {"contaminated": [order.index("b")]})
+    facts = select(candidates, 0.0, roles)
+    assert facts["it"]["dropped"] == {"exact duplicate": 3, "contaminated": 1}  # and four are left, with room for four
+    found = chosen(candidates, roles)["it"]
+    assert found["b"] == CONTAMINATED
+    assert Counter(found.values()) == {DROPPED: 3, CONTAMINATED: 1, HELDOUT: 1, TRAINING: 3}
+
+
+@settings(deadline=None, max_examples=25)
+@given(
+    rows=st.lists(st.tuples(st.integers(0, 3), st.integers(0, 12), st.integers(0, 9)), min_size=12, max_size=50),
+    policies=st.lists(st.sampled_from(DEDUP), min_size=4, max_size=4),
+    slice_documents=st.sampled_from([5, 1000]),
+)
+def test_no_held_out_text_is_trained_on_or_held_out_twice(
+    tmp_path_factory: pytest.TempPathFactory,
+    rows: list[tuple[int, int, int]],
+    policies: list[str],
+    slice_documents: int,
+) -> None:
+    own = [[Document(f"own {n} {k}", f"own {n} {k}", f"of {n} alone, {k}") for k in range(4)] for n in range(4)]
+    for number, (source, text, group) in enumerate(rows):
+        own[source].append(Document(f"{number}", f"group {group}", f"text {text}"))
+    pairs = zip(own, policies, strict=True)
+    candidates, roles = corpus(
+        tmp_path_factory.mktemp("corpus"),
+        **{f"s{n}": ([its[:6], its[6:]], {"dedup": policy}) for n, (its, policy) in enumerate(pairs)},
+    )
+    before, dedup.SLICE_DOCUMENTS = dedup.SLICE_DOCUMENTS, slice_documents
+    try:
+        facts = select(candidates, 0.3, roles)
+    finally:
+        dedup.SLICE_DOCUMENTS = before
+    found = chosen(candidates, roles)
+    text_of = {(f"s{n}", document.id): document.text for n, its in enumerate(own) for document in its}
+    held = [text_of[name, id] for name, its in found.items() for id, role in its.items() if role == HELDOUT]
+    assert len(held) == len(set(held))
+    for policy in DEDUP:
+        read = [
+            [text_of[c.name, id] for id, role in found[c.name].items() if role == TRAINING]
+            for c in candidates
+            if c.dedup == policy
+        ]
+        assert not set(held) & {text for its in read for text in its}
+        if policy == "across":
+            read = [[text for its in read for text in its]]
+        if policy != "never":
+            assert all(len(its) == len(set(its)) for its in read)
+    for c in candidates:  # nothing is lost: a text that went from one source is somewhere
+        assert facts[c.name]["dropped"].get("exact duplicate", 0) == sum(facts[c.name]["duplicates"].values())
+    everywhere = {text_of[name, id] for name, its in found.items() for id, role in its.items() if role != DROPPED}
+    assert everywhere == set(text_of.values())
+
+
+def languages(split: Sequence[int]) -> list[list[Document]]:
+    """Two languages, in shards that begin at `split`."""
+    rows = [Document(f"{name}/{n}", f"{n}", f"{name} {n} " * 20) for name in ("csharp", "zig") for n in range(300)]
+    return [rows[start:stop] for start, stop in zip([0, *split], [*split, len(rows)], strict=True)]
+
+
+def test_the_tokenizers_sample_is_of_all_shards_and_does_not_depend_on_them(tmp_path: Path) -> None:
+    drawn = []
+    for number, split in enumerate(([300], [10, 20, 400, 590])):
+        candidates, roles = corpus(tmp_path / f"{number}", code=(languages(split), {}))
+        select(candidates, 0.1, roles)
+        found = chosen(candidates, roles)["code"]
+        sampled = list(sample(candidates[0], roles, 4_000))
+        assert sum(map(len, sampled)) == 4_000
+        whole = sorted((id for id in kept(found)), key=hash64)[: len(sampled)]
+        assert {" ".join(text.split()[:2]).replace(" ", "/") for text in sampled} == set(whole)
+        shares = Counter(text.split()[0] for text in sampled)
+        assert min(shares.values()) > 0.3 * len(sampled) and len(shares) == 2
+        assert len(list(sample(candidates[0], roles, 10**9))) == len(kept(found))  # what there is, where it is less
+        drawn.append(sorted(sampled))
+    assert drawn[0] == drawn[1]
+
+
+def test_a_small_sample_reads_little_of_a_shard(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    rows = [Document(f"{n}", "g", rng.bytes(2_000).hex()) for n in range(2_000)]
+    shards.write(tmp_path / "one.parquet", rows, {})
+    keys = np.concatenate([b.column("id_hash").to_numpy() for b in shards.read(tmp_path / "one.parquet", ("id_hash",))])
+    before = _read_so_far()
+    found = list(shards.texts(tmp_path / "one.parquet", keys < np.uint64(2**64 // 200)))
+    assert 2 < len(found) < 30
+    assert _read_so_far() - before < 0.3 * (tmp_path / "one.parquet").stat().st_size
+
+
+def _read_so_far() -> int:
+    counters = Path("/proc/self/io")
+    if not counters.exists():
+        pytest.skip("what a process reads is counted on Linux alone")
+    return int(counters.read_text().split()[1])
+
+
+def test_a_policy_that_does_not_exist_is_refused_with_its_value() -> None:
+    with pytest.raises(UserError, match="source 'mine': dedup is 'cross'; choose one of across, within, never"):
+        Source("mine", "text", "plain", lambda *_: iter(()), one_shard, dedup="cross")

@@ -4,10 +4,13 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import tempfile
 import textwrap
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -52,7 +55,16 @@ RIGHT = [
     ("import dataclasses as d\n@d.dataclass\nclass P:\n    x: int\ndef f(): return P(1).x", "assert f() == 1"),
     ("def f(): return 7 ** 20000", "assert f() == 7 ** 20000"),
     ("if __name__ == '__main__':\n    raise SystemExit\ndef f(): return 1", "assert f() == 1"),
-    ("import subprocess as s\ndef f(): return s.run(['echo'], capture_output=True).stdout", "assert f() == b'\\n'"),
+    (
+        "import subprocess as s, sys\n"
+        "def f(): return s.run([sys.executable, '-c', 'print()'], capture_output=True).stdout",
+        "assert f() == b'\\n'",
+    ),
+    (
+        "import hashlib, sqlite3, ctypes, zlib, lzma, bz2, decimal, uuid, asyncio, unittest, xml.dom.minidom\n"
+        "def f(): return hashlib.md5(b'x').hexdigest()[:4]",
+        "assert f() == '9dd4'",
+    ),
     ("import asyncio\nasync def g(): return 1\ndef f(): return asyncio.run(g())", "assert f() == 1"),
 ]
 CLOSES_ALL = (
@@ -114,13 +126,95 @@ def test_tests_that_need_the_programs_own_classes_are_weak_and_say_so(sandbox):
 
 
 @needs_bwrap
-def test_tests_that_a_program_sends_round_in_circles_end(sandbox, monkeypatch):
-    loop = "try:\n    for _ in range(f()): pass\nexcept BaseException: pass"
-    swallowed = judged(sandbox, "def f(): return 10 ** 12", loop, limits=QUICK)
-    assert (swallowed.passed, swallowed.reason) == (False, "time")
-    monkeypatch.setattr(pool, "PATIENCE_SECONDS", 2.0)
-    stuck = judged(sandbox, "def f(): return 10 ** 9", "7 ** f()", limits=QUICK)  # no signal breaks into this
-    assert (stuck.passed, stuck.reason) == (False, "time")
+def test_what_a_program_returns_takes_no_more_time_than_there_is(sandbox):
+    """Nor do the tests: sums and powers that no signal breaks into, and exceptions that are swallowed."""
+    work = {
+        ("def f(): return range(10 ** 15)", "sum(f())"): "reply",
+        ("def f(): return [{1: range(-10 ** 30, 0)}]", "sum(f()[0][1])"): "reply",
+        ("def f(): return 10 ** 12", "try:\n    for _ in range(f()): pass\nexcept BaseException: pass"): "time",
+        ("def f(): return 10 ** 9", "7 ** f()"): "time",
+        ("def f(): return [n * (2 ** 61 - 1) for n in range(30_000)]", "set(f())"): "time",  # which all have one hash
+        ("def f(): return 1", "import time\nf()\ntime.sleep(60)"): "time",
+        ("def f(): return 10 ** 9", "[0] * f() * f()"): "raised",
+        ("def f(): return 1", "import os\nf()\nos._exit(0)"): "raised",
+    }
+    programs = [(program, Check(("f",), tests)) for program, tests in work]
+    assert [v.reason for v in pool.verdicts(sandbox, programs, QUICK, 2)] == list(work.values())
+
+
+@needs_bwrap
+def test_tests_see_no_environment_no_files_and_no_other_tests(sandbox, monkeypatch):
+    monkeypatch.setenv("API_KEY", "sk-secret")
+    tests = """
+        import os, math
+        assert "API_KEY" not in os.environ and not os.path.exists("/etc/passwd") and not os.path.exists("/root")
+        assert math.pi > 3 and f() == 1
+        math.pi = 3
+        if os.fork() == 0:
+            while True: pass
+    """
+    check = Check(("f",), textwrap.dedent(tests))
+    assert [v.reason for v in pool.verdicts(sandbox, [("def f(): return 1", check)] * 3)] == ["passed"] * 3
+
+
+@needs_bwrap
+def test_the_order_of_a_set_is_the_same_in_every_box(sandbox):
+    program = "def f(): return [*{'a', 'b', 'c', 'd', 'e', 'f'}]"
+    details = {judged(sandbox, program, "assert False, f()").detail for _ in range(2)}
+    assert len(details) == 1
+
+
+PIPES = """
+import os, time
+def f(seconds):
+    for _ in range(6):
+        if os.fork() == 0:
+            held = []
+            try:
+                while True:
+                    held += os.pipe()
+                    os.set_blocking(held[-1], False)
+                    os.write(held[-1], b"x" * 65536)
+            except OSError:
+                time.sleep(seconds)
+                os._exit(0)
+    time.sleep(seconds)
+"""
+
+
+@needs_bwrap
+def test_an_honest_program_passes_while_another_holds_all_pages_of_pipes(sandbox, monkeypatch):
+    """A user's pipes may have 16,384 pages; two boxes hold them all, and what comes then has two pages."""
+    long = "def f(x): return x * 2"
+    with pool.workers(sandbox, Limits(wall_seconds=20.0), 6) as hogs, ThreadPoolExecutor() as threads:
+        check = Check(("f",), "f(6)")
+        running = [threads.submit(pool.judge_all, hogs, sandbox, [(PIPES, check)] * 6, Limits(wall_seconds=20.0))]
+        time.sleep(2.5)
+        honest = Check(("f",), "assert f('x' * 300_000) == 'x' * 600_000")
+        assert pool.verdicts(sandbox, [(long, honest)] * 2, Limits(wall_seconds=6.0)) == [Verdict(True, "passed")] * 2
+        assert not running[0].done()
+
+
+@needs_bwrap
+def test_a_judge_that_dies_is_no_verdict_and_another_takes_over(sandbox):
+    limits = Limits(wall_seconds=10.0)
+    with pool.workers(sandbox, limits, 1) as idle:
+        worker = idle.get()
+        idle.put(worker)
+        os.kill(worker.process.pid, signal.SIGKILL)
+        (found,) = pool.judge_all(idle, sandbox, [("def f(): return 1", Check(("f",), "assert f() == 1"))], limits)
+        assert found == Verdict(True, "passed")
+        assert idle.queue[0].process.pid != worker.process.pid
+
+
+@needs_bwrap
+def test_a_judge_that_does_not_listen_is_ended_and_not_waited_for(sandbox, monkeypatch):
+    monkeypatch.setattr(pool, "PATIENCE_SECONDS", 1.0)
+    limits, long = Limits(wall_seconds=1.0), "#" * 300_000 + "\ndef f(): return 1"
+    with pool.workers(sandbox, limits, 1) as idle:
+        os.kill(idle.queue[0].process.pid, signal.SIGSTOP)
+        (found,) = pool.judge_all(idle, sandbox, [(long, Check(("f",), "assert f() == 1"))], limits)
+    assert found == Verdict(True, "passed")
 
 
 @needs_bwrap
@@ -206,6 +300,17 @@ def test_a_sandbox_with_a_hole_fails_its_self_test_and_is_not_used(tmp_path, mon
     assert list(tmp_path.iterdir()) == []
 
 
+@needs_bwrap
+def test_a_box_that_sees_what_is_installed_on_the_host_fails_its_self_test(sandbox, monkeypatch):
+    reach = selftest.reach()
+    whole = ("--ro-bind", "/usr", "/usr", "--symlink", "usr/lib", "/lib", "--symlink", "usr/lib64", "/lib64")
+    monkeypatch.setattr(selftest, "waste", list)
+    monkeypatch.setattr(selftest, "forgery", list)
+    monkeypatch.setattr(selftest, "reach", lambda: [case for case in reach if "packages" in case.name])
+    holes = selftest.run(replace(sandbox, mounts=whole)).holes
+    assert {hole.name for hole in holes} >= {"programs and packages of the host"}
+
+
 def selftest_command(*options: str) -> int:
     with pytest.raises(SystemExit) as end:
         cli.guard(lambda: cli.app(["sandbox", "selftest", *options], standalone_mode=False))
@@ -230,7 +335,8 @@ def test_the_command_shows_every_case_and_fails_on_a_hole(monkeypatch, capsys):
 
 
 @needs_bwrap
-def test_a_box_that_does_not_start_is_no_verdict(sandbox):
+def test_a_box_that_does_not_start_is_no_verdict(sandbox, monkeypatch):
+    monkeypatch.setattr(pool, "PAUSES", (0.0,))
     with tempfile.TemporaryDirectory() as name:
         broken = replace(sandbox, bwrap=false_bwrap(Path(name), "sys.exit('bwrap: no namespaces for you')"))
         with pytest.raises(Failure, match="no namespaces for you"):

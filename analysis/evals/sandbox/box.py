@@ -1,20 +1,25 @@
 """One program in one box: bubblewrap around the system's Python, started by nobody of importance.
 
-A box has its own user, process, network, IPC, host-name and cgroup namespaces; it sees /usr and nothing else of the
-host's files, has no network, no capability, no environment, a read-only root and two small tmpfs; system calls are
-filtered (seccomp.py), resources limited (rlimits from inside, since processes are counted per user namespace; a cgroup
-where there is one). As real root bubblewrap is no wall: user 0 owns the host's /proc/sys, whatever the namespace. So
-root becomes an unused uid first, and /proc is read-only besides.
+A box has its own user, process, network, IPC, host-name and cgroup namespaces; it sees the interpreter (runtime.py) and
+nothing else of the host's files, has no network, no capability, no environment, a read-only root and two small tmpfs;
+system calls are filtered (seccomp.py), resources limited (rlimits from inside, since processes are counted per user
+namespace; a cgroup where there is one). As real root bubblewrap is no wall: user 0 owns the host's /proc/sys, whatever
+the namespace. So root becomes an unused uid first, and /proc is read-only besides.
+
+Nothing here waits for a box longer than the box has: what others of the same user do to the machine, as with the quota
+of pipes, may keep a box from starting (NoBox, which says nothing of a program) and cannot hold up the judge.
 """
 
 import contextlib
 import ctypes
+import fcntl
 import functools
 import json
 import marshal
 import os
 import platform
 import pwd
+import select
 import shutil
 import signal
 import stat
@@ -25,7 +30,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from analysis.evals.sandbox import cgroup, inside, seccomp
+from analysis.evals.sandbox import cgroup, runtime, seccomp
 from mixtures.errors import Failure
 
 UNUSED_UIDS = range(61_000, 61_184)
@@ -35,13 +40,18 @@ OLDEST_BWRAP = (0, 8)
 """The first with --disable-userns."""
 OLDEST_PYTHON = (3, 9)
 MEBI = 1 << 20
-FILTER_FD = 3
 PR_SET_CHILD_SUBREAPER = 36
 EXIT_SECONDS = 1.0
 OUT_OF_TIME = "out of processor time"
 LATE = "out of time"
+NOT_A_REPLY, TOO_MUCH = "not a reply", "too much output"
+START_SECONDS = 30.0
+"""Of a box, on however loaded a machine, before its first process must have spoken."""
+PROGRAM, TESTS = "program", "tests"
+SEALS = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK
 
-_INSIDE = Path(inside.__file__).read_bytes() + b"\nserve()\n"
+_CODEC, _ASKING = ((Path(__file__).parent / name).read_bytes() for name in ("inside.py", "asking.py"))
+_TEXTS = {PROGRAM: _CODEC + b"\nserve()\n", TESTS: _CODEC + _ASKING + b"\nask()\n"}
 """Read at once: a user who dropped his rights may no longer reach the folder of this project."""
 _COMPILE = (
     "import marshal, sys; marshal.dump(compile(sys.stdin.read(), '<box>', 'exec', optimize=2), sys.stdout.buffer)"
@@ -77,6 +87,7 @@ class Sandbox:
         python: path of the interpreter in the box, the system's.
         python_version: "3.11.2".
         uid: whom root becomes; None for a normal user, who stays who he is.
+        mounts: bubblewrap's arguments that bind the interpreter and what it needs (runtime.py).
     """
 
     bwrap: str
@@ -84,6 +95,7 @@ class Sandbox:
     python: str
     python_version: str
     uid: int | None
+    mounts: tuple[str, ...] = ()
 
 
 class NoBox(Exception):
@@ -96,14 +108,20 @@ class Gone(Exception):
 
 @dataclass
 class Box:
-    """A running box: bubblewrap's process, the pipes into and out of it, and what has happened so far."""
+    """A running box: bubblewrap's process, the files that it names the box's first process and its troubles in, and the
+    pipes into and out of the box.
+
+    `until` is when its time is over, by the monotonic clock; `received` counts the bytes of its replies.
+    """
 
     pid: int
+    info: int
+    errors: int
     requests: int
     replies: int
     limits: Limits
+    until: float
     received: int = 0
-    late: bool = False
 
 
 def find() -> Sandbox:
@@ -125,7 +143,8 @@ def find() -> Sandbox:
     if _numbers(version) < OLDEST_BWRAP:
         raise Failure(f"no sandbox: bubblewrap {version or '(unknown version)'} is too old; 0.8 or later is needed")
     python, python_version = _interpreter()
-    return Sandbox(bwrap, version, python, python_version, _unused_uid() if 0 in (os.getuid(), os.geteuid()) else None)
+    uid = _unused_uid() if 0 in (os.getuid(), os.geteuid()) else None
+    return Sandbox(bwrap, version, python, python_version, uid, runtime.mounts(python))
 
 
 def _interpreter() -> tuple[str, str]:
@@ -177,48 +196,62 @@ def drop(uid: int) -> None:
     os.setresuid(uid, uid, uid)
 
 
-def start(sandbox: Sandbox, limits: Limits, group: cgroup.Group | None) -> Box:
+def start(sandbox: Sandbox, limits: Limits, group: cgroup.Group | None, side: str = PROGRAM) -> Box:
     """Start a box and wait until it has taken its limits on.
 
     Raises:
-        NoBox: this process is root, or bubblewrap or the interpreter does not start.
+        NoBox: this process is root, or the machine does not give us one, or not within `START_SECONDS`.
     """
     if 0 in os.getresuid():
         raise NoBox("root starts no box")
-    request_out, request_in = os.pipe()
-    reply_out, reply_in = os.pipe()
-    errors_out, errors_in = os.pipe()
-    filter_out = _filled_pipe(seccomp.program(platform.machine()))
-    driver = _driver(sandbox.python)
-    os.write(request_in, driver)  # much less than a pipe holds
-    command = _command(sandbox, limits, len(driver))
-    pid = os.fork()
-    if pid == 0:
-        _become(command, (request_out, reply_in, errors_in, filter_out), group)
-    for fd in (request_out, reply_in, errors_in, filter_out):
-        os.close(fd)
-    box = Box(pid, request_in, reply_out, limits)
+    try:
+        box = _born(sandbox, limits, group, side)
+    except (OSError, subprocess.TimeoutExpired) as error:  # no process, no pipe, no memory left for anybody
+        raise NoBox(str(getattr(error, "strerror", None) or error)) from None
     rlimits = {"AS": limits.process_bytes, "CPU": limits.cpu_seconds, "NPROC": limits.processes}
     rlimits |= {"NOFILE": limits.files, "FSIZE": limits.file_bytes, "CORE": 0, "MEMLOCK": 0, "MSGQUEUE": 0}
     try:
         send(box, rlimits)
         receive(box)
+        for fd in (box.info, box.errors):  # bubblewrap still holds them, which programs might get at
+            fcntl.fcntl(fd, fcntl.F_ADD_SEALS, SEALS)
     except Gone as gone:
+        said = os.pread(box.errors, 1000, 0).decode(errors="replace").strip()
         stop(box)
-        said = os.read(errors_out, 1000).decode(errors="replace").strip()
         raise NoBox(said.splitlines()[-1] if said else str(gone)) from None
     except BaseException:
         stop(box)
         raise
-    finally:
-        os.close(errors_out)
     return box
 
 
-def _become(command: list[str], fds: tuple[int, int, int, int], group: cgroup.Group | None) -> None:
-    """In the forked child: enter the cgroup, put the pipes where they belong, be bubblewrap."""
+def _born(sandbox: Sandbox, limits: Limits, group: cgroup.Group | None, side: str) -> Box:
+    """A box whose first process may or may not come to life."""
+    driver = _driver(sandbox.python, side)
+    command = runtime.command(sandbox.bwrap, sandbox.python, sandbox.mounts, limits, side, len(driver))
+    opened: list[int] = []
     try:
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        for _ in range(2):
+            opened.extend(os.pipe())
+        for data in (None, seccomp.program(platform.machine()), driver, None):
+            opened.append(_file(data))
+        pid = os.fork()
+    except BaseException:
+        for fd in opened:
+            os.close(fd)
+        raise
+    request_out, request_in, reply_out, reply_in, errors, filter_out, driver_out, info = opened
+    if pid == 0:
+        _become(command, (request_out, reply_in, errors, filter_out, driver_out, info), group)
+    for fd in (request_out, reply_in, filter_out, driver_out):
+        os.close(fd)
+    os.set_blocking(request_in, False)
+    return Box(pid, info, errors, request_in, reply_out, limits, time.monotonic() + START_SECONDS)
+
+
+def _become(command: list[str], fds: Sequence[int], group: cgroup.Group | None) -> None:
+    """In the forked child: enter the cgroup, put the files where they belong, be bubblewrap."""
+    try:
         if group is not None:
             cgroup.enter(group)
         aside = [os.dup2(fd, 100 + target, inheritable=False) for target, fd in enumerate(fds)]
@@ -231,111 +264,81 @@ def _become(command: list[str], fds: tuple[int, int, int, int], group: cgroup.Gr
         os._exit(126)
 
 
-def _filled_pipe(data: bytes) -> int:
-    """The readable end of a pipe that holds `data`. A file shared by boxes would share its position with them."""
-    reader, writer = os.pipe()
-    os.write(writer, data)
-    os.close(writer)
-    return reader
+def _file(data: bytes | None) -> int:
+    """A file in memory that holds `data` and never anything else; None: an empty one, to be written.
+
+    Not a pipe: the pages of all pipes of a user have one quota, which other boxes may have used up. Every box has its
+    own, since those who share an open file share its position.
+    """
+    fd = os.memfd_create("box", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    if data is not None:
+        os.write(fd, data)
+        os.lseek(fd, 0, os.SEEK_SET)
+        fcntl.fcntl(fd, fcntl.F_ADD_SEALS, SEALS)
+    return fd
 
 
 @functools.cache
-def _driver(python: str) -> bytes:
-    """inside.py as that interpreter compiles it: to compile it in every box would be a fifth of a box's life.
+def _driver(python: str, side: str) -> bytes:
+    """`_TEXTS` of a side as that interpreter compiles it: to compile it in every box would be a fifth of a box's life.
 
     Raises:
         NoBox: it cannot.
     """
     command = [python, "-I", "-S", "-B", "-c", _COMPILE]
-    done = subprocess.run(command, input=_INSIDE, capture_output=True, timeout=30, check=False, cwd="/")
+    done = subprocess.run(command, input=_TEXTS[side], capture_output=True, timeout=30, check=False, cwd="/")
     if done.returncode != 0 or not done.stdout:
         raise NoBox(f"{python} does not compile what runs in a box (exit code {done.returncode})")
     return done.stdout
-
-
-def _command(sandbox: Sandbox, limits: Limits, driver_bytes: int) -> list[str]:
-    """bubblewrap's arguments. They can be read from inside, so nothing secret may ever be in them."""
-    begin = f"import marshal, posix; exec(marshal.loads(posix.read(0, {driver_bytes})))"
-    return [
-        *(sandbox.bwrap, "--unshare-all", "--unshare-user", "--disable-userns", "--die-with-parent", "--new-session"),
-        *("--clearenv", "--setenv", "PATH", "/usr/bin:/bin", "--setenv", "HOME", "/tmp"),
-        *("--setenv", "LC_ALL", "C.UTF-8", "--setenv", "PYTHONHASHSEED", "0"),
-        *("--ro-bind", "/usr", "/usr", *_top_folders()),
-        *("--ro-bind-try", "/etc/ld.so.cache", "/etc/ld.so.cache"),
-        *("--proc", "/proc", "--remount-ro", "/proc", "--dev", "/dev"),
-        *("--size", str(limits.shm_bytes), "--tmpfs", "/dev/shm", "--remount-ro", "/dev"),
-        *("--size", str(limits.tmp_bytes), "--tmpfs", "/tmp", "--chdir", "/tmp", "--remount-ro", "/"),
-        *("--cap-drop", "ALL", "--uid", "65534", "--gid", "65534", "--hostname", "box", "--seccomp", str(FILTER_FD)),
-        *("--", sandbox.python, "-I", "-S", "-B", "-c", begin),
-    ]
-
-
-def _top_folders() -> list[str]:
-    """/bin, /lib and the like: links into /usr nowadays, folders of their own on older systems."""
-    found: list[str] = []
-    for folder in ("/bin", "/lib", "/lib64", "/lib32"):
-        if Path(folder).is_symlink():
-            found += ["--symlink", str(Path(folder).readlink()).removeprefix("/"), folder]
-        elif Path(folder).is_dir():
-            found += ["--ro-bind", folder, folder]
-    return found
 
 
 def send(box: Box, request: Any) -> None:
     """Send a request that we made ourselves.
 
     Raises:
-        Gone: nobody is there to read it.
+        Gone: nobody is there to read it, or nobody reads it in time.
     """
-    data = marshal.dumps(request, 4)
+    say(box, marshal.dumps(request, 4))
+
+
+def say(box: Box, data: bytes) -> None:
+    """Send a message as it is; raises as `send`."""
     data = len(data).to_bytes(4, "big") + data
-    try:
-        while data:
+    while data:
+        _await(box, box.requests, select.POLLOUT)
+        try:
             data = data[os.write(box.requests, data) :]
-    except OSError:
-        raise Gone(_why(box)) from None
+        except BlockingIOError:
+            continue
+        except OSError:
+            raise Gone(_why(box)) from None
 
 
 def receive(box: Box) -> Any:
     """The next reply, parsed as JSON and no further.
 
     Raises:
-        Gone: none comes, or it is too long, or it is not JSON.
+        Gone: none comes in time, or it is too long, or it is not JSON.
     """
+    try:
+        return json.loads(hear(box))
+    except (ValueError, RecursionError):
+        raise Gone(NOT_A_REPLY) from None
+
+
+def hear(box: Box) -> bytes:
+    """The next message as it is; raises as `receive`."""
     size = int.from_bytes(_exactly(box, 4), "big")
     box.received += size
     if size > box.limits.reply_bytes or box.received > box.limits.replies_bytes:
-        raise Gone("too much output")
-    try:
-        return json.loads(_exactly(box, size))
-    except (ValueError, RecursionError):
-        raise Gone("not a reply") from None
-
-
-def tree(value: Any) -> Any:
-    """`value` as the codec's tree, to be sent.
-
-    Raises:
-        inside.NotPlain: it cannot cross.
-    """
-    return json.loads(inside.write(value))
-
-
-def value(tree: Any) -> Any:
-    """The value in a reply.
-
-    Raises:
-        Gone: it is none that our codec writes.
-    """
-    try:
-        return inside.read(tree)
-    except inside.NotPlain:
-        raise Gone("not a reply") from None
+        raise Gone(TOO_MUCH)
+    return _exactly(box, size)
 
 
 def _exactly(box: Box, size: int) -> bytes:
     data = bytearray()
     while len(data) < size:
+        _await(box, box.replies, select.POLLIN)
         chunk = os.read(box.replies, size - len(data))
         if not chunk:
             raise Gone(_why(box))
@@ -343,22 +346,23 @@ def _exactly(box: Box, size: int) -> bytes:
     return bytes(data)
 
 
-def kill(box: Box) -> None:
-    """End everything in the box, because its time is over; whoever reads from it then finds it gone."""
-    box.late = True
-    if box.pid:
-        os.kill(box.pid, signal.SIGKILL)
+def _await(box: Box, fd: int, what: int) -> None:
+    """Wait until the pipe is ready, or its other end closed; until the box's time is over."""
+    poll = select.poll()
+    poll.register(fd, what)
+    if not poll.poll(max(0.0, 1000 * (box.until - time.monotonic()))):
+        raise Gone(LATE)
 
 
 def stop(box: Box) -> None:
     """End everything in the box, wait until it has ended, and let go of it."""
     if box.pid:
         os.kill(box.pid, signal.SIGKILL)
-    with contextlib.suppress(ChildProcessError):
-        while True:  # bubblewrap, and the first process of the box, which it leaves to us (see adopt_orphans)
-            os.waitpid(-1, 0)
-    os.close(box.requests)
-    os.close(box.replies)
+        os.waitpid(box.pid, 0)
+    with contextlib.suppress(ValueError, KeyError, ChildProcessError):
+        os.waitpid(json.loads(os.pread(box.info, 1000, 0))["child-pid"], 0)  # dies with bubblewrap, and is left to us
+    for fd in (box.requests, box.replies, box.info, box.errors):
+        os.close(fd)
 
 
 def adopt_orphans() -> None:
@@ -377,16 +381,14 @@ def adopt_orphans() -> None:
 def _why(box: Box) -> str:
     """What its exit status says of a box that fell silent."""
     until = time.monotonic() + EXIT_SECONDS
-    while time.monotonic() < until:
-        pid, status = os.waitpid(box.pid, os.WNOHANG) if box.pid else (0, 0)
+    while box.pid and time.monotonic() < until:
+        pid, status = os.waitpid(box.pid, os.WNOHANG)
         if pid:
             box.pid = 0
-            if box.late:
-                break
             code = os.waitstatus_to_exitcode(status)
             if code == 128 + signal.SIGXCPU:
                 return OUT_OF_TIME
             killed = code in (128 + signal.SIGKILL, -signal.SIGKILL)
             return "killed at a limit" if killed else f"the process ended (exit code {code})"
         time.sleep(0.005)
-    return LATE if box.late else "the process hung up"
+    return "the process hung up"

@@ -1,8 +1,9 @@
-"""What runs inside a box, as one text: the codec of what may cross its wall, and the loop that answers calls.
+"""What runs in a program's box, as one text: the codec of what may cross its wall, and the loop that answers calls.
 
-Outside, the codec is imported as usual. Only modules built into the interpreter are imported at the top, since a box
-lives for some 20 ms, of which `import json` would be a third: so JSON is written by hand. It is read with `json`, never
-with `ast.literal_eval` or `pickle`: the one may crash on hostile nesting, the other runs what it reads.
+The tests' box has the same codec, with asking.py after it. Only modules built into the interpreter are imported at the
+top, since a box lives for some 20 ms, of which `import json` would be a third: so JSON is written by hand. It is read
+with `json`, never with `ast.literal_eval` or `pickle`: the one may crash on hostile nesting, the other runs what it
+reads.
 
 Scalars are JSON's; all else is a list that begins with a tag:
 
@@ -12,8 +13,9 @@ Scalars are JSON's; all else is a list that begins with a tag:
 
 Subclasses (Counter, namedtuple, IntEnum, ...) cross as their plain base, so an `__eq__` of the program never does.
 
-Messages are length-prefixed: marshal from the judge, who is trusted; JSON to the judge, who trusts nothing. All of this
-is in reach of the program, which may answer in our stead: it can then say no more than a returned value says.
+Messages are length-prefixed: marshal to the program; JSON from it, which the tests' side parses and trusts nothing of.
+All of this is in reach of the program, which may answer in our stead: it can then say no more than a returned value
+says.
 """
 
 import marshal
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
 
 DEPTH = 200
 ITERATED = 100_000
-"""Items of an iterator that are taken before it counts as endless."""
+"""Items of an iterator that are taken before it counts as endless, and of a range that comes back."""
 _TYPES = (bool, int, float, complex, str, bytes, list, tuple, set, frozenset, dict, type(None))
 _SMALL = 1 << 53
 _HEAD = 4
@@ -101,11 +103,12 @@ def _class(module: str, name: str) -> "Any":
     return getattr(sys.modules.get(module), name, ())
 
 
-def read(tree: "Any") -> "Any":
+def read(tree: "Any", longest: int = sys.maxsize) -> "Any":
     """The value of parsed JSON that `write` wrote, made of exact built-in types, Decimal and Fraction.
 
     Raises:
-        NotPlain: `write` writes no such thing.
+        NotPlain: `write` writes no such thing, or there is a range of more than `longest` items, which says in a few
+            bytes what would take for ever to go through.
     """
     if not isinstance(tree, list):
         if isinstance(tree, dict):
@@ -114,9 +117,12 @@ def read(tree: "Any") -> "Any":
     if not tree or not isinstance(tree[0], str):
         raise NotPlain("a list without a tag")
     try:
-        return _built(tree[0], [read(part) for part in tree[1:]])
+        found = _built(tree[0], [read(part, longest) for part in tree[1:]])
     except (TypeError, ValueError, LookupError, ArithmeticError, AttributeError, RecursionError) as error:
         raise NotPlain(f"a damaged {tree[0][:20]!r}") from error
+    if isinstance(found, range) and len(found[:longest]) < len(found[: longest + 1]):
+        raise NotPlain(f"a range of more than {longest} items")
+    return found
 
 
 def _built(tag: str, items: "list[Any]") -> "Any":
@@ -146,28 +152,34 @@ def _built(tag: str, items: "list[Any]") -> "Any":
 
 def serve() -> None:
     """Take limits on, load a program, then answer until nobody asks any more."""
+    requests, replies = streams()
+    limit(request(requests))
+    say(replies, b"null")
+    scope: dict[str, Any] = {}
+    while (asked := request(requests)) is not None:
+        reply = "null"
+        try:
+            if not scope:
+                scope = _load(asked)
+            elif isinstance(asked, str):
+                exec(compile(asked, "<tests>", "exec", dont_inherit=True, optimize=0), scope)
+            else:
+                reply = _call(scope, asked)
+        except BaseException as error:
+            reply = _raised(error)
+        say(replies, reply.encode())
+
+
+def streams() -> "tuple[int, int]":
+    """Where requests come from and replies go to; the standard streams lead nowhere from now on."""
     requests, replies = posix.dup(0), posix.dup(1)
     null = posix.open("/dev/null", posix.O_RDWR)
     for standard in (0, 1, 2):
         posix.dup2(null, standard)
-    _limit(_request(requests))
-    _send(replies, "null")
-    scope: dict[str, Any] = {}
-    while (request := _request(requests)) is not None:
-        reply = "null"
-        try:
-            if not scope:
-                scope = _load(request)
-            elif isinstance(request, str):
-                exec(compile(request, "<tests>", "exec", dont_inherit=True, optimize=0), scope)
-            else:
-                reply = _call(scope, request)
-        except BaseException as error:
-            reply = _raised(error)
-        _send(replies, reply)
+    return requests, replies
 
 
-def _limit(limits: "Any") -> None:
+def limit(limits: "Any") -> None:
     """Limit this process and all that it starts; from in here, since processes are counted per user namespace."""
     import resource
 
@@ -201,12 +213,12 @@ def _raised(error: BaseException) -> str:
     return '["raised", ' + write(type(error).__name__) + ", " + write(message) + "]"
 
 
-def _request(fd: int) -> "Any":
-    head = _exactly(fd, _HEAD)
-    return marshal.loads(_exactly(fd, int.from_bytes(head, "big"))) if head else None
+def request(fd: int) -> "Any":
+    head = exactly(fd, _HEAD)
+    return marshal.loads(exactly(fd, int.from_bytes(head, "big"))) if head else None
 
 
-def _exactly(fd: int, size: int) -> bytes:
+def exactly(fd: int, size: int) -> bytes:
     data = b""
     while len(data) < size:
         chunk = posix.read(fd, size - len(data))
@@ -216,8 +228,7 @@ def _exactly(fd: int, size: int) -> bytes:
     return data
 
 
-def _send(fd: int, text: str) -> None:
-    data = text.encode()
+def say(fd: int, data: bytes) -> None:
     data = len(data).to_bytes(_HEAD, "big") + data
     while data:
         data = data[posix.write(fd, data) :]

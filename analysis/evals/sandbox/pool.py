@@ -8,6 +8,7 @@ import queue
 import selectors
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -15,12 +16,14 @@ from pathlib import Path
 from typing import Any
 
 from analysis.evals.sandbox import cgroup
-from analysis.evals.sandbox.box import LATE, Limits, Sandbox
+from analysis.evals.sandbox.box import LATE, START_SECONDS, Limits, Sandbox
 from analysis.evals.sandbox.judge import Check, Verdict
 from mixtures.errors import Failure
 
-PATIENCE_SECONDS = 30.0
-"""What a worker gets on top of a program's own time, on however loaded a machine, before it counts as stuck."""
+PATIENCE_SECONDS = 2 * START_SECONDS + 15.0
+"""What a worker gets on top of a program's own time, which is that of two boxes' start, before it counts as stuck."""
+PAUSES = (0.1, 1.0, 5.0, 20.0)
+"""Seconds before what the machine spoilt is tried again: others may have used up what it has for everybody."""
 GROUP = "code-data-ablation"
 
 _ROOT = Path(__file__).parents[3]
@@ -88,27 +91,34 @@ def judge_all(
 
 
 def _one(idle: "queue.Queue[Worker]", sandbox: Sandbox, limits: Limits, program: str, check: Check) -> Verdict:
+    """A verdict, as often tried as there are pauses: what is no verdict is the machine's fault, not the program's."""
     worker = idle.get()
     try:
-        verdict = ask(worker, limits, program, check)
-        if verdict is None:
-            _end(worker)
-            worker = _start(sandbox, limits, worker.group is not None)
-            verdict = Verdict(False, "time", LATE, check.weak)
-        return verdict
+        for pause in (*PAUSES, None):
+            try:
+                return ask(worker, limits, program, check)
+            except Failure:
+                if pause is None:
+                    raise
+            time.sleep(pause)
+            if worker.process.poll() is not None:
+                with contextlib.suppress(Failure):
+                    worker = _start(sandbox, limits, worker.group is not None)
+        raise AssertionError
     finally:
         idle.put(worker)
 
 
-def ask(worker: Worker, limits: Limits, program: str, check: Check) -> Verdict | None:
-    """The worker's verdict, or None if it is stuck or dead, as with tests that never come back from what was returned.
+def ask(worker: Worker, limits: Limits, program: str, check: Check) -> Verdict:
+    """The worker's verdict.
 
     Raises:
-        Failure: it gets no box.
+        Failure: it gets no box, or it is dead, or stuck, and then it is ended.
     """
     reply = _exchange(worker.process, {"program": program, "check": asdict(check)}, limits.wall_seconds)
     if reply is None:
-        return None
+        _end(worker, at_once=True)
+        raise Failure("no sandbox: a judge's process died, or was stuck; is there memory left?")
     if "error" in reply:
         raise Failure(f"no sandbox: {reply['error']}")
     return Verdict(**reply["verdict"])
@@ -117,7 +127,10 @@ def ask(worker: Worker, limits: Limits, program: str, check: Check) -> Verdict |
 def _start(sandbox: Sandbox, limits: Limits, grouped: bool) -> Worker:
     command = [sys.executable, "-m", "analysis.evals.sandbox.worker"]
     pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
-    process = subprocess.Popen(command, cwd=_ROOT, start_new_session=True, **pipes)
+    try:
+        process = subprocess.Popen(command, cwd=_ROOT, env=_environment(), start_new_session=True, **pipes)
+    except OSError as error:
+        raise Failure(f"no sandbox: the judge process does not start ({error.strerror or error})") from error
     name = f"{GROUP}-{os.getpid()}-{next(_numbers)}" if grouped else ""
     reply = _exchange(process, {"sandbox": asdict(sandbox), "limits": asdict(limits), "name": name}, 0)
     if reply is None or "error" in reply:
@@ -128,31 +141,46 @@ def _start(sandbox: Sandbox, limits: Limits, grouped: bool) -> Worker:
     return Worker(process, cgroup.Group(tuple(group["processes"]), tuple(group["folders"])) if group else None)
 
 
+def _environment() -> dict[str, str]:
+    """No more than an interpreter may need to start."""
+    return {name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH") if name in os.environ}
+
+
 def _exchange(process: subprocess.Popen[bytes], message: dict[str, Any], seconds: float) -> dict[str, Any] | None:
-    """Send a line and read one; None if the process is gone or silent."""
+    """Send a line and read one; None if the process is gone or silent, or does not even listen."""
     assert process.stdin is not None and process.stdout is not None
-    try:
-        process.stdin.write(json.dumps(message).encode() + b"\n")
-        process.stdin.flush()
-    except OSError:
-        return None
-    line = b""
+    asked, answer = json.dumps(message).encode() + b"\n", b""
+    until = time.monotonic() + seconds + PATIENCE_SECONDS
+    os.set_blocking(process.stdin.fileno(), False)
     with selectors.DefaultSelector() as selector:
+        selector.register(process.stdin, selectors.EVENT_WRITE)
         selector.register(process.stdout, selectors.EVENT_READ)
-        while not line.endswith(b"\n"):
-            if not selector.select(seconds + PATIENCE_SECONDS):
+        while not answer.endswith(b"\n"):
+            ready = selector.select(max(0.0, until - time.monotonic()))
+            if not ready:
                 return None
-            chunk = os.read(process.stdout.fileno(), 1 << 16)
-            if not chunk:
+            try:
+                for key, _ in ready:
+                    if key.fileobj is process.stdout:
+                        chunk = os.read(key.fd, 1 << 16)
+                        answer += chunk
+                        if not chunk:
+                            return None
+                    else:
+                        asked = asked[os.write(key.fd, asked) :]
+                if not asked and process.stdin in selector.get_map():
+                    selector.unregister(process.stdin)
+            except OSError:
                 return None
-            line += chunk
-    reply: dict[str, Any] = json.loads(line)
+    reply: dict[str, Any] = json.loads(answer)
     return reply
 
 
-def _end(worker: Worker) -> None:
-    """End the worker; its box dies with it. A stuck one is killed."""
+def _end(worker: Worker, at_once: bool = False) -> None:
+    """End the worker; its boxes die with it."""
     process = worker.process
+    if at_once:
+        process.kill()
     with contextlib.suppress(OSError):
         if process.stdin is not None:
             process.stdin.close()

@@ -122,6 +122,15 @@ def _neighbours(folder: str, pid: int) -> Case:
     )
 
 
+def _curious_tests() -> Case:
+    """Tests are data, too: they look for a way out of their own box, and do not mind what the program returns."""
+    source = (_HOSTILE / "reach.py").read_text(encoding="utf-8")
+    names = [node.name for node in ast.parse(source).body if isinstance(node, ast.FunctionDef)]
+    tried = " + ".join(f"{name}()" for name in names if not name.startswith("_"))
+    check = Check(("f",), f"{source}\nassert f(1) == 2\nfound = {tried}\nassert found == [], found")
+    return Case("tests that look for a way out", "def f(x):\n    return x + 1", check, ("passed",))
+
+
 def ensure(folder: Path) -> Sandbox:
     """This machine's sandbox, once it has passed the self-test; a file in `folder` says that it has.
 
@@ -199,7 +208,7 @@ def run(sandbox: Sandbox, jobs: int = JOBS) -> Report:
         wasteful = waste()
         alone = [case for case in wasteful if case.name != MANY]
         outcomes, grouped = _run(sandbox, [*alone, _honest()], SHORT, jobs)
-        others = [*reach(), *forgery(), _neighbours(folder, process.pid), _honest()]
+        others = [*reach(), *forgery(), _neighbours(folder, process.pid), _curious_tests(), _honest()]
         if grouped:
             others += [case for case in wasteful if case.name == MANY]
         outcomes += _run(sandbox, others, Limits(), jobs)[0]
@@ -219,7 +228,7 @@ def _run(sandbox: Sandbox, cases: list[Case], limits: Limits, jobs: int) -> tupl
         at_rest = [idle.get() for _ in range(jobs)]
         for worker in at_rest:
             idle.put(worker)
-        left = [child for worker in at_rest for child in _children(worker.process.pid)]
+        left = [child for worker in at_rest for child in _left(worker.process.pid)]
         grouped = all(worker.group is not None for worker in at_rest)
     pairs = zip(cases, verdicts, strict=True)
     outcomes = [Outcome(case.name, v.reason in case.reasons, f"{v.reason}: {v.detail}") for case, v in pairs]
@@ -230,9 +239,12 @@ def _looked(name: str, well: bool) -> Outcome:
     return Outcome(name, well, "as it should" if well else "not so any more")
 
 
-def _children(pid: int) -> list[str]:
-    """Children of a judge's process, who adopts all that is left of its boxes."""
-    return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+def _left(pid: int) -> list[str]:
+    """Children of a judge's process, who adopts all that is left of its boxes; but for the one box that stays."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    lines = {child: Path(f"/proc/{child}/cmdline").read_bytes().split(b"\0") for child in children}
+    stay = [child for child, words in lines.items() if box.TESTS.encode() in words]
+    return [child for child in children if child not in stay[:1]]
 
 
 def _settings() -> list[str]:

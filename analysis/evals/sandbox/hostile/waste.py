@@ -106,6 +106,29 @@ def open_files() -> list[str]:
     return [] if len(got) <= 64 else [f"{len(got)} files"]
 
 
+def pages_of_pipes() -> list[str]:
+    """All pipes of a user share a quota of pages, and a pipe may have more of them than it begins with: not here."""
+    import fcntl
+
+    def larger() -> int:
+        return fcntl.fcntl(os.pipe()[1], 1031, MEBI)  # F_SETPIPE_SZ
+
+    return [f"a pipe of {size} bytes" for size in _until_refused(1, larger)]
+
+
+def every_pipe_there_is() -> list[str]:
+    """They take most of that quota all the same; an honest neighbour must not notice."""
+    for _ in range(6):
+        if os.fork() == 0:
+            for _, end in _until_refused(100, os.pipe):
+                os.set_blocking(end, False)
+                os.write(end, b"x" * 65536)
+            time.sleep(2)
+            os._exit(0)
+    time.sleep(2)
+    return []
+
+
 def inode_flood() -> list[str]:
     _until_refused(10**6, lambda: os.close(os.open(f"/tmp/{time.monotonic_ns()}", os.O_CREAT | os.O_WRONLY)))
     return []
@@ -126,6 +149,15 @@ def deep_reply() -> list[Any]:
     for _ in range(10**5):
         deep = [deep]
     return deep
+
+
+def endless_range() -> range:
+    """A few bytes, until somebody adds it up."""
+    return range(10**15)
+
+
+def set_of_one_hash() -> set[int]:
+    return {number * (2**61 - 1) for number in range(60_000)}
 
 
 def huge_number() -> int:

@@ -50,6 +50,7 @@ def prepare_study(study: Study, store: Path, executor: Executor | None = None) -
     with whole_store(store), Display("prepare") as display:
         manifest = prepare(study.data, store, display.update, executor)
     warn_uncovered(study, manifest)
+    warn_loss(manifest)
     return manifest
 
 
@@ -63,6 +64,12 @@ def warn_uncovered(study: Study, manifest: Manifest) -> None:
             "is evaluated; add them to its cleaning, or read those scores as an upper bound",
             file=sys.stderr,
         )
+
+
+def warn_loss(manifest: Manifest) -> None:
+    """Say loudly that the tokenizer does not keep texts."""
+    if manifest.loss:
+        print(f"WARNING: the tokenizer loses text ({manifest.loss}); there will be no bits per byte", file=sys.stderr)
 
 
 def prepare_target(name: str, store: Path, executor: Executor) -> dict[str, Any]:

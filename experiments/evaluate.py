@@ -24,6 +24,7 @@ from experiments.exporting import open_stage
 from experiments.nodes import evaluated_tasks, task_version
 from experiments.plan import Plan
 from mixtures.errors import Failure
+from mixtures.tokenizer import loss
 
 PORTION = 512
 """Items between two writes to the disk; a batch holds some 30 of them on a CPU, ten times as many on an accelerator."""
@@ -220,7 +221,8 @@ def _answered(
             _keep(way, portion, answers)
         done += total / len(portions)
     seconds = time.perf_counter() - started
-    return {each.path: _record(of, each, seconds * cost(each.task) / max(total, 1.0)) for each in asked}
+    keeps = not loss(model.tokenizer)
+    return {each.path: _record(of, each, seconds * cost(each.task) / max(total, 1.0), keeps) for each in asked}
 
 
 def _begun(of: Checkpoint, task: Task, path: Path) -> _Asked:
@@ -255,7 +257,7 @@ def _keep(way: _Way, portion: _Portion, answers: Sequence[Any]) -> None:
         partial.keep(_partial(path), keys[path], its)
 
 
-def _record(of: Checkpoint, asked: _Asked, seconds: float) -> EvalRecord:
+def _record(of: Checkpoint, asked: _Asked, seconds: float, keeps_texts: bool) -> EvalRecord:
     task, found = asked.task, asked.found
     infinite = sum(not all(map(math.isfinite, nats)) for nats in found["nats"].values())
     if infinite:
@@ -265,5 +267,7 @@ def _record(of: Checkpoint, asked: _Asked, seconds: float) -> EvalRecord:
         scoring.item(question, found["nats"][number], found["said"].get(number))
         for number, question in enumerate(task.questions)
     )
+    if not keeps_texts:  # there are no bits per byte of a text that was not predicted
+        items = tuple({name: value for name, value in item.items() if name != "bytes"} for item in items)
     prompts = asked.key["prompts"]
     return EvalRecord(task.name, task.version, prompts, of.fingerprint, of.step, items, seconds=round(seconds, 3))

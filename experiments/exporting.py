@@ -7,6 +7,7 @@ from analysis.records import StageRecord, read_stage
 from experiments.nodes import checkpoints
 from mixtures import tokenizer as bpe
 from mixtures.errors import UserError
+from mixtures.manifest import read_manifest
 from models.config import ModelConfig
 from models.recipe import AdamW
 
@@ -34,7 +35,7 @@ def export_stage(name: str, store: Path, out: Path) -> Path:
     model = open_stage(folder, store)
     from models import export
 
-    export.export(model.config, model.params, tokenizer, out, eod=bpe.eod_id(model.tokenizer), sequence=model.window)
+    export.export(model.config, model.params, tokenizer, out, eod=model.eod, sequence=model.window)
     return out
 
 
@@ -52,11 +53,13 @@ def open_stage(folder: Path, store: Path) -> "LanguageModel":
     from models.step import init_state
 
     stage = read_stage(folder)
-    tokenizer = bpe.load(tokenizer_of(stage, store))
+    path = tokenizer_of(stage, store)
+    manifest, tokenizer = read_manifest(path.parent), bpe.load(path)
+    eod = manifest.eod if manifest else bpe.eod_id(tokenizer)
     config, optimizer = ModelConfig(**stage.identity["model"]), AdamW(**stage.identity["optimizer"])
     like = init_state(config, optimizer, stage.seed)
     params = checkpoint.restore(checkpoints(store, folder.name), stage.steps, like).params
-    return LanguageModel(config, params, tokenizer, stage.identity["sequence"], all_devices())
+    return LanguageModel(config, params, tokenizer, eod, stage.identity["sequence"], all_devices())
 
 
 def all_devices() -> "Mesh | None":

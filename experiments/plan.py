@@ -17,6 +17,7 @@ from typing import Any
 from experiments.check import check, naming
 from experiments.study import CONTINUE, Piece, Stage, Study
 from experiments.supply import epochs_read, form_of, passes_before, windows_of
+from mixtures import tokenizer as bpe
 from mixtures.allocate import allocate
 from mixtures.curriculum import sequences_by_source, stage_steps
 from mixtures.errors import UserError
@@ -135,6 +136,7 @@ def make_plan(study: Study, store: Path) -> Plan:
     check(study)
     with naming(f"study '{study.name}'"):
         manifest = read_manifest(prepared_folder(study.data, store))
+        _check_tokenizer(study, manifest)
         simulated_share(study)  # a bad one is refused before the data are there
         stages: dict[str, PlannedStage] = {}
         runs: dict[tuple[str, int], tuple[str, ...]] = {}
@@ -147,6 +149,31 @@ def make_plan(study: Study, store: Path) -> Plan:
                     chain.append(_merge(stages, planned))
                 runs[arm.name, seed] = tuple(stage.id for stage in chain)
     return Plan(study, tuple(stages.values()), runs, manifest)
+
+
+def _check_tokenizer(study: Study, manifest: Manifest | None) -> None:
+    """Refuse ids that the model does not know, and bits per byte of a tokenizer that does not keep texts.
+
+    A model may know more ids than there are; published ones round their number up.
+    """
+    data, model = study.data, study.model
+    ids, loss = (manifest.vocabulary, manifest.loss) if manifest else (data.vocabulary, "")
+    if data.tokenizer is None:
+        ids = max(ids, data.vocabulary)
+    elif manifest is None:
+        tokenizer = bpe.load(data.tokenizer, data.end)
+        bpe.eod_id(tokenizer, data.end)
+        ids, loss = bpe.size(tokenizer), bpe.loss(tokenizer)
+    if ids > model.vocabulary:
+        raise UserError(
+            f"model.vocabulary is {model.vocabulary:,}, and the tokenizer of its data has {ids:,} ids; give the model "
+            f"{ids:,}, or the data a smaller vocabulary"
+        )
+    if loss and (counted := [metric for metric in study.primary if metric.endswith("bpb")]):
+        raise UserError(
+            f"primary names '{counted[0]}', which is in bits per byte, and the tokenizer loses text ({loss}); declare "
+            "other metrics, or use a tokenizer that keeps texts"
+        )
 
 
 def _merge(stages: dict[str, PlannedStage], planned: PlannedStage) -> PlannedStage:

@@ -10,7 +10,7 @@ from analysis.evals import code
 from analysis.evals.tasks import WINDOW_BYTES, Place, Task, benchmark_task, heldout_task
 from analysis.records import RunRecord, StudyRecord, write
 from experiments import nodes
-from experiments.data import warn_uncovered
+from experiments.data import warn_loss, warn_uncovered
 from experiments.lock import whole_store
 from experiments.plan import Plan, PlannedStage, make_plan
 from experiments.progress import Display
@@ -37,6 +37,7 @@ def run_study(study: Study, store: Path) -> Path:
         with Display("prepare") as display:
             manifest = prepare(study.data, store, display.update)
         warn_uncovered(study, manifest)
+        warn_loss(manifest)
         plan = make_plan(study, store)
         write(store / "studies" / study.name / "study.json", study_record(plan))
         train(plan, store, [stage for stage in plan.stages if nodes.state(plan, stage, store) != "done"])

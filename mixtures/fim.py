@@ -97,4 +97,7 @@ def _marks(tokenizer: Tokenizer) -> tuple[int, int, int]:
     prefix, middle, suffix = (tokenizer.token_to_id(name) for name in (FIM_PREFIX, FIM_MIDDLE, FIM_SUFFIX))
     if prefix is None or middle is None or suffix is None:
         raise UserError(f"the tokenizer has no {FIM_PREFIX}, {FIM_MIDDLE}, {FIM_SUFFIX}; add them or leave out fim")
+    pieces = [tokenizer.encode(piece, add_special_tokens=False).ids for piece in ("a b", "c d")]
+    if tokenizer.decode([*pieces[0], *pieces[1]]) != "a bc d":
+        raise UserError("the tokenizer puts a blank before every text, so that pieces would not join; leave out fim")
     return prefix, middle, suffix

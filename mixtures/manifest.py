@@ -66,8 +66,11 @@ class Manifest:
 
     folder: Path
     vocabulary: int
+    """Ids that a model must know: one more than the highest of the tokenizer."""
     tokenizer_digest: str
     eod: int
+    loss: str
+    """What the tokenizer does not keep of a text, with an example; "" where it keeps all."""
     benchmarks: Mapping[str, int]
     """Name and items of every benchmark."""
     rule: Mapping[str, Any]
@@ -111,6 +114,7 @@ def write_manifest(manifest: Manifest) -> None:
             "vocabulary": manifest.vocabulary,
             "digest": manifest.tokenizer_digest,
             "eod": manifest.eod,
+            "loss": manifest.loss,
         },
         "decontamination": {"benchmarks": manifest.benchmarks, "rule": manifest.rule},
         "sources": {name: asdict(source) for name, source in manifest.sources.items()},
@@ -137,6 +141,7 @@ def read_manifest(folder: Path) -> Manifest | None:
             vocabulary=tokenizer["vocabulary"],
             tokenizer_digest=tokenizer["digest"],
             eod=tokenizer["eod"],
+            loss=tokenizer["loss"],
             benchmarks=cleaned["benchmarks"],
             rule=cleaned["rule"],
             sources={name: _source(source) for name, source in row["sources"].items()},

@@ -15,13 +15,14 @@ import hashlib
 import json
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import repeat
 from pathlib import Path
 from typing import Annotated, Any
 
 from annotated_types import Gt, Interval
+from tokenizers import Tokenizer
 
 from mixtures import shards
 from mixtures import tokenizer as bpe
@@ -44,6 +45,9 @@ from mixtures.tokenising import TokeniseJob, tokenise_shard
 
 PREPARE_VERSION = 3
 """Bump when the same sources would give other tokens."""
+
+CHECKED_BYTES = 2_000_000
+"""Of documents that a tokenizer of the user's own has to give back as they were."""
 
 Progress = Callable[[str, int, int], None]
 """Called with (what, done, total)."""
@@ -69,6 +73,7 @@ class DataSpec:
         cleaning: the benchmarks that the sources are cleaned against.
         fim: how documents are permuted for stages with `infilling`, if there are any; the others read them as they are.
         tokenizer: a tokenizer.json to be used instead of training one.
+        end: the token that closes a document in it, if it is called none of the usual names.
     """
 
     sources: tuple[Source, ...]
@@ -78,6 +83,7 @@ class DataSpec:
     cleaning: Cleaning = field(default_factory=Cleaning)
     fim: Fim | None = None
     tokenizer: Path | None = None
+    end: str | None = None
 
 
 def kinds(spec: DataSpec) -> dict[str, str]:
@@ -95,7 +101,9 @@ def prepared_folder(spec: DataSpec, store: Path) -> Path:
         raise UserError(f"tokenizer {spec.tokenizer} does not exist; name a tokenizer.json")
     identity = {
         "version": [PREPARE_VERSION, SCHEMA],
-        "tokenizer": bpe.digest(spec.tokenizer) if spec.tokenizer else [spec.vocabulary, spec.tokenizer_bytes_per_kind],
+        "tokenizer": [bpe.digest(spec.tokenizer), spec.end]
+        if spec.tokenizer
+        else [spec.vocabulary, spec.tokenizer_bytes_per_kind],
         "heldout": spec.heldout,
         "fim": asdict(spec.fim) if spec.fim else None,
         "cleaning": _cleaned_of(spec.cleaning, store),
@@ -256,13 +264,27 @@ def _tokenizer(
     if path.exists():
         return
     if spec.tokenizer is not None:
-        tokenizer = bpe.load(spec.tokenizer)
-        bpe.eod_id(tokenizer)
+        tokenizer = bpe.load(spec.tokenizer, spec.end)
+        bpe.eod_id(tokenizer, spec.end)
+        share, roles = CHECKED_BYTES // len(candidates), folder / "roles"
+        _check_kept(tokenizer, (text for candidate in candidates for text in sample(candidate, roles, share)))
     else:
         progress("training the tokenizer", 0, 1)
         sizes = {name: facts["training_bytes"] for name, facts in chosen.items()}
         tokenizer = bpe.train(_sample(spec, candidates, sizes, folder / "roles"), spec.vocabulary)
     bpe.save(tokenizer, path)
+
+
+def _check_kept(tokenizer: Tokenizer, texts: Iterable[str]) -> None:
+    """Refuse a tokenizer that changes documents in a way that its `loss` does not show."""
+    if bpe.loss(tokenizer):
+        return  # known: the manifest says so, and there are no bits per byte
+    checked = [bpe.loss(tokenizer, [text]) for text in texts]
+    changed = [difference for difference in checked if difference]
+    if len(changed) > len(checked) // 100:
+        raise UserError(
+            f"the tokenizer changes {len(changed)} of {len(checked)} documents ({changed[0]}); use one that keeps texts"
+        )
 
 
 def _sample(spec: DataSpec, candidates: Sequence[Candidate], sizes: Mapping[str, int], roles: Path) -> Iterator[str]:
@@ -283,6 +305,7 @@ def _tokenise(
             documents=path,
             roles=roles_path(folder / "roles", source.name, path),
             tokenizer=folder / "tokenizer.json",
+            end=spec.end,
             tokens=folder / "tokens" / source.name / f"{number:05}",
             fim=_fim(spec, source),
             infilled=folder / "tokens" / f"{source.name}{INFILLED}" / f"{number:05}",
@@ -292,7 +315,9 @@ def _tokenise(
         for source, candidate in zip(spec.sources, candidates, strict=True)
         for number, path in enumerate(candidate.shards)
     ]
-    _work(tokenise_shard, jobs, "tokenising", progress, executor)
+    slow = bpe.encoder(folder / "tokenizer.json", spec.end).slow
+    what = f"tokenising, slowly: the bulk encoder cannot be used ({slow})" if slow else "tokenising"
+    _work(tokenise_shard, jobs, what, progress, executor)
 
 
 def _fim(spec: DataSpec, source: Source) -> Fim | None:
@@ -310,13 +335,14 @@ def _manifest(
     folder: Path,
     store: Path,
 ) -> Manifest:
-    tokenizer = bpe.load(folder / "tokenizer.json")
+    tokenizer = bpe.load(folder / "tokenizer.json", spec.end)
     items = {name: len(_benchmark_items(name, store)) for name in spec.cleaning.benchmarks}
     return Manifest(
         folder=folder,
-        vocabulary=tokenizer.get_vocab_size(),
+        vocabulary=bpe.size(tokenizer),
         tokenizer_digest=bpe.digest(folder / "tokenizer.json"),
-        eod=bpe.eod_id(tokenizer),
+        eod=bpe.eod_id(tokenizer, spec.end),
+        loss=bpe.loss(tokenizer),
         benchmarks=items,
         rule=asdict(spec.cleaning.rule) if items else {},
         sources={

@@ -19,7 +19,7 @@ from mixtures.roles import training_documents
 from mixtures.store import TokenStore, windows_in
 
 
-def vocabulary(tokenizer_json: Path) -> Any:
+def vocabulary(tokenizer_json: Path, eod: int) -> Any:
     """A seqio.Vocabulary over the study's tokenizer (seqio 0.0.20 has none for `tokenizers`)."""
     import seqio
     import tensorflow as tf
@@ -31,11 +31,11 @@ def vocabulary(tokenizer_json: Path) -> Any:
 
         @property
         def _base_vocab_size(self) -> int:
-            return tokenizer.get_vocab_size()
+            return bpe.size(tokenizer)
 
         @property
         def eos_id(self) -> int:
-            return bpe.eod_id(tokenizer)
+            return eod
 
         @property
         def unk_id(self) -> None:
@@ -67,7 +67,7 @@ def register(manifest: Manifest, mixtures: Iterable[Mixture], sequence: int) -> 
     """Register `<source>` (documents), `<source>.windows` and every mixture over the windows."""
     import seqio
 
-    vocab = vocabulary(manifest.tokenizer)
+    vocab = vocabulary(manifest.tokenizer, manifest.eod)
     feature = {"targets": seqio.Feature(vocab, add_eos=False)}
     for name in manifest.sources:
         _register_documents(manifest, name, vocab, feature)

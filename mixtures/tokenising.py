@@ -29,7 +29,7 @@ class TokeniseJob:
 
     Attributes:
         documents, roles: what there is, and which of it is for what.
-        tokenizer: its tokenizer.json.
+        tokenizer, end: its tokenizer.json, and the token that closes a document where it has none of the usual names.
         tokens: folder of the token shard.
         fim: how documents are permuted for a second shard, if there is to be one.
         infilled: folder of that shard.
@@ -40,6 +40,7 @@ class TokeniseJob:
     documents: Path
     roles: Path
     tokenizer: Path
+    end: str | None
     tokens: Path
     fim: Fim | None
     infilled: Path
@@ -69,8 +70,8 @@ def tokenise_shard(job: TokeniseJob) -> None:
         Failure: a file is damaged, or the disk is full.
         UserError: the tokenizer lacks a token that is needed.
     """
-    encoder = _encoder(job.tokenizer)
-    plain, infilled = (_Shard(token_dtype(encoder.reference.get_vocab_size())) for _ in range(2))
+    encoder = _encoder(job.tokenizer, job.end)
+    plain, infilled = (_Shard(token_dtype(bpe.size(encoder.reference))) for _ in range(2))
     held: list[pa.RecordBatch] = []
     size = moved = 0
     for training, heldout in _divided(job):
@@ -122,8 +123,8 @@ class _Shard:
 
 
 @functools.lru_cache(maxsize=1)
-def _encoder(tokenizer: Path) -> bpe.Encoder:
-    return bpe.encoder(tokenizer)
+def _encoder(tokenizer: Path, end: str | None) -> bpe.Encoder:
+    return bpe.encoder(tokenizer, end)
 
 
 def _divided(job: TokeniseJob) -> Iterator[tuple[pa.RecordBatch, pa.RecordBatch]]:

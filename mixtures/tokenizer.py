@@ -1,10 +1,14 @@
-"""One byte-level BPE per study, trained on a fixed sample that gives every kind of data the same bytes.
+"""One tokenizer per study: a byte-level BPE trained on a fixed sample that gives every kind of data the same bytes, or
+a tokenizer.json of the user's own.
 
 Two programs read one tokenizer.json: `tokenizers`, which trains it and decodes, and `fastokens`, which encodes some
-fifty times as fast. A test holds their ids equal, and preparation checks a document of every shard.
+fifty times as fast and stands aside where it would give other ids. A test holds their ids equal, and preparation checks
+a document of every shard.
 """
 
 import hashlib
+import json
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,8 +26,19 @@ EOD_ID = 0
 """Of the tokenizers that are trained here; `eod_id` finds that of any other."""
 FIM_PREFIX, FIM_MIDDLE, FIM_SUFFIX = "<fim-prefix>", "<fim-middle>", "<fim-suffix>"
 SPECIALS = (EOD, FIM_PREFIX, FIM_MIDDLE, FIM_SUFFIX)
-END_OF_DOCUMENT = (EOD, "<|endoftext|>", "<|end_of_text|>", "<|END_OF_TURN_TOKEN|>", "</s>", "<eos>")
+END_OF_DOCUMENT = (
+    EOD,
+    "<|endoftext|>",
+    "<|end_of_text|>",
+    "<|END_OF_TURN_TOKEN|>",
+    "<｜end▁of▁sentence｜>",
+    "</s>",
+    "<eos>",
+)
 """What the end of a document is called in published tokenizers, in order of preference."""
+_BYTE = re.compile(r"<0x[0-9A-F]{2}>")
+_MARK = re.compile(rf"(?!{_BYTE.pattern})(<.*>|\[.*\]|\|.*\|)", re.DOTALL)
+"""How tokens that are no text are spelt. Others that were added (runs of blanks, words) are text; so are bytes."""
 
 # The split of published tokenizers (cl100k's, with single digits): contractions; words with the blank or mark before
 # them; digits; punctuation; runs of line ends and of blanks. fastokens has a fast path for this expression: splitting
@@ -33,6 +48,14 @@ WORDS = (
 )
 
 CHECKED_CHARACTERS = 5_000
+PROBES = (
+    " !\"#$%&'()*+,-./0123456789:;<=>?@ABCXYZ[\\]^_`abcxyz{|}~",
+    "don't , stop .  Two blanks,   three\tand a tab \n\n\tif x:\r\n        return  \n",
+    "Stra\u00dfe \u00c9t\u00e9 e\u0301 \u00bd \ufb01 \uff21 \u2460 \u00a0 \u200b \u2026 \u201cI\u0307\u201d",
+    "\u041c\u043e\u0441\u043a\u0432\u0430 \u0391\u03b8\u03ae\u03bd\u03b1 \u5317\u4eac\u3002 \U0001f600",
+    "\n\t  what stands at the beginning",
+)
+"""What a tokenizer that keeps texts gives back: cases, blanks, digits, accents, ligatures, other scripts."""
 
 Ids = npt.NDArray[np.uint32]
 
@@ -75,14 +98,21 @@ def save(tokenizer: Tokenizer, path: Path) -> None:
     write_text(path, tokenizer.to_str())
 
 
-def load(path: Path) -> Tokenizer:
-    """Load a tokenizer.json. A text that spells "<eod>" is encoded as those five characters, never as the token.
+def load(path: Path, end: str | None = None) -> Tokenizer:
+    """Load a tokenizer.json, made fit for what it is used for here.
+
+    A text that spells "<eod>" is encoded as those five characters, never as the token: tokens with a mark's spelling
+    are special, whatever the file says. Nothing is put in front of a text, cut off, filled up or drawn at random.
+
+    Args:
+        path: the file.
+        end: the token that closes a document, where it has none of the usual names.
 
     Raises:
         Failure: the file is missing or not a tokenizer.
     """
     try:
-        tokenizer = Tokenizer.from_str(path.read_text(encoding="utf-8"))
+        tokenizer = Tokenizer.from_str(_adopted(json.loads(path.read_text(encoding="utf-8")), end))
     except Exception as error:  # tokenizers raises bare Exception
         raise Failure(
             f"tokenizer {path} cannot be read ({error}); name another, or delete it and prepare again"
@@ -91,46 +121,115 @@ def load(path: Path) -> Tokenizer:
     return tokenizer
 
 
+def _adopted(found: dict[str, Any], end: str | None) -> str:
+    """A tokenizer.json without what only a fine-tuned model, a batch or its authors' training needs."""
+    model, added = found["model"], found["added_tokens"]
+    found |= {"truncation": None, "padding": None, "post_processor": None}
+    if "dropout" in model:
+        model["dropout"] = None
+    scored = isinstance(model["vocab"], list)  # Unigram's
+    pieces = {piece: id for id, (piece, _) in enumerate(model["vocab"])} if scored else model["vocab"]
+    roles = {*SPECIALS, *END_OF_DOCUMENT, *([end] if end else ())}
+    unlisted = (roles & pieces.keys()) - {token["content"] for token in added}
+    plain = dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized"), False)
+    added += [{"id": pieces[name], "content": name, "special": True, **plain} for name in sorted(unlisted)]
+    for token in added:
+        token["special"] = bool(token["special"] or token["content"] in roles or _MARK.fullmatch(token["content"]))
+        token |= {"lstrip": False, "rstrip": False}  # they would swallow blanks of the text
+    added.sort(key=lambda token: token["id"])
+    marks = {token["content"] for token in added if token["special"]}
+    if "merges" in model:
+        model["merges"] = [pair for pair in model["merges"] if _joined(pair) not in marks]
+    if scored:  # it would choose a mark or a byte's name as it chooses any piece
+        apart = {piece for piece in pieces if piece in marks or _BYTE.fullmatch(piece)}
+        low = min((score for piece, score in model["vocab"] if piece not in apart), default=0.0) - 1_000.0
+        model["vocab"] = [[piece, low if piece in apart else score] for piece, score in model["vocab"]]
+    return json.dumps(found, ensure_ascii=False)
+
+
+def _joined(pair: str | list[str]) -> str:
+    """What a merge makes; older files have its halves in one text."""
+    return pair.replace(" ", "", 1) if isinstance(pair, str) else "".join(pair)
+
+
+def size(tokenizer: Tokenizer) -> int:
+    """Ids that a model must know: one more than the highest, since numbers may be left out."""
+    return 1 + max(tokenizer.get_vocab(with_added_tokens=True).values())
+
+
+def loss(tokenizer: Tokenizer, texts: Iterable[str] = PROBES) -> str:
+    """The first of `texts` that does not come back from its ids, in words; "" where all do.
+
+    Bits per byte mean nothing where texts are not kept: what was lost is not predicted, and its bytes are counted. One
+    blank at the very beginning may come or go, as it does in all tokenizers of SentencePiece's kind.
+    """
+    for text in texts:
+        back = tokenizer.decode(tokenizer.encode(text, add_special_tokens=False).ids, skip_special_tokens=False)
+        if text not in (back, " " + back) and back != " " + text:
+            same = next((n for n, (a, b) in enumerate(zip(text, back, strict=False)) if a != b), len(back))
+            part = slice(max(0, same - 5), same + 15)
+            return f"{text[part]!r} comes back as {back[part]!r}"
+    return ""
+
+
 def digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def eod_id(tokenizer: Tokenizer) -> int:
-    """The id that closes a document.
+def eod_id(tokenizer: Tokenizer, end: str | None = None) -> int:
+    """The id that closes a document: of the token `end`, or of the first of the usual names.
 
     Raises:
-        UserError: the tokenizer has none of the usual names for it.
+        UserError: the tokenizer has no such token, or a text that spells it becomes it.
     """
-    for name in END_OF_DOCUMENT:
+    for name in (end,) if end else END_OF_DOCUMENT:
         if (id := tokenizer.token_to_id(name)) is not None:
+            if id in tokenizer.encode(f"a {name} b{name}", add_special_tokens=False).ids:
+                raise UserError(f"a text that spells {name!r} becomes the tokenizer's end of a document; name a mark")
             return int(id)
-    raise UserError(f"the tokenizer has no end-of-document token; add one of {', '.join(END_OF_DOCUMENT)} to it")
+    marks = [token.content for token in tokenizer.get_added_tokens_decoder().values() if token.special]
+    raise UserError(
+        f"the tokenizer has no end-of-document token {end or 'of a usual name'!r}; name one of its own as `end`: "
+        f"{', '.join(marks[:10]) or 'it has none, add one'}"
+    )
 
 
 @dataclass(frozen=True)
 class Encoder:
-    """A tokenizer opened for bulk encoding. Open it with `encoder`."""
+    """A tokenizer opened for bulk encoding. Open it with `encoder`.
+
+    Attributes:
+        fast: a fastokens tokenizer; None where the reference has to do it.
+        reference: the tokenizer.
+        eod: id of the token that closes a document.
+        slow: why there is no fast one; "" where there is.
+    """
 
     fast: Any
     reference: Tokenizer
     eod: int
+    slow: str = ""
 
 
-def encoder(path: Path) -> Encoder:
+def encoder(path: Path, end: str | None = None) -> Encoder:
     """Open a tokenizer.json for `encode`.
 
     Raises:
-        Failure: the file is missing, not a tokenizer, or of a kind that cannot be encoded in bulk.
+        Failure: the file is missing or not a tokenizer.
         UserError: the tokenizer has no end-of-document token.
     """
     import fastokens
 
-    reference = load(path)
+    reference = load(path, end)
+    eod = eod_id(reference, end)
     try:
-        fast = fastokens.Tokenizer.from_json_str(path.read_text(encoding="utf-8"))
+        fast = fastokens.Tokenizer.from_json_str(reference.to_str())
     except ValueError as error:
-        raise Failure(f"tokenizer {path} cannot be used for bulk encoding ({error}); use a BPE tokenizer") from error
-    return Encoder(fast, reference, eod_id(reference))
+        return Encoder(None, reference, eod, str(error))
+    opened, slow = Encoder(fast, reference, eod), Encoder(None, reference, eod, "it gives other ids")
+    names = ["<0x0A>", *(token.content for token in reference.get_added_tokens_decoder().values())][:100]
+    texts = [*PROBES, *(form.format(name) for name in names for form in ("{}", "x{}y", "a {} b"))]
+    return opened if _bulk(opened, texts)[0].tolist() == _bulk(slow, texts)[0].tolist() else slow
 
 
 def encode(encoder: Encoder, texts: Sequence[str]) -> tuple[Ids, npt.NDArray[np.int64]]:
@@ -139,17 +238,27 @@ def encode(encoder: Encoder, texts: Sequence[str]) -> tuple[Ids, npt.NDArray[np.
     Neither a begin-of-sequence nor an end-of-document token is added.
 
     Raises:
-        Failure: a text gets other ids than the tokenizer's reference implementation gives it. One short text of
-            every call is compared; the reference is too slow for more.
+        Failure: a text gets the id that closes a document, or other ids than the tokenizer's reference implementation
+            gives it. One short text of every call is compared; the reference is too slow for more.
     """
-    flat, ends = encoder.fast.encode_batch_flat(list(texts), split_special_tokens=True)
-    ids, offsets = np.frombuffer(flat, "<u4"), np.frombuffer(ends, "<u8").astype(np.int64)
+    ids, offsets = _bulk(encoder, texts)
+    if (ids == encoder.eod).any():
+        raise Failure("a document holds a text that becomes the tokenizer's end of a document; use another tokenizer")
     sample = next((number for number, text in enumerate(texts) if len(text) <= CHECKED_CHARACTERS), None)
-    if sample is not None:
+    if sample is not None and encoder.fast is not None:
         expected = encoder.reference.encode(texts[sample], add_special_tokens=False).ids
         if ids[offsets[sample] : offsets[sample + 1]].tolist() != expected:
             raise Failure("the bulk encoder and the reference encode a document differently; use another tokenizer")
     return ids, offsets
+
+
+def _bulk(encoder: Encoder, texts: Sequence[str]) -> tuple[Ids, npt.NDArray[np.int64]]:
+    if encoder.fast is not None:
+        flat, ends = encoder.fast.encode_batch_flat(list(texts), split_special_tokens=True)
+        return np.frombuffer(flat, "<u4"), np.frombuffer(ends, "<u8").astype(np.int64)
+    parts = [each.ids for each in encoder.reference.encode_batch_fast(list(texts), add_special_tokens=False)]
+    ids = np.fromiter((id for part in parts for id in part), np.uint32)
+    return ids, np.cumsum([0, *map(len, parts)], dtype=np.int64)
 
 
 def with_eod(ids: Ids, offsets: npt.NDArray[np.int64], eod: int) -> tuple[Ids, npt.NDArray[np.int64]]:

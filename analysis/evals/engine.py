@@ -15,7 +15,6 @@ from tokenizers import Tokenizer
 from analysis.evals.model import LanguageModel
 from analysis.evals.packing import Span, batches, row_length, trees
 from analysis.evals.writing import Ask, write
-from mixtures.tokenizer import eod_id
 from models import decode
 from models.sharding import platform
 
@@ -55,9 +54,8 @@ def likelihoods(model: LanguageModel, pairs: Sequence[tuple[str, str]]) -> Itera
 
 def rolling(model: LanguageModel, texts: Sequence[str]) -> Iterator[tuple[int, float]]:
     """Negative log-likelihood in nats of every text as a whole, with its number."""
-    eod = eod_id(model.tokenizer)
     encoded = _encode(model.tokenizer, texts)
-    spans = [list(_windows(number, (eod, *ids), 1, model.window)) for number, ids in enumerate(encoded)]
+    spans = [list(_windows(number, (model.eod, *ids), 1, model.window)) for number, ids in enumerate(encoded)]
     for number, found in _scored(model, spans):
         yield number, found.nats
 
@@ -87,12 +85,11 @@ def _pair_spans(model: LanguageModel, pairs: Sequence[tuple[str, str]]) -> list[
     contexts = list(dict.fromkeys(heads))
     sizes = dict(zip(contexts, map(len, _encode(model.tokenizer, contexts)), strict=True))
     whole = _encode(model.tokenizer, (context + continuation for context, continuation in pairs))
-    eod = eod_id(model.tokenizer)
     spans: list[list[Span]] = []
     for number, (head, pair, ids) in enumerate(zip(heads, pairs, whole, strict=True)):
         # A continuation that melts into the last token of its context is scored with it.
         start = min(1 + sizes[head], len(ids)) if pair[1] else 1 + len(ids)
-        spans.append(list(_windows(number, (eod, *ids), start, model.window)) if ids else [])
+        spans.append(list(_windows(number, (model.eod, *ids), start, model.window)) if ids else [])
     return spans
 
 

@@ -8,7 +8,7 @@ from jax.sharding import Mesh
 from tokenizers import Tokenizer
 
 from mixtures.errors import Failure
-from mixtures.tokenizer import load
+from mixtures.tokenizer import eod_id, load
 from models.config import ModelConfig
 from models.export import read
 from models.transformer import Params
@@ -19,6 +19,7 @@ class LanguageModel:
     """A checkpoint ready to be asked.
 
     Attributes:
+        eod: the token that closes a document and begins every context.
         window: the longest context, in tokens, that it scores or writes with.
         mesh: devices that share the work, each with the whole model; None: one device.
     """
@@ -26,6 +27,7 @@ class LanguageModel:
     config: ModelConfig
     params: Params
     tokenizer: Tokenizer
+    eod: int
     window: int
     mesh: Mesh | None = None
 
@@ -34,10 +36,13 @@ def opened(folder: Path, mesh: Mesh | None = None) -> LanguageModel:
     """The model in a folder of `models.export`, or any of that architecture; its window is what the folder says.
 
     Raises:
-        UserError, Failure: as `models.export.read`; or the folder does not say its window.
+        UserError, Failure: as `models.export.read`; or the folder does not say its window, or which token ends a text.
     """
     config, params, tokenizer = read(folder)
-    window = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("max_position_embeddings")
+    said, theirs = json.loads((folder / "config.json").read_text(encoding="utf-8")), load(tokenizer)
+    window, eod = said.get("max_position_embeddings"), said.get("eos_token_id")
     if not isinstance(window, int) or window < 1:
         raise Failure(f"{folder}/config.json has max_position_embeddings {window!r}; write there the context it takes")
-    return LanguageModel(config, params, load(tokenizer), window, mesh)
+    if not isinstance(eod, int) or theirs.id_to_token(eod) is None:
+        eod = eod_id(theirs)
+    return LanguageModel(config, params, theirs, eod, window, mesh)

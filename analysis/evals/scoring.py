@@ -4,7 +4,7 @@
     source         of a held-out document
     cluster        what makes items depend on each other: the package or work of a held-out document
     nats, bytes    negative log-likelihood of the gold continuation, and the UTF-8 bytes of the answer in it, which has
-                   not the blank that parts it from the context
+                   not the blank that parts it from the context; no bytes where the tokenizer does not keep texts
     gold           the number of the right candidate, where there is more than one
     choice_nats    nats of every one of them; choice_bytes the UTF-8 bytes of the answers, and
     choice_chars   their characters, by which the harness normalises (lm-evaluation-harness 0.4.13, acc_norm)

@@ -12,7 +12,6 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from analysis.evals.model import LanguageModel
-from mixtures.tokenizer import eod_id
 from models import decode
 
 _SLOTS = (4, 16, 64)
@@ -21,6 +20,8 @@ _STEPS = 16
 """Tokens between two looks at the text."""
 _COLUMNS = 64
 """Of the cache at the least; it doubles as the texts grow."""
+_NEAR = 16
+"""Tokens of the prompt that are decoded with an answer."""
 _CUT = "\ufffd"
 """What bytes decode to that are no whole character."""
 
@@ -69,7 +70,7 @@ def write(model: LanguageModel, asks: Sequence[Ask]) -> Iterator[tuple[int, str]
             queue.append(text)
         else:
             yield text.number, ""
-    devices, end = decode.devices(model.mesh), eod_id(model.tokenizer)
+    devices, end = decode.devices(model.mesh), model.eod
     each = next((size for size in _SLOTS if size * devices >= len(queue)), _SLOTS[-1])
     params = decode.everywhere(model.params, model.mesh)
     draws = any(text.ask.temperature > 0 for text in queue)
@@ -99,12 +100,11 @@ def _texts(model: LanguageModel, asks: Sequence[Ask]) -> list[_Text]:
     A prompt keeps its newest tokens, as many as leave room in the window for what is asked for; if that alone fills the
     window, prompt and answer have half of it each.
     """
-    eod = eod_id(model.tokenizer)
     encoded = model.tokenizer.encode_batch_fast([ask.prompt for ask in asks], add_special_tokens=False)
     texts = []
     for number, (ask, ids) in enumerate(zip(asks, (e.ids for e in encoded), strict=True)):
         room = model.window - ask.max_tokens if ask.max_tokens < model.window else max(1, model.window // 2)
-        prompt = (eod, *ids)[-room:]
+        prompt = (model.eod, *ids)[-room:]
         texts.append(_Text(number, ask, prompt, min(ask.max_tokens, model.window - len(prompt))))
     return sorted(texts, key=lambda text: (len(text.prompt) + text.most, text.prompt))
 
@@ -159,13 +159,20 @@ def _prompts(seats: dict[int, _Text], each: int, devices: int) -> decode.Prompts
     return decode.Prompts(tokens.reshape(devices * height, -1), *flat)
 
 
+def _said(tokenizer: Tokenizer, prompt: Sequence[int], ids: Sequence[int]) -> str:
+    """What `ids` add to the prompt: tokenizers of Llama's kind drop the blank that a text begins with."""
+    near = list(prompt[-_NEAR:])
+    before = tokenizer.decode(near)
+    return tokenizer.decode([*near, *ids])[len(before) :]
+
+
 def _finished(tokenizer: Tokenizer, text: _Text, end: int) -> str | None:
     """The whole answer, or None while it may go on."""
     ended = text.ids[-1:] == [end]
     full = ended or len(text.ids) >= text.most
     if not full and not text.ask.stops:
         return None
-    answer = tokenizer.decode(text.ids[:-1] if ended else text.ids)
+    answer = _said(tokenizer, text.prompt, text.ids[:-1] if ended else text.ids)
     first = min((at for stop in text.ask.stops if stop and (at := answer.find(stop)) >= 0), default=-1)
     if first >= 0:
         return answer[:first]

@@ -50,7 +50,7 @@ def model(devices: int = 1) -> LanguageModel:
     trained.encode_special_tokens = True
     params = {name: array * (1 if name.endswith("scale") else 3) for name, array in initial(CONFIG, 3).items()}
     mesh = make_mesh(MeshShape(devices)) if devices > 1 else None
-    return LanguageModel(CONFIG, params, trained, WINDOW, mesh)
+    return LanguageModel(CONFIG, params, trained, bpe.EOD_ID, WINDOW, mesh)
 
 
 def log_probabilities(ids: list[int]) -> np.ndarray:

@@ -5,6 +5,7 @@ import os
 import random
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,7 @@ from tests.analysis.language import (
     plain_answer,
     plain_nats,
 )
+from tests.mixtures.foreign import deepseek, llama, sentencepiece, written
 
 
 @pytest.fixture(scope="module")
@@ -163,3 +165,18 @@ def test_rows_of_few_lengths_hold_every_tree_once() -> None:
 )
 def test_exact_match_is_of_the_first_line_without_articles_and_punctuation(said: str, right: bool) -> None:
     assert exact_match(said, ("rook", "The Crow")) is right
+
+
+@pytest.mark.parametrize("made", [llama, deepseek, sentencepiece])
+@pytest.mark.parametrize("answer", [" jumps over", "\n  the lazy dog", "!", " 北京 é", ""])
+def test_an_answer_keeps_the_blank_it_begins_with(made: Callable[[], Tokenizer], answer: str, tmp_path: Path) -> None:
+    """Tokenizers of Llama's kind drop the first blank of what they decode."""
+    encoder = bpe.encoder(written(made(), tmp_path / "tokenizer.json"))
+    prompt = "the quick brown fox"
+    begun, whole = (bpe.encode(encoder, [text])[0].tolist() for text in (prompt, prompt + answer))
+    assert whole[: len(begun)] == begun, "the answer must not melt into the prompt"
+    said = whole[len(begun) :]
+    for near in (prompt, "pack my box " * 20 + prompt):
+        asked = (encoder.eod, *bpe.encode(encoder, [near])[0].tolist())
+        text = writing._Text(0, Ask(near, (), 50), asked, len(said) + 1, [*said, encoder.eod])
+        assert writing._finished(encoder.reference, text, encoder.eod) == answer

@@ -43,7 +43,7 @@ HOSTILE = (
 @pytest.fixture(scope="module")
 def model() -> LanguageModel:
     trained = bpe.train(["def f(x): return x + 1  # one more, a long prompt"] * 3, 300)
-    return LanguageModel(CONFIG, init_state(CONFIG, AdamW(), 3).params, trained, window=64)
+    return LanguageModel(CONFIG, init_state(CONFIG, AdamW(), 3).params, trained, eod=0, window=64)
 
 
 def task(samples: int = 1) -> CodeTask:

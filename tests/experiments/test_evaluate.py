@@ -169,6 +169,13 @@ def test_an_exported_folder_is_scored_once_with_intervals_and_gaps(exported):
     assert evaluated(exported, "copa", shots=2)["tasks"][0]["task"] == "copa@2shot"
 
 
+def test_a_tokenizer_that_loses_text_gives_no_bits_per_byte(exported):
+    path = exported / "model" / "tokenizer.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"normalizer": {"type": "Lowercase"}}))
+    scored = {row["metric"] for row in evaluated(exported, "copa")["scores"]}
+    assert "copa/acc" in scored and not [name for name in scored if name.endswith("bpb")]
+
+
 @pytest.mark.parametrize(
     ("tasks", "said"),
     [

@@ -1,0 +1,52 @@
+"""The plan refuses a tokenizer that does not fit the model, or the metrics."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from tokenizers import normalizers
+
+from experiments.plan import make_plan
+from mixtures.errors import UserError
+from mixtures.prepare import prepare
+from tests.experiments.tiny import study
+from tests.mixtures.foreign import deepseek, written
+from tests.mixtures.test_foreign_tokenizers import here, quiet
+
+TINY = study()
+
+
+def model(vocabulary: int) -> object:
+    return replace(TINY.model, vocabulary=vocabulary)
+
+
+def test_ids_that_the_model_does_not_know_are_refused_before_anything_is_read(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"study 'tiny': model\.vocabulary is 300, .* 320 ids"):
+        make_plan(study(model=model(300)), tmp_path)
+    assert make_plan(study(model=model(384)), tmp_path).stages  # more than there are do no harm
+    path = written(deepseek(), tmp_path / "tokenizer.json")
+    theirs = replace(TINY.data, tokenizer=path)
+    with pytest.raises(UserError, match=r"model\.vocabulary is 320, .* 356 ids"):
+        make_plan(study(data=theirs), tmp_path)
+    assert make_plan(study(data=theirs, model=model(356)), tmp_path).stages
+    with pytest.raises(UserError, match="no end-of-document token 'fin'"):
+        make_plan(study(data=replace(theirs, end="fin"), model=model(356)), tmp_path)
+
+
+def test_ids_that_preparation_brings_to_light_are_refused_too(tmp_path: Path) -> None:
+    """A byte-level tokenizer has an id for every byte, whatever was asked for."""
+    small = study(data=replace(TINY.data, vocabulary=100), model=model(200))
+    assert make_plan(small, tmp_path).manifest is None
+    prepare(small.data, tmp_path, quiet, here)
+    with pytest.raises(UserError, match=r"model\.vocabulary is 200, .* 260 ids"):
+        make_plan(small, tmp_path)
+
+
+def test_bits_per_byte_are_no_metric_of_a_tokenizer_that_loses_text(tmp_path: Path) -> None:
+    tokenizer = deepseek()
+    tokenizer.normalizer = normalizers.Lowercase()
+    data = replace(TINY.data, tokenizer=written(tokenizer, tmp_path / "tokenizer.json"))
+    lossy = study(data=data, model=model(356))
+    with pytest.raises(UserError, match=r"primary names 'heldout/code/bpb', .* comes back as"):
+        make_plan(lossy, tmp_path)
+    assert make_plan(replace(lossy, primary=()), tmp_path).stages

@@ -63,14 +63,14 @@ def export(config: ModelConfig, params: Params, tokenizer_json: Path, out: Path,
         raise UserError(f"export folder {out} is not empty; remove it or choose another")
     if _shapes(params) != _shapes(_expected(config)):
         raise UserError(f"the parameters are not those of model '{config.name}'; export them with their own model")
-    settings = _tokenizer_settings(config, tokenizer_json, eod, sequence)
+    tokenizer, settings = _tokenizer(config, tokenizer_json, eod, sequence)
     tensors = {theirs: _turned(ours, np.asarray(params[ours], np.float32)) for ours, theirs in _names(config).items()}
     ids = {"bos_token_id": eod, "eos_token_id": eod, "pad_token_id": eod}
     with _whole_folder(out) as folder:
         _write(folder / _CONFIG, _configuration(config, sequence) | ids)
         _write(folder / "generation_config.json", ids)
         _write(folder / "tokenizer_config.json", settings)
-        shutil.copyfile(tokenizer_json, folder / _TOKENIZER)
+        (folder / _TOKENIZER).write_text(tokenizer, encoding="utf-8")
         save_file(tensors, folder / _WEIGHTS, metadata={"format": "pt"})
         # The writer of weights leaves them to their owner alone.
         (folder / _WEIGHTS).chmod((folder / _CONFIG).stat().st_mode)
@@ -151,9 +151,12 @@ def _configuration(config: ModelConfig, sequence: int) -> dict[str, Any]:
     }
 
 
-def _tokenizer_settings(config: ModelConfig, path: Path, eod: int, sequence: int) -> dict[str, Any]:
+def _tokenizer(config: ModelConfig, path: Path, eod: int, sequence: int) -> tuple[str, dict[str, Any]]:
+    """The tokenizer.json as training used it, and its settings: nothing is put in front of a text, cut off or drawn at
+    random, and a text that spells a special token is text."""
     try:
-        tokenizer = Tokenizer.from_str(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        tokenizer = Tokenizer.from_str(text)
     except Exception as error:  # tokenizers raises bare Exception
         raise Failure(f"tokenizer {path} cannot be read ({error}); prepare the data again") from error
     highest = max(tokenizer.get_vocab(with_added_tokens=True).values())
@@ -166,15 +169,27 @@ def _tokenizer_settings(config: ModelConfig, path: Path, eod: int, sequence: int
     if name is None:
         raise UserError(f"tokenizer {path} has no token {eod} to close a document; give the id of one that it has")
     specials = [token.content for _, token in sorted(tokenizer.get_added_tokens_decoder().items()) if token.special]
-    return {
+    return _as_trained(text, name), {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "bos_token": name,
         "eos_token": name,
         "pad_token": name,
         "additional_special_tokens": [special for special in specials if special != name],
         "clean_up_tokenization_spaces": False,
+        "split_special_tokens": True,
         "model_max_length": sequence,
     }
+
+
+def _as_trained(text: str, end: str) -> str:
+    found = json.loads(text)
+    used = found | {"truncation": None, "padding": None, "post_processor": None}
+    used["added_tokens"] = [
+        token | {"special": token["special"] or token["content"] == end} for token in found["added_tokens"]
+    ]
+    if "dropout" in found["model"]:
+        used["model"] = found["model"] | {"dropout": None}
+    return text if used == found else json.dumps(used, ensure_ascii=False)
 
 
 def _read_configuration(folder: Path) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
 from models.config import ModelConfig
 from models.errors import Failure, UserError
@@ -134,10 +134,45 @@ def test_the_folder_says_what_serving_needs(folder: Path) -> None:
     for ids in (config, generation):
         assert ids["bos_token_id"] == ids["eos_token_id"] == ids["pad_token_id"] == EOD
     assert tokenizer["bos_token"] == tokenizer["eos_token"] == "<eod>"
-    assert tokenizer["additional_special_tokens"] == ["<fim-prefix>"]
+    assert tokenizer["additional_special_tokens"] == ["<fim-prefix>"] and tokenizer["split_special_tokens"] is True
     assert {file.stat().st_mode & 0o777 for file in folder.iterdir()} == {
         (folder / "config.json").stat().st_mode & 0o777
     }
+
+
+@pytest.fixture(scope="module")
+def foreign(tokenizer: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tokenizer as others publish one: a mark in front, texts cut and filled up, merges drawn, an end like text."""
+    found = json.loads(tokenizer.read_text())
+    found["added_tokens"][0]["special"] = False
+    found["model"]["dropout"] = 0.5
+    made = Tokenizer.from_str(json.dumps(found))
+    made.post_processor = processors.TemplateProcessing(
+        single="<fim-prefix> $A", special_tokens=[("<fim-prefix>", made.token_to_id("<fim-prefix>"))]
+    )
+    made.enable_truncation(4)
+    made.enable_padding(length=50)
+    path = tmp_path_factory.mktemp("foreign") / "tokenizer.json"
+    made.save(str(path))
+    return path
+
+
+SPELT = "  the  dog<eod> , <fim-prefix>the fox."
+
+
+def as_trained(tokenizer: Path) -> list[list[int]]:
+    plain = Tokenizer.from_file(str(tokenizer))
+    plain.encode_special_tokens = True
+    return [plain.encode(text, add_special_tokens=False).ids for text in (*TEXTS, SPELT)]
+
+
+def test_an_exported_tokenizer_is_the_one_of_training(foreign: Path, tokenizer: Path, tmp_path: Path) -> None:
+    """Opened by `tokenizers`, with what the settings say, and asked as people ask: with special tokens added."""
+    export(TINY, lively(TINY), foreign, tmp_path / "model", eod=EOD, sequence=64)
+    settings = json.loads((tmp_path / "model" / "tokenizer_config.json").read_text())
+    opened = Tokenizer.from_file(str(tmp_path / "model" / "tokenizer.json"))
+    opened.encode_special_tokens = settings["split_special_tokens"]
+    assert [opened.encode(text).ids for text in (*TEXTS, SPELT)] == as_trained(tokenizer)
 
 
 def test_a_full_disk_leaves_nothing_and_a_killed_export_does_not_hinder(tokenizer: Path, tmp_path: Path) -> None:
@@ -305,11 +340,21 @@ def test_the_tokenizer_opens_in_transformers_with_equal_ids(transformers: Any, f
         Tokenizer.from_file(str(folder / "tokenizer.json")),
     )
     assert theirs.bos_token_id == theirs.eos_token_id == theirs.pad_token_id == EOD
+    ours.encode_special_tokens = True  # as it is trained with
     for text in (*TEXTS, "  the  dog , the fox.", "<fim-prefix>the box<eod>"):
         assert theirs(text)["input_ids"] == ours.encode(text).ids
+        assert EOD not in theirs(text)["input_ids"]
     ids = ours.encode(TEXTS[0]).ids
     assert theirs.decode([*ids, EOD], skip_special_tokens=True) == TEXTS[0]
     assert theirs.decode(theirs(" a , b")["input_ids"]) == ours.decode(ours.encode(" a , b").ids)
+
+
+def test_a_foreign_tokenizer_opens_in_transformers_as_it_was_trained_with(
+    transformers: Any, foreign: Path, tokenizer: Path, tmp_path: Path
+) -> None:
+    export(TINY, lively(TINY), foreign, tmp_path / "model", eod=EOD, sequence=64)
+    theirs = transformers.AutoTokenizer.from_pretrained(tmp_path / "model")
+    assert [theirs(text)["input_ids"] for text in (*TEXTS, SPELT)] == as_trained(tokenizer)
 
 
 def test_a_model_that_transformers_wrote_is_read_with_equal_logits(

@@ -113,7 +113,9 @@ def estimate(tasks: Sequence[PairedTask]) -> Estimate:
         logs_S = np.log(arm_S / baseline_S)
         log = interval(float(logs_S.mean()), limit(spread_of(logs_S, shares, freedoms)))
         if math.isfinite(log.low):
-            relative = Interval(math.expm1(log.centre), math.expm1(log.low), math.expm1(log.high), log.p)
+            with np.errstate(over="ignore"):
+                centre, low, high = (float(np.expm1(end)) for end in (log.centre, log.low, log.high))
+            relative = Interval(centre, low, high, log.p)
     mean, several = float(differences_S.mean()), differences_S.size > 1
     return Estimate(
         value=float(arm_S.mean()),
@@ -217,11 +219,15 @@ def interval(mean: float, spread: Spread) -> Interval:
 
 
 def _p(size: float, spread: Spread) -> float:
-    """The alpha whose reach is `size`, by bisection on its logarithm."""
-    low, high = math.log(SMALLEST_P), 0.0
+    """The alpha whose reach is `size`: by bisection on its logarithm, upwards from what seeds or items alone give."""
     if size <= SMALLEST_SPREAD:
         return 1.0
-    for _ in range(64):
+    alone = ((spread.seeds, spread.n_seeds - 1), (spread.items, spread.freedom))
+    least = max(2 * float(special.stdtr(freedom, -size / math.sqrt(v))) for v, freedom in alone if v > 0)
+    if min(spread.seeds, spread.items - spread.both) <= 0:
+        return least
+    low, high = math.log(max(least, SMALLEST_P)), 0.0
+    while high - low > 1e-12:
         middle = (low + high) / 2
         low, high = (low, middle) if reach(spread, math.exp(middle)) < size else (middle, high)
     return math.exp(high)

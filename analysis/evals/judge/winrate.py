@@ -251,8 +251,9 @@ def _firsts(judged: Judged) -> float:
 
 
 def _numbered(ids: Sequence[str]) -> np.ndarray:
-    """The number of each id among the sorted ones."""
-    return np.unique(np.array(ids, dtype=object), return_inverse=True)[1]
+    """The number of each id in the order in which they first come."""
+    number: dict[str, int] = {}
+    return np.array([number.setdefault(id_, len(number)) for id_ in ids])
 
 
 def _net(ids: Sequence[str], value_R: Floats, seeds: Sequence[int]) -> Interval:

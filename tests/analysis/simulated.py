@@ -1,0 +1,284 @@
+"""Studies with a known truth, to see how often intervals hold it: `python -m tests.analysis.simulated` prints the table
+of benchmarks/statistics.md.
+
+Scores have four parts: how hard an item is (equal in both arms), how an item suits an arm, how lucky a seed is, and
+what is left of one seed's answer to one item. MIXES are their standard deviations, from mostly seeds to mostly items.
+Every replication draws new items and new seeds. Nothing here is the system under test.
+"""
+
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import special
+
+from analysis.evals.judge.verdicts import Judged
+from analysis.evals.judge.winrate import win_rate
+from analysis.pass_at_k import estimate as pass_at
+from analysis.statistics import (
+    THESE_ITEMS,
+    Interval,
+    PairedTask,
+    benjamini_hochberg,
+    clustered,
+    detectable,
+    estimate,
+    holm,
+)
+
+SEEDS, ITEMS, REPLICATIONS = (2, 3, 5, 8, 16), (100, 500), 2000
+
+
+@dataclass(frozen=True)
+class Mix:
+    """Standard deviations, in units of an item's hardness, of an arm's fit to an item, of a seed, and of the rest."""
+
+    fit: float
+    seed: float
+    rest: float
+
+
+MIXES = {"seeds": Mix(0.1, 0.1, 0.3), "items": Mix(0.5, 0.02, 0.5), "answers": Mix(0.0, 0.02, 1.0)}
+Rng = np.random.Generator
+Draw = tuple[Interval, float, str]
+"""The interval of one replication, the truth, and its label if it has one."""
+
+
+def latent(
+    rng: Rng,
+    mix: Mix,
+    seeds: int,
+    items: int,
+    arms: Sequence[float],
+    luck: np.ndarray | None = None,
+    heavy: bool = False,
+) -> np.ndarray:
+    """What decides a score, of shape arms x S x N, for arms that are better by `arms`.
+
+    With `heavy`, some items suit an arm much better than most.
+    """
+    shape = (len(arms), seeds, items)
+    draw = rng.laplace if heavy else rng.normal
+    fit = draw(0, mix.fit / np.sqrt(2 if heavy else 1), (shape[0], 1, items))
+    luck = rng.normal(0, 1, shape[:2]) if luck is None else luck
+    of_arm = np.asarray(arms)[:, None, None] + mix.seed * luck[:, :, None] + fit
+    return rng.normal(0, 1, items) + of_arm + rng.normal(0, mix.rest, shape)
+
+
+def chance(level: float, mix: Mix) -> float:
+    """Of a score above 0, over all items and seeds."""
+    return float(special.ndtr(level / np.sqrt(1 + mix.fit**2 + mix.seed**2 + mix.rest**2)))
+
+
+def paired(
+    arm_SxN: np.ndarray, baseline_SxN: np.ndarray, size_N: np.ndarray | float = 1.0, weight: float = 1.0
+) -> PairedTask:
+    size_SxN = np.broadcast_to(np.asarray(size_N, float), arm_SxN.shape)
+    return PairedTask(weight, arm_SxN.astype(float), baseline_SxN.astype(float), size_SxN, size_SxN)
+
+
+def likelihood(rng: Rng, mix: Mix, seeds: int, items: int, effect: float, log: bool = False) -> Draw:
+    """Bits per byte around 8 of texts of unequal length."""
+    size_N = rng.lognormal(5, 0.7, items)
+    arm, baseline = size_N * (8 + latent(rng, mix, seeds, items, (effect, 0.0), heavy=True))
+    found = estimate([paired(arm, baseline, size_N)])
+    if log:
+        assert found.relative is not None
+        return found.relative, effect / 8, ""
+    return found.difference, effect, label(found.kind)
+
+
+def accuracy(rng: Rng, mix: Mix, seeds: int, items: int, effect: float, log: bool = False, level: float = 0.2) -> Draw:
+    arm, baseline = latent(rng, mix, seeds, items, (level + effect, level)) > 0
+    found = estimate([paired(arm, baseline)])
+    truth = chance(level + effect, mix), chance(level, mix)
+    if log:
+        return (found.relative or Interval(0, -1, np.inf, 1)), truth[0] / truth[1] - 1, ""
+    return found.difference, truth[0] - truth[1], label(found.kind)
+
+
+def category(rng: Rng, mix: Mix, seeds: int, items: int, effect: float) -> Draw:
+    """The mean of eleven accuracies, two of them of few items; a seed is as lucky in all of them."""
+    luck = rng.normal(0, 1, (2, seeds))
+    parts = []
+    for size in (56, 100, *[items] * 9):
+        arm, baseline = latent(rng, mix, seeds, size, (effect, 0.0), luck) > 0
+        parts.append(paired(arm, baseline, 1.0, 1 / 11))
+    found = estimate(parts)
+    return found.difference, chance(effect, mix) - 0.5, label(found.kind)
+
+
+def packages(rng: Rng, mix: Mix, seeds: int, items: int, effect: float, each: int = 2) -> Draw:
+    """Documents of packages of unequal size: the fit of an arm is the package's."""
+    package_N = np.sort(rng.integers(0, items // each, items))
+    size_N, fit_AxP = rng.lognormal(5, 0.7, items), rng.laplace(0, mix.fit / np.sqrt(2), (2, items // each))
+    own = latent(rng, Mix(mix.fit / 2, mix.seed, mix.rest), seeds, items, (effect, 0.0))
+    arm, baseline = size_N * (8 + own + fit_AxP[:, None, package_N])
+    package_N = np.unique(package_N, return_inverse=True)[1]
+    whole = paired(arm, baseline, size_N)
+    sums = [clustered(x, package_N) for x in (arm, baseline, whole.arm_size_SxN, whole.baseline_size_SxN)]
+    found = estimate([PairedTask(1.0, *sums)])
+    return found.difference, effect, label(found.kind)
+
+
+def few_packages(rng: Rng, mix: Mix, seeds: int, items: int, effect: float) -> Draw:
+    return packages(rng, mix, seeds, items, effect, each=items // 10)
+
+
+def passes(rng: Rng, mix: Mix, seeds: int, items: int, effect: float, k: int = 1, tests: float = 1.0) -> Draw:
+    """pass@k of ten samples a problem, which is mostly too hard; the tests of some do not run for an arm and seed."""
+    chance_AxSxN = special.ndtr(
+        latent(rng, Mix(mix.fit, mix.seed, 0.0), seeds, items, (effect - 1, -1.0)) / max(mix.rest, 0.3)
+    )
+    value_C = np.array([pass_at(10, c, k) for c in range(11)])
+    runs_AxSxN = (rng.random(chance_AxSxN.shape) < tests).astype(float)
+    score_AxSxN = runs_AxSxN * value_C[rng.binomial(10, chance_AxSxN)]
+    found = estimate([PairedTask(1.0, score_AxSxN[0], score_AxSxN[1], runs_AxSxN[0], runs_AxSxN[1])])
+    rest = Mix(mix.fit, mix.seed, max(mix.rest, 0.3))
+    truth = chance(effect - 1, rest) - chance(-1, rest) if k == 1 else np.nan if effect else 0.0
+    return found.difference, truth, label(found.kind)
+
+
+def wins(rng: Rng, mix: Mix, seeds: int, items: int, effect: float, length: bool = False) -> Draw:
+    """Win rates of answers to prompts; with `length` a fifth are blank, the rest longer, which the judge likes."""
+    arm, baseline = latent(rng, mix, seeds, items, (effect, 0.0))
+    blank_SxN = rng.random(arm.shape) < (0.2 if length else 0)
+    longer_SxN = np.where(blank_SxN, -100, rng.normal(20, 60, arm.shape).astype(int) if length else 0)
+    gap_SxN = arm - baseline + (0.5 * np.tanh(longer_SxN / 60) if length else 0.0)
+    judged = []
+    for (seed, item), gap in np.ndenumerate(gap_SxN):
+        note = "empty" if blank_SxN[seed, item] else ""
+        outcome = "loss" if note or gap < -0.3 else "win" if gap > 0.3 else "tie"
+        judged.append(Judged(str(item), outcome, (), 200 + int(longer_SxN[seed, item]), 200, note, seed))
+    found = win_rate(judged)
+    if length:
+        rate = found.length_controlled
+        return Interval(rate.value, rate.low - 0.4, rate.high - 0.4, np.nan), (np.nan if effect else 0.0), ""
+    sd = np.sqrt(2 * (mix.fit**2 + mix.seed**2 + mix.rest**2))
+    truth = special.ndtr((effect - 0.3) / sd) - special.ndtr((-effect - 0.3) / sd)
+    return found.difference, float(truth), ""
+
+
+def label(kind: str) -> str:
+    return "these documents" if kind == THESE_ITEMS else ""
+
+
+KINDS: Mapping[str, Callable[[Rng, Mix, int, int, float], Draw]] = {
+    "likelihood": likelihood,
+    "accuracy": accuracy,
+    "accuracy, 5 %": lambda *cell: accuracy(*cell, level=-2.0),
+    "category mean": category,
+    "log ratio, likelihood": lambda *cell: likelihood(*cell, log=True),
+    "log ratio, accuracy": lambda *cell: accuracy(*cell, log=True),
+    "packages of 2": packages,
+    "10 packages": few_packages,
+    "win rate": wins,
+    "win rate, length": lambda *cell: wins(*cell, length=True),
+    "pass@1": passes,
+    "pass@10": lambda *cell: passes(*cell, k=10),
+    "pass@1, unequal": lambda *cell: passes(*cell, tests=0.8),
+}
+SLOW = ("category mean", "win rate", "win rate, length")
+"""A fourth of the replications are enough for them."""
+EFFECT = 0.2
+"""For the power: how much better an arm is, in units of an item's hardness."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    kind: str
+    mix: str
+    seeds: int
+    items: int
+    covered: float
+    shifted: float | None
+    """Coverage where the arms differ by EFFECT; None where that truth has no closed form."""
+    power: float
+    """How often an EFFECT is told from 0."""
+    label: str
+
+
+def cell(kind: str, mix: str, seeds: int, items: int, replications: int) -> Cell:
+    draw, rng = KINDS[kind], np.random.default_rng([sum(map(ord, kind + mix)), seeds, items])
+    null = [draw(rng, MIXES[mix], seeds, items, 0.0) for _ in range(replications)]
+    shifted = [draw(rng, MIXES[mix], seeds, items, EFFECT) for _ in range(replications)]
+    return Cell(
+        *(kind, mix, seeds, items),
+        covered=_covered(null),
+        shifted=None if np.isnan(shifted[0][1]) else _covered(shifted),
+        power=float(np.mean([not found.low <= 0 <= found.high for found, _, _ in shifted])),
+        label="these documents" if np.mean([bool(label) for _, _, label in null]) > 0.5 else "",
+    )
+
+
+def _covered(draws: Sequence[Draw]) -> float:
+    return float(np.mean([found.low <= truth <= found.high for found, truth, _ in draws]))
+
+
+def cells(kinds: Sequence[str], replications: int = REPLICATIONS) -> Iterator[Cell]:
+    for kind in kinds:
+        for mix in MIXES:
+            for items in ITEMS:
+                for seeds in SEEDS:
+                    yield cell(kind, mix, seeds, items, replications // 4 if kind in SLOW else replications)
+
+
+def same_arms(seeds: int, tables: int, metrics: int = 60, arms: int = 3, primary: int = 3) -> tuple[float, float]:
+    """Shares of A/A studies in which anything is told from the baseline: in the declared family, and in the rest.
+
+    Half of the metrics are likelihoods, half accuracies, of 100 items; a seed's luck is shared by half of its variance.
+    """
+    rng, mix, flagged = np.random.default_rng([7, seeds]), Mix(0.0, 0.1, 0.4), np.zeros(2)
+    for _ in range(tables):
+        p = np.empty((metrics, arms))
+        common = rng.normal(0, np.sqrt(0.5), (arms + 1, seeds))
+        for metric in range(metrics):
+            luck = common + rng.normal(0, np.sqrt(0.5), common.shape)
+            score = latent(rng, mix, seeds, 100, [0.0] * (arms + 1), luck)
+            score = score > 0 if metric % 2 else 8 + score
+            p[metric] = [estimate([paired(score[arm], score[-1])]).difference.p for arm in range(arms)]
+        family, rest = holm(p[:primary].ravel().tolist()), benjamini_hochberg(p[primary:].ravel().tolist())
+        flagged += [min(family) <= 0.05, min(rest) <= 0.05]
+    return tuple((flagged / tables).tolist())
+
+
+def found_at_the_detectable_size(seeds: int, mix: Mix, comparisons: int, replications: int) -> float:
+    """How often a difference of `detectable` size is found at the family's hardest step; it is to be 0.8."""
+    rng, items, size_N = np.random.default_rng(8), 300, np.ones(300)
+    spreads = [estimate([paired(*latent(rng, mix, seeds, items, (0.0, 0.0)), size_N)]).spread for _ in range(400)]
+    mean = [float(np.mean([getattr(spread, name) for spread in spreads])) for name in ("seeds", "items", "both")]
+    effect = detectable(type(spreads[0])(*mean, seeds, items - 1.0), comparisons)
+    assert effect is not None
+    p = [
+        estimate([paired(*latent(rng, mix, seeds, items, (effect, 0.0)), size_N)]).difference.p
+        for _ in range(replications)
+    ]
+    return float(np.mean(np.asarray(p) <= 0.05 / comparisons))
+
+
+def main(replications: int, kinds: Sequence[str]) -> None:
+    print("| scores | mostly | items | seeds: coverage at 0 / at 0.2 (power) |\n|---|---|---|---|")
+    for kind in kinds or KINDS:
+        found = list(cells([kind], replications))
+        for row in (found[start : start + len(SEEDS)] for start in range(0, len(found), len(SEEDS))):
+            shifted = [" – " if c.shifted is None else f"{100 * c.shifted:.1f}" for c in row]
+            told = [
+                f"{c.seeds}: {100 * c.covered:.1f} / {s} ({c.power:.2f})" for c, s in zip(row, shifted, strict=True)
+            ]
+            print(f"| {kind} {row[0].label} | {row[0].mix} | {row[0].items} | {', '.join(told)} |", flush=True)
+    if kinds:
+        return
+    print("\nA/A studies of 60 metrics in which anything is told apart: in the family, in the rest")
+    for seeds in (2, 3, 5):
+        family, rest = same_arms(seeds, replications // 2)
+        print(f"- {seeds} seeds: {100 * family:.1f} %, {100 * rest:.1f} %", flush=True)
+    print("\nHow often a difference of the detectable size is found, for a family of 1 and of 9")
+    for seeds in (2, 3, 5, 8):
+        for name, mix in MIXES.items():
+            found_ = [found_at_the_detectable_size(seeds, mix, size, replications) for size in (1, 9)]
+            print(f"- {seeds} seeds, mostly {name}: {found_[0]:.2f}, {found_[1]:.2f}", flush=True)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else REPLICATIONS, sys.argv[2:])

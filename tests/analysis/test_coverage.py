@@ -1,0 +1,52 @@
+"""Intervals hold the truth as often as they say, A/A studies are silent: a quick look by default, all of it with
+`-m soak` (some 40 minutes on a core; benchmarks/statistics.md has what it printed)."""
+
+import pytest
+
+from analysis.compare import compare
+from tests.analysis import synthetic_store as synthetic
+from tests.analysis.simulated import KINDS, MIXES, cell, cells, found_at_the_detectable_size, same_arms
+
+
+@pytest.mark.parametrize("mix", MIXES)
+@pytest.mark.parametrize(
+    ("kind", "seeds"),
+    [("likelihood", 2), ("accuracy", 5), ("log ratio, likelihood", 3), ("packages of 2", 8), ("pass@1, unequal", 3)],
+)
+def test_intervals_hold_the_truth(kind: str, mix: str, seeds: int) -> None:
+    found = cell(kind, mix, seeds, 100, 120)
+    assert found.covered >= 0.88 and (found.shifted is None or found.shifted >= 0.88)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_cell_holds_the_truth_or_says_what_it_speaks_of(kind: str) -> None:
+    for found in cells([kind], 1000):
+        print(found)
+        if not found.label:
+            assert min(found.covered, found.shifted or 1.0) >= 0.935, found
+
+
+def test_few_same_arms_are_told_apart() -> None:
+    assert max(same_arms(3, tables=20, metrics=12)) <= 0.2
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("seeds", [2, 3, 5, 8])
+def test_studies_of_equal_arms_are_silent(seeds: int) -> None:
+    family, rest = same_arms(seeds, tables=1000)
+    print(seeds, family, rest)
+    assert family <= 0.06 and rest <= 0.06
+
+
+@pytest.mark.parametrize("seeds", [2, 5])
+def test_a_difference_of_the_detectable_size_is_found_four_times_in_five(seeds: int) -> None:
+    assert 0.68 <= found_at_the_detectable_size(seeds, MIXES["seeds"], 9, 200) <= 0.96
+
+
+def test_a_study_of_equal_arms_says_nothing(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(synthetic, "CODE_SHARE", dict.fromkeys(synthetic.CODE_SHARE, 0.0))
+    synthetic.write_store(tmp_path, seeds=(1, 2, 3), tasks=("heldout/text", "heldout/code", "piqa", "humaneval"))
+    rows = compare(tmp_path, "small").rows
+    assert len(rows) > 30
+    assert not [row for row in rows if row.judged.told_apart]

@@ -17,7 +17,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -137,7 +137,8 @@ def train_stage(
             _run(plan, stage, store, folder, progress, track)
         except (Failure, ModelFailure) as error:
             if hosts.first():
-                write_json(folder / "failed.json", {"error": str(error)})
+                with suppress(Failure):  # on a full disk: what went wrong is to be told all the same
+                    write_json(folder / "failed.json", {"error": str(error)})
             raise
 
 

@@ -8,6 +8,7 @@ Of its processes all write their own shards, and the first does everything else.
 
 import hashlib
 import json
+import logging
 import os
 import re
 from collections.abc import Iterator
@@ -29,6 +30,9 @@ from models.errors import Failure
 from models.step import TrainState
 
 Folder = str | os.PathLike[str]
+
+for _logger in ("absl", "asyncio"):  # Orbax's threads log with traces what is raised here as well, once
+    logging.getLogger(_logger).setLevel(logging.CRITICAL)
 
 _STEP = re.compile(r"step-(\d{8,})")
 _DIGESTS = "digests.json"

@@ -132,19 +132,28 @@ def test_two_processes_on_one_store(store: Path) -> None:
     assert "is in use by process" in done.stderr and "Traceback" not in done.stderr
 
 
-def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(tmp_path: Path) -> None:
-    """A limit on the size of files fails a write as a full disk does, half-way through."""
-    store = tmp_path / "store"
+def run_on_a_full_disk(store: Path) -> str:
+    """A limit on the size of files fails a write as a full disk does, half-way through; the last line that is said."""
 
     def limit() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
 
     # Coverage measures child processes into files of its own, which the limit would fail first.
     env = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE")}
-    done = subprocess.run(tiny_command(store), **tiny_options(), env=env, preexec_fn=limit, check=False)
-    assert done.returncode == 1
-    assert "free some space" in done.stderr.strip().splitlines()[-1]
+    done = subprocess.run(tiny_command(store, 0.1), **tiny_options(), env=env, preexec_fn=limit, check=False)
+    assert done.returncode == 1 and "Traceback" not in done.stderr
     assert not [path for path in store.rglob("*") if path.name.endswith(".part")]
+    return done.stderr.strip().splitlines()[-1]
+
+
+def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(tmp_path: Path) -> None:
+    assert "free some space" in run_on_a_full_disk(tmp_path / "store")
+
+
+def test_a_disk_that_is_full_at_a_checkpoint_is_one_line(store: Path) -> None:
+    shutil.rmtree(store / "stages")
+    said = run_on_a_full_disk(store)
+    assert "checkpoint" in said and said.endswith("free some space, then run again")
 
 
 def test_the_quickstart_has_the_arms_of_the_paper() -> None:

@@ -127,7 +127,13 @@ def to_json(comparison: Comparison) -> dict[str, Any]:
     """The comparison as plain JSON values."""
     rows = [_plain(asdict(row) | {"verdict": row.verdict}) for row in comparison.rows]
     study = comparison.study
-    return {"study": study.name, "baseline": study.baseline, "rows": rows, "gaps": list(comparison.gaps)}
+    return {
+        "study": study.name,
+        "baseline": study.baseline,
+        "rows": rows,
+        "gaps": list(comparison.gaps),
+        "notes": notes(comparison),
+    }
 
 
 def _plain(value: Any) -> Any:
@@ -137,6 +143,18 @@ def _plain(value: Any) -> Any:
     if isinstance(value, tuple):
         return [_plain(cell) for cell in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def notes(comparison: Comparison) -> list[str]:
+    """What is to be known of the tasks' items, each line once though all arms were asked them."""
+    lines = (
+        line
+        for scores in comparison.evaluated.scores.values()
+        for task in scores.values()
+        if task.task.count("/") < 2  # those of a source are in its kind
+        for line in metric_definitions.notes(task)
+    )
+    return list(dict.fromkeys(lines))
 
 
 def print_table(comparison: Comparison, console: "Console") -> None:
@@ -168,7 +186,7 @@ def print_table(comparison: Comparison, console: "Console") -> None:
             console.print(table)
     for kind in dict.fromkeys(row.interval_kind for row in comparison.rows):
         console.print(Text(f"intervals: {kind}"))
-    for line in metric_definitions.coverage(comparison.metrics):
+    for line in (*metric_definitions.coverage(comparison.metrics), *notes(comparison)):
         console.print(Text(line))
     for gap in comparison.gaps:
         console.print(Text(f"missing: {gap}"))

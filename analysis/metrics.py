@@ -85,6 +85,8 @@ SCORES = {
     "margin": Score("margin", "", "margin in nats/byte"),
     **{f"pass@{k}": Score(f"pass@{k}", "runs", f"pass@{k}", share=True) for k in KS},
 }
+SHOWN = 8
+"""Ids in a note."""
 CHOICE_SCORES = ("acc", "acc_norm", "gold_bpb", "correct_prob", "margin")
 
 
@@ -103,6 +105,8 @@ class TaskScores:
     cluster_N: NDArray[np.intp]
     """The number of the item's cluster: items that have a "cluster" (their package, say) in common are not independent;
     an item without is one by itself."""
+    flagged: Mapping[str, tuple[str, ...]]
+    """Ids of the items with a flag: "cut" (a context lost its beginning), "alike" (choices are the same)."""
 
 
 @dataclass(frozen=True)
@@ -164,7 +168,8 @@ def task_scores(record: EvalRecord, where: str) -> TaskScores:
     number: dict[tuple[str, str], int] = {}
     names = [("cluster", str(item["cluster"])) if "cluster" in item else ("id", str(item["id"])) for item in items]
     cluster_N = np.asarray([number.setdefault(name, len(number)) for name in names], dtype=np.intp)
-    return TaskScores(record.task, record.version, record.prompt_hash, where, ids, columns, cluster_N)
+    flagged = {flag: tuple(str(item["id"]) for item in items if item.get(flag)) for flag in ("cut", "alike")}
+    return TaskScores(record.task, record.version, record.prompt_hash, where, ids, columns, cluster_N, flagged)
 
 
 def scores_of(record: EvalRecord, where: str) -> dict[str, TaskScores]:
@@ -263,6 +268,19 @@ def coverage(metrics: Collection[Metric]) -> list[str]:
         category = NAMES[name.split("/")[0]]
         lines.append(f"{category}: mean over {len(scored)} of the paper's {len(members)} tasks, {over}{without}.")
     return lines
+
+
+def notes(scores: TaskScores) -> list[str]:
+    """What a reader should know of a task's items before comparing it with results from elsewhere, a line each."""
+    said = {
+        "cut": "{} of {} contexts are longer than the window and lost their beginning",
+        "alike": "{} of {} items have choices that are the same, which share the credit ({})",
+    }
+    return [
+        f"{scores.task}: " + said[flag].format(f"{len(ids):,}", f"{len(scores.ids):,}", ", ".join(ids[:SHOWN]))
+        for flag, ids in scores.flagged.items()
+        if ids
+    ]
 
 
 def known_task(task: str) -> bool:

@@ -11,7 +11,7 @@ import numpy as np
 
 from analysis import figures, pass_at_k
 from analysis.clean import CleanScore, clean_csv, clean_scores, clean_table, dirty_items
-from analysis.compare import Comparison, Row, compare, family
+from analysis.compare import Comparison, Row, compare, family, notes
 from analysis.contamination import contamination
 from analysis.evals.tasks import benchmark_of
 from analysis.figures import Losses
@@ -124,7 +124,7 @@ def _context(
         "answer": answer(comparison),
         "per_arm": per_arm(comparison),
         "chance_note": chance_note(comparison),
-        "coverage": coverage(comparison.metrics),
+        "coverage": [*coverage(comparison.metrics), *notes(comparison)],
         "detectable_note": detectable_note(comparison),
         "family_size": max(1, len(family(comparison.study))),
         "headline": headline(comparison),

@@ -9,7 +9,7 @@ from typing import Any
 
 from analysis.evals import code
 from analysis.evals.code import Problem
-from analysis.evals.engine import Ask, generate
+from analysis.evals.engine import Ask, generate, too_long
 from analysis.evals.model import LanguageModel
 from analysis.evals.sandbox import selftest
 from analysis.evals.sandbox.box import Sandbox
@@ -97,7 +97,9 @@ def score(model: LanguageModel, task: CodeTask, kept: Path) -> list[dict[str, An
     cut = [[code.extract(problem, text) for text in each] for problem, each in zip(task.problems, texts, strict=True)]
     judged = [each if here else [] for each, here in zip(cut, task.runs, strict=True)]
     verdicts = code.run(task.sandbox, task.problems, judged, jobs=_jobs())
-    return code.items(task.problems, cut, verdicts, task.runs)
+    long = too_long(model, [_ask(model, problem, 0, task) for problem in task.problems])
+    found = code.items(task.problems, cut, verdicts, task.runs)
+    return [row | {"cut": 1} if lost else row for row, lost in zip(found, long, strict=True)]
 
 
 def _completions(model: LanguageModel, task: CodeTask, kept: Path) -> list[list[str]]:

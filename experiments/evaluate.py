@@ -44,12 +44,16 @@ class Checkpoint:
 
 @dataclass
 class _Asked:
-    """A task, and what is found so far: "nats" (a number for every candidate) and "said", by the item's number."""
+    """A task, and what is found so far: "nats" (a number for every candidate) and "said", by the item's number.
+
+    `cut` are the items of which a context was too long for the window.
+    """
 
     task: Task
     path: Path
     key: Mapping[str, Any]
     found: dict[str, dict[int, Any]] = field(default_factory=lambda: {"nats": {}, "said": {}})
+    cut: set[int] = field(default_factory=set)
 
 
 _Portion = Sequence[tuple[_Asked, int]]
@@ -57,11 +61,11 @@ _Portion = Sequence[tuple[_Asked, int]]
 
 @dataclass(frozen=True)
 class _Way:
-    """A way to ask: what it finds, of which questions, and how, in the order of the questions."""
+    """A way to ask: what it finds, of which questions, and how: (found, whether cut) in the order of the questions."""
 
     what: str
     wanted: Callable[[Question], bool]
-    ask: Callable[[LanguageModel, Sequence[Question]], list[Any]]
+    ask: Callable[[LanguageModel, Sequence[Question]], list[tuple[Any, bool]]]
 
 
 def _is_text(question: Question) -> bool:
@@ -69,22 +73,23 @@ def _is_text(question: Question) -> bool:
     return len(question.candidates) == 1 and question.candidates[0][0] == "" and not question.answers
 
 
-def _candidates(model: LanguageModel, questions: Sequence[Question]) -> list[list[float]]:
+def _candidates(model: LanguageModel, questions: Sequence[Question]) -> list[tuple[list[float], bool]]:
     pairs = [pair for question in questions for pair in question.candidates]
     found = dict(engine.likelihoods(model, pairs))
-    nats = (found[number].nats for number in range(len(pairs)))
-    return [list(itertools.islice(nats, len(question.candidates))) for question in questions]
+    likelihoods = (found[number] for number in range(len(pairs)))
+    each = [list(itertools.islice(likelihoods, len(question.candidates))) for question in questions]
+    return [([one.nats for one in its], any(one.cut for one in its)) for its in each]
 
 
-def _texts(model: LanguageModel, questions: Sequence[Question]) -> list[list[float]]:
+def _texts(model: LanguageModel, questions: Sequence[Question]) -> list[tuple[list[float], bool]]:
     found = dict(engine.rolling(model, [question.candidates[0][1] for question in questions]))
-    return [[found[number]] for number in range(len(questions))]
+    return [([found[number]], False) for number in range(len(questions))]
 
 
-def _answers(model: LanguageModel, questions: Sequence[Question]) -> list[str]:
+def _answers(model: LanguageModel, questions: Sequence[Question]) -> list[tuple[str, bool]]:
     asks = [engine.Ask(each.candidates[0][0], each.stops, each.max_tokens) for each in questions]
     found = dict(engine.generate(model, asks))
-    return [found[number] for number in range(len(asks))]
+    return [(found[number], cut) for number, cut in enumerate(engine.too_long(model, asks))]
 
 
 _WAYS = (
@@ -231,6 +236,7 @@ def _begun(of: Checkpoint, task: Task, path: Path) -> _Asked:
     asked = _Asked(task, path, key)
     for row in partial.read(_partial(path), key):
         asked.found[row["what"]][row["item"]] = row["value"]
+        asked.cut |= {row["item"]} if row.get("cut") else set()
     return asked
 
 
@@ -245,13 +251,14 @@ def _portions(asked: Sequence[_Asked]) -> Iterator[tuple[_Way, _Portion]]:
             yield way, items[first : first + PORTION]
 
 
-def _keep(way: _Way, portion: _Portion, answers: Sequence[Any]) -> None:
+def _keep(way: _Way, portion: _Portion, answers: Sequence[tuple[Any, bool]]) -> None:
     """Note the answers, on the disk too."""
     rows: dict[Path, list[dict[str, Any]]] = {}
     keys = {}
-    for (each, number), answer in zip(portion, answers, strict=True):
+    for (each, number), (answer, cut) in zip(portion, answers, strict=True):
         each.found[way.what][number] = answer
-        rows.setdefault(each.path, []).append({"item": number, "what": way.what, "value": answer})
+        each.cut |= {number} if cut else set()
+        rows.setdefault(each.path, []).append({"item": number, "what": way.what, "value": answer, "cut": cut})
         keys[each.path] = each.key
     for path, its in rows.items():
         partial.keep(_partial(path), keys[path], its)
@@ -264,7 +271,7 @@ def _record(of: Checkpoint, asked: _Asked, seconds: float, keeps_texts: bool) ->
         why = f"{infinite} of {len(task.questions)} items have no finite likelihood, so the model has diverged"
         return _gap(of, task.name, task.version, why, asked.key["prompts"])
     items = tuple(
-        scoring.item(question, found["nats"][number], found["said"].get(number))
+        scoring.item(question, found["nats"][number], found["said"].get(number), number in asked.cut)
         for number, question in enumerate(task.questions)
     )
     if not keeps_texts:  # there are no bits per byte of a text that was not predicted

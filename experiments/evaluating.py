@@ -63,7 +63,7 @@ def evaluate_target(name: str, store: Path, tasks: str, items: int, shots: int, 
 
     Returns:
         {"target", "fingerprint", "step", "tasks": [{"task", "version", "prompt_hash", "n", "empty", "gap"}],
-        "scores": [{"metric", "n", "value", "low", "high", "chance"}], "coverage"}.
+        "scores": [{"metric", "n", "value", "low", "high", "chance"}], "coverage", "notes"}.
 
     Raises:
         UserError: no such target or task.
@@ -195,6 +195,7 @@ def _document(target: Target, records: Sequence[EvalRecord]) -> dict[str, Any]:
         **{"target": target.name, "fingerprint": target.fingerprint, "step": target.step, "tasks": tasks},
         "scores": [_score(metric, scored) for metric in found],
         "coverage": metrics.coverage(found),
+        "notes": [line for record in records if not record.gap for line in metrics.notes(scored[record.task])],
     }
 
 
@@ -240,6 +241,7 @@ def print_evaluated(document: dict[str, Any], console: Console) -> None:
     console.print(table)
     said = ["Intervals: Wilson's for shares, else Student's t over items. Margins and probabilities are in --json."]
     said += [line for line in document["coverage"] if "mean over 0 " not in line]
+    said += document["notes"]
     for task in document["tasks"]:
         if task["empty"]:
             said.append(f"{task['task']}: {task['empty']} of {task['n']} answers are empty, which is wrong")

@@ -6,7 +6,7 @@ than the window is scored in consecutive windows, the last one filled up with co
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import jax
 import numpy as np
@@ -14,11 +14,11 @@ from tokenizers import Tokenizer
 
 from analysis.evals.model import LanguageModel
 from analysis.evals.packing import Span, batches, row_length, trees
-from analysis.evals.writing import Ask, write
+from analysis.evals.writing import Ask, too_long, write
 from models import decode
 from models.sharding import platform
 
-__all__ = ["Ask", "Likelihood", "generate", "likelihoods", "rolling"]
+__all__ = ["Ask", "Likelihood", "generate", "likelihoods", "rolling", "too_long"]
 
 _BATCH_TOKENS = 4_096
 """That go through the model at once on CPU, where more gain nothing; accelerators take 8 times as many."""
@@ -32,11 +32,13 @@ class Likelihood:
         nats: negative log-likelihood.
         tokens: that were scored.
         greedy: whether the model, asked for its most likely tokens, would say just this.
+        cut: whether its context lost its beginning, because both together are longer than the window.
     """
 
     nats: float
     tokens: int
     greedy: bool
+    cut: bool = False
 
 
 def likelihoods(model: LanguageModel, pairs: Sequence[tuple[str, str]]) -> Iterator[tuple[int, Likelihood]]:
@@ -47,9 +49,10 @@ def likelihoods(model: LanguageModel, pairs: Sequence[tuple[str, str]]) -> Itera
     """
     wanted = _numbers(pairs)
     unique = list(wanted)
-    for number, found in _scored(model, _pair_spans(model, unique)):
+    spans, cut = _pair_spans(model, unique)
+    for number, found in _scored(model, spans):
         for index in wanted[unique[number]]:
-            yield index, found
+            yield index, replace(found, cut=cut[number])
 
 
 def rolling(model: LanguageModel, texts: Sequence[str]) -> Iterator[tuple[int, float]]:
@@ -80,7 +83,8 @@ def _encode(tokenizer: Tokenizer, texts: Iterable[str]) -> list[list[int]]:
     return [encoded.ids for encoded in tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)]
 
 
-def _pair_spans(model: LanguageModel, pairs: Sequence[tuple[str, str]]) -> list[list[Span]]:
+def _pair_spans(model: LanguageModel, pairs: Sequence[tuple[str, str]]) -> tuple[list[list[Span]], list[bool]]:
+    """The spans of every pair, and whether its context is too long for them."""
     heads = [context.rstrip() for context, _ in pairs]
     contexts = list(dict.fromkeys(heads))
     sizes = dict(zip(contexts, map(len, _encode(model.tokenizer, contexts)), strict=True))
@@ -90,7 +94,7 @@ def _pair_spans(model: LanguageModel, pairs: Sequence[tuple[str, str]]) -> list[
         # A continuation that melts into the last token of its context is scored with it.
         start = min(1 + sizes[head], len(ids)) if pair[1] else 1 + len(ids)
         spans.append(list(_windows(number, (model.eod, *ids), start, model.window)) if ids else [])
-    return spans
+    return spans, [head != "" and len(ids) > model.window for head, ids in zip(heads, whole, strict=True)]
 
 
 def _windows(owner: int, ids: tuple[int, ...], start: int, window: int) -> Iterator[Span]:

@@ -8,6 +8,7 @@
     gold           the number of the right candidate, where there is more than one
     choice_nats    nats of every one of them; choice_bytes the UTF-8 bytes of the answers, and
     choice_chars   their characters, by which the harness normalises (lm-evaluation-harness 0.4.13, acc_norm)
+    cut            1 where the context was longer than the window and lost its beginning
     alike          1 where two candidates are the same, as in two rows of SciQ and five of SocialIQA
     correct        1 if the likeliest candidate is the gold one, its share if it is one of several, or 1 if what was
                    said is an accepted answer, else 0
@@ -25,18 +26,21 @@ SAID = 200
 """Characters that are kept of what a model says."""
 
 
-def item(question: Question, nats: Sequence[float], said: str | None) -> dict[str, Any]:
+def item(question: Question, nats: Sequence[float], said: str | None, cut: bool = False) -> dict[str, Any]:
     """The record's item of a question.
 
     Args:
         question: what was asked.
         nats: negative log-likelihood of every candidate.
         said: what the model said, for a question with accepted answers, else None.
+        cut: whether a context lost its beginning.
     """
     texts = [continuation.removeprefix(question.delimiter) for _, continuation in question.candidates]
     found: dict[str, Any] = {"id": question.id}
     found |= {name: text for name in ("source", "cluster") if (text := getattr(question, name))}
     found |= {"nats": nats[question.gold], "bytes": _bytes(texts[question.gold])}
+    if cut:
+        found["cut"] = 1
     if len(texts) > 1:
         found |= {
             "correct": credit(nats, question.gold),

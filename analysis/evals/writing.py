@@ -94,17 +94,23 @@ def write(model: LanguageModel, asks: Sequence[Ask]) -> Iterator[tuple[int, str]
                 yield text.number, answer
 
 
-def _texts(model: LanguageModel, asks: Sequence[Ask]) -> list[_Text]:
-    """Short ones first, equal prompts together.
+def too_long(model: LanguageModel, asks: Sequence[Ask]) -> list[bool]:
+    """Of every ask, whether its prompt loses its beginning because the window has no room for it."""
+    encoded = model.tokenizer.encode_batch_fast([ask.prompt for ask in asks], add_special_tokens=False)
+    return [1 + len(e.ids) > _room_for(model, ask) for ask, e in zip(asks, encoded, strict=True)]
 
-    A prompt keeps its newest tokens, as many as leave room in the window for what is asked for; if that alone fills the
-    window, prompt and answer have half of it each.
-    """
+
+def _room_for(model: LanguageModel, ask: Ask) -> int:
+    """Tokens that a prompt may have: what is asked for needs the others, or half of them if it needs all."""
+    return model.window - ask.max_tokens if ask.max_tokens < model.window else max(1, model.window // 2)
+
+
+def _texts(model: LanguageModel, asks: Sequence[Ask]) -> list[_Text]:
+    """Short ones first, equal prompts together. A prompt keeps its newest tokens, as many as there is room for."""
     encoded = model.tokenizer.encode_batch_fast([ask.prompt for ask in asks], add_special_tokens=False)
     texts = []
     for number, (ask, ids) in enumerate(zip(asks, (e.ids for e in encoded), strict=True)):
-        room = model.window - ask.max_tokens if ask.max_tokens < model.window else max(1, model.window // 2)
-        prompt = (model.eod, *ids)[-room:]
+        prompt = (model.eod, *ids)[-_room_for(model, ask) :]
         texts.append(_Text(number, ask, prompt, min(ask.max_tokens, model.window - len(prompt))))
     return sorted(texts, key=lambda text: (len(text.prompt) + text.most, text.prompt))
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from analysis.compare import Comparison, Row, compare, print_table, to_json
+from analysis.compare import Comparison, Row, compare, notes, print_table, to_json
 from analysis.records import EvalRecord, RunRecord, eval_path, read_eval, read_study, write
 from mixtures.errors import Failure, UserError
 from tests.analysis import synthetic_store as synthetic
@@ -213,6 +213,12 @@ def test_a_gap_of_the_data_is_told_once_and_the_means_say_what_they_lack(store: 
         )
     comparison = compare(store, "small")
     assert [gap for gap in comparison.gaps if "quac" in gap] == ["quac was not scored: no rows"]
+    assert notes(comparison) == []
+    for path in sorted((store / "stages").glob("*/evals/piqa@1-*.json")):
+        record = read_eval(path)
+        write(path, replace(record, items=({**record.items[0], "alike": 1}, *record.items[1:])))
+    (line,) = notes(compare(store, "small"))  # once, though every arm has it
+    assert line.startswith(f"piqa: 1 of {len(record.items)} items have choices that are the same")
     printed = io.StringIO()
     print_table(comparison, Console(file=printed, width=200))
     assert (

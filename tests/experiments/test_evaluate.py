@@ -11,6 +11,7 @@ from pathlib import Path
 import jax.numpy as jnp
 import pytest
 
+from analysis import metrics
 from analysis.compare import compare
 from analysis.evals import scoring
 from analysis.evals.questions import Question, prompt_hash
@@ -115,6 +116,23 @@ def test_a_prompt_of_100_thousand_tokens_is_scored_by_its_end(tmp_path):
     work = {tmp_path / "record.json": task}
     (record,) = evaluate.score(run_evaluation.CHECKPOINT, work, language.model, lambda done: None).values()
     assert record.items[0]["nats"] == pytest.approx(record.items[1]["nats"], abs=1e-4)
+
+
+def test_contexts_that_lost_their_beginning_are_counted(tmp_path):
+    """Also after a kill: what was kept of the first portion says so too."""
+    long, pair = "bird " * 500, ("bird", " answer")
+    asked = Question("said", ((long, " bird"),), 0, ("bird",), ("\n",), 6)
+    questions = (Question("whole", (pair, ("bird", " bird")), 0), Question("cut", (pair, (long, " answer")), 0), asked)
+    text = Question("text", (("", long),), 0, delimiter="")  # is scored whole, in windows
+    task, path = Task("boolq", 1, (*questions, text)), tmp_path / "record.json"
+    (record,) = evaluate.score(run_evaluation.CHECKPOINT, {path: task}, language.model, lambda done: None).values()
+    assert {item["id"] for item in record.items if item.get("cut")} == {"cut", "said"}
+    (line,) = metrics.notes(metrics.task_scores(replace(record, items=record.items[:2]), "here"))
+    assert line == "boolq: 1 of 2 contexts are longer than the window and lost their beginning"
+    key = KEY | {"version": 1, "prompts": prompt_hash(task.questions)}
+    partial.keep(kept(path), key, [{"item": 0, "what": "nats", "value": [1.0, 2.0], "cut": True}])
+    begun = evaluate._begun(run_evaluation.CHECKPOINT, task, path)
+    assert begun.cut == {0}
 
 
 def test_an_item_has_what_the_metrics_are_made_of():

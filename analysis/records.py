@@ -5,15 +5,17 @@ A store holds
     prepared/<digest>/manifest.json            the tokens and where they come from (owned by mixtures)
     stages/<id>-<fingerprint>/stage.json       StageRecord: what was asked
     stages/<id>-<fingerprint>/ledger.jsonl     StepRecord per line: what was read and how the loss went
-    stages/<id>-<fingerprint>/done.json        how it ended; exists only at the exact target step
+    stages/<id>-<fingerprint>/done.json        EndRecord: how it ended; exists only at the exact target step
     stages/<id>-<fingerprint>/evals/*.json     EvalRecord: per-item scores of one task at one step
     stages/<id>-<fingerprint>/answers/*.json   AnswerRecord: what a checkpoint said to a set of prompts
     studies/<name>/study.json                  StudyRecord: arms, seeds, lineage
     studies/<name>/judge/<judge>/<answers>/<arm>.json   JudgeRecord: an arm's answers against the baseline's
 
-and everything a person sees (tables, figures, W&B) is a replay of these files.
+and everything a person sees (tables, figures, W&B) is a replay of these files. Records and the lines of a ledger carry
+a checksum of themselves, and one that was changed is refused by name.
 """
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -21,9 +23,9 @@ from pathlib import Path
 from typing import Any
 
 from mixtures.errors import Failure, UserError
-from mixtures.files import read_json, write_json
+from mixtures.files import read_sealed, write_sealed
 
-SCHEMA = 1
+SCHEMA = 2
 
 
 @dataclass(frozen=True)
@@ -34,9 +36,9 @@ class StepRecord:
     """Steps done in this stage after this one; the first row has step 1."""
     tokens: int
     """Training tokens read by this stage up to and with this step."""
-    loss: float
-    """Mean cross-entropy of the batch, nats per token, before the update."""
-    grad_norm: float
+    loss: float | None
+    """Mean cross-entropy of the batch, nats per token, before the update; None when it was not finite."""
+    grad_norm: float | None
     learning_rate: float
     counts: Mapping[str, int]
     digest: str
@@ -70,6 +72,18 @@ class StageRecord:
     identity: Mapping[str, Any]
     environment: Mapping[str, str] = field(default_factory=dict)
     """Versions and hardware, recorded beside the identity and not part of it."""
+
+
+@dataclass(frozen=True)
+class EndRecord:
+    """How a stage ended: at its exact last step."""
+
+    step: int
+    tokens: int
+    loss: float | None
+    """Of the last step."""
+    seconds: float
+    """Wall time of all steps."""
 
 
 @dataclass(frozen=True)
@@ -185,38 +199,60 @@ def judge_path(store: Path, study: str, judge: str, answers: str, arm: str) -> P
     return store / "studies" / study / "judge" / judge / answers / f"{arm}.json"
 
 
-def write(path: Path, record: StageRecord | EvalRecord | AnswerRecord | JudgeRecord | StudyRecord) -> None:
+Record = StageRecord | EndRecord | EvalRecord | AnswerRecord | JudgeRecord | StudyRecord
+
+
+def write(path: Path, record: Record) -> None:
     """Write one record as a whole file."""
-    write_json(path, {"schema": SCHEMA, **asdict(record)})
+    write_sealed(path, {"schema": SCHEMA, **asdict(record)})
 
 
-def _load(path: Path, cls: type, what: str) -> Any:
-    row = read_json(path, what)
-    if not isinstance(row, dict) or row.pop("schema", None) != SCHEMA:
-        raise Failure(f"{what} is not a schema-{SCHEMA} record ({path}); delete it and run the command again")
+def _load(path: Path, cls: type, what: str, way_out: str) -> Any:
+    row = read_sealed(path, what, SCHEMA, way_out)
     try:
         return cls(**row)
     except TypeError as error:
-        raise Failure(f"{what} has the wrong fields ({path}: {error}); delete it and run the command again") from error
+        raise Failure(f"{what} has the wrong fields ({path}: {error}); {way_out}") from error
 
 
 def read_stage(folder: Path) -> StageRecord:
-    return _load(folder / "stage.json", StageRecord, f"stage {folder.name}")
+    return _load(folder / "stage.json", StageRecord, f"stage {folder.name}", _train_again(folder))
 
 
-def read_eval(path: Path) -> EvalRecord:
-    record = _load(path, EvalRecord, f"evaluation {path.stem}")
+def read_end(folder: Path) -> EndRecord:
+    return _load(
+        folder / "done.json", EndRecord, f"the end of stage {folder.name}", "delete it and run the study again"
+    )
+
+
+def read_eval(path: Path, fingerprint: str | None = None) -> EvalRecord:
+    """With a fingerprint, raises Failure too if the record is of another checkpoint."""
+    what, way_out = f"evaluation {path.stem}", "delete it, and the next run or evaluation scores it"
+    record = _load(path, EvalRecord, what, way_out)
+    _require_of(record, fingerprint, what, path, way_out)
     return EvalRecord(**{**record.__dict__, "items": tuple(record.items)})
 
 
-def read_answers(path: Path) -> AnswerRecord:
-    return _load(path, AnswerRecord, f"answers {path.stem}")
+def read_answers(path: Path, fingerprint: str | None = None) -> AnswerRecord:
+    """With a fingerprint, raises Failure too if the record is of another checkpoint."""
+    what, way_out = f"answers {path.stem}", "delete it and run `ablate judge run` again"
+    record: AnswerRecord = _load(path, AnswerRecord, what, way_out)
+    _require_of(record, fingerprint, what, path, way_out)
+    return record
+
+
+def _require_of(
+    record: EvalRecord | AnswerRecord, fingerprint: str | None, what: str, path: Path, way_out: str
+) -> None:
+    if fingerprint not in (None, record.fingerprint):
+        raise Failure(f"{what} is of checkpoint {record.fingerprint}, not {fingerprint} ({path}); {way_out}")
 
 
 def read_judged(store: Path, study: str) -> dict[Path, JudgeRecord]:
     """All records of a study's judges, by their path."""
     paths = sorted((store / "studies" / study / "judge").glob("*/*/*.json"))
-    return {path: _load(path, JudgeRecord, f"verdicts {path.stem}") for path in paths}
+    way_out = "delete it and run `ablate judge run` again"
+    return {path: _load(path, JudgeRecord, f"verdicts {path.stem}", way_out) for path in paths}
 
 
 def read_study(store: Path, name: str) -> StudyRecord:
@@ -224,36 +260,60 @@ def read_study(store: Path, name: str) -> StudyRecord:
     path = store / "studies" / name / "study.json"
     if not path.exists():
         raise UserError(f"study '{name}' has no records in store {store}; run `ablate run {name}` first")
-    record = _load(path, StudyRecord, f"study '{name}'")
+    record = _load(path, StudyRecord, f"study '{name}'", f"`ablate run {name}` writes it again")
     runs = tuple(
         RunRecord(**{**run, "stages": tuple(run["stages"]), "kinds": tuple(run["kinds"])}) for run in record.runs
     )
     return StudyRecord(**{**record.__dict__, "runs": runs, "primary": tuple(record.primary)})
 
 
+_LINE_SEAL = b',"checksum":"'
+
+
+def ledger_line(row: StepRecord) -> bytes:
+    """A line of the ledger; its last key is a checksum of the others."""
+    body = json.dumps(asdict(row), separators=(",", ":"), allow_nan=False).encode()[:-1]
+    return body + _LINE_SEAL + _short_checksum(body) + b'"}\n'
+
+
+def _step(line: bytes) -> StepRecord:
+    """Raises ValueError or TypeError for what is not a line of `ledger_line`."""
+    body, seal, checksum = line.rpartition(_LINE_SEAL)
+    if not seal:
+        raise ValueError("it has no checksum, as lines of an older version")
+    if checksum != _short_checksum(body) + b'"}':
+        raise ValueError("its content is not what its checksum says")
+    return StepRecord(**json.loads(body + b"}"))
+
+
+def _short_checksum(body: bytes) -> bytes:
+    return hashlib.sha256(body).hexdigest()[:16].encode()
+
+
+def _train_again(folder: Path) -> str:
+    return f"delete {folder}, and its checkpoints where ABLATE_CHECKPOINTS has them elsewhere, to train the stage again"
+
+
 def read_ledger(folder: Path) -> list[StepRecord]:
     """The steps of a stage, oldest first. A torn last line (a kill while writing) is left out.
 
     Raises:
-        Failure: any other line is not a step record, or the steps do not count up from 1.
+        Failure: the file cannot be read, any other line is not as it was written, or the steps do not count up from 1.
     """
     path = folder / "ledger.jsonl"
-    if not path.exists():
+    try:
+        lines = path.read_bytes().split(b"\n")
+    except FileNotFoundError:
         return []
-    lines = path.read_bytes().split(b"\n")
+    except OSError as error:
+        raise Failure(f"ledger {path} cannot be read ({error.strerror}); {_train_again(folder)}") from error
     rows: list[StepRecord] = []
     for number, line in enumerate(lines[:-1], start=1):
         try:
-            row = StepRecord(**json.loads(line))
+            row = _step(line)
         except (ValueError, TypeError) as error:
-            raise Failure(
-                f"ledger {path} is corrupt at line {number} ({error}); "
-                f"delete the folder {folder} to train the stage again"
-            ) from error
+            raise Failure(f"ledger {path} is damaged at line {number} ({error}); {_train_again(folder)}") from error
         if row.step != number:
-            raise Failure(
-                f"ledger {path} has step {row.step} at line {number}; "
-                f"delete the folder {folder} to train the stage again"
-            )
+            raise Failure(f"ledger {path} has step {row.step} at line {number}; {_train_again(folder)}")
         rows.append(row)
     return rows

@@ -3,6 +3,7 @@
 Equal records give equal bytes. Every text that comes from models, data or studies is escaped by the template.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ from analysis.tables import (
     read_manifest,
     realised,
     scores_csv,
+    skipped_steps,
     tokens_csv,
     tokens_table,
 )
@@ -136,6 +138,7 @@ def _context(
         "cooldown": cooldown_table(comparison),
         "executed": pass_at_k.table(comparison),
         "win_rates": _win_rates(store, study),
+        "skipped": skipped_steps(ledgers),
         "tokens": tokens_table(ledgers),
         "audit": _audit(ledgers, extras.get("audit")),
         "provenance": provenance(manifest) if manifest else None,
@@ -213,7 +216,7 @@ def _losses(study: StudyRecord, ledgers: Ledgers) -> list[Losses]:
             if folder in ledgers:
                 stage, steps = ledgers[folder]
                 tokens += [stage.tokens_before + step.tokens for step in steps]
-                loss += [step.loss for step in steps]
+                loss += [math.nan if step.loss is None else step.loss for step in steps]
                 index += [number] * len(steps)
         if loss:
             found.append(
@@ -225,7 +228,8 @@ def _losses(study: StudyRecord, ledgers: Ledgers) -> list[Losses]:
 def _audit(ledgers: Ledgers, given: Mapping[str, Any] | None) -> dict[str, Any]:
     """The verdict of the audit if one was made, else what the ledgers alone say."""
     if given is not None:
-        problems = [f"{stage['id']}: {text}" for stage in given.get("stages", ()) for text in stage.get("problems", ())]
+        problems = list(given.get("problems", ()))
+        problems += [f"{stage['id']}: {text}" for stage in given.get("stages", ()) for text in stage["problems"]]
         return {
             "equal": bool(given["equal"]),
             "stages": len(given.get("stages", ())),

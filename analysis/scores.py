@@ -77,9 +77,9 @@ def _read_stage(store: Path, folder: str) -> _Stage:
     path = stage_folder(store, folder)
     if not (path / "stage.json").exists():
         return _Stage({}, [f"stage {folder} was not started"], [], [])
-    steps = read_stage(path).steps
-    records = [read_eval(file) for file in sorted((path / "evals").glob("*.json"))]
-    records = [record for record in records if record.step == steps]
+    stage = read_stage(path)
+    records = [read_eval(file, stage.fingerprint) for file in sorted((path / "evals").glob("*.json"))]
+    records = [record for record in records if record.step == stage.steps]
     newest = {record.task: record for record in sorted(records, key=lambda record: record.version)}
     found: dict[str, TaskScores] = {}
     missing, of_data, lost = [], [], []

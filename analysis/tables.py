@@ -20,7 +20,7 @@ from analysis.metrics import (
 )
 from analysis.records import StageRecord, StepRecord, StudyRecord
 from analysis.scores import BEFORE, FINAL
-from mixtures.files import read_json
+from mixtures.files import read_sealed
 from mixtures.manifest import in_common
 
 HEADLINE = (
@@ -161,6 +161,17 @@ def realised(steps: Sequence[StepRecord]) -> dict[str, int]:
     return total
 
 
+def skipped_steps(ledgers: Ledgers) -> list[str]:
+    """A line for every stage in which loss or gradient was not finite at some step."""
+    found = []
+    for stage, steps in ledgers.values():
+        skipped = [step.step for step in steps if step.skipped]
+        if skipped:
+            which = ", ".join(f"{step:,}" for step in skipped[:5]) + (", …" if len(skipped) > 5 else "")
+            found.append(f"{stage.id}: {len(skipped):,} of {len(steps):,} steps ({which})")
+    return found
+
+
 def tokens_table(ledgers: Ledgers) -> list[dict[str, Any]]:
     """Declared and realised tokens, a row for each stage and source; seeds with equal numbers share a row."""
     grouped: dict[tuple[Any, ...], list[int]] = {}
@@ -202,8 +213,7 @@ def read_manifest(store: Path, study: StudyRecord) -> dict[str, Any] | None:
     path = store / "prepared" / study.prepared / "manifest.json"
     if not path.exists():
         return None
-    manifest: dict[str, Any] = read_json(path, f"manifest of the prepared data {study.prepared}")
-    return manifest
+    return read_sealed(path, f"manifest of the prepared data {study.prepared}")
 
 
 def provenance(manifest: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,11 +1,19 @@
-"""Declared against realised tokens: sums what was counted in the batches fed, and replays sampled batches."""
+"""What a study's numbers rest on: records as they were written, data as their manifest says, tokens as declared.
 
+The tokens that were read are summed from the ledger, which counted them in the batches fed, and sampled batches are
+read again.
+"""
+
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from analysis import records, tables
 from analysis.records import StepRecord, read_ledger, stage_folder
 from experiments.plan import Plan, PlannedStage, data_plan
-from mixtures.errors import UserError
+from experiments.progress import Display
+from mixtures import intact
+from mixtures.errors import Failure, UserError
 from mixtures.loader import load_batch
 from mixtures.store import open_tokens
 
@@ -13,45 +21,83 @@ REPLAYED_STEPS = 8
 """Steps of every stage whose batch is read again: the first, the last, and others spread evenly."""
 
 
-def audit(plan: Plan, store: Path) -> dict[str, Any]:
-    """`{"equal", "stages": [{"id", "declared", "realised", "steps_replayed", "problems"}]}` over the finished stages.
+def audit(plan: Plan, store: Path, full: bool = False) -> dict[str, Any]:
+    """Look at all that a study's report rests on, over its finished stages.
+
+    Args:
+        plan: of the study.
+        store: root of the records.
+        full: also read all tokens and held-out texts and compare them with the digests of the manifest.
+
+    Returns:
+        {"equal", "full", "problems" of data and study, "stages": [{"id", "declared", "realised", "steps_replayed",
+        "problems"}]}; equal when there is no problem.
 
     Raises:
         UserError: no stage has been trained.
-        Failure: a ledger or a token chunk is corrupt.
+        Failure: the manifest of the prepared data is damaged.
     """
-    stages = []
-    for stage in plan.stages:
-        if stage.fingerprint is None or not (stage_folder(store, stage.folder) / "done.json").exists():
-            continue
-        stages.append(_audit_stage(plan, stage, store))
-    if not stages:
+    finished = [
+        stage
+        for stage in plan.stages
+        if stage.fingerprint is not None and (stage_folder(store, stage.folder) / "done.json").exists()
+    ]
+    if not finished:
         name = plan.study.name
         raise UserError(f"study '{name}' has no finished stage in store {store}; run `ablate run {name}` first")
-    return {"equal": not any(stage["problems"] for stage in stages), "stages": stages}
+    assert plan.manifest is not None
+    study = store / "studies" / plan.study.name / "study.json"
+    with Display("audit") as display:
+        problems = [
+            *(_damage(lambda: records.read_study(store, plan.study.name)) if study.exists() else ()),
+            *_damage(lambda: records.read_judged(store, plan.study.name)),
+            *intact.problems(plan.manifest, full, lambda source: display.update(source, 0, 1)),
+        ]
+    stages = [_audit_stage(plan, stage, store) for stage in finished]
+    equal = not problems and not any(stage["problems"] for stage in stages)
+    return {"equal": equal, "full": full, "problems": problems, "stages": stages}
+
+
+def _damage(read: Callable[[], Any]) -> list[str]:
+    """The problem of what cannot be read, or none."""
+    try:
+        read()
+    except Failure as error:
+        return [str(error)]
+    return []
 
 
 def _audit_stage(plan: Plan, stage: PlannedStage, store: Path) -> dict[str, Any]:
-    rows = read_ledger(stage_folder(store, stage.folder))
+    folder = stage_folder(store, stage.folder)
+    rows: list[StepRecord] = []
+    problems = _of_records(stage, folder)
+    damage = _damage(lambda: rows.extend(read_ledger(folder)))
     declared = stage.tokens_by_source
-    realised = dict.fromkeys(declared, 0)
-    for row in rows:
-        for source, tokens in row.counts.items():
-            realised[source] = realised.get(source, 0) + tokens
-    problems = []
-    if len(rows) != stage.steps:
-        problems.append(f"{len(rows)} steps in the ledger, {stage.steps} declared")
-    if realised != declared:
-        problems.append("realised tokens differ from the declared ones")
+    realised = dict.fromkeys(declared, 0) | tables.realised(rows)
     replayed = sorted({round(i * (stage.steps - 1) / (REPLAYED_STEPS - 1)) for i in range(REPLAYED_STEPS)})
-    problems += _replay(plan, stage, rows, replayed)
+    replayed = [step for step in replayed if step < len(rows)]
+    if not damage:
+        if len(rows) != stage.steps:
+            damage.append(f"{len(rows)} steps in the ledger, {stage.steps} declared")
+        if realised != declared:
+            damage.append("realised tokens differ from the declared ones")
+        damage += _damage(lambda: damage.extend(_replay(plan, stage, rows, replayed)))
     return {
         "id": stage.id,
         "declared": declared,
         "realised": realised,
         "steps_replayed": [step + 1 for step in replayed],
-        "problems": problems,
+        "problems": problems + damage,
     }
+
+
+def _of_records(stage: PlannedStage, folder: Path) -> list[str]:
+    """What is wrong with the records of a finished stage, its ledger apart."""
+    found = [*_damage(lambda: records.read_stage(folder)), *_damage(lambda: records.read_end(folder))]
+    for name, read in (("evals", records.read_eval), ("answers", records.read_answers)):
+        for path in sorted(folder.glob(f"{name}/*.json")):
+            found += _damage(lambda read=read, path=path: read(path, stage.fingerprint))  # type: ignore[misc]
+    return found
 
 
 def _replay(plan: Plan, stage: PlannedStage, rows: list[StepRecord], steps: list[int]) -> list[str]:
@@ -61,5 +107,5 @@ def _replay(plan: Plan, stage: PlannedStage, rows: list[StepRecord], steps: list
     return [
         f"step {step + 1}: the batch's digest differs from the ledger's"
         for step in steps
-        if step < len(rows) and load_batch(data, tokens, stage.first_step + step).digest != rows[step].digest
+        if load_batch(data, tokens, stage.first_step + step).digest != rows[step].digest
     ]

@@ -199,12 +199,17 @@ def status(study: StudyName, store: Store = RUNS, json: Json = False) -> None:
 
 
 @app.command()
-def audit(study: StudyName, store: Store = RUNS, json: Json = False) -> None:
-    """Compare declared with realised tokens and replay sampled batches; exit 1 on a difference."""
+def audit(
+    study: StudyName,
+    store: Store = RUNS,
+    full: Annotated[bool, typer.Option("--full", help="Read all tokens and compare them with their digests.")] = False,
+    json: Json = False,
+) -> None:
+    """Verify records, data and tokens read against what was declared; exit 1 on a difference."""
     from experiments.audit import audit as audit_plan
     from experiments.views import print_audit
 
-    document = audit_plan(_planned(study, store), store)
+    document = audit_plan(_planned(study, store), store, full)
     _show(document, json, print_audit)
     if not document["equal"]:
         raise typer.Exit(1)

@@ -114,7 +114,7 @@ def _answers(
         with Display("answer") as display:
             for number, folder in enumerate(missing):
                 _generate(folder, paths[folder], store, prompts, how, _part(display, folder.name, number, len(missing)))
-    return {run: read_answers(paths[folder]) for run, folder in last.items()}
+    return {run: read_answers(paths[folder], stages[folder].fingerprint) for run, folder in last.items()}
 
 
 def _part(display: Display, what: str, number: int, parts: int) -> Progress:

@@ -1,12 +1,10 @@
 """Writing the ledger: append-only between restarts, cut back to the checkpoint at a restart."""
 
-import json
 import os
 from collections.abc import Iterable
-from dataclasses import asdict
 from pathlib import Path
 
-from analysis.records import StepRecord, read_ledger
+from analysis.records import StepRecord, ledger_line, read_ledger
 from mixtures.errors import Failure
 from mixtures.files import whole
 
@@ -17,11 +15,10 @@ def append(folder: Path, rows: Iterable[StepRecord]) -> None:
     Raises:
         Failure: the disk is full.
     """
-    data = "".join(json.dumps(asdict(row), separators=(",", ":")) + "\n" for row in rows)
     path = folder / "ledger.jsonl"
     try:
-        with path.open("a", encoding="utf-8") as file:
-            file.write(data)
+        with path.open("ab") as file:
+            file.write(b"".join(map(ledger_line, rows)))
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:

@@ -37,7 +37,7 @@ class Tracker:
     def __init__(self, plan: Plan, stage: PlannedStage, store: Path):
         import wandb
 
-        self._before = stage.tokens_before
+        self._before, self._skipped = stage.tokens_before, 0
         self._run: Any = None
         (store / "wandb").mkdir(parents=True, exist_ok=True)
         try:
@@ -68,6 +68,10 @@ class Tracker:
         try:
             for row in rows:
                 values = {key: value for key, value in asdict(row).items() if key not in ("counts", "digest", "step")}
+                self._skipped += row.skipped
+                # None is what was not finite: W&B shows a gap where a step has no value.
+                values = {key: value for key, value in values.items() if value is not None}
+                values |= {"skipped": int(row.skipped), "skipped_steps": self._skipped}
                 values |= {"tokens": self._before + row.tokens, "stage_tokens": row.tokens}
                 values |= {f"tokens_in_step/{source}": n for source, n in row.counts.items()}
                 self._run.log(values, step=row.step)

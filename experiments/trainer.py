@@ -29,7 +29,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh
 
-from analysis.records import StageRecord, StepRecord, read_ledger, read_stage, stage_folder, write
+from analysis.records import EndRecord, StageRecord, StepRecord, read_ledger, read_stage, stage_folder, write
 from experiments import ledger
 from experiments.lock import exclusive
 from experiments.nodes import checkpoints
@@ -331,8 +331,8 @@ def _flush(
         StepRecord(
             step=step + 1,
             tokens=(step + 1) * data.batch * data.sequence,
-            loss=float(np.nan_to_num(metrics.loss)),
-            grad_norm=float(np.nan_to_num(metrics.grad_norm)),
+            loss=_finite(metrics.loss),
+            grad_norm=_finite(metrics.grad_norm),
             learning_rate=rate,
             counts=counts,
             digest=digest,
@@ -349,6 +349,10 @@ def _flush(
     return rows
 
 
+def _finite(value: np.ndarray) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
 def _check_finite(stage: PlannedStage, rows: list[StepRecord], skipped: int) -> int:
     """Skipped steps in a row so far; a diverged run stops and names its batch."""
     for row in rows:
@@ -363,8 +367,5 @@ def _check_finite(stage: PlannedStage, rows: list[StepRecord], skipped: int) -> 
 
 def _finish(folder: Path, stage: PlannedStage) -> None:
     rows = read_ledger(folder)
-    seconds = sum(row.seconds for row in rows)
-    write_json(
-        folder / "done.json",
-        {"step": stage.steps, "tokens": stage.tokens, "loss": rows[-1].loss, "seconds": round(seconds, 3)},
-    )
+    seconds = round(sum(row.seconds for row in rows), 3)
+    write(folder / "done.json", EndRecord(stage.steps, stage.tokens, rows[-1].loss, seconds))

@@ -6,11 +6,11 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
-from analysis.records import stage_folder
+from analysis.records import read_end, stage_folder
 from experiments import nodes
 from experiments.plan import Plan, PlannedStage, simulated_share
-from mixtures.files import read_json
 from models.flops import forward_flops_per_token, sizes
 
 ASSUMED_FLOPS_PER_SECOND = 7.8e10
@@ -105,7 +105,7 @@ def speed(plan: Plan, store: Path) -> tuple[float, str]:
         path = stage_folder(store, stage.folder) / "done.json"
         if stage.fingerprint and path.exists():
             flops += plan.flops(stage)
-            seconds += read_json(path, f"the end of stage {stage.id}")["seconds"]
+            seconds += read_end(path.parent).seconds
     if seconds:
         return flops / seconds, "measured on this store's finished stages"
     return ASSUMED_FLOPS_PER_SECOND, "assumed for 2 CPU cores"
@@ -194,12 +194,16 @@ def print_audit(document: dict[str, Any], console: Console) -> None:
             realised = stage["realised"].get(source, 0)
             table.add_row(stage["id"], source, f"{declared:,}", f"{realised:,}", f"{realised - declared:,}")
     console.print(table)
-    for stage in document["stages"]:
-        for problem in stage["problems"]:
-            console.print(f"[red]{stage['id']}: {problem}")
+    found = [*document["problems"], *(f"{s['id']}: {problem}" for s in document["stages"] for problem in s["problems"])]
+    for problem in found:
+        console.print(Text(problem, "red"), soft_wrap=True)
     replayed = sum(len(stage["steps_replayed"]) for stage in document["stages"])
     verdict = "equal to the token" if document["equal"] else "NOT equal"
     console.print(f"{len(document['stages'])} stages: {verdict}; {replayed} steps replayed against their digests")
+    console.print(
+        "records and the size of every token shard were looked at"
+        + ("; all tokens and held-out texts were read" if document["full"] else "; --full reads all tokens as well")
+    )
 
 
 def models_json(sequence: int) -> dict[str, Any]:

@@ -1,16 +1,19 @@
-"""Files that appear whole or not at all."""
+"""Files that appear whole or not at all, and JSON that shows when it was changed afterwards."""
 
+import hashlib
 import json
 import os
 import re
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from mixtures.errors import Failure
+
+AGAIN = "delete it and run the command again"
 
 _LEFT = re.compile(r"\.(\d+)-[0-9a-f]{8}\.part$")
 
@@ -72,7 +75,11 @@ def write_text(path: Path, text: str) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     """Write `value` as indented JSON with its keys in their own order, atomically."""
-    write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    write_text(path, _text(value) + "\n")
+
+
+def _text(value: Any) -> str:
+    return json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False)
 
 
 def read_json(path: Path, what: str) -> Any:
@@ -84,4 +91,41 @@ def read_json(path: Path, what: str) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise Failure(f"{what} cannot be read ({path}: {error}); delete it and run the command again") from error
+        raise Failure(f"{what} cannot be read ({path}: {error}); {AGAIN}") from error
+
+
+_SEAL = ',\n "checksum": "'
+
+
+def write_sealed(path: Path, row: Mapping[str, Any]) -> None:
+    """As `write_json`, with a last key "checksum": the SHA-256 of the text before it."""
+    text = _text(row).removesuffix("\n}") + _SEAL
+    write_text(path, f'{text}{_sha256(text.encode())}"\n}}\n')
+
+
+def read_sealed(path: Path, what: str, schema: int | None = None, way_out: str = AGAIN) -> dict[str, Any]:
+    """What `write_sealed` wrote, without the checksum; `what` names it in the error and `way_out` says what to do.
+
+    Args:
+        schema: what the key "schema" has to be, for a better word than damage about a file of another version.
+
+    Raises:
+        Failure: the file is missing or unreadable, of another schema, or not what was written.
+    """
+    try:
+        data = path.read_bytes()
+        row = json.loads(data)
+    except (OSError, ValueError) as error:
+        raise Failure(f"{what} cannot be read ({path}: {error}); {way_out}") from error
+    found = row.pop("schema", None) if isinstance(row, dict) and schema is not None else schema
+    if found != schema:
+        raise Failure(f"{what} has schema {found}, and this version reads {schema} ({path}); {way_out}")
+    text, seal, checksum = data.rpartition(_SEAL.encode())
+    if not isinstance(row, dict) or checksum.decode(errors="replace") != f'{_sha256(text + seal)}"\n}}\n':
+        raise Failure(f"{what} is damaged: its content is not what its checksum says ({path}); {way_out}")
+    del row["checksum"]
+    return row
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from mixtures.errors import Failure
-from mixtures.files import read_json, write_json
+from mixtures.files import read_sealed, write_sealed
 
 SCHEMA = 4
 
@@ -119,7 +119,7 @@ def write_manifest(manifest: Manifest) -> None:
         "decontamination": {"benchmarks": manifest.benchmarks, "rule": manifest.rule},
         "sources": {name: asdict(source) for name, source in manifest.sources.items()},
     }
-    write_json(manifest.folder / "manifest.json", row)
+    write_sealed(manifest.folder / "manifest.json", row)
 
 
 def read_manifest(folder: Path) -> Manifest | None:
@@ -131,10 +131,9 @@ def read_manifest(folder: Path) -> Manifest | None:
     path = folder / "manifest.json"
     if not path.exists():
         return None
-    row: Any = read_json(path, "the manifest of the prepared data")
+    way_out = f"delete {folder} and prepare again"
+    row = read_sealed(path, "the manifest of the prepared data", SCHEMA, way_out)
     try:
-        if row["schema"] != SCHEMA:
-            raise ValueError(f"schema {row['schema']}")
         tokenizer, cleaned = row["tokenizer"], row["decontamination"]
         return Manifest(
             folder=folder,
@@ -147,9 +146,7 @@ def read_manifest(folder: Path) -> Manifest | None:
             sources={name: _source(source) for name, source in row["sources"].items()},
         )
     except (KeyError, TypeError, ValueError) as error:
-        raise Failure(
-            f"{path} is not a schema-{SCHEMA} manifest ({error}); delete {folder} and prepare again"
-        ) from error
+        raise Failure(f"{path} is not a schema-{SCHEMA} manifest ({error}); {way_out}") from error
 
 
 def _source(row: Mapping[str, Any]) -> SourceManifest:

@@ -33,7 +33,7 @@ from mixtures.decontaminate.scan import Match, Rule, best, scan
 from mixtures.documents import Document
 from mixtures.errors import Failure, UserError
 from mixtures.executors import Executor, Work, pool
-from mixtures.files import read_json, write_json
+from mixtures.files import read_json, read_sealed, write_json, write_sealed
 from mixtures.fim import Fim
 from mixtures.manifest import INFILLED, SCHEMA, Infilled, Manifest, SourceManifest, read_manifest, write_manifest
 from mixtures.reading import ReadJob, read_shard
@@ -41,6 +41,7 @@ from mixtures.roles import Candidate, roles_path
 from mixtures.scanning import ScanJob, scan_shard
 from mixtures.selection import sample, select
 from mixtures.sources import Source, provenance
+from mixtures.store import joined_digest
 from mixtures.tokenising import TokeniseJob, tokenise_shard
 
 PREPARE_VERSION = 3
@@ -248,9 +249,8 @@ def _choose(
     if not path.exists():
         progress("choosing documents", 0, 1)
         shutil.rmtree(folder / "roles", ignore_errors=True)
-        write_json(path, select(candidates, spec.heldout, folder / "roles"))
-    chosen: dict[str, dict[str, Any]] = read_json(path, "the choice of documents")
-    return chosen
+        write_sealed(path, select(candidates, spec.heldout, folder / "roles"))
+    return read_sealed(path, "the choice of documents")
 
 
 def _tokenizer(
@@ -357,8 +357,8 @@ def _source_manifest(
 ) -> SourceManifest:
     """Sum the facts of the shards."""
     paths = candidate.shards
-    stored = [read_json(_facts_path(folder, source.name, path), "a shard's facts") for path in paths]
-    scanned = [read_json(path, "what was found of the benchmarks") for path in candidate.scans]
+    stored = [read_sealed(_facts_path(folder, source.name, path), "a shard's facts") for path in paths]
+    scanned = [read_sealed(path, "what was found of the benchmarks") for path in candidate.scans]
     dropped: Counter[str] = Counter(chosen["dropped"])
     for path in paths:
         dropped.update(shards.facts(path)["dropped"])
@@ -367,7 +367,7 @@ def _source_manifest(
         return sum(facts[name] for facts in stored)
 
     def digest(name: str) -> str:
-        return hashlib.sha256("".join(facts[name] for facts in stored).encode()).hexdigest()
+        return joined_digest(facts[name] for facts in stored)
 
     def matches(name: str) -> tuple[Mapping[str, Any], ...]:
         return tuple(asdict(match) for match in best([Match(**row) for facts in scanned for row in facts[name]]))
@@ -395,6 +395,6 @@ def _source_manifest(
 
 
 def _infilled(stored: Sequence[Mapping[str, Any]]) -> Infilled:
-    digest = hashlib.sha256("".join(facts["digest"] for facts in stored).encode()).hexdigest()
+    digest = joined_digest(facts["digest"] for facts in stored)
     moved = sum(facts["permuted_documents"] for facts in stored)
     return Infilled(tuple(facts["tokens"] for facts in stored), moved, digest)

@@ -13,7 +13,7 @@ from mixtures import shards
 from mixtures.decontaminate import index as contamination
 from mixtures.decontaminate.scan import Match, Rule, best, scan
 from mixtures.documents import Document
-from mixtures.files import write_json
+from mixtures.files import write_sealed
 
 SCAN_BYTES = 8_000_000
 """Of text that is scanned at a time."""
@@ -46,7 +46,7 @@ def scan_shard(job: ScanJob) -> None:
         kept = best([*kept, *(match for match in matches if match.document not in dropped)])
         contaminated += [row for row, document in enumerate(batch, first) if document.id in dropped]
         first += len(batch)
-    write_json(
+    write_sealed(
         job.path,
         {"contaminated": contaminated, "found": [asdict(m) for m in found], "kept": [asdict(m) for m in kept]},
     )

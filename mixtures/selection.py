@@ -22,7 +22,7 @@ import numpy.typing as npt
 from mixtures import shards
 from mixtures.dedup import Copies, drop_duplicates, drop_heldout_copies
 from mixtures.errors import Failure
-from mixtures.files import read_json
+from mixtures.files import read_sealed
 from mixtures.roles import CONTAMINATED, DROPPED, HELDOUT, TRAINING, Candidate, all_training, column, each
 
 Keys = npt.NDArray[np.uint64]
@@ -92,7 +92,7 @@ def _contaminated(candidate: Candidate, folder: Path) -> int:
     """Take out what holds a benchmark item; the number of documents."""
     count = 0
     for scan, (_, roles) in zip(candidate.scans, each(candidate, folder), strict=False):
-        rows = np.array(read_json(scan, "what was found of the benchmarks")["contaminated"], np.int64)
+        rows = np.array(read_sealed(scan, "what was found of the benchmarks")["contaminated"], np.int64)
         rows = rows[roles[rows] == TRAINING]
         roles[rows] = CONTAMINATED
         count += len(rows)

@@ -143,6 +143,19 @@ def texts(path: Path, wanted: npt.NDArray[np.bool_]) -> Iterator[str]:
         raise damaged(path, error) from error
 
 
+def text_digest(path: Path) -> str:
+    """Of the texts of a shard, in their order there.
+
+    Raises:
+        Failure: the file is missing or damaged.
+    """
+    total = hashlib.sha256()
+    for batch in read(path, ("text",)):
+        for text in batch.column("text").to_pylist():
+            total.update(text.encode() + b"\0")
+    return total.hexdigest()
+
+
 def damaged(path: Path, error: Exception) -> Failure:
     first = (str(error).splitlines() or [type(error).__name__])[0]
     return Failure(f"documents in {path} cannot be read ({first}); delete {path.parent} and prepare again")

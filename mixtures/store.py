@@ -7,9 +7,10 @@ the next shard. The tail of a shard that fills no window is dropped and counted.
 
 import errno
 import hashlib
+import itertools
 import shutil
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from itertools import accumulate, pairwise
@@ -30,6 +31,7 @@ from mixtures.manifest import INFILLED, Infilled, Manifest
 CHUNK_TOKENS = 8_192
 _CACHE_BYTES = 256_000_000
 _OFFSETS_IN_MEMORY = 256  # shards
+_DIGESTED = 1 << 22  # tokens at a time
 
 _ENDIAN = {"name": "bytes", "configuration": {"endian": "little"}}
 _CHECKED = [_ENDIAN, {"name": "crc32c"}]
@@ -84,7 +86,9 @@ def write_shard(folder: Path, tokens_N: npt.NDArray[Any], doc_offsets: npt.NDArr
         ) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-    return StoredShard(len(tokens_N), len(doc_offsets) - 1, _digest(tokens_N, doc_offsets))
+    return StoredShard(
+        len(tokens_N), len(doc_offsets) - 1, _digest(tokens_N.dtype, len(tokens_N), [tokens_N], doc_offsets)
+    )
 
 
 def _check_offsets(doc_offsets: npt.NDArray[np.int64], tokens: int) -> None:
@@ -109,11 +113,19 @@ def _replace_folder(temporary: Path, folder: Path) -> None:
         shutil.rmtree(aside, ignore_errors=True)
 
 
-def _digest(tokens_N: npt.NDArray[Any], doc_offsets: npt.NDArray[np.int64]) -> str:
-    total = hashlib.sha256(f"{tokens_N.dtype} {len(tokens_N)} {len(doc_offsets)}\n".encode())
-    for array in (tokens_N, doc_offsets):
+def _digest(
+    dtype: npt.DTypeLike, tokens: int, parts: Iterable[npt.NDArray[Any]], doc_offsets: npt.NDArray[np.int64]
+) -> str:
+    """Of a shard, whose tokens come in parts."""
+    total = hashlib.sha256(f"{np.dtype(dtype)} {tokens} {len(doc_offsets)}\n".encode())
+    for array in itertools.chain(parts, [doc_offsets]):
         total.update(np.ascontiguousarray(array, array.dtype.newbyteorder("<")).data)
     return total.hexdigest()
+
+
+def joined_digest(digests: Iterable[str]) -> str:
+    """A source's digest from those of its shards."""
+    return hashlib.sha256("".join(digests).encode()).hexdigest()
 
 
 def _write_array(path: Path, values: npt.NDArray[Any]) -> None:
@@ -187,6 +199,24 @@ class TokenStore:
         opening = [(name, n, self._open(name, n, "tokens")) for name in sources for n in range(len(self._shards[name]))]
         for name, number, future in opening:
             self._checked(name, number, future)
+
+    def digest(self, source: str) -> str:
+        """Of all tokens and document offsets of a source, read from the store: that of its manifest if they are whole.
+
+        Raises:
+            Failure: a shard is missing, of another size than the manifest says, or fails its checksum.
+        """
+        return joined_digest(self._digest(source, number) for number in range(len(self._shards[source])))
+
+    def _digest(self, name: str, number: int) -> str:
+        array, offsets = self._array(name, number), self._offsets(name, number)
+        try:
+            size = array.shape[0]
+            ends = ((at, min(at + _DIGESTED, size)) for at in range(0, size, _DIGESTED))
+            parts = (array[at:end].read().result() for at, end in ends)
+            return _digest(array.dtype.numpy_dtype, size, parts, offsets)
+        except _READ_ERRORS as error:
+            raise self._corrupt(name, number, _first_line(error)) from error
 
     def read(self, requests: Sequence[tuple[str, int]], sequence: int) -> npt.NDArray[np.int32]:
         """int32 [len(requests), sequence + 1]: the window of every (source, window) pair.

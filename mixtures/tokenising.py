@@ -4,7 +4,6 @@ It can run anywhere and in any order; running it again gives the same bytes.
 """
 
 import functools
-import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ import pyarrow as pa
 from mixtures import shards
 from mixtures import tokenizer as bpe
 from mixtures.documents import Document
-from mixtures.files import write_json
+from mixtures.files import write_sealed
 from mixtures.fim import Fim, cut, permuted
 from mixtures.roles import HELDOUT, TRAINING, read_roles
 from mixtures.store import StoredShard, token_dtype, write_shard
@@ -90,7 +89,6 @@ def tokenise_shard(job: TokeniseJob) -> None:
     if job.fim is not None:
         written = infilled.write(job.infilled)
         second = {"tokens": written.tokens, "digest": written.digest, "permuted_documents": moved}
-    heldout_texts = [text.encode() for batch in held for text in batch.column("text").to_pylist()]
     shards.write(job.heldout, _documents(held), {})
     facts = ShardFacts(
         tokens=stored.tokens,
@@ -98,11 +96,11 @@ def tokenise_shard(job: TokeniseJob) -> None:
         bytes=size,
         digest=stored.digest,
         infilled=second,
-        heldout_documents=len(heldout_texts),
-        heldout_bytes=sum(map(len, heldout_texts)),
-        heldout_digest=hashlib.sha256(b"\0".join(heldout_texts)).hexdigest(),
+        heldout_documents=sum(map(len, held)),
+        heldout_bytes=int(sum(np.sum(batch.column("bytes").to_numpy()) for batch in held)),
+        heldout_digest=shards.text_digest(job.heldout),
     )
-    write_json(job.path, asdict(facts))
+    write_sealed(job.path, asdict(facts))
 
 
 class _Shard:

@@ -1,16 +1,24 @@
 """A small store written through the record writers, with effects planted in it. Not the system under test."""
 
-import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from analysis.records import EvalRecord, RunRecord, StageRecord, StepRecord, StudyRecord, eval_path, write
-from mixtures.files import write_json
+from analysis.records import (
+    EndRecord,
+    EvalRecord,
+    RunRecord,
+    StageRecord,
+    StepRecord,
+    StudyRecord,
+    eval_path,
+    ledger_line,
+    write,
+)
+from mixtures.files import write_sealed
 
 BASELINE = "text-only"
 ARMS = {
@@ -92,7 +100,7 @@ def write_store(
         "data1",
     )
     write(store / "studies" / "small" / "study.json", study)
-    write_json(store / "prepared" / "data1" / "manifest.json", manifest())
+    write_sealed(store / "prepared" / "data1" / "manifest.json", manifest())
     return "small"
 
 
@@ -118,9 +126,9 @@ def write_stage(store: Path, arm: str, seed: int, number: int, kind: str, parent
         read = {source: read[source] + n for source, n in counts.items()}
         done = number * STEPS + step
         loss = 3.2 + 5 * math.exp(-done / 12) + 1.5 / math.sqrt(done) - CODE_SHARE[arm] + rng.normal(0, 0.08)
-        lines.append(json.dumps(asdict(StepRecord(step, step * TOKENS_PER_STEP, loss, 1.0, 1e-3, counts, "d", 0.1))))
-    (path / "ledger.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    write_json(path / "done.json", {"step": STEPS})
+        lines.append(ledger_line(StepRecord(step, step * TOKENS_PER_STEP, loss, 1.0, 1e-3, counts, "d", 0.1)))
+    (path / "ledger.jsonl").write_bytes(b"".join(lines))
+    write(path / "done.json", EndRecord(STEPS, total, loss, 6.0))
     return folder, fingerprint
 
 

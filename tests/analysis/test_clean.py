@@ -9,7 +9,7 @@ from analysis.clean import CleanScore, clean_scores, dirty_items
 from analysis.compare import compare
 from analysis.records import eval_path, read_eval, read_study, write
 from analysis.report import _ledgers, build
-from mixtures.files import read_json, write_json
+from mixtures.files import read_sealed, write_sealed
 from tests.analysis import synthetic_store as synthetic
 
 LEAKED, ITEMS, SEEDS = 10, 40, (1, 2)
@@ -21,10 +21,10 @@ def _planted(store: Path, leaked: int = LEAKED) -> Path:
     tasks = ("piqa", "hellaswag", "heldout/text")
     synthetic.write_store(store, SEEDS, tasks, primary=("heldout/text/bpb",), n_items=ITEMS)
     path = store / "prepared" / "data1" / "manifest.json"
-    manifest = read_json(path, "")
+    manifest = read_sealed(path, "")
     (match,) = manifest["sources"]["python"]["kept"]
     manifest["sources"]["python"]["kept"] = [match | {"item": f"piqa-{n}"} for n in range(leaked)]
-    write_json(path, manifest)
+    write_sealed(path, manifest)
     for run in read_study(store, "small").runs:
         if run.arm != synthetic.BASELINE:
             file = eval_path(store / "stages" / run.stages[-1], "piqa", 1, synthetic.STEPS)
@@ -36,7 +36,7 @@ def _planted(store: Path, leaked: int = LEAKED) -> Path:
 
 def _scores(store: Path) -> dict[tuple[str, str], CleanScore]:
     comparison = compare(store, "small")
-    manifest = read_json(store / "prepared" / "data1" / "manifest.json", "")
+    manifest = read_sealed(store / "prepared" / "data1" / "manifest.json", "")
     dirty = dirty_items(manifest, comparison.study, _ledgers(store, comparison.study))
     return {(score.arm, score.metric): score for score in clean_scores(comparison, dirty)}
 

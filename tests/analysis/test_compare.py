@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 
 from analysis.compare import Comparison, Row, compare, notes, print_table, to_json
-from analysis.records import EvalRecord, RunRecord, eval_path, read_eval, read_study, write
+from analysis.records import RunRecord, eval_path, ledger_line, read_eval, read_ledger, read_study, write
 from mixtures.errors import Failure, UserError
 from tests.analysis import synthetic_store as synthetic
 
@@ -160,10 +160,8 @@ def test_a_run_that_stopped_because_it_diverged_is_called_that(store: Path) -> N
             evaluation(store, "code-to-text", 2, task, kind).unlink()
     (stage,) = (store / "stages").glob("code-to-text-pretrain-s2-*")
     (stage / "done.json").unlink()
-    ledger = stage / "ledger.jsonl"
-    ledger.write_text(
-        ledger.read_text(encoding="utf-8").replace('"skipped": false', '"skipped": true'), encoding="utf-8"
-    )
+    rows = [replace(row, skipped=True) for row in read_ledger(stage)]
+    (stage / "ledger.jsonl").write_bytes(b"".join(map(ledger_line, rows)))
     gaps = compare(store, "small").gaps
     assert any(
         gap.startswith("code-to-text, seed 2, final: stage code-to-text-pretrain-s2-") and "has diverged" in gap
@@ -296,9 +294,7 @@ def test_errors_say_what_to_do(store: Path) -> None:
 
 def test_tasks_of_a_newer_version_are_left_out_with_a_word(store: Path) -> None:
     path = evaluation(store, "code-to-text", 1, "piqa")
-    write(
-        path.with_name("newtask.json"), EvalRecord("newtask", 1, "h", "f", synthetic.STEPS, ({"id": 1, "correct": 1},))
-    )
+    write(path.with_name("newtask.json"), replace(read_eval(path), task="newtask"))
     assert any("newtask" in gap for gap in compare(store, "small").gaps)
 
 

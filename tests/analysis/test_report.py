@@ -1,6 +1,7 @@
 """The report as a file: complete, safe to open, equal for equal records."""
 
 import csv
+import json
 import re
 import shutil
 from dataclasses import replace
@@ -9,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from analysis.records import read_study, write
+from analysis.records import ledger_line, read_ledger, read_study, write
 from analysis.report import build
 from mixtures.errors import UserError
+from mixtures.files import write_sealed
 from tests.analysis import synthetic_store as synthetic
 
 HOSTILE = "<script>alert(1)</script><img src=https://evil.example/x onerror=alert(2)> $\\frac$ {{ 7*7 }}"
@@ -128,13 +130,11 @@ def test_hostile_text_stays_text(tmp_path: Path) -> None:
     write(
         tmp_path / "studies" / "small" / "study.json", replace(study, arms=arms, question=HOSTILE, hypothesis=HOSTILE)
     )
-    manifest = tmp_path / "prepared" / "data1" / "manifest.json"
-    manifest.write_text(
-        manifest.read_text(encoding="utf-8")
-        .replace('"plays"', '"<b onclick=x>plays"')
-        .replace("the glue", HOSTILE.replace('"', "")),
-        encoding="utf-8",
+    text = json.dumps(synthetic.manifest())
+    text = text.replace('"plays"', json.dumps("<b onclick=x>plays")).replace(
+        "the glue", HOSTILE.replace('"', "").replace("\\", "")
     )
+    write_sealed(tmp_path / "prepared" / "data1" / "manifest.json", json.loads(text))
     extras = {**synthetic.EXTRAS, "reproduce": {"command": HOSTILE}}
     text = build(tmp_path, "small", extras).read_text(encoding="utf-8")
     page = Page(text)
@@ -163,10 +163,9 @@ def test_hostile_arm_names_stay_text_in_figures(tmp_path: Path) -> None:
 def test_tokens_that_were_not_read_as_declared_are_shown(tmp_path: Path) -> None:
     synthetic.write_store(tmp_path, tasks=("heldout/code",), primary=())
     (stage,) = (tmp_path / "stages").glob("balanced-only-pretrain-s1-*")
-    ledger = stage / "ledger.jsonl"
-    ledger.write_text(
-        ledger.read_text(encoding="utf-8").replace('"python": 1024', '"python": 1023', 1), encoding="utf-8"
-    )
+    rows = read_ledger(stage)
+    rows[0] = replace(rows[0], counts=rows[0].counts | {"python": 1023})
+    (stage / "ledger.jsonl").write_bytes(b"".join(map(ledger_line, rows)))
     text = build(tmp_path, "small", {}).read_text(encoding="utf-8")
     assert "The audit found differences" in text
     assert "balanced-only-pretrain-s1: realised tokens differ from the declared ones" in text
@@ -211,3 +210,19 @@ def test_contamination_is_told_per_arm_and_by_what_it_read(tmp_path: Path) -> No
     assert set(reads_code.values()) == {True, False}
     assert cells[3:] == ["1 (up to 0.40)" if reads else "0" for reads in reads_code.values()]
     assert "prose: 2 documents dropped, for 2 items" in section
+
+
+def test_steps_that_were_skipped_are_counted_and_not_drawn(tmp_path: Path) -> None:
+    synthetic.write_store(tmp_path)
+    folder = next((tmp_path / "stages").glob("balanced-only-pretrain-s1-*"))
+    rows = read_ledger(folder)
+    for step in (7, 20):
+        rows[step - 1] = replace(rows[step - 1], loss=None, grad_norm=None, skipped=True)
+    (folder / "ledger.jsonl").write_bytes(b"".join(map(ledger_line, rows)))
+    page = build(tmp_path, "small", synthetic.EXTRAS)
+    text = page.read_text(encoding="utf-8")
+    assert "balanced-only-pretrain-s1: 2 of 60 steps (7, 20)" in text and text.count("made no update") == 1
+    assert "A gap is a step whose loss was not finite" in text
+    with (page.parent / "losses.csv").open() as file:
+        losses = {(r["arm"], r["seed"], r["kind"], r["step"]): r["loss"] for r in csv.DictReader(file)}
+    assert losses["balanced-only", "1", "pretrain", "7"] == "" != losses["balanced-only", "1", "pretrain", "8"]

@@ -1,22 +1,22 @@
 """What goes wrong is said in one line with the way out, with exit code 2 (the user) or 1 (the world)."""
 
-import json
 import os
 import resource
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from analysis.records import read_ledger
+from analysis.records import ledger_line, read_ledger, read_stage, write
 from experiments.audit import audit
 from experiments.check import check
 from experiments.lock import exclusive
 from experiments.plan import make_plan
 from experiments.study import Arm, find_study
-from mixtures.errors import Failure, UserError
+from mixtures.errors import UserError
 from mixtures.mixture import mixture
 from models.config import config
 from models.errors import UserError as ModelError
@@ -79,19 +79,10 @@ def test_a_budget_that_a_source_cannot_meet_is_refused_at_plan_time(finished_sto
 def test_a_folder_of_another_fingerprint_is_refused(store: Path) -> None:
     folder = next((store / "stages").iterdir())
     (folder / "done.json").unlink()
-    record = json.loads((folder / "stage.json").read_text())
-    (folder / "stage.json").write_text(json.dumps(record | {"fingerprint": "0" * 16}))
+    write(folder / "stage.json", replace(read_stage(folder), fingerprint="0" * 16))
     done = run_tiny(store)
     assert done.returncode == 1
     assert "holds a stage with fingerprint 0000000000000000" in done.stderr
-
-
-def test_a_corrupt_ledger_is_named_with_its_line(store: Path) -> None:
-    folder = next((store / "stages").iterdir())
-    lines = (folder / "ledger.jsonl").read_text().splitlines()
-    (folder / "ledger.jsonl").write_text("\n".join([*lines[:3], "{broken", *lines[4:]]) + "\n")
-    with pytest.raises(Failure, match="corrupt at line 4"):
-        audit(make_plan(study(), store), store)
 
 
 def test_a_torn_last_line_is_not_an_error(store: Path) -> None:
@@ -102,14 +93,14 @@ def test_a_torn_last_line_is_not_an_error(store: Path) -> None:
     assert read_ledger(folder) == rows
 
 
-def test_audit_sees_a_changed_count_and_a_changed_batch(store: Path) -> None:
+def test_audit_sees_another_count_and_another_batch(store: Path) -> None:
+    """Rows that were written so, not changed afterwards."""
     plan = make_plan(study(), store)
-    assert audit(plan, store)["equal"]
-    ledger = store / "stages" / plan.stages[0].folder / "ledger.jsonl"
-    rows = [json.loads(line) for line in ledger.read_text().splitlines()]
-    rows[0]["counts"] = {"prose": 255}
-    rows[-1]["digest"] = "0" * 32
-    ledger.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    folder = store / "stages" / plan.stages[0].folder
+    rows = read_ledger(folder)
+    rows[0] = replace(rows[0], counts={"prose": 255})
+    rows[-1] = replace(rows[-1], digest="0" * 32)
+    (folder / "ledger.jsonl").write_bytes(b"".join(map(ledger_line, rows)))
     first = audit(plan, store)["stages"][0]
     assert first["realised"]["prose"] == first["declared"]["prose"] - 1
     assert len(first["problems"]) == 2

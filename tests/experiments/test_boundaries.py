@@ -171,3 +171,5 @@ def test_a_run_that_diverges_stops_and_names_step_and_batch(store: Path) -> None
     rows = read_ledger(folder)
     first = next(number for number, row in enumerate(rows) if row.skipped)
     assert first > 0 and all(row.skipped for row in rows[first : first + MAX_SKIPPED])
+    assert [row.loss is None or row.grad_norm is None for row in rows] == [row.skipped for row in rows]
+    assert "NaN" not in (folder / "ledger.jsonl").read_text()

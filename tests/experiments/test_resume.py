@@ -21,7 +21,7 @@ def results(store: Path) -> dict[str, list[str]]:
     """Everything a run leaves that must not depend on interruptions: all ledger rows but their seconds, all scores."""
     out = {}
     for ledger in sorted(store.glob("stages/*/ledger.jsonl")):
-        rows = [json.loads(line) | {"seconds": 0} for line in ledger.read_text().splitlines()]
+        rows = [json.loads(line) | {"seconds": 0, "checksum": ""} for line in ledger.read_text().splitlines()]
         out[ledger.parent.name] = [json.dumps(row, sort_keys=True) for row in rows]
     for scores in sorted(store.glob("stages/*/evals/*.json")):
         out[f"{scores.parent.parent.name}/{scores.name}"] = [str(json.loads(scores.read_text())["items"])]

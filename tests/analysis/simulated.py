@@ -150,7 +150,9 @@ def wins(rng: Rng, mix: Mix, seeds: int, items: int, effect: float, length: bool
     for (seed, item), gap in np.ndenumerate(gap_SxN):
         note = "empty" if blank_SxN[seed, item] else ""
         outcome = "loss" if note or gap < -0.3 else "win" if gap > 0.3 else "tie"
-        judged.append(Judged(str(item), outcome, (), 200 + int(longer_SxN[seed, item]), 200, note, seed))
+        judged.append(
+            Judged(str(item), outcome, () if note else ("arm",), 200 + int(longer_SxN[seed, item]), 200, note, seed)
+        )
     found = win_rate(judged)
     if length:
         rate = found.length_controlled

@@ -13,7 +13,7 @@ from analysis.evals.judge.bradley_terry import strengths
 from analysis.evals.judge.calibrate import calibrate
 from analysis.evals.judge.prompts import read_labelled
 from analysis.evals.judge.verdicts import Judged, combine, judge
-from analysis.evals.judge.winrate import RIDGE, difference, length_controlled, share, sign_test, win_rate
+from analysis.evals.judge.winrate import RIDGE, length_controlled, share, sign_test, win_rate
 from mixtures.errors import Failure, UserError
 from tests.analysis.judge_server import serving
 
@@ -204,17 +204,6 @@ def test_equal_lengths_leave_the_rate_alone() -> None:
     found = win_rate(counted(30, 10, 60))
     assert found.length_controlled.value == pytest.approx(found.half.value, abs=1e-3)
     assert found.length_effect.centre == 0
-
-
-def test_two_arms_are_compared_on_the_prompts_they_share() -> None:
-    one = [judged(n, "win" if n % 2 else "tie") for n in range(100)]
-    other = [judged(n, "tie" if n % 2 else "loss") for n in range(50, 150)]
-    found = difference(one, other)
-    assert found.centre == 0.5
-    assert 0.3 < found.low < 0.5 < found.high < 0.7
-    assert difference(one, one).p == 1
-    with pytest.raises(UserError, match="share no prompt"):
-        difference(one[:50], other)
 
 
 def games(rng: np.random.Generator, true: dict[str, float], n: int) -> dict[tuple[str, str], list[Judged]]:

@@ -14,7 +14,7 @@ from scipy import special
 
 from analysis.evals.judge.verdicts import Judged
 from analysis.statistics import Floats, Interval, effective, interval, linear, spread_of
-from mixtures.errors import Failure, UserError
+from mixtures.errors import Failure
 
 RIDGE = 0.01
 """Penalty on a coefficient, in units of one comparison: keeps a fit finite where one side never loses."""
@@ -164,26 +164,6 @@ def share(ids: Sequence[str], hits_R: np.ndarray, seeds: Sequence[int] | None = 
     return Share(found.centre, found.low, found.high, len(hits_R))
 
 
-def difference(arm: Sequence[Judged], other: Sequence[Judged]) -> Interval:
-    """How much better one arm does than another against the same baseline: win + tie/2, paired by prompt.
-
-    Raises:
-        Failure: an arm has no verdict.
-        UserError: the two were judged on different prompts.
-    """
-    means = []
-    for judged in (_valid(arm), _valid(other)):
-        ids = sorted({j.id for j in judged})
-        prompt_R = _numbered([j.id for j in judged])
-        sums_P = np.bincount(prompt_R, [SCORES[j.outcome] for j in judged])
-        means.append(dict(zip(ids, sums_P / np.bincount(prompt_R), strict=True)))
-    shared = sorted(means[0].keys() & means[1].keys())
-    if not shared:
-        raise UserError("the two arms share no prompt with a verdict; judge both on the same prompts")
-    value_P = np.array([means[0][id_] - means[1][id_] for id_ in shared])
-    return _net(shared, value_P, [0] * len(shared))
-
-
 def length_controlled(judged: Sequence[Judged]) -> tuple[Share, Interval]:
     """The rate of win + tie/2 at equal lengths, and the effect of length.
 
@@ -197,7 +177,7 @@ def length_controlled(judged: Sequence[Judged]) -> tuple[Share, Interval]:
     """
     valid = _valid(judged)
     score_R = np.array([SCORES[j.outcome] for j in valid])
-    asked_R = np.array([j.note not in UNASKED for j in valid])
+    asked_R = np.array([bool(j.verdicts) and j.note not in UNASKED for j in valid])
     longer_R = np.array([j.arm_length - j.baseline_length for j in valid], np.float64)
     sd = float(longer_R[asked_R].std()) if asked_R.any() else 0.0
     # One length in all pairs tells nothing of length; tanh of 0 leaves the constant alone.

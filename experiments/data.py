@@ -69,7 +69,8 @@ def warn_uncovered(study: Study, manifest: Manifest) -> None:
 def warn_loss(manifest: Manifest) -> None:
     """Say loudly that the tokenizer does not keep texts."""
     if manifest.loss:
-        print(f"WARNING: the tokenizer loses text ({manifest.loss}); there will be no bits per byte", file=sys.stderr)
+        so = "letters with accents are composed" if manifest.bits_per_byte else "there will be no bits per byte"
+        print(f"WARNING: the tokenizer does not keep texts as they are ({manifest.loss}); {so}", file=sys.stderr)
 
 
 def prepare_target(name: str, store: Path, executor: Executor) -> dict[str, Any]:

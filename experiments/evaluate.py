@@ -24,7 +24,7 @@ from experiments.exporting import open_stage
 from experiments.nodes import evaluated_tasks, task_version
 from experiments.plan import Plan
 from mixtures.errors import Failure
-from mixtures.tokenizer import loss
+from mixtures.tokenizer import canonical, loss
 
 PORTION = 512
 """Items between two writes to the disk; a batch holds some 30 of them on a CPU, ten times as many on an accelerator."""
@@ -226,7 +226,7 @@ def _answered(
             _keep(way, portion, answers)
         done += total / len(portions)
     seconds = time.perf_counter() - started
-    keeps = not loss(model.tokenizer)
+    keeps = not loss(model.tokenizer, form=canonical)
     return {each.path: _record(of, each, seconds * cost(each.task) / max(total, 1.0), keeps) for each in asked}
 
 

@@ -157,13 +157,15 @@ def _check_tokenizer(study: Study, manifest: Manifest | None) -> None:
     A model may know more ids than there are; published ones round their number up.
     """
     data, model = study.data, study.model
-    ids, loss = (manifest.vocabulary, manifest.loss) if manifest else (data.vocabulary, "")
+    ids, loss = data.vocabulary, ""
+    if manifest is not None:
+        ids, loss = manifest.vocabulary, "" if manifest.bits_per_byte else manifest.loss
     if data.tokenizer is None:
         ids = max(ids, data.vocabulary)
     elif manifest is None:
         tokenizer = bpe.load(data.tokenizer, data.end)
         bpe.eod_id(tokenizer, data.end)
-        ids, loss = bpe.size(tokenizer), bpe.loss(tokenizer)
+        ids, loss = bpe.size(tokenizer), bpe.loss(tokenizer, form=bpe.canonical)
     if ids > model.vocabulary:
         raise UserError(
             f"model.vocabulary is {model.vocabulary:,}, and the tokenizer of its data has {ids:,} ids; give the model "

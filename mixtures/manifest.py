@@ -71,6 +71,8 @@ class Manifest:
     eod: int
     loss: str
     """What the tokenizer does not keep of a text, with an example; "" where it keeps all."""
+    bits_per_byte: bool
+    """Whether they mean something: it keeps all, but for the form (NFC) of letters with accents."""
     benchmarks: Mapping[str, int]
     """Name and items of every benchmark."""
     rule: Mapping[str, Any]
@@ -115,6 +117,7 @@ def write_manifest(manifest: Manifest) -> None:
             "digest": manifest.tokenizer_digest,
             "eod": manifest.eod,
             "loss": manifest.loss,
+            "bits_per_byte": manifest.bits_per_byte,
         },
         "decontamination": {"benchmarks": manifest.benchmarks, "rule": manifest.rule},
         "sources": {name: asdict(source) for name, source in manifest.sources.items()},
@@ -141,6 +144,7 @@ def read_manifest(folder: Path) -> Manifest | None:
             tokenizer_digest=tokenizer["digest"],
             eod=tokenizer["eod"],
             loss=tokenizer["loss"],
+            bits_per_byte=tokenizer["bits_per_byte"],
             benchmarks=cleaned["benchmarks"],
             rule=cleaned["rule"],
             sources={name: _source(source) for name, source in row["sources"].items()},

@@ -15,14 +15,13 @@ import hashlib
 import json
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import repeat
 from pathlib import Path
 from typing import Annotated, Any
 
 from annotated_types import Gt, Interval
-from tokenizers import Tokenizer
 
 from mixtures import shards
 from mixtures import tokenizer as bpe
@@ -267,24 +266,12 @@ def _tokenizer(
         tokenizer = bpe.load(spec.tokenizer, spec.end)
         bpe.eod_id(tokenizer, spec.end)
         share, roles = CHECKED_BYTES // len(candidates), folder / "roles"
-        _check_kept(tokenizer, (text for candidate in candidates for text in sample(candidate, roles, share)))
+        bpe.check_kept(tokenizer, (text for candidate in candidates for text in sample(candidate, roles, share)))
     else:
         progress("training the tokenizer", 0, 1)
         sizes = {name: facts["training_bytes"] for name, facts in chosen.items()}
         tokenizer = bpe.train(_sample(spec, candidates, sizes, folder / "roles"), spec.vocabulary)
     bpe.save(tokenizer, path)
-
-
-def _check_kept(tokenizer: Tokenizer, texts: Iterable[str]) -> None:
-    """Refuse a tokenizer that changes documents in a way that its `loss` does not show."""
-    if bpe.loss(tokenizer):
-        return  # known: the manifest says so, and there are no bits per byte
-    checked = [bpe.loss(tokenizer, [text]) for text in texts]
-    changed = [difference for difference in checked if difference]
-    if len(changed) > len(checked) // 100:
-        raise UserError(
-            f"the tokenizer changes {len(changed)} of {len(checked)} documents ({changed[0]}); use one that keeps texts"
-        )
 
 
 def _sample(spec: DataSpec, candidates: Sequence[Candidate], sizes: Mapping[str, int], roles: Path) -> Iterator[str]:
@@ -343,6 +330,7 @@ def _manifest(
         tokenizer_digest=bpe.digest(folder / "tokenizer.json"),
         eod=bpe.eod_id(tokenizer, spec.end),
         loss=bpe.loss(tokenizer),
+        bits_per_byte=not bpe.loss(tokenizer, form=bpe.canonical),
         benchmarks=items,
         rule=asdict(spec.cleaning.rule) if items else {},
         sources={

@@ -8,7 +8,7 @@ from jax.sharding import Mesh
 from tokenizers import Tokenizer
 
 from mixtures.errors import Failure
-from mixtures.tokenizer import eod_id, load
+from mixtures.tokenizer import eod_id, load, size
 from models.config import ModelConfig
 from models.export import read
 from models.transformer import Params
@@ -36,13 +36,18 @@ def opened(folder: Path, mesh: Mesh | None = None) -> LanguageModel:
     """The model in a folder of `models.export`, or any of that architecture; its window is what the folder says.
 
     Raises:
-        UserError, Failure: as `models.export.read`; or the folder does not say its window, or which token ends a text.
+        UserError, Failure: as `models.export.read`; or the folder does not say its window, or which token ends a text,
+            or its tokenizer is of another model.
     """
     config, params, tokenizer = read(folder)
     said, theirs = json.loads((folder / "config.json").read_text(encoding="utf-8")), load(tokenizer)
     window, eod = said.get("max_position_embeddings"), said.get("eos_token_id")
     if not isinstance(window, int) or window < 1:
         raise Failure(f"{folder}/config.json has max_position_embeddings {window!r}; write there the context it takes")
+    if size(theirs) > config.vocabulary:
+        raise Failure(
+            f"{tokenizer} has {size(theirs):,} ids and the model a vocabulary of {config.vocabulary:,}; fetch its own"
+        )
     if not isinstance(eod, int) or theirs.id_to_token(eod) is None:
         eod = eod_id(theirs)
     return LanguageModel(config, params, theirs, eod, window, mesh)

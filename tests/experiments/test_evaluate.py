@@ -14,6 +14,7 @@ import pytest
 from analysis import metrics
 from analysis.compare import compare
 from analysis.evals import scoring
+from analysis.evals.model import opened
 from analysis.evals.questions import Question, prompt_hash
 from analysis.evals.tasks import Task
 from analysis.records import gap_path, read_eval, read_study
@@ -185,6 +186,18 @@ def test_an_exported_folder_is_scored_once_with_intervals_and_gaps(exported):
     every = evaluated(exported, "copa", items=0)["tasks"]
     assert every[0]["n"] == 6, "another selection is another record"
     assert evaluated(exported, "copa", shots=2)["tasks"][0]["task"] == "copa@2shot"
+
+
+def test_a_folder_says_which_token_ends_its_texts_and_has_no_ids_beyond_its_model(exported):
+    tokenizer, end = language.model().tokenizer, bpe.load(exported / "tokenizer.json").token_to_id(bpe.FIM_SUFFIX)
+    arguments = (language.CONFIG, language.model().params, exported / "tokenizer.json", exported / "named")
+    export.export(*arguments, eod=end, sequence=48)
+    assert opened(exported / "named").eod == end != bpe.eod_id(tokenizer) == opened(exported / "model").eod
+    larger = bpe.load(exported / "tokenizer.json")
+    larger.add_tokens([f"word{number}" for number in range(300)])
+    bpe.save(larger, exported / "model" / "tokenizer.json")
+    with pytest.raises(Failure, match="ids and the model a vocabulary of 300"):
+        opened(exported / "model")
 
 
 def test_a_tokenizer_that_loses_text_gives_no_bits_per_byte(exported):

@@ -153,6 +153,8 @@ def test_a_normaliser_that_loses_text_is_noticed(what: str, tmp_path: Path) -> N
     tokenizer.normalizer = LOSSES[what][0]
     loss = bpe.loss(bpe.load(written(tokenizer, tmp_path / "tokenizer.json")))
     assert "comes back as" in loss and "\n" not in loss
+    same = bpe.loss(bpe.load(tmp_path / "tokenizer.json"), form=bpe.canonical)
+    assert bool(same) == (what != "composition"), "what is one text to Unicode is no loss of information"
 
 
 def test_tokenizers_that_keep_text_are_not_accused(path: Path) -> None:

@@ -16,6 +16,7 @@ from analysis.evals.tasks import benchmark_of
 from experiments.lock import whole_store
 from experiments.progress import Display
 from experiments.study import Study, find_study, known_studies
+from experiments.supply import heldout_warnings
 from mixtures import shards
 from mixtures import tokenizer as bpe
 from mixtures.benchmarks import BENCHMARKS, gap
@@ -31,7 +32,7 @@ from mixtures.errors import UserError
 from mixtures.executors import Executor
 from mixtures.files import read_json
 from mixtures.manifest import Manifest, in_common
-from mixtures.prepare import Cleaning, prepare, read_sources, scan_sources
+from mixtures.prepare import Cleaning, changes, prepare, read_sources, scan_sources
 from mixtures.readers.files import paths_in, read_files
 from mixtures.scanning import SCAN_BYTES, batches
 from mixtures.sources import Source, describe
@@ -47,15 +48,21 @@ def catalogue() -> dict[str, Source]:
 
 def prepare_study(study: Study, store: Path, executor: Executor | None = None) -> Manifest:
     """Prepare the data of a study unless that is done."""
+    for line in changes(study.data, store):
+        print(line, file=sys.stderr)
     with whole_store(store), Display("prepare") as display:
         manifest = prepare(study.data, store, display.update, executor)
-    warn_uncovered(study, manifest)
-    warn_loss(manifest)
+    warn(study, manifest)
     return manifest
 
 
-def warn_uncovered(study: Study, manifest: Manifest) -> None:
-    """Say loudly which benchmarks a study is evaluated on without having been cleaned against."""
+def warn(study: Study, manifest: Manifest) -> None:
+    """Say loudly what is not held out, what the tokenizer loses, and which benchmarks were not looked for."""
+    for line in heldout_warnings(study, manifest):
+        print(f"WARNING: {line}", file=sys.stderr)
+    if manifest.loss:
+        so = "letters with accents are composed" if manifest.bits_per_byte else "there will be no bits per byte"
+        print(f"WARNING: the tokenizer does not keep texts as they are ({manifest.loss}); {so}", file=sys.stderr)
     size = study.evaluation
     asked = {benchmark_of(task) for task in (*size.every_stage, *size.around_cooldown, *size.executed)}
     if uncovered := sorted(asked - set(manifest.benchmarks)):
@@ -64,13 +71,6 @@ def warn_uncovered(study: Study, manifest: Manifest) -> None:
             "is evaluated; add them to its cleaning, or read those scores as an upper bound",
             file=sys.stderr,
         )
-
-
-def warn_loss(manifest: Manifest) -> None:
-    """Say loudly that the tokenizer does not keep texts."""
-    if manifest.loss:
-        so = "letters with accents are composed" if manifest.bits_per_byte else "there will be no bits per byte"
-        print(f"WARNING: the tokenizer does not keep texts as they are ({manifest.loss}); {so}", file=sys.stderr)
 
 
 def prepare_target(name: str, store: Path, executor: Executor) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from mixtures.loader import DataPlan
 from mixtures.manifest import Manifest, read_manifest
 from mixtures.mixture import shares
 from mixtures.order import ORDER_VERSION
-from mixtures.prepare import kinds, prepared_folder
+from mixtures.prepare import changes, kinds, prepared_folder, with_identities
 from mixtures.store import windows_in
 from models.config import ModelConfig
 from models.flops import train_flops_per_token
@@ -102,12 +102,16 @@ class PlannedStage:
 
 @dataclass(frozen=True)
 class Plan:
-    """All stages in an order in which parents come first, and the chain of every run."""
+    """All stages in an order in which parents come first, and the chain of every run.
+
+    `changes` says, where data are not prepared, what of their sources is not what was prepared last.
+    """
 
     study: Study
     stages: tuple[PlannedStage, ...]
     runs: Mapping[tuple[str, int], tuple[str, ...]]
     manifest: Manifest | None
+    changes: tuple[str, ...] = ()
 
     def stage(self, id: str) -> PlannedStage:
         return next(stage for stage in self.stages if stage.id == id)
@@ -135,7 +139,8 @@ def make_plan(study: Study, store: Path) -> Plan:
     """
     check(study)
     with naming(f"study '{study.name}'"):
-        manifest = read_manifest(prepared_folder(study.data, store))
+        data = with_identities(study.data, store)
+        manifest = read_manifest(prepared_folder(data, store))
         _check_tokenizer(study, manifest)
         simulated_share(study)  # a bad one is refused before the data are there
         stages: dict[str, PlannedStage] = {}
@@ -148,7 +153,8 @@ def make_plan(study: Study, store: Path) -> Plan:
                         planned = _plan_stage(study, manifest, arm.name, seed, stage, chain)
                     chain.append(_merge(stages, planned))
                 runs[arm.name, seed] = tuple(stage.id for stage in chain)
-    return Plan(study, tuple(stages.values()), runs, manifest)
+    changed = () if manifest else tuple(changes(data, store))
+    return Plan(study, tuple(stages.values()), runs, manifest, changed)
 
 
 def _check_tokenizer(study: Study, manifest: Manifest | None) -> None:

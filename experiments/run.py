@@ -1,8 +1,10 @@
 """`ablate run`: prepare, train what is missing, score what is missing, write the report. Every part is idempotent."""
 
 import os
+import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +12,7 @@ from analysis.evals import code
 from analysis.evals.tasks import WINDOW_BYTES, Place, Task, benchmark_task, heldout_task
 from analysis.records import RunRecord, StudyRecord, write
 from experiments import nodes
-from experiments.data import warn_loss, warn_uncovered
+from experiments.data import warn
 from experiments.lock import whole_store
 from experiments.plan import Plan, PlannedStage, make_plan
 from experiments.progress import Display
@@ -32,12 +34,12 @@ def run_study(study: Study, store: Path) -> Path:
         Failure: another process uses the store, a source cannot be had, or the disk fails.
         StopRequested: SIGTERM came while training; the state is saved.
     """
-    make_plan(study, store)  # refuse a bad plan before the first byte is fetched
+    for line in make_plan(study, store).changes:  # which refuses a bad plan before the first byte is fetched
+        print(line, file=sys.stderr)
     with whole_store(store):
         with Display("prepare") as display:
             manifest = prepare(study.data, store, display.update)
-        warn_uncovered(study, manifest)
-        warn_loss(manifest)
+        warn(study, manifest)
         plan = make_plan(study, store)
         write(store / "studies" / study.name / "study.json", study_record(plan))
         train(plan, store, [stage for stage in plan.stages if nodes.state(plan, stage, store) != "done"])
@@ -177,7 +179,9 @@ def heldout(manifest: Manifest, kind: str, max_bytes: int, length: int = WINDOW_
     """The task of the held-out documents of a kind, as `heldout_task` has it."""
     sources = [name for name, source in manifest.sources.items() if source.kind == kind]
     documents = {name: [d for path in manifest.heldout(name) for d in read_documents(path)] for name in sources}
-    return heldout_task(kind, documents, max_bytes, length, place)
+    task = heldout_task(kind, documents, max_bytes, length, place)
+    why = "" if task.questions else f"nothing of {', '.join(sources)} is held out: all of it is of one group"
+    return replace(task, gap=why)
 
 
 def use_compilation_cache(store: Path) -> None:

@@ -105,3 +105,22 @@ def epochs_read(
             )
         epochs[source] = float(sum(parts))
     return epochs
+
+
+def heldout_warnings(study: Study, manifest: Manifest) -> list[str]:
+    """The sources whose groups are so large that the share asked for could not be held out, one line each."""
+    share, lines = study.data.heldout, []
+    for name, source in manifest.sources.items():
+        total = source.documents + source.heldout_documents
+        off = abs(source.heldout_documents - share * total)
+        if not source.heldout_documents:
+            lines.append(
+                f"nothing of source '{name}' is held out: its {total:,} documents are of one group; name a finer one"
+            )
+        elif off > max(1, share * total / 2):
+            lines.append(
+                f"{source.heldout_documents:,} of {total:,} documents of source '{name}' are held out "
+                f"({source.heldout_documents / total:.1%}), not the {share:.1%} asked for: its groups are too large; "
+                "name finer ones"
+            )
+    return lines

@@ -11,6 +11,7 @@ from rich.text import Text
 from analysis.records import read_end, stage_folder
 from experiments import nodes
 from experiments.plan import Plan, PlannedStage, simulated_share
+from experiments.supply import heldout_warnings
 from models.flops import forward_flops_per_token, sizes
 
 ASSUMED_FLOPS_PER_SECOND = 7.8e10
@@ -21,7 +22,7 @@ _TOKENS_PER_ITEM = 300
 
 
 def plan_json(plan: Plan, store: Path) -> dict[str, Any]:
-    """`{"study", "stages": [...], "totals": {...}}`, with evaluation as stages of its own kind."""
+    """`{"study", "changes", "warnings", "stages": [...], "totals": {...}}`; evaluation is a kind of stage."""
     rows = []
     for stage in plan.stages:
         rows.append(_stage_row(plan, stage, store))
@@ -30,6 +31,8 @@ def plan_json(plan: Plan, store: Path) -> dict[str, Any]:
     rate, basis = speed(plan, store)
     return {
         "study": plan.study.name,
+        "changes": list(plan.changes),
+        "warnings": heldout_warnings(plan.study, plan.manifest) if plan.manifest else [],
         "stages": rows,
         "totals": {
             "tokens": sum(stage.tokens for stage in plan.stages),
@@ -135,6 +138,7 @@ def print_plan(document: dict[str, Any], console: Console) -> None:
             f"{row['flops'] / 1e12:.1f}",
         )
     console.print(table)
+    _print_changes(document, console)
     totals = document["totals"]
     if totals["simulated_tokens"]:
         console.print(
@@ -150,8 +154,13 @@ def print_plan(document: dict[str, Any], console: Console) -> None:
     )
 
 
+def _print_changes(document: dict[str, Any], console: Console) -> None:
+    for line in (*document["changes"], *document.get("warnings", ())):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
 def status_json(plan: Plan, store: Path) -> dict[str, Any]:
-    """`{"study", "prepared", "counts": {state: n}, "stages": [{"id", "kind", "arms", "state", "error"?}]}`"""
+    """`{"study", "prepared", "changes", "counts": {state: n}, "stages": [...]}`, failed stages with "error"."""
     rows = [{key: row[key] for key in ("id", "kind", "arms", "state")} for row in plan_json(plan, store)["stages"]]
     for row in rows:
         if row["state"] == "failed":
@@ -159,7 +168,11 @@ def status_json(plan: Plan, store: Path) -> dict[str, Any]:
     counts: dict[str, int] = {}
     for row in rows:
         counts[row["state"]] = counts.get(row["state"], 0) + 1
-    return {"study": plan.study.name, "prepared": plan.manifest is not None, "counts": counts, "stages": rows}
+    prepared = plan.manifest is not None
+    return {
+        **{"study": plan.study.name, "prepared": prepared, "changes": list(plan.changes)},
+        **{"counts": counts, "stages": rows},
+    }
 
 
 def print_status(document: dict[str, Any], console: Console) -> None:
@@ -175,6 +188,7 @@ def print_status(document: dict[str, Any], console: Console) -> None:
             row["state"] + (f": {row['error']}" if "error" in row else ""),
         )
     console.print(table)
+    _print_changes(document, console)
     console.print(
         ("data prepared" if document["prepared"] else "data not prepared")
         + "; "

@@ -16,13 +16,13 @@ import json
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from itertools import repeat
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
 from annotated_types import Gt, Interval
 
+from mixtures import identity as identities
 from mixtures import shards
 from mixtures import tokenizer as bpe
 from mixtures.benchmarks import Item, gap, pin
@@ -34,7 +34,9 @@ from mixtures.errors import Failure, UserError
 from mixtures.executors import Executor, Work, pool
 from mixtures.files import read_json, read_sealed, write_json, write_sealed
 from mixtures.fim import Fim
+from mixtures.identity import pinned
 from mixtures.manifest import INFILLED, SCHEMA, Infilled, Manifest, SourceManifest, read_manifest, write_manifest
+from mixtures.readers import hub
 from mixtures.reading import ReadJob, read_shard
 from mixtures.roles import Candidate, roles_path
 from mixtures.scanning import ScanJob, scan_shard
@@ -107,23 +109,47 @@ def prepared_folder(spec: DataSpec, store: Path) -> Path:
         "heldout": spec.heldout,
         "fim": asdict(spec.fim) if spec.fim else None,
         "cleaning": _cleaned_of(spec.cleaning, store),
-        "sources": [[source.kind, source.dedup, documents_folder(source).name] for source in spec.sources],
+        "sources": [
+            [source.kind, source.dedup, source.max_bytes, documents_folder(source, store).name]
+            for source in spec.sources
+        ],
     }
     return store / "prepared" / _short_hash(identity)
 
 
-def documents_folder(source: Source) -> Path:
+def documents_folder(source: Source, store: Path) -> Path:
     """Where the clean documents of `source` live, relative to the store.
 
     Raises:
-        Failure: as `prepared_folder`.
+        Failure, UserError: as `identity.pinned`.
     """
-    identity = {
-        "version": PREPARE_VERSION,
-        "source": [source.name, source.kind, source.form, source.max_bytes, source.filters],
-        "packages": [[package.name, package.version] for package in provenance(source)],
-    }
-    return Path("sources") / f"{source.name}-{_short_hash(identity)}"
+    return Path("sources") / f"{source.name}-{_short_hash(_documents_identity(source, store))}"
+
+
+def _documents_identity(source: Source, store: Path) -> dict[str, Any]:
+    return {"preparation": PREPARE_VERSION, **(pinned(source, store).identity or {})}
+
+
+def with_identities(spec: DataSpec, store: Path) -> DataSpec:
+    """`spec` whose sources keep the identity that they have now.
+
+    Raises:
+        Failure, UserError: as `identity.pinned`.
+    """
+    return replace(spec, sources=tuple(pinned(source, store) for source in spec.sources))
+
+
+def changes(spec: DataSpec, store: Path) -> list[str]:
+    """What is not as it was when the sources of `spec` were last read, one line a source.
+
+    Raises:
+        Failure, UserError: as `identity.pinned`.
+    """
+    lines = []
+    for source in with_identities(spec, store).sources:
+        folder = store / documents_folder(source, store)
+        lines.append(identities.changes(source.name, _documents_identity(source, store), folder))
+    return [line for line in lines if line]
 
 
 def _cleaned_of(cleaning: Cleaning, store: Path) -> list[Any] | None:
@@ -145,6 +171,7 @@ def prepare(spec: DataSpec, store: Path, progress: Progress, executor: Executor 
     Raises:
         Failure: a source cannot be had, a worker was killed, or the disk is full.
     """
+    spec = with_identities(spec, store)
     folder = prepared_folder(spec, store)
     manifest = read_manifest(folder)
     if manifest is not None:
@@ -174,11 +201,16 @@ def read_sources(
         Failure: a source cannot be had, a worker was killed, or the disk is full.
     """
     paths, jobs = [], []
-    for source in sources:
-        folder = store / documents_folder(source)
+    for source in (pinned(source, store) for source in sources):
+        folder = store / documents_folder(source, store)
         names = _shard_names(source, folder, store / "downloads")
+        write_json(folder / identities.RECORD, _documents_identity(source, store))
+        source = replace(source, identity=None)  # of many files it is large, and workers do not need it
         paths.append(tuple(folder / f"{name}.parquet" for name in names))
-        jobs += [ReadJob(source, *job) for job in zip(names, repeat(store / "downloads"), paths[-1])]
+        jobs += [
+            ReadJob(source, name, store / "downloads", path, hub.mirror())
+            for name, path in zip(names, paths[-1], strict=True)
+        ]
     _work(read_shard, jobs, "reading sources", progress, executor)
     return paths
 
@@ -363,7 +395,7 @@ def _source_manifest(
     return SourceManifest(
         kind=source.kind,
         packages=tuple({"name": p.name, "version": p.version, "licence": p.licence} for p in provenance(source)),
-        folder=str(documents_folder(source)),
+        folder=str(documents_folder(source, folder.parents[1])),
         shards=tuple(path.stem for path in paths),
         shard_tokens=tuple(facts["tokens"] for facts in stored),
         documents=total("documents"),

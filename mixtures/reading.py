@@ -13,17 +13,19 @@ from mixtures import shards
 from mixtures.documents import Document
 from mixtures.filters import dropped_by
 from mixtures.preprocess import clean, drop_reason, parts
+from mixtures.readers import hub
 from mixtures.sources import Source
 
 
 @dataclass(frozen=True)
 class ReadJob:
-    """One upstream shard of a source, to be read into `path`."""
+    """One upstream shard of a source, to be read into `path`; `mirror` is where copies of hub data are."""
 
     source: Source
     shard: str
     downloads: Path
     path: Path
+    mirror: str
 
 
 def read_shard(job: ReadJob) -> None:
@@ -33,7 +35,8 @@ def read_shard(job: ReadJob) -> None:
         Failure: the shard cannot be had, or the disk is full.
     """
     facts: dict[str, Any] = {"read_characters": 0, "dropped": Counter()}
-    shards.write(job.path, _cleaned(job, facts), facts)
+    with hub.reading_from(job.mirror):
+        shards.write(job.path, _cleaned(job, facts), facts)
 
 
 def _cleaned(job: ReadJob, facts: dict[str, Any]) -> Iterator[Document]:

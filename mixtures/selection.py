@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mixtures import shards
-from mixtures.dedup import Copies, drop_duplicates, drop_heldout_copies
+from mixtures import heldout, shards
+from mixtures.dedup import SLICE_DOCUMENTS, Copies, drop_duplicates, drop_heldout_copies
 from mixtures.errors import Failure
 from mixtures.files import read_sealed
 from mixtures.roles import CONTAMINATED, DROPPED, HELDOUT, TRAINING, Candidate, all_training, column, each
@@ -29,11 +29,10 @@ Keys = npt.NDArray[np.uint64]
 BINS = 1 << 16
 
 
-def select(candidates: Sequence[Candidate], heldout: float, folder: Path) -> dict[str, dict[str, Any]]:
+def select(candidates: Sequence[Candidate], share: float, folder: Path) -> dict[str, dict[str, Any]]:
     """Write the role of every document under `folder` and say what came of it.
 
-    A group is held out of every source when its hash is below `heldout`; a small source might then have none, so the
-    group with the smallest hash of every source is held out as well.
+    A group is held out of every source, and of each source as near to `share` of the documents as its groups allow.
 
     Returns:
         For every source {"dropped": {reason: documents}, "training_bytes": bytes, and of the documents whose text
@@ -55,14 +54,14 @@ def select(candidates: Sequence[Candidate], heldout: float, folder: Path) -> dic
             dropped[c.name]["exact duplicate"] = found.dropped.total()
             dropped[c.name]["contaminated"] = _contaminated(c, folder)
             dropped[c.name]["over the source's size"] = _cap(c, folder)
-    _hold_out(candidates, heldout, folder)
+    _hold_out(candidates, share, folder)
     for c, count in zip(candidates, drop_heldout_copies(candidates, folder), strict=True):
         dropped[c.name]["copy of a held-out document"] = count
     facts = {}
     for c, found in zip(candidates, copies, strict=True):
         size = sum(int(column(path, "bytes")[roles == TRAINING].sum()) for path, roles in each(c, folder))
         if not size:
-            raise Failure(f"source '{c.name}' has no document to train on; widen its filters or leave it out")
+            raise _nothing_left(c, dropped[c.name])
         facts[c.name] = {
             "dropped": {why: count for why, count in dropped[c.name].items() if count},
             "duplicates": dict(found.dropped),
@@ -70,6 +69,15 @@ def select(candidates: Sequence[Candidate], heldout: float, folder: Path) -> dic
             "training_bytes": size,
         }
     return facts
+
+
+def _nothing_left(candidate: Candidate, chosen: Counter[str]) -> Failure:
+    dropped = sum((Counter(shards.facts(path)["dropped"]) for path in candidate.shards), chosen)
+    why = ", ".join(f"{reason} {count:,}" for reason, count in dropped.most_common() if count)
+    return Failure(
+        f"source '{candidate.name}' has no document to train on "
+        f"({f'dropped: {why}' if why else 'it has no documents'}); mend what it reads, or leave it out"
+    )
 
 
 def sample(candidate: Candidate, folder: Path, max_bytes: int) -> Iterator[str]:
@@ -147,13 +155,18 @@ def _bins(keys: Keys) -> npt.NDArray[np.int64]:
 
 
 def _hold_out(candidates: Sequence[Candidate], share: float, folder: Path) -> None:
-    smallest = []
-    for c in candidates:
-        groups = (column(path, "group_hash")[roles == TRAINING] for path, roles in each(c, folder))
-        smallest.append(min((int(its.min()) for its in groups if len(its)), default=0))
-    below = np.uint64(min(int(share * 2**64), 2**64 - 1))
+    held = heldout.choose([_groups(c, share, folder) for c in candidates], share)
     for c in candidates:
         for path, roles in each(c, folder):
-            its = column(path, "group_hash")
-            held = (its < below) | np.isin(its, np.array(smallest, np.uint64))
-            roles[held & (roles == TRAINING)] = HELDOUT
+            roles[np.isin(column(path, "group_hash"), held) & (roles == TRAINING)] = HELDOUT
+
+
+def _groups(candidate: Candidate, share: float, folder: Path) -> heldout.Groups:
+    """The groups of what is trained on; of a large source those of small hash, among which the chosen ones are."""
+    total = sum(int((roles == TRAINING).sum()) for _, roles in each(candidate, folder))
+    below = np.uint64(min(4 * share, 1) * (2**64 - 2**11) if total > SLICE_DOCUMENTS else 2**64 - 1)
+    parts = [np.zeros(0, np.uint64)]
+    for path, roles in each(candidate, folder):
+        its = column(path, "group_hash")[roles == TRAINING]
+        parts.append(its[its <= below])
+    return heldout.Groups(*np.unique(np.concatenate(parts), return_counts=True), total)

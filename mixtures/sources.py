@@ -1,8 +1,9 @@
 """What a source is, and where every byte of it comes from. The catalogues are in `mixtures/catalogue/`."""
 
 import platform
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ KINDS = ("text", "code", "markup", "synthetic", "adjacent", "math", "instruct")
 """The last two are for the cooldown (paper §2.1)."""
 
 ACROSS, WITHIN, NEVER = DEDUP = ("across", "within", "never")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 Read = Callable[[str, Path], Iterator[Document]]
 """From (shard, download folder) to the shard's documents, in a fixed order."""
@@ -37,6 +39,7 @@ class HubDataset:
         documents: from the rows of one file to its documents.
         size: what upstream says of its size.
         gated: whether its terms must be accepted on its page first.
+        count: how many files that is, against copies that lack some; None where upstream does not say.
     """
 
     id: str
@@ -48,6 +51,7 @@ class HubDataset:
     documents: Callable[[Rows], Iterator[Document]]
     size: str
     gated: bool = False
+    count: int | None = None
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,13 @@ class Source:
         archives: pinned files that it reads, downloaded on first use.
         standard_library: whether it reads the interpreter's own library.
         datasets: what it reads of the hub.
+        inputs: files of this machine that it reads: paths, folders or patterns, as `catalogue.files` takes them. Their
+            contents are part of its identity. A source of a function of your own names them here; files that the
+            function or its arguments spell are found as well (`traced.py`).
+        identity: what its documents are decided by, while a command runs; `identity.pinned` sets it.
+
+    Raises:
+        UserError: a name that is no name of a folder, an unknown kind, or another `dedup`.
     """
 
     name: str
@@ -85,8 +96,14 @@ class Source:
     archives: tuple[Archive, ...] = ()
     standard_library: bool = False
     datasets: tuple[HubDataset, ...] = ()
+    inputs: tuple[str, ...] = ()
+    identity: Mapping[str, Any] | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
+        if not NAME.fullmatch(self.name):
+            raise UserError(f"source '{self.name}': no name; use letters, digits, '.', '_' and '-'")
+        if self.kind not in KINDS:
+            raise UserError(f"source '{self.name}': unknown kind '{self.kind}'; choose one of {', '.join(KINDS)}")
         if self.dedup not in DEDUP:
             raise UserError(f"source '{self.name}': dedup is {self.dedup!r}; choose one of {', '.join(DEDUP)}")
 
@@ -172,6 +189,6 @@ def describe(source: Source) -> dict[str, Any]:
             {"name": package.name, "version": package.version, "licence": package.licence}
             for package in provenance(source)
         ],
-        "files": [f"{dataset.id}/{path}" for dataset in source.datasets for path in dataset.files],
+        "files": [f"{dataset.id}/{path}" for dataset in source.datasets for path in dataset.files] + [*source.inputs],
         "size": "; ".join(dataset.size for dataset in source.datasets),
     }

@@ -132,6 +132,7 @@ OPEN_CODE_INSTRUCT = HubDataset(
     columns=("input", "output", "average_test_score"),
     documents=rows.tested_problems,
     size="6.9 GB compressed, 5,000,000 problems in 50 files",
+    count=50,
 )
 # High-quality text: pages that a classifier trained on judgements of educational value kept (arXiv:2406.17557). It is
 # of another crawl selection than SlimPajama, as an anneal should be, and its 100B sample holds the cooldown many times.
@@ -144,6 +145,7 @@ FINEWEB_EDU = HubDataset(
     columns=("text", "url"),
     documents=rows.web_pages,
     size="100B tokens in 140 files of 2 GB",
+    count=140,
 )
 # Math: the web pages graded best for step-by-step reasoning, which SmolLM2 annealed on (arXiv:2502.02737); upstream
 # decontaminated them against GSM8K and MATH. open-web-math (14.7B tokens) is larger and not graded.

@@ -7,6 +7,8 @@ from pathlib import Path, PurePosixPath
 from mixtures.documents import Document
 from mixtures.fetch import Archive, members, text
 
+READER_VERSION = 1
+
 MINIFIED = re.compile(r"[.-]min\.(js|css)$")
 MAX_LINE = 2_000
 """Characters. A text file with a longer line is generated, minified or carries data in line."""

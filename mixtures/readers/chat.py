@@ -10,6 +10,8 @@ Plain words and no tokens of a chat template: the paper anneals on instruct-styl
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+READER_VERSION = 1
+
 SPEAKERS = {"user": "User", "prompter": "User", "assistant": "Assistant", "system": "System"}
 
 

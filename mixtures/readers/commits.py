@@ -25,6 +25,8 @@ from mixtures.documents import Document
 from mixtures.errors import Failure
 from mixtures.fetch import Archive, members, text
 
+READER_VERSION = 1
+
 SUFFIXES = frozenset({".py", ".rst", ".md"})
 MAX_CHARACTERS = 20_000
 """Of a document; a longer diff is a file that was moved, generated or reformatted."""

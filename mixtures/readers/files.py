@@ -1,80 +1,284 @@
-"""A user's own documents: plain files, JSON lines, and the shards that preparation writes."""
+"""A user's own documents: files of rows, plain files, and the shards that preparation writes."""
 
-import gzip
-import io
+import glob
+import hashlib
 import json
-from collections.abc import Iterator
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
-from mixtures import shards
+from mixtures.digests import digests, look
 from mixtures.documents import Document
 from mixtures.errors import Failure, UserError
+from mixtures.readers import tables
 
+READER_VERSION = 1
 TEXT_FIELDS = ("text", "content")
+"""Where the text of a row is when nobody says where."""
 MAX_FILE_BYTES = 200_000_000
 """Of a plain file, which is one document."""
+SHARD_BYTES = 32_000_000
+"""Of files on disk that are read together; a larger file is a shard of its own."""
 
 
-def paths_in(target: Path) -> list[Path]:
-    """The file, or all files below the folder in the order of their paths.
+@dataclass(frozen=True)
+class Corpus:
+    """Files, and what of their rows is read.
+
+    Attributes:
+        patterns: absolute paths of files and folders, or patterns with *, ? and **. As in a shell, names that begin
+            with a dot are left out unless they are spelt.
+        field: of a row, the text; "" for the first of `TEXT_FIELDS`. A dot leads into an object: "meta.body".
+        group: of a row, what is held out together; "" for every document on its own.
+    """
+
+    patterns: tuple[str, ...]
+    field: str = ""
+    group: str = ""
+
+
+def absolute(pattern: str | os.PathLike[str]) -> str:
+    """`pattern` from the root of the file system, `~` being the user's home."""
+    return os.path.abspath(os.path.expanduser(pattern))  # noqa: PTH100, PTH111 (pathlib would resolve ** and links)
+
+
+def listed(patterns: Iterable[str]) -> dict[str, Path]:
+    """All files of absolute `patterns`, by their paths below the folder that the patterns share, in that order.
+
+    Raises:
+        UserError: a pattern matches no file.
+    """
+    roots, found = [], set()
+    for pattern in patterns:
+        root, paths = _matches(pattern)
+        if not paths:
+            raise UserError(f"no file matches {pattern}; mend the pattern, or put the files there")
+        roots.append(root)
+        found.update(paths)
+    shared = os.path.commonpath(roots)
+    return dict(sorted((_name(path.relative_to(shared).as_posix()), path) for path in found))
+
+
+def _name(path: str) -> str:
+    return os.fsencode(path).decode(errors="backslashreplace")  # names need not be UTF-8, and ids must
+
+
+def _matches(pattern: str) -> tuple[Path, list[Path]]:
+    """The folder where `pattern` begins to vary, and its files."""
+    path = Path(pattern)
+    if path.is_file():
+        return path.parent, [path]
+    if path.is_dir():
+        root, pattern = path, f"{glob.escape(pattern)}/**"
+    else:
+        root = next(folder for folder in path.parents if not glob.has_magic(str(folder)))
+    found = glob.glob(pattern, recursive=True)  # noqa: PTH207 (Path.glob would take hidden names as well)
+    return root, [path for path in map(Path, found) if path.is_file()]
+
+
+def read_files(target: Path, field: str = "") -> Iterator[Document]:
+    """Every document of a file, or of all files below a folder; what is not UTF-8 is replaced.
+
+    Raises:
+        UserError: the target does not exist, or holds no files.
+        Failure: as `documents`.
+    """
+    for name, path in paths_in(target).items():
+        for document in documents(path, name, field):
+            text = document.text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+            yield Document(document.id, document.group, text)
+
+
+def paths_in(target: Path) -> dict[str, Path]:
+    """The file, or all files below the folder, as `listed`.
 
     Raises:
         UserError: the target does not exist, or holds no files.
     """
     if not target.exists():
         raise UserError(f"{target} does not exist; name a file or folder of documents")
-    paths = [target] if target.is_file() else sorted(path for path in target.rglob("*") if path.is_file())
+    _, paths = _matches(absolute(target))
     if not paths:
         raise UserError(f"{target} holds no files")
-    return paths
+    return listed([absolute(target)])
 
 
-def read_files(target: Path) -> Iterator[Document]:
-    """Every document of a file, or of all files below a folder.
-
-    `.parquet` are document shards of this project; `.jsonl`, also `.gz` and `.zst`, have a row a document with its
-    text as "text" or "content"; everything else is one document, with bytes that are not UTF-8 replaced.
+def shards(corpus: Corpus, downloads: Path) -> tuple[str, ...]:
+    """Names of the shards, each with the digest of what is in it. Small files share a shard.
 
     Raises:
-        UserError: as `paths_in`.
-        Failure: a row is not JSON or has no text.
+        UserError: a pattern matches no file.
+        Failure: a file cannot be read.
     """
-    for path in paths_in(target):
-        name = path.name if path == target else str(path.relative_to(target))
-        if path.suffix == ".parquet":
-            yield from shards.read_documents(path)
-        elif ".jsonl" in path.suffixes[-2:]:
-            yield from _rows(path, name)
-        elif path.stat().st_size <= MAX_FILE_BYTES:
-            yield Document(name, path.parent.name, path.read_bytes().decode(errors="replace"))
+    parts = _parts(corpus.patterns)
+    known = digests([path for part in parts for path in part.values()], memory(corpus.patterns, downloads))
+    return tuple(f"{number:05}-{_digest(part, known)}" for number, part in enumerate(parts))
 
 
-def _rows(path: Path, name: str) -> Iterator[Document]:
-    number = 0
+def read(corpus: Corpus, shard: str, downloads: Path) -> Iterator[Document]:
+    """The documents of one shard, by file and place in it.
+
+    Raises:
+        Failure: its files changed after they were listed; or as `documents`.
+    """
+    for name, path in _part(corpus, shard, downloads).items():
+        yield from documents(path, name, corpus.field, corpus.group)
+
+
+def memory(patterns: Iterable[str], downloads: Path) -> Path:
+    """Where the digests of the files of `patterns` are remembered."""
+    return downloads / "digests" / f"{hashlib.sha256(json.dumps(list(patterns)).encode()).hexdigest()[:12]}.json"
+
+
+def _parts(patterns: tuple[str, ...]) -> list[dict[str, Path]]:
+    parts: list[dict[str, Path]] = []
+    free = 0
+    for name, path in listed(patterns).items():
+        size = look(path)[0]
+        if not parts or size > free:
+            parts.append({})
+            free = SHARD_BYTES
+        parts[-1][name] = path
+        free -= size
+    return parts
+
+
+_remembered_parts = lru_cache(maxsize=4)(_parts)
+"""A worker reads many shards of a corpus, and listing a million files takes its time."""
+
+
+def _part(corpus: Corpus, shard: str, downloads: Path) -> dict[str, Path]:
+    number, _, digest = shard.partition("-")
+    for _ in range(2):
+        part = dict(enumerate(_remembered_parts(corpus.patterns))).get(int(number), {})
+        known = digests(part.values(), memory(corpus.patterns, downloads), remember=False)
+        if _digest(part, known) == digest:
+            return part
+        _remembered_parts.cache_clear()
+    raise Failure("its files changed while they were read; run the command again")
+
+
+def _digest(part: Mapping[str, Path], known: Mapping[Path, str]) -> str:
+    rows = [[name, known[path]] for name, path in part.items()]
+    return hashlib.sha256(json.dumps(rows).encode()).hexdigest()[:12]
+
+
+def documents(path: Path, name: str, field: str = "", group: str = "") -> Iterator[Document]:
+    """The documents of one file, of which `name` is the id.
+
+    Files of rows (`tables.TABLES`, and .json whose rows have a text) hold a document a row, which is its own group
+    unless `group` names a field. Document shards of this project keep ids and groups. Everything else is one document;
+    where it is not UTF-8 it holds lone surrogates, by which preparation drops and counts it.
+
+    Raises:
+        Failure: the file cannot be read, is too large, or a row has no such text; it names file, line and way out.
+    """
+    if not _has_rows(path, field):
+        if field or group:
+            raise Failure(f"{path} has no rows and so no field '{field or group}'; leave it out of the pattern")
+        yield Document(name, name, _plain(path))
+    elif not (field or group) and _is_shard(path):
+        from mixtures import shards
+
+        yield from shards.read_documents(path)
+    else:
+        columns = [part.partition(".")[0] for part in (field, group) if part] if field else []
+        for number, row in tables.rows(path, columns):
+            yield document(row, f"{name}#{number}", f"{path}, {tables.unit(path.name)} {number}", field, group)
+
+
+def document(row: Any, id: str, where: str, field: str = "", group: str = "") -> Document:
+    """One row as a document: an object, a list [id, group, text, ...] as `ablate synthesize` writes them, or a text.
+
+    Args:
+        where: names the row in an error.
+
+    Raises:
+        Failure: the row has no such text or group.
+    """
+    if isinstance(row, dict):
+        text = _value(row, field, where) if field else _first_text(row, where)
+        its_group = _value(row, group, where) if group else None
+    elif field or group:
+        raise Failure(f"{where}: {_kind(row)} has no field '{field or group}'; rows are to be objects")
+    elif isinstance(row, list) and len(row) >= 3 and all(isinstance(part, str) for part in row[:3]):
+        _, its_group, text = row[:3]
+    elif isinstance(row, str):
+        text, its_group = row, None
+    else:
+        raise Failure(f"{where}: {_kind(row)} is no document; rows are objects with a text, or [id, group, text]")
+    if text is not None and not isinstance(text, str):
+        raise Failure(f"{where}: field '{field}' holds {_kind(text)}, not a text; name another with field=")
+    if isinstance(its_group, dict | list):
+        raise Failure(f"{where}: field '{group}' holds {_kind(its_group)}, no name of a group; name another")
+    return Document(id, id if its_group in (None, "") else str(its_group), text or "")
+
+
+def _first_text(row: Mapping[str, Any], where: str) -> str | None:
+    name = next((name for name in TEXT_FIELDS if isinstance(row.get(name), str)), None)
+    if name is None and not any(name in row and row[name] is None for name in TEXT_FIELDS):
+        wanted = " or ".join(f"'{name}'" for name in TEXT_FIELDS)
+        raise Failure(f"{where}: no text as {wanted}; it has {_names(row)}; name the field of the text with field=")
+    return row[name] if name else None
+
+
+def _value(row: Mapping[str, Any], field: str, where: str) -> Any:
+    found: Any = row
+    for part in (field,) if field in row else field.split("."):
+        if found is None:
+            return None
+        if not isinstance(found, dict) or part not in found:
+            raise Failure(f"{where}: no field '{field}'; it has {_names(row)}")
+        found = found[part]
+    return found
+
+
+def _names(row: Mapping[str, Any]) -> str:
+    return ", ".join(map(str, list(row)[:20])) or "none"
+
+
+def _kind(value: Any) -> str:
+    kinds = {dict: "an object", list: "a list", str: "a text", bool: "a truth value", int: "a number"}
+    return "null" if value is None else kinds.get(type(value), f"a {type(value).__name__}")
+
+
+def _has_rows(path: Path, field: str) -> bool:
+    form = tables.form(path.name)
+    if form != ".json" or field:
+        return form in tables.TABLES or form == ".json"
     try:
-        with _open(path) as lines:
-            for number, line in enumerate(lines, 1):
-                if line.strip():
-                    yield Document(f"{name}#{number}", name, _text(json.loads(line)))
-    except (ValueError, KeyError, TypeError, EOFError, OSError) as error:
-        raise Failure(
-            f"{path}, line {number + 1}: {error}; rows are JSON objects with a text as 'text' or 'content'"
-        ) from error
+        _, first = next(iter(tables.rows(path)))
+    except (Failure, StopIteration):
+        return False  # a document that happens to be JSON, or nearly
+    return isinstance(first, dict) and any(isinstance(first.get(name), str) for name in TEXT_FIELDS)
 
 
-def _open(path: Path) -> IO[str]:
-    if path.suffix == ".gz":
-        return gzip.open(path, "rt", encoding="utf-8", errors="replace")
-    if path.suffix == ".zst":
-        import zstandard
+def _is_shard(path: Path) -> bool:
+    if not path.name.endswith(".parquet"):
+        return False
+    import pyarrow.parquet as pq
 
-        return io.TextIOWrapper(zstandard.open(path, "rb"), encoding="utf-8", errors="replace")
-    return path.open(encoding="utf-8", errors="replace")
+    from mixtures import shards
+
+    try:
+        return bool(pq.read_schema(path).equals(shards.SCHEMA))
+    except (OSError, ValueError):
+        return False  # who reads it says what is wrong
 
 
-def _text(row: Any) -> str:
-    found = next((row[field] for field in TEXT_FIELDS if isinstance(row.get(field), str)), None)
-    if found is None:
-        raise KeyError("no text")
-    return str(found)
+def _plain(path: Path) -> str:
+    try:
+        with tables.opened(path) as file:
+            content = file.read(MAX_FILE_BYTES + 1)
+    except Exception as error:
+        raise tables.unreadable(path, error) from error
+    if len(content) > MAX_FILE_BYTES:
+        raise Failure(f"{path} is one document of over {MAX_FILE_BYTES:,} bytes; cut it, or write it as JSON lines")
+    encoding = "utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8"
+    try:
+        return content.decode(encoding)
+    except UnicodeDecodeError:
+        return content.decode(errors="surrogateescape")

@@ -6,24 +6,60 @@ holds one or more of these, with blanks between them:
     gs://bucket/folder                      copies of all data sets, each in folder/<owner>/<name>/<revision>/
     bigcode/starcoderdata=s3://bucket/code  a copy of one data set; whoever writes this says that it is that revision
 
-Any URL that fsspec knows will do, and so will a folder. `datasets` is imported only when a file is listed or read.
+Any URL that fsspec knows will do, and so will a folder. A copy must hold as many files as the catalogue counts, and
+of files that are numbered "3 of 59" all. Where a copy was when a command began travels with every job, so that a worker
+on another machine reads there as well. `datasets` is imported only when a file is listed or read.
 """
 
 import json
 import os
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
 from mixtures.documents import Document
 from mixtures.errors import Failure, UserError
+from mixtures.readers import tables
 from mixtures.sources import HubDataset
 
+READER_VERSION = 1
 MIRROR = "ABLATE_MIRROR"
 BATCH_ROWS = 256
 NUMBERED = re.compile(r"-(\d+)-of-(\d+)\b")
 """The way in which most data files say which one they are, of how many."""
+
+
+_mirror_of_job: ContextVar[str | None] = ContextVar("mirror_of_job", default=None)
+
+
+def mirror() -> str:
+    """Where copies are, as MIRROR says it; folders by their whole path, for a process that works elsewhere."""
+    given = _mirror_of_job.get()
+    entries = (os.environ.get(MIRROR, "") if given is None else given).split()
+    return " ".join(map(_rooted, entries))
+
+
+def _rooted(entry: str) -> str:
+    name, equals, where = entry.rpartition("=") if _names_data_set(entry) else ("", "", entry)
+    return entry if ":" in where else f"{name}{equals}{os.path.abspath(os.path.expanduser(where))}"  # noqa: PTH100, PTH111
+
+
+def _names_data_set(entry: str) -> bool:
+    name, equals, _ = entry.partition("=")
+    return bool(equals) and ":" not in name
+
+
+@contextmanager
+def reading_from(mirror: str) -> Iterator[None]:
+    """Within the block, copies are where `mirror` says and not where the environment of this process does."""
+    token = _mirror_of_job.set(mirror)
+    try:
+        yield
+    finally:
+        _mirror_of_job.reset(token)
 
 
 def shards(datasets: Sequence[HubDataset], downloads: Path) -> tuple[str, ...]:
@@ -61,9 +97,9 @@ def location(dataset: HubDataset) -> str:
         UserError: the mirror variable names a data set without an owner.
     """
     everything = ""
-    for entry in os.environ.get(MIRROR, "").split():
-        name, equals, url = entry.partition("=")
-        if not equals or ":" in name:
+    for entry in mirror().split():
+        name, _, url = entry.partition("=")
+        if not _names_data_set(entry):
             everything = everything or entry.rstrip("/")
         elif name.count("/") != 1:
             raise UserError(f"{MIRROR} names '{name}', which is no data set; write owner/name=URL")
@@ -82,28 +118,41 @@ def wanted(dataset: HubDataset) -> str:
 
 
 def _paths(dataset: HubDataset) -> list[str]:
+    """The files of `dataset`, those that are named in their order and then those that match a pattern."""
+    where = location(dataset)
+    copied = not where.startswith("hf://")
     exact = [path for path in dataset.files if "*" not in path]
-    patterns = [path for path in dataset.files if "*" in path]
-    if patterns:
-        where = location(dataset)
-        _library()
-        try:
-            import fsspec
+    found = _listed(dataset, [path for path in dataset.files if "*" in path or copied])
+    for path in dataset.files:
+        if ("*" in path or copied) and not any(_matches(path, name) for name in found):
+            raise Failure(f"{where} has no file {path}; it would be {wanted(dataset)}")
+    _refuse_gaps(dataset, found - set(exact))
+    paths = exact + sorted(found - set(exact))
+    if dataset.count is not None and len(paths) != dataset.count:
+        raise Failure(
+            f"{where} has {len(paths):,} of the {dataset.count:,} files; it would be {wanted(dataset)}; copy the "
+            f"others as well, or unset {MIRROR} to read the hub"
+        )
+    return paths
 
-            system, root = fsspec.url_to_fs(where)
-            found = {path.split(f"{root}/", 1)[-1] for pattern in patterns for path in system.glob(f"{root}/{pattern}")}
-        except Exception as error:  # every file system raises what it likes
-            raise _unreachable(dataset, error) from error
-        for pattern in patterns:
-            if not any(_matches(pattern, path) for path in found):
-                raise Failure(f"{where} has no file {pattern}; it would be {wanted(dataset)}")
-        _refuse_gaps(dataset, found)
-        exact += sorted(found)
-    return exact
+
+def _listed(dataset: HubDataset, patterns: Sequence[str]) -> set[str]:
+    if not patterns:
+        return set()
+    _library()
+    try:
+        import fsspec
+
+        system, root = fsspec.url_to_fs(location(dataset))
+        found = {path.split(f"{root}/", 1)[-1] for pattern in patterns for path in system.glob(f"{root}/{pattern}")}
+        return {path for path in found if tables.form(path)}  # ** matches folders as well
+    except Exception as error:  # every file system raises what it likes
+        raise _unreachable(dataset, error) from error
 
 
 def _matches(pattern: str, path: str) -> bool:
-    return re.fullmatch(re.escape(pattern).replace(r"\*", "[^/]*"), path) is not None
+    parts = (re.escape(part).replace(r"\*", "[^/]*") for part in re.split(r"\*\*/?", pattern))
+    return re.fullmatch("(?:.*/)?".join(parts) if "**/" in pattern else ".*".join(parts), path) is not None
 
 
 def _refuse_gaps(dataset: HubDataset, paths: set[str]) -> None:
@@ -125,7 +174,8 @@ def _refuse_gaps(dataset: HubDataset, paths: set[str]) -> None:
 def _rows(dataset: HubDataset, path: str) -> Iterator[tuple[str, dict[str, Any]]]:
     url = f"{location(dataset)}/{path}"
     try:
-        rows = _parquet(dataset, url) if path.endswith(".parquet") else _json_lines(dataset, url)
+        rows = _separated(url) if tables.form(path) in tables.SEPARATORS else _json_lines(dataset, url)
+        rows = _parquet(dataset, url) if path.endswith(".parquet") else rows
         for number, row in enumerate(rows):
             yield f"{path}#{number}", row
     except Failure:
@@ -164,6 +214,14 @@ def _json_lines(dataset: HubDataset, url: str) -> Iterator[dict[str, Any]]:
             if missing:
                 raise Failure(f"{url}, line {number}: no {', '.join(missing)}; check that it is {wanted(dataset)}")
             yield row
+
+
+def _separated(url: str) -> Iterator[dict[str, Any]]:
+    _library()
+    import fsspec
+
+    with fsspec.open(url, "rb", compression="infer") as file:
+        yield from (row for _, row in tables.text_rows(file, url))
 
 
 def _stream(builder: str, url: str, **options: Any) -> Any:

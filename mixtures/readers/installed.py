@@ -11,6 +11,8 @@ from mixtures.documents import Document
 from mixtures.errors import Failure
 from mixtures.fetch import canonical, text
 
+READER_VERSION = 1
+
 SKIPPED_FOLDERS = frozenset(
     {
         # Tests: fixtures and repeated assertions, and they differ between builds of one release.

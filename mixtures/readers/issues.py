@@ -13,6 +13,8 @@ Names are the placeholders that the StarCoder data put in their place.
 
 import re
 
+READER_VERSION = 1
+
 TITLE = re.compile(r"\s*Title:[ \t]*(.*)\n?")
 CLOSED = "<issue_closed>"
 

@@ -7,6 +7,8 @@ from pathlib import Path, PurePosixPath
 from mixtures.documents import Document
 from mixtures.fetch import Archive, members, text
 
+READER_VERSION = 1
+
 PIECE_BYTES = 8_000
 """Works are cut at blank lines into documents of about this size, so that a size cap cuts between scenes."""
 MILTON = (

@@ -23,6 +23,8 @@ from typing import Any
 from mixtures.documents import Document
 from mixtures.fetch import Archive, members, text
 
+READER_VERSION = 1
+
 OUTPUT_CHARACTERS = 600
 """Of a cell's printed output; the rest is cut at a line and marked with an ellipsis."""
 EMBEDDED = re.compile(r"!?\[[^\]]*\]\(data:[^)]*\)|<img[^>]*base64[^>]*>")

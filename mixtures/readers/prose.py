@@ -16,6 +16,8 @@ from mixtures.documents import Document
 from mixtures.fetch import canonical
 from mixtures.readers.installed import distribution
 
+READER_VERSION = 1
+
 Documented = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 
 CODE_TOKEN = re.compile(

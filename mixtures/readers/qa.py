@@ -18,6 +18,8 @@ from pathlib import Path, PurePosixPath
 from mixtures.documents import Document
 from mixtures.fetch import Archive, members, text
 
+READER_VERSION = 1
+
 SUFFIXES = frozenset({".rst", ".txt", ".md"})
 PAGES = re.compile(r"(^|/)docs?[^/]*/")
 ADORNMENT = re.compile(r"^([-=~^\"'`#*+.])\1{2,}\s*$")

@@ -11,13 +11,21 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from mixtures.documents import Document
-from mixtures.readers import chat, commits, issues, notebooks, qa
+from mixtures.readers import chat, commits, files, issues, notebooks, qa
 from mixtures.sources import Rows
+
+READER_VERSION = 1
 
 HEADER = re.compile(r"(?:<reponame>[^\n<]*)?(?:<filename>[^\n<]*)?(?:<gh_stars>[^\n<]*)?\n")
 Reader = Callable[[Rows], Iterator[Document]]
 STACK_EXCHANGE = "RedPajamaStackExchange"
 NOT_TEXT = frozenset({"RedPajamaGithub", STACK_EXCHANGE})
+
+
+def own(field: str, group: str, rows: Rows) -> Iterator[Document]:
+    """Rows of a data set that a user named, as `readers.files` reads them."""
+    for place, row in rows:
+        yield files.document(row, place, place, field, group)
 
 
 def slimpajama_text(rows: Rows) -> Iterator[Document]:

@@ -11,6 +11,8 @@ from typing import Any, BinaryIO, cast
 
 from mixtures.errors import Failure
 
+READER_VERSION = 1
+
 COMPRESSIONS = (".gz", ".zst")
 LINES = (".jsonl", ".ndjson")
 SEPARATORS = {".csv": ",", ".tsv": "\t"}
@@ -39,7 +41,7 @@ def rows(path: Path, columns: Sequence[str] = ()) -> Iterator[tuple[int, Any]]:
     stand in the first line. A .json holds a list of rows, such a list under "data", or lines. Blank lines are no rows.
 
     Args:
-        columns: of a Parquet file, those that are wanted; () for all.
+        columns: of a Parquet file, those that are wanted; () for all, and all when one of them is not there.
 
     Raises:
         Failure: the file cannot be read, is cut short, or is not what its name says; it names the line.
@@ -50,12 +52,10 @@ def rows(path: Path, columns: Sequence[str] = ()) -> Iterator[tuple[int, Any]]:
             yield from enumerate(_parquet(path, columns), 1)
             return
         with opened(path) as file:
-            for number, row in _text_rows(file, path.name):
+            for number, row in text_rows(file, str(path)):
                 yield number, row
     except Failure:
         raise
-    except _Line as error:
-        raise Failure(f"{path}, line {error.number}: {error}") from error
     except Exception as error:
         raise unreadable(path, error, f" after {unit(path.name)} {number}" if number else "") from error
 
@@ -93,10 +93,17 @@ class _Line(Exception):
         self.number = number
 
 
-def _text_rows(file: BinaryIO, name: str) -> Iterator[tuple[int, Any]]:
-    if form(name) in SEPARATORS:
-        return _separated(file, SEPARATORS[form(name)])
-    return _json_lines(file) if form(name) in LINES else _json(file)
+def text_rows(file: BinaryIO, name: str) -> Iterator[tuple[int, Any]]:
+    """`rows` of an open file that is not Parquet, decompressed; `name` says what it is.
+
+    Raises:
+        Failure: as `rows`; what the file itself raises is not caught.
+    """
+    read = _json_lines if form(name) in LINES else _json
+    try:
+        yield from _separated(file, SEPARATORS[form(name)]) if form(name) in SEPARATORS else read(file)
+    except _Line as error:
+        raise Failure(f"{name}, line {error.number}: {error}") from error
 
 
 def _json_lines(file: BinaryIO) -> Iterator[tuple[int, Any]]:
@@ -163,6 +170,7 @@ def _parquet(path: Path, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
     else:
         source = path
     with pq.ParquetFile(source, page_checksum_verification=True) as file:
-        there = [name for name in columns if name in file.schema_arrow.names] if columns else None
-        for batch in file.iter_batches(BATCH_ROWS, columns=there, use_threads=False):
+        # Where one is missing, all: whoever asked can then say what there is.
+        there = columns and set(columns) <= set(file.schema_arrow.names)
+        for batch in file.iter_batches(BATCH_ROWS, columns=list(columns) if there else None, use_threads=False):
             yield from batch.to_pylist()

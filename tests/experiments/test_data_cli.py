@@ -83,7 +83,7 @@ def test_documents_of_every_form_are_read(tmp_path: Path) -> None:
 )
 def test_a_damaged_file_is_named_with_the_line(tmp_path: Path, name: str, content: bytes) -> None:
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(Failure, match=rf"{name}, line \d+: .*rows are JSON objects"):
+    with pytest.raises(Failure, match=rf"{name}(, line 2: | is damaged or cut short)"):
         list(read_files(tmp_path))
 
 

@@ -1,0 +1,63 @@
+"""Which groups no arm trains on: the same in all sources, and of each as near to the share as its groups allow."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+import numpy as np
+import numpy.typing as npt
+
+
+@dataclass(frozen=True)
+class Groups:
+    """Of one source, the hash of every group, once, and how many documents are in each; `total` are in the source."""
+
+    hashes: npt.NDArray[np.uint64]
+    counts: npt.NDArray[np.int64]
+    total: int
+
+
+def choose(sources: Sequence[Groups], share: float) -> npt.NDArray[np.uint64]:
+    """Hashes of the groups that are held out.
+
+    Groups are taken by ascending hash while that brings a source nearer to `share` of its documents and no other above
+    twice its share. A source of which nothing was taken, since its groups are too large, gives its smallest. Never all
+    of a source is taken, so that one of a single group has none.
+    """
+    wanted = [share * source.total for source in sources]
+    smallest = [int(source.counts.min(initial=1)) for source in sources]
+    taken = [0] * len(sources)
+    held: list[int] = []
+
+    def take(group: int, its: Sequence[tuple[int, int]]) -> bool:
+        if any(taken[s] + count >= sources[s].total for s, count in its):
+            return False
+        held.append(group)
+        for s, count in its:
+            taken[s] += count
+        return True
+
+    for group, its in _by_hash(sources):
+        if all(taken[s] + smallest[s] / 2 > wanted[s] for s in range(len(sources))):
+            break
+        nearer = any(taken[s] + count / 2 <= wanted[s] for s, count in its)
+        if nearer and all(taken[s] + count <= max(1, 2 * wanted[s]) for s, count in its):
+            take(group, its)
+    for s, source in enumerate(sources):
+        for place in np.lexsort((source.hashes, source.counts)) if not taken[s] else ():
+            group = source.hashes[place]
+            its = [(t, int(other.counts[other.hashes == group].sum())) for t, other in enumerate(sources)]
+            if take(int(group), [(t, count) for t, count in its if count]):
+                break
+    return np.array(held, np.uint64)
+
+
+def _by_hash(sources: Sequence[Groups]) -> Iterator[tuple[int, list[tuple[int, int]]]]:
+    """Every group by ascending hash, with (source, documents) of the sources that have it."""
+    hashes = np.concatenate([source.hashes for source in sources])
+    owners = np.concatenate([np.full(len(source.hashes), number) for number, source in enumerate(sources)])
+    counts = np.concatenate([source.counts for source in sources])
+    order = np.lexsort((owners, hashes))
+    rows = zip(hashes[order].tolist(), owners[order].tolist(), counts[order].tolist(), strict=True)
+    for group, its in groupby(rows, key=lambda row: row[0]):
+        yield group, [(owner, count) for _, owner, count in its]

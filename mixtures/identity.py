@@ -1,0 +1,139 @@
+"""What decides the documents of a source, as JSON: data that change are other data, and this says what changed.
+
+Of files on this machine the contents, of a data set on the hub its revision, files and columns, of readers their
+version, of a user's function its code and values (`traced.py`). A file that only the running function knows cannot be
+seen: `Source.inputs` names it.
+"""
+
+import json
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from mixtures.digests import digests
+from mixtures.errors import Failure, UserError
+from mixtures.fetch import Archive
+from mixtures.files import read_json
+from mixtures.readers import files
+from mixtures.sources import HubDataset, Source, provenance
+from mixtures.traced import LIBRARIES, Traced
+
+NOT_DECIDING = {
+    HubDataset: ("licence", "part", "size", "gated", "count"),
+    Archive: ("licence",),
+    files.Corpus: ("patterns",),
+}
+"""Of a user's files the contents and their names count, and not where they are."""
+RECORD = "identity.json"
+"""Beside the documents of a source: what they were read from."""
+
+
+def pinned(source: Source, store: Path) -> Source:
+    """`source` with its identity as of now, which it keeps while a command runs.
+
+    Raises:
+        UserError: files that it names are not there.
+        Failure: they cannot be read, or a package that it reads is not installed.
+    """
+    if source.identity is not None:
+        return source
+    traced = Traced(NOT_DECIDING)
+    reads = [traced.value(what) for what in (source.read, source.shards)]
+    packages = defaultdict(list)
+    for package in provenance(source):
+        packages[package.name].append(package.version)
+    identity = {
+        "name": source.name,
+        "kind": source.kind,
+        "form": source.form,
+        "filters": source.filters,
+        "packages": packages,
+        "datasets": [traced.value(dataset) for dataset in source.datasets],
+        "readers": traced.readers,
+        "code": traced.code,
+        "values": {"given": reads, **traced.globals},
+        "files": _contents(source, traced, store),
+    }
+    return replace(source, identity=json.loads(json.dumps(identity, sort_keys=True)))
+
+
+def _contents(source: Source, traced: Traced, store: Path) -> dict[str, str]:
+    """The sha256 of every file by its name: of those that the source declares, else of those that its code spells."""
+    inputs = source.inputs or [path for path in sorted(traced.paths) if traced.code and _is_corpus(path, traced, store)]
+    if not inputs:
+        return {}
+    patterns = [files.absolute(pattern) for pattern in inputs]
+    try:
+        found = files.listed(patterns)
+        known = digests(found.values(), files.memory([source.name, *patterns], store / "downloads"))
+    except (UserError, Failure) as error:
+        raise type(error)(f"source '{source.name}': {error}") from error
+    return {name: known[path] for name, path in found.items()}
+
+
+def _is_corpus(spelt: str, traced: Traced, store: Path) -> bool:
+    """Whether what code spells is files of its own, and not a word or a folder in which everything is."""
+    path = Path(files.absolute(spelt))
+    if not path.is_dir():
+        return path.is_file()
+    around = [Path(files.absolute(place)) for place in (".", "~", str(store), *LIBRARIES, *traced.files)]
+    return any(path.iterdir()) and not any(place.is_relative_to(path) for place in around)
+
+
+def changes(name: str, identity: Mapping[str, Any], folder: Path) -> str:
+    """What changed since the source `name` was last read, on one line; "" where it was never, or as it is.
+
+    Args:
+        identity: as it is now.
+        folder: where its documents would be; those of other identities are beside it.
+    """
+    if (folder / RECORD).exists():
+        return ""
+    others = [path for path in folder.parent.glob(f"{name}-*/{RECORD}") if path.parent.name[:-13] == name]
+    if not others:
+        return ""
+    old = read_json(max(others, key=lambda path: path.stat().st_mtime_ns), f"what source '{name}' was read from")
+    said = list(dict.fromkeys(_differences(old, identity, name)))
+    more = f" and {len(said) - 5} more" if len(said) > 5 else ""
+    return f"source '{name}' is not what was last prepared: {'; '.join(said[:5])}{more}"
+
+
+def _differences(old: Any, new: Any, what: str) -> Iterator[str]:
+    if old == new:
+        return
+    if isinstance(old, dict) and isinstance(new, dict):
+        if what == "files":
+            yield _files_changed(old, new)
+            return
+        for key in sorted(old.keys() | new.keys()):
+            if what == "code":
+                yield from [f"its function {key} changed"] if old.get(key) != new.get(key) else []
+            else:
+                yield from _differences(old.get(key), new.get(key), f"reader {key}" if what == "readers" else key)
+    elif _nested(old) and _nested(new) and len(old) == len(new):
+        for before, after in zip(old, new, strict=True):
+            yield from _differences(before, after, what)
+    else:
+        yield f"{what}: {_short(old)} -> {_short(new)}"
+
+
+def _nested(value: Any) -> bool:
+    return isinstance(value, list) and any(isinstance(part, dict | list) for part in value)
+
+
+def _short(value: Any) -> str:
+    text = ", ".join(map(str, value)) if isinstance(value, list) and not _nested(value) else str(value)
+    return (text if len(text) <= 60 else f"{text[:57]}...") or "none"
+
+
+def _files_changed(old: Mapping[str, str], new: Mapping[str, str]) -> str:
+    counts = {
+        "changed": sum(name in old and old[name] != digest for name, digest in new.items()),
+        "new": len(new.keys() - old.keys()),
+        "gone": len(old.keys() - new.keys()),
+    }
+    said = [(count, what) for what, count in counts.items() if count]
+    word = "file" if said[0][0] == 1 else "files"
+    return ", ".join([f"{said[0][0]:,} {word} {said[0][1]}", *(f"{count:,} {what}" for count, what in said[1:])])

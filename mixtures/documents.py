@@ -13,11 +13,14 @@ class Document:
         group: the package or work it belongs to. Held-out documents are chosen by group, and the same
             group is held out of every source, so that a docstring and its code never straddle the split.
         text: the whole text.
+        same: what makes another document its duplicate, where that is not the text: programs that differ in their names
+            alone have one shape. Readers give it; it is not kept with the text.
     """
 
     id: str
     group: str
     text: str
+    same: str = ""
 
 
 def hash64(text: str) -> int:

@@ -5,7 +5,7 @@ It can run anywhere and in any order; running it again gives the same bytes.
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -48,5 +48,7 @@ def _cleaned(job: ReadJob, facts: dict[str, Any]) -> Iterator[Document]:
             facts["dropped"][reason] += 1
             continue
         pieces = list(parts(text))
-        for number, piece in enumerate(pieces, 1):
-            yield Document(document.id if len(pieces) == 1 else f"{document.id}#{number}", document.group, piece)
+        if len(pieces) == 1:
+            yield replace(document, text=pieces[0])
+        else:
+            yield from (Document(f"{document.id}#{n}", document.group, piece) for n, piece in enumerate(pieces, 1))

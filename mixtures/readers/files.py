@@ -48,6 +48,8 @@ def absolute(pattern: str | os.PathLike[str]) -> str:
 def listed(patterns: Iterable[str]) -> dict[str, Path]:
     """All files of absolute `patterns`, by their paths below the folder that the patterns share, in that order.
 
+    Beside files of rows, a .json that has none tells of them (`dataset_info.json`) and is no document.
+
     Raises:
         UserError: a pattern matches no file.
     """
@@ -58,6 +60,12 @@ def listed(patterns: Iterable[str]) -> dict[str, Path]:
             raise UserError(f"no file matches {pattern}; mend the pattern, or put the files there")
         roots.append(root)
         found.update(paths)
+    with_rows = {path.parent for path in found if tables.form(path.name) in tables.TABLES}
+    found -= {
+        path
+        for path in found
+        if path.parent in with_rows and tables.form(path.name) == ".json" and not _has_rows(path, "")
+    }
     shared = os.path.commonpath(roots)
     return dict(sorted((_name(path.relative_to(shared).as_posix()), path) for path in found))
 

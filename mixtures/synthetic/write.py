@@ -58,14 +58,14 @@ def write(
         count: tokens of every text of a list.
         workers: problems are executed in so many processes at once.
         progress: called with the tokens written so far.
-        verdict_folder: where verdicts are kept, `folder`/verdicts unless given.
+        verdict_folder: where verdicts are kept, `folder`/.verdicts unless given.
 
     Raises:
         UserError: an unknown variant, no tokens, or a folder that holds something else or more than was asked for.
         Failure: the disk or the worker.
     """
     _check_folder(folder, seed, tokens, variant, shard_size)
-    kept = verdict_folder or folder / "verdicts"
+    kept = verdict_folder or folder / ".verdicts"  # hidden, so that whoever reads the folder reads problems alone
     seen: set[str] = set()
     parts: list[dict[str, Any]] = []
     written = 0

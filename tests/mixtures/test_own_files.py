@@ -109,6 +109,14 @@ def test_json_holds_rows_or_is_a_document(corpus: Path, tmp_path: Path) -> None:
     ] == "r1"
 
 
+def test_what_tells_of_a_data_set_is_no_document_of_it(corpus: Path, tmp_path: Path) -> None:
+    (corpus / "dataset_info.json").write_text('{"splits": 1}')
+    (corpus / "deep" / "deeper" / "f.json").write_text('{"other": 1}')
+    found = {document.id for document in read(files("mine", "text", "corpus"), tmp_path)}
+    assert "dataset_info.json" not in found
+    assert [document.id for document in read(files("mine", "text", "corpus/*.json"), tmp_path)] == ["dataset_info.json"]
+
+
 def test_what_cannot_be_is_refused_in_a_line_where_it_is_written(corpus: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"source 'mine': unknown kind 'prose'; choose one of text, code"):
         files("mine", "prose", "corpus")

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from mixtures.catalogue import files as own_files
 from mixtures.errors import UserError
+from mixtures.readers.files import read_files
 from mixtures.synthetic import compose, forms, generate, verdicts, write
 from mixtures.synthetic.gates import Job, Verdict
 from mixtures.synthetic.generate import check
@@ -261,6 +263,13 @@ def test_write_gives_the_tokens_asked_for_and_says_what_they_are(written: Path) 
     assert report["diversity"]["family_entropy_bits"] > 4
 
 
+def test_what_was_written_is_read_back_and_nothing_else(written: Path, tmp_path: Path) -> None:
+    source = own_files("mine", "synthetic", written)
+    found = [document for shard in source.shards(tmp_path) for document in source.read(shard, tmp_path)]
+    assert [(document.group, document.text) for document in found] == [(row[1], row[2]) for row in rows(written)]
+    assert [document.text for document in read_files(written)] == [row[2] for row in rows(written)]
+
+
 def test_a_killed_write_goes_on_to_the_same_bytes(written: Path, tmp_path: Path) -> None:
     class Killed(BaseException):
         pass
@@ -282,7 +291,7 @@ def test_a_killed_write_goes_on_to_the_same_bytes(written: Path, tmp_path: Path)
 def test_variants_hold_the_same_items(written: Path, tmp_path: Path) -> None:
     tables = {}
     for variant in ("unverified", "wrong"):
-        write.write(tmp_path / variant, 3, 9_000, count, variant, shard_size=20, verdict_folder=written / "verdicts")
+        write.write(tmp_path / variant, 3, 9_000, count, variant, shard_size=20, verdict_folder=written / ".verdicts")
         tables[variant] = {row[0]: row for row in rows(tmp_path / variant)}
     verified = {row[0]: row for row in rows(written)}
     common = [name for name in verified if name in tables["unverified"]]

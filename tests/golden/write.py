@@ -1,9 +1,24 @@
 """Write the golden files again, after a change that is meant to move results: python -m tests.golden.write"""
 
 import json
+import tempfile
+from pathlib import Path
 
 from tests.experiments import test_numerics
-from tests.mixtures import test_order, test_paper, test_synthetic
+from tests.mixtures import test_order, test_paper, test_reader_versions, test_synthetic
+
+
+def write_readers() -> None:
+    """Refuses what a reader's version does not tell."""
+    path = test_reader_versions.GOLDEN
+    with tempfile.TemporaryDirectory() as folder:
+        found = test_reader_versions.golden(Path(folder))
+    old = json.loads(path.read_text()) if path.exists() else {}
+    if names := test_reader_versions.unversioned(old, found):
+        raise SystemExit(f"bump READER_VERSION in mixtures/readers/ of {', '.join(names)} first")
+    path.write_text(json.dumps(found, indent=1) + "\n")
+    print(f"wrote {path.name}")
+
 
 if __name__ == "__main__":
     for module in (test_order, test_numerics, test_synthetic):
@@ -11,3 +26,4 @@ if __name__ == "__main__":
         print(f"wrote {module.GOLDEN.name}")
     test_paper.GOLDEN.write_text(test_paper.golden())
     print(f"wrote {test_paper.GOLDEN.name}")
+    write_readers()

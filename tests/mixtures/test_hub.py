@@ -3,9 +3,11 @@
 import gzip
 import json
 import os
+import pickle
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +16,12 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 
+from mixtures.catalogue import hub as catalogue_hub
 from mixtures.documents import Document
 from mixtures.errors import Failure, UserError
+from mixtures.prepare import read_sources
 from mixtures.readers import hub, rows
+from mixtures.shards import read_documents
 from mixtures.sources import HubDataset
 from tests.conftest import ROOT
 
@@ -167,6 +172,45 @@ def test_a_copy_that_lacks_files_is_refused(folder: Path) -> None:
         hub.shards((dataset("data/*.parquet"),), Path())
     with pytest.raises(Failure, match=r"has no file other/\*\.parquet; it would be owner/pages at revision"):
         hub.shards((dataset("other/*.parquet"),), Path())
+
+
+def test_a_copy_with_fewer_files_than_the_catalogue_counts_is_refused(folder: Path) -> None:
+    """Names that say nothing of how many there are, as those of FineWeb-Edu."""
+    for number in range(2):
+        write(folder / "data" / f"000_0000{number}.parquet", PAGES)
+    counted = replace(dataset("data/*.parquet"), count=3)
+    with pytest.raises(Failure, match=r"has 2 of the 3 files; .* copy the others as well, or unset ABLATE_MIRROR"):
+        hub.shards((counted,), Path())
+    write(folder / "data" / "000_00002.parquet", PAGES)
+    assert len(hub.shards((counted,), Path())) == 3
+    exact = dataset(*(f"data/000_0000{number}.parquet" for number in range(4)))
+    with pytest.raises(Failure, match=r"has no file data/000_00003\.parquet"):
+        hub.shards((exact,), Path())
+
+
+def quiet(what: str, done: int, total: int) -> None:
+    pass
+
+
+@pytest.mark.parametrize("mirror", ["mirror", "owner/pages=mirror/owner/pages/" + REVISION])
+def test_where_a_copy_is_travels_with_the_job(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mirror: str
+) -> None:
+    """To a worker that has another environment and stands in another folder."""
+    write(folder / "data" / "a.jsonl", PAGES)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(hub.MIRROR, mirror)
+
+    def elsewhere(work: Callable[[Any], None], jobs: Sequence[Any], done: Callable[[int], None]) -> None:
+        with monkeypatch.context() as there:
+            there.setenv(hub.MIRROR, "/no/such/place")
+            there.chdir("/")
+            for job in pickle.loads(pickle.dumps(jobs)):
+                work(job)
+
+    source = catalogue_hub("owner/pages", REVISION, "text", "data/a.jsonl", field="text")
+    ((path,),) = read_sources([source], tmp_path / "store", quiet, elsewhere)
+    assert len(list(read_documents(path))) == len(PAGES)
 
 
 def test_a_shard_of_another_catalogue_is_refused() -> None:

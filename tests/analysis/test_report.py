@@ -226,3 +226,18 @@ def test_steps_that_were_skipped_are_counted_and_not_drawn(tmp_path: Path) -> No
     with (page.parent / "losses.csv").open() as file:
         losses = {(r["arm"], r["seed"], r["kind"], r["step"]): r["loss"] for r in csv.DictReader(file)}
     assert losses["balanced-only", "1", "pretrain", "7"] == "" != losses["balanced-only", "1", "pretrain", "8"]
+
+
+def test_a_tokenizer_that_loses_text_is_named_and_has_no_bits_per_byte(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    items, manifest = synthetic.items, synthetic.manifest
+    monkeypatch.setattr(
+        synthetic, "items", lambda *how: tuple({k: v for k, v in i.items() if k != "bytes"} for i in items(*how))
+    )
+    lossy = {"vocabulary": 8192, "digest": "def", "loss": "'A' comes back as 'a'", "bits_per_byte": False}
+    monkeypatch.setattr(synthetic, "manifest", lambda: manifest() | {"tokenizer": lossy})
+    synthetic.write_store(tmp_path, (1,), ("heldout/text", "hellaswag"), primary=("hellaswag/acc",))
+    text = build(tmp_path, "small", synthetic.EXTRAS).read_text(encoding="utf-8")
+    assert "comes back as &#39;a&#39;, so there are no bits per byte" in text
+    assert "bpb" not in (tmp_path / "studies" / "small" / "comparison.csv").read_text()

@@ -126,7 +126,8 @@ def sources(json: Json = False) -> None:
 @app.command()
 def decontaminate(
     target: Annotated[
-        Path, typer.Argument(parser=_path, help="A file or folder: plain text, .jsonl (.gz, .zst), .parquet shards.")
+        Path,
+        typer.Argument(parser=_path, help="A file or folder: .jsonl, .csv, .parquet, text; also .gz, .zst."),
     ],
     rule: Annotated[str, typer.Option(help="align, gpt4, gpt4-exhaustive or ngram.")] = "align",
     n: Annotated[int, typer.Option(help="Words of an n-gram, for ngram.")] = 13,
@@ -138,6 +139,9 @@ def decontaminate(
     fields: Annotated[
         list[str] | None, typer.Option(help="How such a file is laid out: question=prompt,answer=completion.")
     ] = None,
+    field: Annotated[
+        str, typer.Option(help="Where the text of the target's rows is; text or content, if not said.")
+    ] = "",
     selftest: Annotated[bool, typer.Option(help="Plant edited items in these documents; show what is found.")] = False,
     store: Store = RUNS,
     json: Json = False,
@@ -149,9 +153,9 @@ def decontaminate(
 
     chosen, named = Rule(rule, n, drop, report), with_fields(benchmark or [], fields or [])
     if selftest:
-        _show(data.selftest(target, chosen, named, store), json, data.print_selftest)
+        _show(data.selftest(target, chosen, named, store, field), json, data.print_selftest)
     else:
-        _show(data.decontaminate(target, chosen, named, store), json, data.print_matches)
+        _show(data.decontaminate(target, chosen, named, store, field), json, data.print_matches)
 
 
 @app.command()

@@ -182,7 +182,9 @@ def print_sources(document: dict[str, Any], console: Console) -> None:
     console.print(table)
 
 
-def decontaminate(target: Path, rule: Rule, benchmarks: Sequence[str | RowsFile], store: Path) -> dict[str, Any]:
+def decontaminate(
+    target: Path, rule: Rule, benchmarks: Sequence[str | RowsFile], store: Path, field: str = ""
+) -> dict[str, Any]:
     """Search the documents of a file or folder for benchmark items.
 
     Returns:
@@ -198,7 +200,7 @@ def decontaminate(target: Path, rule: Rule, benchmarks: Sequence[str | RowsFile]
     contaminated: list[str] = []
     documents = size = 0
     with Display("decontaminate") as display:
-        for batch in batches(read_files(target), SCAN_BYTES):
+        for batch in batches(read_files(target, field), SCAN_BYTES):
             matches = scan(index, rule, batch)
             contaminated += sorted({match.document for match in matches if match.drop})
             found = best([*found, *matches])
@@ -223,7 +225,9 @@ def _items(benchmarks: Sequence[str | RowsFile], store: Path) -> list[Any]:
     return [item for each in named for item in load_benchmark(each, downloads)]
 
 
-def selftest(target: Path, rule: Rule, benchmarks: Sequence[str | RowsFile], store: Path) -> dict[str, Any]:
+def selftest(
+    target: Path, rule: Rule, benchmarks: Sequence[str | RowsFile], store: Path, field: str = ""
+) -> dict[str, Any]:
     """Plant edited benchmark items in a sample of the user's documents: what `rule` finds, and what it takes for one.
 
     Raises:
@@ -231,7 +235,7 @@ def selftest(target: Path, rule: Rule, benchmarks: Sequence[str | RowsFile], sto
     """
     paths_in(target)
     items = _items(benchmarks, store)
-    sample = heapq.nsmallest(CLEAN_DOCUMENTS, read_files(target), key=lambda document: hash64(document.id))
+    sample = heapq.nsmallest(CLEAN_DOCUMENTS, read_files(target, field), key=lambda document: hash64(document.id))
     rows = decontamination_selftest(contamination.build(items), items, sample, rule)
     return {"target": str(target), "rule": asdict(rule), "rows": [asdict(row) for row in rows]}
 

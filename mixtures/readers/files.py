@@ -90,12 +90,15 @@ def _matches(pattern: str) -> tuple[Path, list[Path]]:
 def read_files(target: Path, field: str = "") -> Iterator[Document]:
     """Every document of a file, or of all files below a folder; what is not UTF-8 is replaced.
 
+    Args:
+        field: of files of rows, where the text is.
+
     Raises:
         UserError: the target does not exist, or holds no files.
         Failure: as `documents`.
     """
     for name, path in paths_in(target).items():
-        for document in documents(path, name, field):
+        for document in documents(path, name, field if _has_rows(path, field) else ""):
             text = document.text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
             yield Document(document.id, document.group, text)
 
@@ -219,7 +222,7 @@ def document(row: Any, id: str, where: str, field: str = "", group: str = "") ->
     else:
         raise Failure(f"{where}: {_kind(row)} is no document; rows are objects with a text, or [id, group, text]")
     if text is not None and not isinstance(text, str):
-        raise Failure(f"{where}: field '{field}' holds {_kind(text)}, not a text; name another with field=")
+        raise Failure(f"{where}: field '{field}' holds {_kind(text)}, not a text; name another")
     if isinstance(its_group, dict | list):
         raise Failure(f"{where}: field '{group}' holds {_kind(its_group)}, no name of a group; name another")
     return Document(id, id if its_group in (None, "") else str(its_group), text or "")
@@ -229,7 +232,7 @@ def _first_text(row: Mapping[str, Any], where: str) -> str | None:
     name = next((name for name in TEXT_FIELDS if isinstance(row.get(name), str)), None)
     if name is None and not any(name in row and row[name] is None for name in TEXT_FIELDS):
         wanted = " or ".join(f"'{name}'" for name in TEXT_FIELDS)
-        raise Failure(f"{where}: no text as {wanted}; it has {_names(row)}; name the field of the text with field=")
+        raise Failure(f"{where}: no text as {wanted}; it has {_names(row)}; name the field that holds the text")
     return row[name] if name else None
 
 

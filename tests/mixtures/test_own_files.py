@@ -164,6 +164,11 @@ def test_text_that_is_not_utf8_is_left_to_preparation_and_replaced_for_a_search(
     assert {d.id: d.text for d in read_files(corpus / "latin.txt")} == {"latin.txt": "not \ufffd utf-8"}
 
 
+def test_a_search_takes_the_text_of_rows_from_a_field_and_plain_files_as_they_are(corpus: Path) -> None:
+    found = {document.id: document.text for document in read_files(corpus, "meta.body")}
+    assert found["a.jsonl#2"] == found["g.parquet#2"] == "b1" and found["d.txt"] == "A novel."
+
+
 def test_this_projects_own_files_are_read_back(tmp_path: Path) -> None:
     own = [Document(f"numpy/{n}", "numpy", f"text {n}") for n in range(3)]
     shards.write(tmp_path / "own" / "all.parquet", own, {})

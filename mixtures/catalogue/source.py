@@ -10,7 +10,7 @@ from mixtures.filters import FILTERS
 from mixtures.readers import files as own_files
 from mixtures.readers import hub as hub_files
 from mixtures.readers import rows
-from mixtures.sources import HubDataset, Source, naming
+from mixtures.sources import ACROSS, HubDataset, Source, naming
 
 
 def files(
@@ -22,6 +22,7 @@ def files(
     max_bytes: int | None = None,
     expected_tokens: int | None = None,
     filters: Sequence[str] = (),
+    dedup: str = ACROSS,
 ) -> Source:
     """A source of files: `files("mine", "text", "corpus/**/*.jsonl.zst", field="text", group="repo")`.
 
@@ -34,7 +35,7 @@ def files(
         patterns: files, folders, or patterns with *, ? and ** (any depth); from the current directory, `~` is home.
         field: of a row, the text; if not said, "text" or "content". A dot leads into an object: "meta.body".
         group: of a row, what is held out together, such as its repository; if not said, every document on its own.
-        max_bytes: as for `Source`, and so are `expected_tokens` and `filters`.
+        max_bytes: as for `Source`, and so are `expected_tokens`, `filters` and `dedup`.
 
     Raises:
         UserError: a name or kind that cannot be, no pattern, or an unknown filter.
@@ -48,6 +49,7 @@ def files(
         max_bytes=max_bytes,
         expected_tokens=expected_tokens,
         filters=_known(name, filters),
+        dedup=dedup,
         inputs=absolute,
     )
 
@@ -65,6 +67,7 @@ def hub(
     max_bytes: int | None = None,
     expected_tokens: int | None = None,
     filters: Sequence[str] = (),
+    dedup: str = ACROSS,
 ) -> Source:
     """A source of the hub: `hub("owner/name", "<commit>", "text", "data/train-*.parquet", field="text", group="url")`.
 
@@ -76,7 +79,7 @@ def hub(
         name: what mixtures call it; the data set's own if not said.
         field: as for `files`, and so is `group`.
         columns: of Parquet files, those that are fetched; if not said, those of `field` and `group`.
-        max_bytes: as for `Source`, and so are `expected_tokens` and `filters`.
+        max_bytes: as for `Source`, and so are `expected_tokens`, `filters` and `dedup`.
 
     Raises:
         UserError: an id, revision, name or kind that cannot be, no files, or an unknown filter.
@@ -103,6 +106,7 @@ def hub(
         max_bytes=max_bytes,
         expected_tokens=expected_tokens,
         filters=_known(name, filters),
+        dedup=dedup,
         datasets=(dataset,),
     )
 

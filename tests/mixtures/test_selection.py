@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mixtures import dedup, shards
+from mixtures.catalogue import files
 from mixtures.documents import Document, hash64
 from mixtures.errors import UserError
 from mixtures.files import write_sealed
@@ -210,5 +211,6 @@ def _read_so_far() -> int:
 
 
 def test_a_policy_that_does_not_exist_is_refused_with_its_value() -> None:
+    assert files("mine", "text", "*.txt", dedup="never").dedup == "never"
     with pytest.raises(UserError, match="source 'mine': dedup is 'cross'; choose one of across, within, never"):
         Source("mine", "text", "plain", lambda *_: iter(()), one_shard, dedup="cross")

@@ -82,7 +82,7 @@ def main() -> None:
 
 def make(folder: Path, options: argparse.Namespace) -> None:
     """The corpus as a shard of documents, a tokenizer of 32,768 ids, and the index of the benchmarks."""
-    job = ReadJob(source(options.megabytes), "all", folder, folder / "documents.parquet")
+    job = ReadJob(source(options.megabytes), "all", folder, folder / "documents.parquet", "")
     read_shard(job)
     texts = [document.text for document in shards.read_documents(job.path)]
     np.save(folder / "roles.npy", np.ones(len(texts), np.uint8))
@@ -133,7 +133,7 @@ def work(name: str, folder: Path, megabytes: int) -> tuple[Callable[[], object],
         def job(documents: Path, roles: Path) -> TokeniseJob:
             heldout, facts = out / "held.parquet", out / "facts.json"
             tokenizer = folder / "tokenizer.json"
-            return TokeniseJob(documents, roles, tokenizer, out / "tokens", None, out / "infilled", heldout, facts)
+            return TokeniseJob(documents, roles, tokenizer, None, out / "tokens", None, out / "infilled", heldout, facts)
 
         tokenise_shard(job(folder / "few.parquet", folder / "few.npy"))
         return lambda: tokenise_shard(job(corpus, folder / "roles.npy")), 1.0
@@ -149,7 +149,7 @@ def work(name: str, folder: Path, megabytes: int) -> tuple[Callable[[], object],
     def reading(documents: list[Document]) -> ReadJob:
         filters = () if name == "read" else PAPER
         its = Source("python", "code", "python", partial(given, documents), one_shard, filters=filters)
-        return ReadJob(its, "all", folder, out / "documents.parquet")
+        return ReadJob(its, "all", folder, out / "documents.parquet", "")
 
     read_shard(reading(documents[:FEW]))
     return lambda: read_shard(reading(documents)), 1.0

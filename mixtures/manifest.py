@@ -102,10 +102,9 @@ class Manifest:
 
 def in_common(source: str, duplicates: Mapping[str, int], shared: Mapping[str, int]) -> list[str]:
     """A line for every other source that has some of the texts of `source`, too."""
-    dropped = [
-        f"{source}: {n:,} documents also in {other}, dropped" for other, n in duplicates.items() if other != source
-    ]
-    return dropped + [f"{source}: {n:,} documents also in {other}, kept" for other, n in shared.items()]
+    pairs = [(other, count, "dropped as duplicates") for other, count in duplicates.items() if other != source]
+    pairs += [(other, count, "not dropped for it") for other, count in shared.items()]
+    return [f"{source}: {count:,} document{'s'[: count > 1]} also in {other}, {what}" for other, count, what in pairs]
 
 
 def write_manifest(manifest: Manifest) -> None:

@@ -1,5 +1,6 @@
 """What happens to a text before it is tokenised: plain functions that preparation and the seqio Tasks share."""
 
+import re
 from collections.abc import Iterator
 
 MIN_CHARACTERS = 16
@@ -7,6 +8,8 @@ MAX_BYTES = 1_000_000
 """Of a file that is no prose: larger ones are data, bundles and logs."""
 PART_BYTES = 4_000_000
 """Of prose in one document: a novel is one, collected works are several."""
+LINE_END = re.compile(r"\r+\n")
+BEFORE = "\ufeff\n"
 PROSE = ("text", "math", "instruct")
 """Kinds whose texts are kept at any length."""
 
@@ -17,10 +20,10 @@ def clean(text: str) -> str:
     Nothing within a line is touched, whatever the kind: a blank at a line's end is a context line of a diff, a hunk
     that changes white space, a hard break of Markdown, or part of a string.
     """
-    text = text.removeprefix("\ufeff").replace("\r\n", "\n")
-    if "\n" not in text:
-        text = text.replace("\r", "\n")  # an old file, whose lines end so; elsewhere it is a character of its line
-    return text.strip("\n")
+    text = LINE_END.sub("\n", text).lstrip(BEFORE).rstrip("\n")
+    if "\n" not in text:  # an old file, whose lines end in \r; elsewhere that is a character of its line
+        text = text.replace("\r", "\n").lstrip(BEFORE).rstrip("\n")
+    return text
 
 
 def drop_reason(text: str, kind: str) -> str | None:

@@ -70,6 +70,14 @@ def test_cleaning_touches_nothing_within_a_line(raw: str, cleaned: str) -> None:
     assert clean(raw) == cleaned == clean(cleaned)
 
 
+@given(st.text("\r\n\ufeff a"))
+def test_cleaning_again_changes_nothing(text: str) -> None:
+    """Preparation has cleaned what a seqio Task cleans again."""
+    once = clean(text)
+    assert clean(once) == once
+    assert "\r\n" not in once and once == once.strip("\n")
+
+
 def test_the_cap_is_for_files_that_are_no_prose() -> None:
     large = "A long line of it. " * 60_000
     kinds = ("text", "math", "instruct", "code", "markup", "synthetic", "adjacent")
@@ -93,7 +101,7 @@ def read_novels(shard: str, downloads: Path):
 def test_a_novel_is_kept_and_thirty_megabytes_are_several_documents_of_one_group(tmp_path: Path) -> None:
     source = Source("novels", "text", "english", read_novels, one_shard)
     path = tmp_path / "all.parquet"
-    read_shard(ReadJob(source, "all", tmp_path, path))
+    read_shard(ReadJob(source, "all", tmp_path, path, ""))
     found = list(shards.read_documents(path))
     assert shards.facts(path)["dropped"] == {}
     assert [d.text for d in found if d.group == "short"] == [novel(1.2)]

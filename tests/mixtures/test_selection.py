@@ -75,8 +75,8 @@ def test_across_keeps_the_first_within_keeps_its_own_and_never_keeps_all(tmp_pat
     assert facts["cooldown"]["shared"] == {"python": 1}
     assert facts["again"]["shared"] == {"python": 1, "prose": 2}
     assert in_common("again", {"again": 7}, facts["again"]["shared"]) == [
-        "again: 1 documents also in python, kept",
-        "again: 2 documents also in prose, kept",
+        "again: 1 document also in python, not dropped for it",
+        "again: 2 documents also in prose, not dropped for it",
     ]
 
 

@@ -131,9 +131,8 @@ def work(name: str, folder: Path, megabytes: int) -> tuple[Callable[[], object],
     if name == "tokenise":
 
         def job(documents: Path, roles: Path) -> TokeniseJob:
-            heldout, facts = out / "held.parquet", out / "facts.json"
-            tokenizer = folder / "tokenizer.json"
-            return TokeniseJob(documents, roles, tokenizer, None, out / "tokens", None, out / "infilled", heldout, facts)
+            products = [out / name for name in ("infilled", "held.parquet", "facts.json")]
+            return TokeniseJob(documents, roles, folder / "tokenizer.json", None, out / "tokens", None, *products)
 
         tokenise_shard(job(folder / "few.parquet", folder / "few.npy"))
         return lambda: tokenise_shard(job(corpus, folder / "roles.npy")), 1.0

@@ -216,7 +216,7 @@ def _load(path: Path, cls: type, what: str, way_out: str) -> Any:
 
 
 def read_stage(folder: Path) -> StageRecord:
-    return _load(folder / "stage.json", StageRecord, f"stage {folder.name}", _train_again(folder))
+    return _load(folder / "stage.json", StageRecord, f"stage {folder.name}", "delete it and run the study again")
 
 
 def read_end(folder: Path) -> EndRecord:
@@ -290,7 +290,8 @@ def _short_checksum(body: bytes) -> bytes:
     return hashlib.sha256(body).hexdigest()[:16].encode()
 
 
-def _train_again(folder: Path) -> str:
+def train_again(folder: Path) -> str:
+    """The way out of a damaged ledger."""
     return f"delete {folder}, and its checkpoints where ABLATE_CHECKPOINTS has them elsewhere, to train the stage again"
 
 
@@ -306,14 +307,14 @@ def read_ledger(folder: Path) -> list[StepRecord]:
     except FileNotFoundError:
         return []
     except OSError as error:
-        raise Failure(f"ledger {path} cannot be read ({error.strerror}); {_train_again(folder)}") from error
+        raise Failure(f"ledger {path} cannot be read ({error.strerror}); {train_again(folder)}") from error
     rows: list[StepRecord] = []
     for number, line in enumerate(lines[:-1], start=1):
         try:
             row = _step(line)
         except (ValueError, TypeError) as error:
-            raise Failure(f"ledger {path} is damaged at line {number} ({error}); {_train_again(folder)}") from error
+            raise Failure(f"ledger {path} is damaged at line {number} ({error}); {train_again(folder)}") from error
         if row.step != number:
-            raise Failure(f"ledger {path} has step {row.step} at line {number}; {_train_again(folder)}")
+            raise Failure(f"ledger {path} has step {row.step} at line {number}; {train_again(folder)}")
         rows.append(row)
     return rows

@@ -78,7 +78,7 @@ def _audit_stage(plan: Plan, stage: PlannedStage, store: Path) -> dict[str, Any]
     replayed = [step for step in replayed if step < len(rows)]
     if not damage:
         if len(rows) != stage.steps:
-            damage.append(f"{len(rows)} steps in the ledger, {stage.steps} declared")
+            damage.append(f"{len(rows)} steps in the ledger, {stage.steps} declared; {records.train_again(folder)}")
         if realised != declared:
             damage.append("realised tokens differ from the declared ones")
         damage += _damage(lambda: damage.extend(_replay(plan, stage, rows, replayed)))

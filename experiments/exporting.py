@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from analysis.records import StageRecord, read_stage
+from analysis.records import StageRecord, read_stage, stage_folder
 from experiments.nodes import checkpoints
 from mixtures import tokenizer as bpe
-from mixtures.errors import UserError
+from mixtures.errors import Failure, UserError
 from mixtures.manifest import read_manifest
 from models.config import ModelConfig
 from models.recipe import AdamW
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from jax.sharding import Mesh
 
     from analysis.evals.model import LanguageModel
+    from models.step import TrainState
 
 
 def export_stage(name: str, store: Path, out: Path) -> Path:
@@ -49,7 +50,6 @@ def open_stage(folder: Path, store: Path) -> "LanguageModel":
     if not (folder / "done.json").exists():
         raise UserError(f"stage '{folder.name}' is not finished; run its study to the end first")
     from analysis.evals.model import LanguageModel
-    from models import checkpoint
     from models.step import init_state
 
     stage = read_stage(folder)
@@ -58,8 +58,25 @@ def open_stage(folder: Path, store: Path) -> "LanguageModel":
     eod = manifest.eod if manifest else bpe.eod_id(tokenizer)
     config, optimizer = ModelConfig(**stage.identity["model"]), AdamW(**stage.identity["optimizer"])
     like = init_state(config, optimizer, stage.seed)
-    params = checkpoint.restore(checkpoints(store, folder.name), stage.steps, like).params
+    params = restore_end(store, folder.name, stage.steps, like).params
     return LanguageModel(config, params, tokenizer, eod, stage.identity["sequence"], all_devices())
+
+
+def restore_end(store: Path, stage: str, steps: int, like: "TrainState") -> "TrainState":
+    """The last state of the finished stage in the folder `stage`, as `models.checkpoint.restore`.
+
+    Raises:
+        Failure: the checkpoint is missing or damaged; the message says how to have it written again.
+    """
+    from models import checkpoint
+    from models.errors import Failure as ModelFailure
+
+    try:
+        return checkpoint.restore(checkpoints(store, stage), steps, like)
+    except ModelFailure as error:
+        problem = str(error).partition(";")[0]
+        mark = stage_folder(store, stage) / "done.json"
+        raise Failure(f"{problem}; delete {mark} and run the study again, which trains what is lost again") from error
 
 
 def all_devices() -> "Mesh | None":

@@ -25,17 +25,17 @@ def append(folder: Path, rows: Iterable[StepRecord]) -> None:
         raise Failure(f"cannot write {path} ({error.strerror}); free some space and run again to carry on") from error
 
 
-def cut_back(folder: Path, step: int) -> list[StepRecord]:
-    """Drop every row after `step` and return the rest.
+def cut_back(folder: Path, step: int, checkpoints: str | Path) -> list[StepRecord]:
+    """Drop every row after `step`, of which there is a checkpoint in `checkpoints`, and return the rest.
 
     Raises:
-        Failure: the ledger is corrupt or ends before `step`.
+        Failure: the ledger is damaged or ends before `step`.
     """
     rows = read_ledger(folder)
     if len(rows) < step:
         raise Failure(
-            f"ledger {folder / 'ledger.jsonl'} ends at step {len(rows)}, but there is a checkpoint of step {step}; "
-            f"delete the folder {folder} to train the stage again"
+            f"ledger {folder / 'ledger.jsonl'} ends at step {len(rows)}, but there is a checkpoint of step {step}; put "
+            f"the ledger back, or delete {checkpoints} to train the stage again"
         )
     path = folder / "ledger.jsonl"
     if path.exists():

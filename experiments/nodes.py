@@ -25,7 +25,7 @@ def state(plan: Plan, stage: PlannedStage, store: Path) -> str:
     if stage.fingerprint is None:
         return "waiting"
     folder = stage_folder(store, stage.folder)
-    if (folder / "done.json").exists():
+    if (folder / "done.json").exists() and (folder / "stage.json").exists():
         return "done"
     if held(folder / "lock"):
         return "running"

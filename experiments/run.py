@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +17,7 @@ from experiments.lock import whole_store
 from experiments.plan import Plan, PlannedStage, make_plan
 from experiments.progress import Display
 from experiments.study import Study
-from mixtures.errors import UserError
+from mixtures.errors import Failure, UserError
 from mixtures.manifest import Manifest
 from mixtures.prepare import prepare
 from mixtures.shards import read_documents
@@ -86,18 +86,26 @@ def train_study(study: Study, store: Path, distributed: bool) -> None:
         Failure: another process uses the store, hosts plan different things, or the disk fails.
         StopRequested: SIGTERM came; the state is saved.
     """
-    plan = make_plan(study, store)
-    if plan.manifest is None:
-        raise UserError(f"the data of study '{study.name}' are not in {store}; first `ablate prepare {study.name}`")
     if distributed:
         _connect()
     from models import hosts
 
-    with whole_store(store) if hosts.first() else nullcontext():
-        if hosts.first():
-            write(store / "studies" / study.name / "study.json", study_record(plan))
-        missing = [stage for stage in plan.stages if not hosts.agreed(nodes.state(plan, stage, store) == "done")]
-        train(plan, store, missing)
+    with ExitStack() as lock:
+        with hosts.together():
+            plan = make_plan(study, store)
+            if plan.manifest is None:
+                raise UserError(
+                    f"the data of study '{study.name}' are not in {store}; first `ablate prepare {study.name}`"
+                )
+        if not hosts.alike(" ".join(stage.folder for stage in plan.stages)):
+            raise Failure(f"study '{study.name}' is not what all hosts plan; give them the same code and prepared data")
+        finished = set()
+        with hosts.together():
+            if hosts.first():
+                lock.enter_context(whole_store(store))
+                write(store / "studies" / study.name / "study.json", study_record(plan))
+                finished = {stage.id for stage in plan.stages if nodes.state(plan, stage, store) == "done"}
+        train(plan, store, [stage for stage in plan.stages if not hosts.agreed(stage.id in finished)])
 
 
 def _connect() -> None:

@@ -17,7 +17,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -31,13 +31,15 @@ from jax.sharding import Mesh
 
 from analysis.records import EndRecord, StageRecord, StepRecord, read_ledger, read_stage, stage_folder, write
 from experiments import ledger
+from experiments.exporting import restore_end
+from experiments.feed import Feed
 from experiments.lock import exclusive
 from experiments.nodes import checkpoints
 from experiments.plan import Plan, PlannedStage, data_plan
 from mixtures.errors import Failure
 from mixtures.files import write_json
-from mixtures.loader import Batch, DataPlan, load_batch, token_counts
-from mixtures.store import TokenStore, open_tokens
+from mixtures.loader import Batch, DataPlan, token_counts
+from mixtures.store import open_tokens
 from models import checkpoint, fit, hosts, optimizer, sharding
 from models.config import ModelConfig
 from models.errors import Failure as ModelFailure
@@ -123,16 +125,16 @@ def train_stage(
         StopRequested: SIGTERM came; the state is saved.
         KeyboardInterrupt: SIGINT came; the state is saved.
     """
-    if not hosts.alike(stage.folder):
-        raise Failure(f"stage {stage.folder} is not what all hosts plan; give them the same code and prepared data")
     folder = stage_folder(store, stage.folder)
-    with exclusive(folder / "lock", f"stage {stage.id}") if hosts.first() else nullcontext():
-        if hosts.first():
-            _claim(plan, stage, folder)
+    with ExitStack() as lock:
+        with hosts.together():
+            if hosts.first():
+                lock.enter_context(exclusive(folder / "lock", f"stage {stage.id}"))
+                _claim(plan, stage, folder)
+                if not done(folder):
+                    (folder / "failed.json").unlink(missing_ok=True)
         if hosts.agreed(done(folder)):
             return
-        if hosts.first():
-            (folder / "failed.json").unlink(missing_ok=True)
         try:
             _run(plan, stage, store, folder, progress, track)
         except (Failure, ModelFailure) as error:
@@ -201,27 +203,32 @@ def _run(
     study, data = plan.study, data_plan(plan, stage)
     mesh, layout = placement(stage.model, study.optimizer, study.precision, data.batch, data.sequence)
     assert plan.manifest is not None
-    tokens = open_tokens(plan.manifest, stage.stage.infilling)
-    tokens.check(data.allocation.sources)
+    with hosts.together():
+        tokens = open_tokens(plan.manifest, stage.stage.infilling)
+        tokens.check(data.allocation.sources)
     start, state = _resume(plan, stage, store, mesh)
-    if hosts.first():
-        track(ledger.cut_back(folder, start))
+    with hosts.together():
+        if hosts.first():
+            track(ledger.cut_back(folder, start, checkpoints(store, stage.folder)))
     step_function = train_step(stage.model, study.optimizer, study.precision, layout, mesh, study.z_loss)
-    pending, saved_at, skipped, stop, loaded = _Pending(), time.monotonic(), 0, None, None
+    feed = Feed(data, tokens, range(stage.first_step + start, stage.first_step + stage.steps))
+    pending, saved_at, skipped, stop = _Pending(), time.monotonic(), 0, None
     with checkpoint.Writer(checkpoints(store, stage.folder)) as writer, _stop_requests() as stop_now:
         for step in range(start, stage.steps):
-            mine, batch = loaded or _load(data, tokens, stage.first_step + step)
+            mine, batch = feed.taken()
             rate = stage.rate(step)
             tokens_BxS, segments_BxS = _on_devices(mesh, mine)
             state, metrics = step_function(state, tokens_BxS, rate, segments_BxS)
             # The device is at work and nobody waits for it yet: the time to read the next batch.
-            loaded = _load(data, tokens, stage.first_step + step + 1) if step + 1 < stage.steps else None
+            feed.read_ahead()
             pending.rows.append((step, token_counts(data, batch), batch.digest, rate, metrics))
             last, stop = step + 1 == stage.steps, stop_now()
             full = len(pending.rows) == FLUSH_STEPS
             save = last or stop is not None or _due(saved_at, full)
             if save or full:
-                rows = _flush(data, stage, folder, pending, track)
+                with hosts.together():
+                    feed.check()
+                    rows = _flush(data, stage, folder, pending, track)
                 skipped = _check_finite(stage, rows, skipped)
                 progress(step + 1)
             if save:
@@ -231,19 +238,11 @@ def _run(
                 writer.wait()
                 raise _stopped(stop)
         writer.wait()
-        if hosts.first():
-            _finish(folder, stage)
+        with hosts.together():
+            if hosts.first():
+                _finish(folder, stage)
         if stop := stop or stop_now():
             raise _stopped(stop)
-
-
-def _load(data: DataPlan, tokens: TokenStore, step: int) -> tuple[Batch, Batch]:
-    """The rows that this process feeds, and the batch as the ledger has it, which the first process writes.
-
-    For that the first of several reads all rows, so that a digest is the same for any number of hosts.
-    """
-    mine = load_batch(data, tokens, step, jax.process_index(), jax.process_count())
-    return mine, load_batch(data, tokens, step) if jax.process_count() > 1 and hosts.first() else mine
 
 
 def _on_devices(mesh: Mesh | None, mine: Batch) -> tuple[jax.Array, jax.Array | None]:
@@ -300,7 +299,7 @@ def _resume(plan: Plan, stage: PlannedStage, store: Path, mesh: Mesh | None) -> 
     if stage.parent is None:
         return 0, init_state(plan.study.model, plan.study.optimizer, stage.seed, mesh)
     parent = plan.stage(stage.parent)
-    state = checkpoint.restore(checkpoints(store, parent.folder), parent.steps, like)
+    state = restore_end(store, parent.folder, parent.steps, like)
     if stage.stage.reset_optimizer:
         state = TrainState(state.params, optimizer.reset(state.optimizer))
     return 0, state

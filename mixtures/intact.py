@@ -8,8 +8,6 @@ from mixtures.errors import Failure
 from mixtures.manifest import Manifest
 from mixtures.store import joined_digest, open_tokens
 
-REMEDY = "delete the prepared data and prepare again"
-
 
 def problems(manifest: Manifest, full: bool, progress: Callable[[str], None]) -> list[str]:
     """What is missing or changed, a line for each source and form.
@@ -20,9 +18,9 @@ def problems(manifest: Manifest, full: bool, progress: Callable[[str], None]) ->
             tokens only that every shard is there with its size.
         progress: told what is looked at.
     """
-    found = []
+    found, remedy = [], f"delete {manifest.folder} and prepare again"
     if not manifest.tokenizer.exists() or bpe.digest(manifest.tokenizer) != manifest.tokenizer_digest:
-        found.append(f"the tokenizer {manifest.tokenizer} is missing or not the manifest's; {REMEDY}")
+        found.append(f"the tokenizer {manifest.tokenizer} is missing or not the manifest's; {remedy}")
     for name, source in manifest.sources.items():
         progress(name)
         for infilling in (False, True) if source.infilled else (False,):
@@ -31,18 +29,18 @@ def problems(manifest: Manifest, full: bool, progress: Callable[[str], None]) ->
                 tokens.check([name])
                 if full and tokens.digest(name) != source.form(infilling).digest:
                     what = "infilled tokens" if infilling else "tokens"
-                    found.append(f"the {what} of source '{name}' are not the manifest's; {REMEDY}")
+                    found.append(f"the {what} of source '{name}' are not the manifest's; {remedy}")
             except Failure as error:
                 found.append(str(error))
         if full:
-            found += _heldout(manifest, name)
+            found += _heldout(manifest, name, remedy)
     return found
 
 
-def _heldout(manifest: Manifest, name: str) -> list[str]:
+def _heldout(manifest: Manifest, name: str, remedy: str) -> list[str]:
     try:
         digest = joined_digest(map(shards.text_digest, manifest.heldout(name)))
     except Failure as error:
         return [str(error)]
     right = digest == manifest.sources[name].heldout_digest
-    return [] if right else [f"the held-out text of source '{name}' is not the manifest's; {REMEDY}"]
+    return [] if right else [f"the held-out text of source '{name}' is not the manifest's; {remedy}"]

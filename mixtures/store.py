@@ -309,5 +309,5 @@ class TokenStore:
         shard = f"{self._folders[name]}/{shard_name(number)}"
         return Failure(
             f"the tokens of source '{name}' are missing or corrupt in {shard} ({problem}); "
-            "delete the prepared data and prepare again"
+            f"delete {self._folder.rpartition('/')[0]} and prepare again"
         )

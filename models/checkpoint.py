@@ -78,10 +78,11 @@ class Writer:
         """
         self.wait()
         path = _path(self._folder, step)
-        with _writing(path):
+        with hosts.together(), _writing(path):
             if hosts.first():
                 self._folder.mkdir(parents=True, exist_ok=True)
                 _remove(path)
+        with _writing(path):
             self._orbax.save(path / "state", _by_name(state))
         self._unfinished = self._thread.submit(self._finish, step)
 
@@ -94,8 +95,8 @@ class Writer:
         if self._unfinished is None:
             return
         unfinished, self._unfinished = self._unfinished, None
-        unfinished.result()
-        hosts.wait("checkpoint")
+        with hosts.together():
+            unfinished.result()
 
     def _finish(self, step: int) -> None:
         path = _path(self._folder, step)
@@ -120,7 +121,8 @@ def save(folder: Folder, step: int, state: TrainState, keep: int = 2) -> None:
 
 def steps(folder: Folder) -> list[int]:
     """Steps of the complete checkpoints, ascending; none when the folder does not exist. In all processes alike."""
-    found = _complete(_root(folder))
+    with hosts.together():
+        found = _complete(_root(folder)) if hosts.first() else []
     if jax.process_count() == 1:
         return found
     padded = np.full(_CANDIDATES, -1, np.int64)
@@ -139,13 +141,13 @@ def restore(folder: Folder, step: int, like: TrainState) -> TrainState:
         Failure: the checkpoint is missing, damaged or of another model; the caller may try the one before.
     """
     path = _path(_root(folder), step)
-    if not hosts.agreed(path.is_dir()):
+    if not hosts.agreed(hosts.first() and path.is_dir()):
         raise Failure(f"checkpoint {path} does not exist; its folder has steps {steps(folder) or 'none'}")
     # Before Orbax reads: on damage it fills the terminal with the traces of its unfinished reads.
     if not hosts.agreed(hosts.first() and _intact(path)):
         raise Failure(f"checkpoint {path} is damaged; delete it to continue from the one before")
     target = {name: _abstract(leaf) for name, leaf in _by_name(like).items()}
-    with ocp.StandardCheckpointer() as checkpointer:
+    with hosts.together(), ocp.StandardCheckpointer() as checkpointer:
         found = checkpointer.metadata(path / "state").item_metadata
         if {name: leaf.shape for name, leaf in found.items()} != {name: leaf.shape for name, leaf in target.items()}:
             raise Failure(f"checkpoint {path} is of another model or optimizer; give this run a folder of its own")

@@ -1,10 +1,16 @@
 """What the processes of one run tell each other besides gradients. With a single process nothing is sent."""
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
+
+from models.errors import Failure
+
+_REASON_BYTES = 1_000
 
 
 def first() -> bool:
@@ -31,7 +37,28 @@ def alike(text: str) -> bool:
     return bool((found_HxD == found_HxD[0]).all())
 
 
-def wait(what: str) -> None:
-    """Return when all processes are here."""
-    if jax.process_count() > 1:
-        multihost_utils.sync_global_devices(what)
+@contextmanager
+def together() -> Iterator[None]:
+    """A part of the program that all processes come through, or all leave with the reason of the one that failed.
+
+    They meet at its end. Inside, none may wait for another: it would wait for one that has failed for ever.
+
+    Raises:
+        Failure: another process failed. One that failed itself goes on with its own error.
+    """
+    if jax.process_count() == 1:
+        yield
+        return
+    failed, reason_R = None, np.zeros(_REASON_BYTES, np.uint8)
+    try:
+        yield
+    except Exception as error:
+        failed = error
+        text = (str(error) or type(error).__name__).encode()[:_REASON_BYTES]
+        reason_R[: len(text)] = np.frombuffer(text, np.uint8)
+    reasons_HxR = multihost_utils.process_allgather(reason_R)
+    if failed is not None:
+        raise failed
+    for number, reason_R in enumerate(reasons_HxR):
+        if reason_R.any():
+            raise Failure(f"process {number} failed: {bytes(reason_R[reason_R > 0]).decode(errors='replace')}")

@@ -22,18 +22,18 @@ from tests.conftest import ROOT
 from tests.experiments import run_host
 
 
-def _start(store: Path, *steps: int) -> list[subprocess.Popen[str]]:
-    """Both processes; the second with other `steps`, if any are given."""
+def _start(store: Path, *steps: int, second: Path | None = None) -> list[subprocess.Popen[str]]:
+    """Both processes; the second with other `steps`, or a store of its own, if any are given."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "tests.experiments.run_host", str(store)]
+    command = [sys.executable, "-m", "tests.experiments.run_host"]
     options = {"cwd": ROOT, "stderr": subprocess.PIPE, "text": True}
     environment = os.environ | {"JAX_PLATFORMS": "cpu", "WANDB_MODE": "disabled"}
     environment |= {"JAX_COORDINATOR_ADDRESS": f"127.0.0.1:{port}", "JAX_NUM_PROCESSES": "2"}
     return [
-        subprocess.Popen([*command, *more], env=environment | {"JAX_PROCESS_ID": rank}, **options)
-        for rank, more in (("0", []), ("1", map(str, steps)))
+        subprocess.Popen([*command, *map(str, more)], env=environment | {"JAX_PROCESS_ID": rank}, **options)
+        for rank, more in (("0", [store]), ("1", [second or store, *steps]))
     ]
 
 
@@ -109,3 +109,34 @@ def test_processes_that_plan_different_things_do_not_train(prepared: Path, tmp_p
     assert codes == [1, 1], errors
     assert all("is not what all hosts plan" in error for error in errors)
     assert not (store / "stages").exists()
+
+
+@pytest.mark.parametrize("name", ["stage.json", "ledger.jsonl"])
+def test_what_fails_in_the_first_process_ends_both_with_its_reason(prepared: Path, tmp_path: Path, name: str) -> None:
+    """In its claim of the stage, and in cutting back the ledger: nobody waits for it in a collective."""
+    store = tmp_path / "store"
+    shutil.copytree(prepared, store)
+    folder = store / "stages" / make_plan(run_host.tiny(), store).stages[0].folder
+    folder.mkdir(parents=True)
+    (folder / name).write_text("{broken}\n")
+    codes, errors = _end(_start(store))
+    assert codes == [1, 1], errors
+    assert all(str(folder / name) in error for error in errors)
+    assert "ablate: process 0 failed: " in errors[1] and "Traceback" not in "".join(errors)
+
+
+def test_a_batch_that_one_process_cannot_read_ends_both_with_its_reason(prepared: Path, tmp_path: Path) -> None:
+    """The file is there and has its size, so the run has begun when the damage is met."""
+    first, second = tmp_path / "first", tmp_path / "second"
+    for store in (first, second):
+        shutil.copytree(prepared, store)
+    (chunk,) = second.glob("prepared/*/tokens/prose/*/tokens/c/0")
+    content = bytearray(chunk.read_bytes())
+    content[: len(content) // 4] = bytes(len(content) // 4)
+    chunk.write_bytes(content)
+    codes, errors = _end(_start(first, second=second))
+    assert codes == [1, 1], errors
+    assert all("the tokens of source 'prose' are missing or corrupt" in error for error in errors)
+    assert "ablate: process 1 failed: " in errors[0] and "Traceback" not in "".join(errors)
+    ledger = first / "stages" / make_plan(run_host.tiny(), first).stages[0].folder / "ledger.jsonl"
+    assert not ledger.exists() or all(row.counts for row in read_ledger(ledger.parent))

@@ -10,7 +10,7 @@ import hashlib
 import json
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -128,8 +128,9 @@ def _adopted(found: dict[str, Any], end: str | None) -> str:
     found |= {"truncation": None, "padding": None, "post_processor": None}
     if "dropout" in model:
         model["dropout"] = None
-    scored = isinstance(model["vocab"], list)  # Unigram's
-    pieces = {piece: id for id, (piece, _) in enumerate(model["vocab"])} if scored else model["vocab"]
+    pieces = model["vocab"]
+    if isinstance(pieces, list):  # of pieces with their scores
+        pieces = {piece: id for id, (piece, _) in enumerate(pieces)}
     roles = {*SPECIALS, *END_OF_DOCUMENT, *([end] if end else ())}
     unlisted = (roles & pieces.keys()) - {token["content"] for token in added}
     plain = dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized"), False)
@@ -138,14 +139,27 @@ def _adopted(found: dict[str, Any], end: str | None) -> str:
         token["special"] = bool(token["special"] or token["content"] in roles or _MARK.fullmatch(token["content"]))
         token |= {"lstrip": False, "rstrip": False}  # they would swallow blanks of the text
     added.sort(key=lambda token: token["id"])
-    marks = {token["content"] for token in added if token["special"]}
-    if "merges" in model:
-        model["merges"] = [pair for pair in model["merges"] if _joined(pair) not in marks]
-    if scored:  # it would choose a mark or a byte's name as it chooses any piece
-        apart = {piece for piece in pieces if piece in marks or _BYTE.fullmatch(piece)}
-        low = min((score for piece, score in model["vocab"] if piece not in apart), default=0.0) - 1_000.0
-        model["vocab"] = [[piece, low if piece in apart else score] for piece, score in model["vocab"]]
+    marks = [token["content"] for token in added if token["special"]]
+    if cut := _cut(model, pieces, marks):
+        before = found["pre_tokenizer"]
+        steps = [] if before is None else before["pretokenizers"] if before["type"] == "Sequence" else [before]
+        steps = [*steps, *([] if cut in steps else [cut])]
+        found["pre_tokenizer"] = {"type": "Sequence", "pretokenizers": steps}
     return json.dumps(found, ensure_ascii=False)
+
+
+def _cut(model: dict[str, Any], pieces: Container[str], marks: Sequence[str]) -> dict[str, Any] | None:
+    """A step that cuts a text behind the first letter of every mark, and byte's name, that it could become whole.
+
+    Where merges make the pieces, those are the marks that merges lead to; elsewhere all that are pieces.
+    """
+    by_merges = "merges" in model and not model.get("ignore_merges")
+    makable = {_joined(pair) for pair in model["merges"]} if by_merges else pieces
+    cuts = [rf"{re.escape(mark[0])}(?={re.escape(mark[1:])})" for mark in marks if mark in makable and len(mark) > 1]
+    if not by_merges and "<0x00>" in pieces:
+        cuts.append(f"<(?={_BYTE.pattern[1:]})")
+    split = {"type": "Split", "pattern": {"Regex": "|".join(cuts)}, "behavior": "Isolated", "invert": False}
+    return split if cuts else None
 
 
 def _joined(pair: str | list[str]) -> str:

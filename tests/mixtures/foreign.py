@@ -9,7 +9,7 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre
 TEXTS = [
     "the quick brown fox jumps over the lazy dog",
     "Pack my box with five dozen liquor jugs.\n\tdef f(x):\n    return x + 1  # </s> <eod>",
-    "numbers and lines that only document one of plain has 0123456789 <>[]{}()|/ ABCDEFOX",
+    "numbers and lines that only document one of plain has",
 ] * 20
 BEGIN, END = "<｜begin▁of▁sentence｜>", "<｜end▁of▁sentence｜>"
 

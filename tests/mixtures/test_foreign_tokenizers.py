@@ -20,9 +20,14 @@ from mixtures.manifest import Manifest, read_manifest
 from mixtures.prepare import DataSpec, prepare
 from mixtures.sources import Source, one_shard
 from mixtures.store import token_dtype
-from tests.mixtures.foreign import BEGIN, END, deepseek, llama, sentencepiece, written
+from tests.mixtures.foreign import BEGIN, END, TEXTS, deepseek, llama, sentencepiece, written
 
-KINDS: dict[str, Callable[[], Tokenizer]] = {"llama": llama, "deepseek": deepseek, "sentencepiece": sentencepiece}
+KINDS: dict[str, Callable[[], Tokenizer]] = {
+    "llama": llama,
+    "deepseek": deepseek,
+    "sentencepiece": sentencepiece,
+    "ours": lambda: bpe.train(TEXTS, 400),
+}
 SPELT = ["<eod>", "</s>", "<s>", "<pad>", "<unk>", BEGIN, END, "<｜User｜>", "[BOX]", "    ", "covid", "hole", "<0x0A>"]
 
 
@@ -188,11 +193,25 @@ def test_a_piece_that_ends_documents_need_not_be_listed_as_added(tmp_path: Path)
     assert encoder.eod == 2 and encoder.reference.get_added_tokens_decoder()[2].special
 
 
-def test_a_tokenizer_of_whole_words_cannot_tell_its_end_from_text(tmp_path: Path) -> None:
+def test_a_tokenizer_of_whole_words_tells_its_end_from_text(tmp_path: Path) -> None:
     words = Tokenizer(models.WordLevel({"<unk>": 0, "</s>": 1, "a": 2}, unk_token="<unk>"))
     words.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    with pytest.raises(UserError, match="a text that spells '</s>' becomes"):
-        bpe.encoder(written(words, tmp_path / "tokenizer.json"))
+    encoder = bpe.encoder(written(words, tmp_path / "tokenizer.json"))
+    assert encoder.eod == 1 and bpe.encode(encoder, ["a </s> a"])[0].tolist() == [2, 0, 0, 2]
+
+
+def test_a_merge_that_leads_to_a_mark_is_not_taken(tmp_path: Path) -> None:
+    """With merges of whole pieces or without: byte-level BPE may hold its marks in its own vocabulary."""
+    tokenizer = deepseek()
+    found = json.loads(tokenizer.to_str())
+    found["model"]["vocab"] |= {"<z": 500, "<z>": 501}
+    found["model"]["merges"] += [["<", "z"], ["<z", ">"]]
+    for whole in (False, True):
+        path = tmp_path / f"{whole}.json"
+        written(tokenizer, path, model=found["model"] | {"ignore_merges": whole}, pre_tokenizer=None)
+        encoder = bpe.encoder(path, "<z>")
+        ids, _ = bpe.encode(encoder, ["<z>", "a<z>b <z", "<z>" * 3])
+        assert encoder.eod == 501 not in ids
 
 
 def test_the_highest_id_decides_the_type_and_not_their_number(tmp_path: Path) -> None:

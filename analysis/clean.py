@@ -26,7 +26,7 @@ from analysis.evals.tasks import benchmark_of
 from analysis.metrics import Metric, difference_text, interval_text, label, percent_text, score_and_size, value_text
 from analysis.records import StudyRecord
 from analysis.scores import FINAL
-from analysis.statistics import Estimate, Floats, Interval, PairedTask, estimate, linear, over_items
+from analysis.statistics import Estimate, Floats, Interval, PairedTask, clustered, estimate, linear, over_items
 from analysis.tables import Ledgers, csv_text
 
 Dirty = Mapping[str, Mapping[str, frozenset[str]]]
@@ -57,12 +57,22 @@ class CleanScore:
 
 @dataclass(frozen=True)
 class _Part:
-    """One task of a metric: scores and sizes of S seeds and N items, and which items are clean."""
+    """One task of a metric: scores and sizes of S seeds and N items, which items are clean, and their clusters."""
 
     weight: float
     score_SxN: Floats
     size_SxN: Floats
     clean_N: np.ndarray
+    cluster_N: np.ndarray
+
+    def of(self, kept_N: np.ndarray) -> tuple[Floats, Floats]:
+        """Scores and sizes of the items that are kept, by cluster."""
+        score_SxC, size_SxC = (clustered(x * kept_N, self.cluster_N) for x in (self.score_SxN, self.size_SxN))
+        return score_SxC, size_SxC
+
+    @property
+    def clean(self) -> tuple[Floats, Floats]:
+        return self.of(self.clean_N)
 
 
 def dirty_items(manifest: Mapping[str, Any], study: StudyRecord, ledgers: Ledgers) -> Dirty:
@@ -100,14 +110,14 @@ def benchmark(task: str) -> str:
 def _clean_score(comparison: Comparison, dirty: Dirty, metric: Metric, arm: str, seeds: Sequence[int]) -> CleanScore:
     parts = _parts(comparison, metric, arm, seeds, [dirty[arm]])
     n_items, n_clean = sum(part.clean_N.size for part in parts), sum(int(part.clean_N.sum()) for part in parts)
-    whole = [linear(part.score_SxN, part.size_SxN) for part in parts]
+    whole = [linear(*part.of(np.ones(part.clean_N.size))) for part in parts]
     value = sum(part.weight * float(ratio_S.mean()) for part, (ratio_S, _) in zip(parts, whole, strict=True))
     on_clean = difference = None
     if all((part.size_SxN[:, part.clean_N].sum(axis=1) > 0).all() for part in parts):
-        clean = [linear(part.score_SxN * part.clean_N, part.size_SxN * part.clean_N) for part in parts]
+        clean = [linear(*part.clean) for part in parts]
         on_clean = sum(part.weight * float(ratio_S.mean()) for part, (ratio_S, _) in zip(parts, clean, strict=True))
         added = [
-            (part.weight * (one_SxN - all_SxN).mean(axis=0), (part.size_SxN * part.clean_N).sum(axis=0))
+            (part.weight * (one_SxN - all_SxN).mean(axis=0), part.clean[1].sum(axis=0))
             for part, (_, one_SxN), (_, all_SxN) in zip(parts, clean, whole, strict=True)
         ]
         difference = over_items(on_clean - value, added)
@@ -132,11 +142,7 @@ def _against(
     untouched = all(part.clean_N.all() for part in ours)
     if untouched or not all((part.size_SxN[:, part.clean_N].sum(axis=1) > 0).all() for part in (*ours, *theirs)):
         return n_both, None
-
-    def cut(part: _Part) -> tuple[Floats, Floats]:
-        return part.score_SxN[:, part.clean_N], part.size_SxN[:, part.clean_N]
-
-    pairs = [(a.weight, *cut(a), *cut(b)) for a, b in zip(ours, theirs, strict=True)]
+    pairs = [(a.weight, *a.clean, *b.clean) for a, b in zip(ours, theirs, strict=True)]
     return n_both, estimate([PairedTask(weight, x, y, w, v) for weight, x, w, y, v in pairs])
 
 
@@ -155,7 +161,7 @@ def _parts(
         bad = {item for of in dirty for item in of[benchmark(task)]}
         clean_N = np.array([id_ not in bad for id_ in scores[0].ids])
         score_SxN, size_SxN = (np.stack(columns) for columns in zip(*pairs, strict=True))
-        found.append(_Part(weight, score_SxN, size_SxN, clean_N))
+        found.append(_Part(weight, score_SxN, size_SxN, clean_N, scores[0].cluster_N))
     return found
 
 

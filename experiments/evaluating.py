@@ -203,23 +203,32 @@ def _score(metric: Metric, scored: Mapping[str, TaskScores]) -> dict[str, Any]:
     """One metric with its 95 % interval.
 
     For shares it is Wilson's, and for a mean of several tasks' shares theirs, put together as those of independent
-    samples are (Zou and Donner 2008); neither shrinks to nothing at 0 % as Student's t over items does, which the
-    others get.
+    samples are (Zou and Donner 2008); neither shrinks to nothing at 0 % as Student's t over items (or the packages or
+    works that they are from) does, which the others get. It has no ends, None, where nothing varies.
     """
     value = metrics.value(metric, scored)
     assert value is not None
-    pairs = [(weight, *pair) for task, weight in metric.parts if (pair := metrics.score_and_size(metric, scored[task]))]
+    low: float | None
+    high: float | None
+    pairs = [
+        (weight, *pair, scored[task].cluster_N)
+        for task, weight in metric.parts
+        if (pair := metrics.score_and_size(metric, scored[task]))
+    ]
     if metrics.SCORES[metric.score].share:
         below = above = 0.0
-        for weight, score_N, size_N in pairs:
+        for weight, score_N, size_N, _ in pairs:
             low, high = pass_at_k.interval(score_N[size_N > 0].tolist())
             share = float(score_N.sum() / size_N.sum())
             below, above = below + (weight * (share - low)) ** 2, above + (weight * (high - share)) ** 2
         low, high = max(0.0, value - math.sqrt(below)), min(1.0, value + math.sqrt(above))
     else:
-        parts = [(weight * statistics.linear(score[None], size[None])[1][0], size) for weight, score, size in pairs]
+        parts = []
+        for weight, score_N, size_N, cluster_N in pairs:
+            score_1xC, size_1xC = (statistics.clustered(each[None], cluster_N) for each in (score_N, size_N))
+            parts.append((weight * statistics.linear(score_1xC, size_1xC)[1][0], size_1xC[0]))
         found = statistics.over_items(value, parts)
-        low, high = found.low, found.high
+        low, high = (end if math.isfinite(end) else None for end in (found.low, found.high))
     n = sum(len(scored[task].ids) for task, _ in metric.parts)
     return {"metric": metric.name, "n": n, "value": value, "low": low, "high": high, "chance": metric.chance}
 
@@ -235,7 +244,7 @@ def print_evaluated(document: dict[str, Any], console: Console) -> None:
         if name.endswith(("/correct_prob", "/margin")):
             continue
         chance = "–" if row["chance"] is None else metrics.value_text(name, row["chance"])
-        low, high = (metrics.value_text(name, row[end]) for end in ("low", "high"))
+        low, high = ("–" if row[end] is None else metrics.value_text(name, row[end]) for end in ("low", "high"))
         cells = (f"{row['n']:,}", metrics.value_text(name, row["value"]), f"[{low}, {high}]", chance)
         table.add_row(Text(metrics.label(name)), *cells)
     console.print(table)

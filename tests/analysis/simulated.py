@@ -17,6 +17,7 @@ from analysis.evals.judge.verdicts import Judged
 from analysis.evals.judge.winrate import win_rate
 from analysis.pass_at_k import estimate as pass_at
 from analysis.statistics import (
+    FEW_DIFFER,
     THESE_ITEMS,
     Interval,
     PairedTask,
@@ -163,7 +164,7 @@ def wins(rng: Rng, mix: Mix, seeds: int, items: int, effect: float, length: bool
 
 
 def label(kind: str) -> str:
-    return "these documents" if kind == THESE_ITEMS else ""
+    return {THESE_ITEMS: "these documents", FEW_DIFFER: "few items differ"}.get(kind, "")
 
 
 KINDS: Mapping[str, Callable[[Rng, Mix, int, int, float], Draw]] = {
@@ -210,7 +211,7 @@ def cell(kind: str, mix: str, seeds: int, items: int, replications: int) -> Cell
         covered=_covered(null),
         shifted=None if np.isnan(shifted[0][1]) else _covered(shifted),
         power=float(np.mean([not found.low <= 0 <= found.high for found, _, _ in shifted])),
-        label="these documents" if np.mean([bool(label) for _, _, label in null]) > 0.5 else "",
+        label=max({label for *_, label in shifted}, key=[label for *_, label in shifted].count),
     )
 
 

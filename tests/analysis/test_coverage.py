@@ -5,7 +5,7 @@ import pytest
 
 from analysis.compare import compare
 from tests.analysis import synthetic_store as synthetic
-from tests.analysis.simulated import KINDS, MIXES, cell, cells, found_at_the_detectable_size, same_arms
+from tests.analysis.simulated import KINDS, MIXES, SLOW, cell, cells, found_at_the_detectable_size, same_arms
 
 
 @pytest.mark.parametrize("mix", MIXES)
@@ -21,10 +21,12 @@ def test_intervals_hold_the_truth(kind: str, mix: str, seeds: int) -> None:
 @pytest.mark.soak
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_cell_holds_the_truth_or_says_what_it_speaks_of(kind: str) -> None:
+    """Two standard errors of so many replications are taken off what is asked for, 93.5 %."""
     for found in cells([kind], 1000):
         print(found)
+        times = 250 if kind in SLOW else 1000
         if not found.label:
-            assert min(found.covered, found.shifted or 1.0) >= 0.935, found
+            assert min(found.covered, found.shifted or 1.0) >= 0.935 - 2 * (0.935 * 0.065 / times) ** 0.5, found
 
 
 def test_few_same_arms_are_told_apart() -> None:

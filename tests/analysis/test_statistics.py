@@ -86,6 +86,9 @@ def test_seeds_and_items_decide_the_interval() -> None:
     rng = np.random.default_rng(2)
     kinds = [estimate([task(rng, seeds, items)]).kind for seeds, items in ((1, 60), (2, 60), (8, 60), (8, 10))]
     assert kinds == [statistics.ONE_SEED, statistics.CROSSED, statistics.CROSSED, statistics.THESE_ITEMS]
+    rare_SxN = np.zeros((3, 100))
+    rare_SxN[[0, 0, 1, 2, 2], [0, 1, 2, 1, 3]] = 1
+    assert estimate([paired(1.0, rare_SxN, np.zeros((3, 100)), np.ones(100))]).kind == statistics.FEW_DIFFER
     assert "item noise only" in statistics.ONE_SEED and "these documents" in statistics.THESE_ITEMS
 
 

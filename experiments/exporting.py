@@ -7,7 +7,6 @@ from analysis.records import StageRecord, read_stage, stage_folder
 from experiments.nodes import checkpoints
 from mixtures import tokenizer as bpe
 from mixtures.errors import Failure, UserError
-from mixtures.manifest import read_manifest
 from models.config import ModelConfig
 from models.recipe import AdamW
 
@@ -53,9 +52,8 @@ def open_stage(folder: Path, store: Path) -> "LanguageModel":
     from models.step import init_state
 
     stage = read_stage(folder)
-    path = tokenizer_of(stage, store)
-    manifest, tokenizer = read_manifest(path.parent), bpe.load(path)
-    eod = manifest.eod if manifest else bpe.eod_id(tokenizer)
+    tokenizer = bpe.load(tokenizer_of(stage, store))
+    eod = stage.identity["eod"] if "eod" in stage.identity else bpe.eod_id(tokenizer)
     config, optimizer = ModelConfig(**stage.identity["model"]), AdamW(**stage.identity["optimizer"])
     like = init_state(config, optimizer, stage.seed)
     params = restore_end(store, folder.name, stage.steps, like).params

@@ -347,6 +347,8 @@ def _identity(
         special["document_mask"] = True
     if planned.stage.infilling:
         special["infilling"] = True
+    if study.data.end is not None:
+        special["eod"] = manifest.eod
     if study.z_loss:
         special["z_loss"] = study.z_loss
     if planned.stage.reset_optimizer and parent is not None:

@@ -10,7 +10,7 @@ from experiments.plan import make_plan
 from mixtures.errors import UserError
 from mixtures.prepare import prepare
 from tests.experiments.tiny import study
-from tests.mixtures.foreign import deepseek, written
+from tests.mixtures.foreign import END, deepseek, written
 from tests.mixtures.test_foreign_tokenizers import here, quiet
 
 TINY = study()
@@ -40,6 +40,16 @@ def test_ids_that_preparation_brings_to_light_are_refused_too(tmp_path: Path) ->
     prepare(small.data, tmp_path, quiet, here)
     with pytest.raises(UserError, match=r"model\.vocabulary is 200, .* 260 ids"):
         make_plan(small, tmp_path)
+
+
+def test_a_stage_knows_the_end_that_was_named(tmp_path: Path) -> None:
+    """One file with two ends is one file: its digest does not tell them apart."""
+    data = replace(TINY.data, tokenizer=written(deepseek(), tmp_path / "tokenizer.json"))
+    usual, named = (study(data=replace(data, end=end), model=model(356)) for end in (None, END))
+    manifests = [prepare(each.data, tmp_path, quiet, here) for each in (usual, named)]
+    assert manifests[0].tokenizer_digest == manifests[1].tokenizer_digest
+    identities = [make_plan(each, tmp_path).stages[0].identity for each in (usual, named)]
+    assert "eod" not in identities[0] and identities[1]["eod"] == manifests[1].eod != manifests[0].eod
 
 
 def test_bits_per_byte_are_no_metric_of_a_tokenizer_that_loses_text(tmp_path: Path) -> None:

@@ -14,9 +14,10 @@ on another machine reads there as well. `datasets` is imported only when a file 
 import json
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -174,9 +175,7 @@ def _refuse_gaps(dataset: HubDataset, paths: set[str]) -> None:
 def _rows(dataset: HubDataset, path: str) -> Iterator[tuple[str, dict[str, Any]]]:
     url = f"{location(dataset)}/{path}"
     try:
-        rows = _separated(url) if tables.form(path) in tables.SEPARATORS else _json_lines(dataset, url)
-        rows = _parquet(dataset, url) if path.endswith(".parquet") else rows
-        for number, row in enumerate(rows):
+        for number, row in enumerate(_reader(dataset, path)(url)):
             yield f"{path}#{number}", row
     except Failure:
         raise
@@ -184,6 +183,16 @@ def _rows(dataset: HubDataset, path: str) -> Iterator[tuple[str, dict[str, Any]]
         if _damaged(error):
             raise Failure(f"{url} is damaged or cut short ({_line(error)}); fetch it again") from error
         raise _unreachable(dataset, error) from error
+
+
+def _reader(dataset: HubDataset, path: str) -> Callable[[str], Iterator[Any]]:
+    """How the rows of a file are read from its URL; a file without rows is one, with its text as "text"."""
+    form = tables.form(path)
+    if path.endswith(".parquet"):
+        return partial(_parquet, dataset)
+    if form in tables.LINES or path.endswith((".json.gz", ".json.zst")):
+        return partial(_json_lines, dataset)
+    return _opened if form in tables.TABLES or form == ".json" else _plain
 
 
 def _parquet(dataset: HubDataset, url: str) -> Iterator[dict[str, Any]]:
@@ -216,12 +225,21 @@ def _json_lines(dataset: HubDataset, url: str) -> Iterator[dict[str, Any]]:
             yield row
 
 
-def _separated(url: str) -> Iterator[dict[str, Any]]:
+def _opened(url: str) -> Iterator[Any]:
+    with _file(url) as file:
+        yield from (row for _, row in tables.text_rows(file, url))
+
+
+def _plain(url: str) -> Iterator[dict[str, str]]:
+    with _file(url) as file:
+        yield {"text": file.read().decode(errors="surrogateescape")}
+
+
+def _file(url: str) -> Any:
     _library()
     import fsspec
 
-    with fsspec.open(url, "rb", compression="infer") as file:
-        yield from (row for _, row in tables.text_rows(file, url))
+    return fsspec.open(url, "rb", compression="infer")
 
 
 def _stream(builder: str, url: str, **options: Any) -> Any:

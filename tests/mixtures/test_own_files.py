@@ -181,13 +181,15 @@ def test_this_projects_own_files_are_read_back(tmp_path: Path) -> None:
 REVISION = "0123456789abcdef0123456789abcdef01234567"
 
 
-@pytest.mark.parametrize("name", ["data/a.parquet", "data/a.jsonl", "data/a.csv"])
+@pytest.mark.parametrize("name", ["data/a.parquet", "data/a.jsonl", "data/a.json", "data/a.csv"])
 def test_a_data_set_of_the_hub_is_one_line_too(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ABLATE_MIRROR", str(tmp_path / "mirror"))
     path = tmp_path / "mirror" / "owner" / "pages" / REVISION / name
     path.parent.mkdir(parents=True)
     if name.endswith(".csv"):
         path.write_text("body,url\nhello,u\nyou,v\n")
+    elif name.endswith(".json"):
+        path.write_text(json.dumps([{"body": "hello", "url": "u"}, {"body": "you", "url": "v"}], indent=1))
     elif name.endswith(".jsonl"):
         path.write_text(lines([{"body": "hello", "url": "u"}, {"body": "you", "url": "v"}]))
     else:
@@ -199,6 +201,16 @@ def test_a_data_set_of_the_hub_is_one_line_too(name: str, tmp_path: Path, monkey
     assert [d.text for d in read(named, tmp_path)] == ["u", "v"]
     with pytest.raises(Failure, match=r"source 'pages': .*title"):
         read(hub("owner/pages", REVISION, "text", "data/*", field="title"), tmp_path)
+
+
+def test_plain_files_of_the_hub_are_a_document_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ABLATE_MIRROR", str(tmp_path / "mirror"))
+    folder = tmp_path / "mirror" / "owner" / "pages" / REVISION
+    folder.mkdir(parents=True)
+    (folder / "a.md").write_text("# A page")
+    (folder / "b.txt.gz").write_bytes(gzip.compress(b"A novel."))
+    found = read(hub("owner/pages", REVISION, "text", "*.md", "*.txt.gz"), tmp_path)
+    assert [(document.id, document.text) for document in found] == [("a.md#0", "# A page"), ("b.txt.gz#0", "A novel.")]
 
 
 def test_a_data_set_of_the_hub_is_pinned() -> None:

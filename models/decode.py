@@ -3,7 +3,8 @@
 A tree is a context with its continuations, each shared prefix once. Its nodes lie in a row from the root down, branch
 after branch, and a node ends where the nodes below it end. So a position t sees a node s exactly if s <= t < end(s),
 and one row may hold several trees. Generation works in slots: a row of the cache of keys and values, which a prompt
-enters and leaves apart from all others. With a mesh, devices have rows and slots of their own and share nothing.
+enters and leaves apart from all others. With a mesh, devices have rows and slots of their own and share nothing. All of
+it is float32, products too, on any device: a score should not depend on where it was taken.
 
 Suffixes: B rows or slots, S tokens of a row, N = B*S, H heads, K width of a head, V vocabulary, E edges of the trees,
 C edges of a chunk, T columns of the cache, R prompts to enter, P their padded length, D width.
@@ -21,6 +22,7 @@ from jax.sharding import PartitionSpec as P
 from models.attention import causal_attention
 from models.config import ModelConfig
 from models.layout import accelerator_chunk
+from models.recipe import PRODUCTS
 from models.sharding import BATCH, platform, shape_of
 from models.transformer import Params, bind
 
@@ -102,7 +104,8 @@ def everywhere(params: Params, mesh: Mesh | None) -> Params:
 
 
 def _by_rows(function: Callable[..., Any], mesh: Mesh | None, donate: tuple[int, ...] = ()) -> Callable[..., Any]:
-    """`function` of (parameters, arrays by rows, arrays by rows), on every device's rows alone."""
+    """`function` of (parameters, arrays by rows, arrays by rows), on every device's rows alone, in float32."""
+    function = jax.default_matmul_precision(PRODUCTS["float32"])(function)
     if mesh is not None:
         specs = (P(), BATCH, BATCH)
         function = jax.shard_map(function, mesh=mesh, in_specs=specs, out_specs=BATCH, check_vma=False)

@@ -12,6 +12,10 @@ PRECISIONS = ("float32", "bfloat16")
 parameters, their gradients' sums over tokens, microbatches and devices, optimizer, norms, softmax and loss stay
 float32. CPUs train in float32: most emulate bfloat16."""
 
+PRODUCTS = {"float32": "highest", "bfloat16": "default"}
+"""By precision, jax's word for how products of float32 are computed. Its default is a single pass in bfloat16 on TPU
+and TensorFloat-32 (10 bits) on GPU, neither of which is float32."""
+
 
 @dataclass(frozen=True)
 class AdamW:

@@ -16,7 +16,7 @@ from models.config import ModelConfig
 from models.errors import UserError
 from models.layout import Layout, check
 from models.loss import cross_entropy
-from models.recipe import PRECISIONS, AdamW
+from models.recipe import PRECISIONS, PRODUCTS, AdamW
 from models.transformer import Params
 
 
@@ -123,6 +123,7 @@ def loss_and_gradients(
         loss = cross_entropy(hidden_NxD, params["embedding"], targets_N, exchange, setting.platform, z_loss)
         return loss / parts
 
+    @jax.default_matmul_precision(PRODUCTS[precision])
     def local(params: Params, *rows: Any) -> tuple[jax.Array, Params]:
         if layout.microbatches == 1:
             return jax.value_and_grad(loss_of)(params, *rows)

@@ -1,3 +1,4 @@
+import jax
 import numpy as np
 import pytest
 
@@ -132,3 +133,23 @@ def test_tokens_are_drawn_with_the_models_probabilities(params: Params, temperat
 def test_a_share_of_nothing_draws_the_most_likely(params: Params) -> None:
     prompts = [tokens(4, 17)[0, :length] for length in (1, 5)]
     assert continued(TINY, params, prompts, 5, temperature=2.0, top_p=0.0) == continued(TINY, params, prompts, 5)
+
+
+def test_scoring_and_generation_are_float32_on_any_device(params: Params) -> None:
+    """Their products too, which by default would be a pass in bfloat16 on TPU and TensorFloat-32 on GPU."""
+    trees = decode.Trees(
+        *(np.zeros((2, 8), np.int32) for _ in range(3)),
+        *(np.zeros(4, np.int32) for _ in range(2)),
+        np.ones(1, np.int32),
+    )
+    numbers, shares = np.zeros(2, np.int32), np.zeros(2, np.float32)
+    prompts = decode.Prompts(np.zeros((2, 8), np.int32), *[numbers] * 6, shares, shares)
+    slots = decode.empty_slots(TINY, 2, 16)
+    for program in (
+        lambda: decode.score_trees(TINY, params, trees),
+        lambda: decode.enter(TINY, params, slots, prompts),
+        lambda: decode.advance(TINY, params, slots, np.ones(2, bool), 4, NEVER),
+    ):
+        text = str(jax.make_jaxpr(program)())
+        exact = text.count("precision=(Precision.HIGHEST, Precision.HIGHEST)")
+        assert text.count("dot_general[") == exact > 10

@@ -1,3 +1,4 @@
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -131,3 +132,13 @@ def test_two_processes_train_alike_to_the_bit() -> None:
     first, second = (run.communicate(timeout=120)[0] for run in runs)
     assert len(first.splitlines()) == 4
     assert first == second
+
+
+def test_products_are_what_the_precision_says_on_any_device() -> None:
+    """A product of float32 is by default a pass in bfloat16 on TPU and TensorFloat-32 on GPU."""
+    state, batch = init_state(TINY, AdamW(), 0), tokens(4, 17)
+    for precision, word in (("float32", "HIGHEST"), ("bfloat16", "DEFAULT")):
+        program = train_step(TINY, AdamW(), precision).lower(state, batch, 1e-3).as_text()
+        products = re.findall(r"stablehlo\.dot_general .*", program)
+        assert len(products) > 20
+        assert all(f"precision = [{word}, {word}]" in product for product in products)

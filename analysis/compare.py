@@ -12,7 +12,7 @@ from analysis import metrics as metric_definitions
 from analysis import statistics, verdict
 from analysis.metrics import Metric, difference_text, interval_text, percent_text, value_text
 from analysis.records import StudyRecord, read_study
-from analysis.scores import BEFORE, FINAL, Evaluated, evaluated, points, require_same_items
+from analysis.scores import BEFORE, FINAL, Evaluated, evaluated, item_notes, points, require_same_items
 from analysis.statistics import Spread
 from analysis.verdict import Verdict
 from mixtures.errors import UserError
@@ -152,7 +152,7 @@ def notes(comparison: Comparison) -> list[str]:
         for scores in comparison.evaluated.scores.values()
         for task in scores.values()
         if task.task.count("/") < 2  # those of a source are in its kind
-        for line in metric_definitions.notes(task)
+        for line in item_notes(task)
     )
     return list(dict.fromkeys(lines))
 

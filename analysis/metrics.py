@@ -80,13 +80,11 @@ SCORES = {
     "acc": Score("correct", "", "accuracy", share=True),
     "lead": Score("lead", "", "accuracy", share=True),
     "acc_norm": Score("correct_norm", "", "accuracy per character", share=True),
-    "exact_match": Score("correct", "", "exact match", share=True),
+    "exact_match": Score("matched", "", "exact match", share=True),
     "correct_prob": Score("correct_prob", "", "probability per character"),
     "margin": Score("margin", "", "margin in nats/byte"),
     **{f"pass@{k}": Score(f"pass@{k}", "runs", f"pass@{k}", share=True) for k in KS},
 }
-SHOWN = 8
-"""Ids in a note."""
 CHOICE_SCORES = ("acc", "acc_norm", "gold_bpb", "correct_prob", "margin")
 
 
@@ -124,8 +122,8 @@ class Metric:
 
     @property
     def chance(self) -> float | None:
-        """The level of guessing, or None where it means nothing (bits per byte, probabilities)."""
-        if not SCORES[self.score].share:
+        """The level of guessing; None where it means nothing (bits per byte, probabilities) or is not known."""
+        if not SCORES[self.score].share or not all(benchmark_of(task) in TASKS for task, _ in self.parts):
             return None
         return sum(weight * _guessed(task) for task, weight in self.parts)
 
@@ -158,10 +156,7 @@ def task_scores(record: EvalRecord, where: str) -> TaskScores:
         except (KeyError, ValueError, TypeError, IndexError) as error:
             raise _corrupt(record.task, where, f"has choices that are not whole ({error!r})") from error
         columns |= dict(zip(("correct_norm", "correct_prob", "margin"), rows_NxC.T, strict=True))
-    known = TASKS.get(benchmark_of(record.task))
-    leading = columns.get(SCORES[known.lead].column if known else "correct", columns.get("correct"))
-    if leading is not None and "correct" in columns:
-        columns["lead"] = leading
+    columns |= _shares(columns, record.task)
     for field, column_N in columns.items():
         if not np.isfinite(column_N).all():
             raise _corrupt(record.task, where, f"has a '{field}' that is not a finite number")
@@ -170,6 +165,17 @@ def task_scores(record: EvalRecord, where: str) -> TaskScores:
     cluster_N = np.asarray([number.setdefault(name, len(number)) for name in names], dtype=np.intp)
     flagged = {flag: tuple(str(item["id"]) for item in items if item.get(flag)) for flag in ("cut", "alike")}
     return TaskScores(record.task, record.version, record.prompt_hash, where, ids, columns, cluster_N, flagged)
+
+
+def _shares(columns: dict[str, Floats], task: str) -> dict[str, Floats]:
+    """The columns that tell a right answer to be said ("matched") from a right choice, and the one that leads."""
+    known = TASKS.get(benchmark_of(task))
+    found = {}
+    if "correct" in columns and "correct_norm" not in columns:
+        found["matched"] = columns["correct"] if known else columns.pop("correct")
+    if "correct" in columns:
+        found["lead"] = (columns | found).get(SCORES[known.lead].column if known else "correct", columns["correct"])
+    return found
 
 
 def scores_of(record: EvalRecord, where: str) -> dict[str, TaskScores]:
@@ -228,7 +234,8 @@ def require_same_items(a: TaskScores, b: TaskScores) -> None:
 def metrics_for(tasks: Collection[str]) -> tuple[Metric, ...]:
     """The metrics that the scored tasks give, in the order in which to show them.
 
-    A category is taken over those of its tasks that are in `tasks`. Unknown tasks give no metric.
+    A category is taken over those of its tasks that are in `tasks`. A task of the user's own has the scores of a choice
+    and of an answer; its records have those that its rows allow.
     """
     heldout = sorted((task for task in tasks if task.startswith("heldout/")), key=_heldout_order)
     found = [Metric(f"{task}/bpb", "bpb", ((task, 1.0),)) for task in heldout]
@@ -253,6 +260,8 @@ def metrics_for(tasks: Collection[str]) -> tuple[Metric, ...]:
         others = CHOICE_SCORES if benchmark_of(task) in CHANCE else ("gold_bpb",)
         its = dict.fromkeys((TASKS[benchmark_of(task)].lead, *others))
         found += [Metric(f"{task}/{score}", score, ((task, 1.0),)) for score in its]
+    for task in sorted(task for task in set(tasks) - set(heldout) if benchmark_of(task) not in TASKS):
+        found += [Metric(f"{task}/{score}", score, ((task, 1.0),)) for score in (*CHOICE_SCORES, "exact_match")]
     return tuple(found)
 
 
@@ -268,23 +277,6 @@ def coverage(metrics: Collection[Metric]) -> list[str]:
         category = NAMES[name.split("/")[0]]
         lines.append(f"{category}: mean over {len(scored)} of the paper's {len(members)} tasks, {over}{without}.")
     return lines
-
-
-def notes(scores: TaskScores) -> list[str]:
-    """What a reader should know of a task's items before comparing it with results from elsewhere, a line each."""
-    said = {
-        "cut": "{} of {} contexts are longer than the window and lost their beginning",
-        "alike": "{} of {} items have choices that are the same, which share the credit ({})",
-    }
-    return [
-        f"{scores.task}: " + said[flag].format(f"{len(ids):,}", f"{len(scores.ids):,}", ", ".join(ids[:SHOWN]))
-        for flag, ids in scores.flagged.items()
-        if ids
-    ]
-
-
-def known_task(task: str) -> bool:
-    return task.startswith("heldout/") or benchmark_of(task) in ALL_TASKS
 
 
 def score_and_size(metric: Metric, scores: TaskScores) -> tuple[Floats, Floats] | None:

@@ -12,6 +12,9 @@ from analysis.records import EvalRecord, RunRecord, StudyRecord, read_eval, read
 BEFORE, FINAL = "before-cooldown", "final"
 """The two points at which arms are compared: the end of the stage before the cooldown, and the end of the run."""
 
+SHOWN = 8
+"""Ids in a note."""
+
 Point = tuple[str, int, str]
 """(arm, seed, at)"""
 
@@ -91,8 +94,6 @@ def _read_stage(store: Path, folder: str) -> _Stage:
             of_data.append(f"{task} was not scored: {record.gap}")
         elif not record.items:
             missing.append(f"{task} was not scored (the record has no items)")
-        elif not metrics.known_task(task):
-            missing.append(f"{task} is a task that this version has no metric for")
         else:
             found |= metrics.scores_of(record, folder)
     if not newest:
@@ -117,6 +118,19 @@ def _diverged(record: EvalRecord) -> str:
     given = [item[field] for item in record.items for field in ("nats", "correct") if field in item]
     broken = sum(value is None or not math.isfinite(value) for value in given)
     return f"{broken} of its scores are not finite, so the model has diverged" if broken else ""
+
+
+def item_notes(scores: TaskScores) -> list[str]:
+    """What a reader should know of a task's items before comparing it with results from elsewhere, a line each."""
+    said = {
+        "cut": "{} of {} contexts are longer than the window and lost their beginning",
+        "alike": "{} of {} items have choices that are the same, which share the credit ({})",
+    }
+    return [
+        f"{scores.task}: " + said[flag].format(f"{len(ids):,}", f"{len(scores.ids):,}", ", ".join(ids[:SHOWN]))
+        for flag, ids in scores.flagged.items()
+        if ids
+    ]
 
 
 def require_same_items(evaluated: Evaluated) -> None:

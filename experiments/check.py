@@ -14,7 +14,7 @@ from typing import Any
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from analysis.evals import code
-from analysis.evals.tasks import parse_task
+from analysis.evals.tasks import task_name
 from analysis.metrics import metrics_for
 from experiments.study import CONTINUE, STAGE_KINDS, Arm, Piece, Stage, Study
 from mixtures.errors import UserError
@@ -143,15 +143,14 @@ def _check_tasks(study: Study) -> None:
     for field, names in (("every_stage", size.every_stage), ("around_cooldown", size.around_cooldown)):
         for name in names:
             with naming(f"evaluation.{field}"):
-                parse_task(name)
+                if size.asked[task_name(name)] != name:
+                    raise UserError(f"two tasks are called '{task_name(name)}'; give one of the files another name")
     for name in size.executed:
         if name not in code.TASKS:
             raise UserError(f"evaluation.executed: code task '{name}' is unknown; known are {', '.join(code.TASKS)}")
     kinds = {source.kind for source in study.data.sources}
     heldout = {f"heldout/{kind}" for kind in kinds} | {f"heldout/{s.kind}/{s.name}" for s in study.data.sources}
-    scored = [
-        metric.name for metric in metrics_for({*heldout, *size.every_stage, *size.around_cooldown, *size.executed})
-    ]
+    scored = [metric.name for metric in metrics_for({*heldout, *size.asked, *size.executed})]
     for name in study.primary:
         if name not in scored:
             near = difflib.get_close_matches(name, scored, n=3, cutoff=0) if len(scored) > FEW else scored

@@ -65,7 +65,7 @@ def warn(study: Study, manifest: Manifest) -> None:
         so = "letters with accents are composed" if manifest.bits_per_byte else "there will be no bits per byte"
         print(f"WARNING: the tokenizer does not keep texts as they are ({manifest.loss}); {so}", file=sys.stderr)
     size = study.evaluation
-    asked = {benchmark_of(task) for task in (*size.every_stage, *size.around_cooldown, *size.executed)}
+    asked = {benchmark_of(task) for task in (*size.asked, *size.executed)}
     if uncovered := sorted(asked - set(manifest.benchmarks)):
         print(
             f"WARNING: the data of study '{study.name}' were not cleaned against {', '.join(uncovered)}, on which it "

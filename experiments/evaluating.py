@@ -21,6 +21,7 @@ from analysis.evals.questions import FORMATS, prompt_hash
 from analysis.evals.tasks import Task, benchmark_task, parse_task
 from analysis.metrics import Metric, TaskScores
 from analysis.records import EvalRecord, StageRecord, eval_path, read_eval, read_stage
+from analysis.scores import item_notes
 from experiments.exporting import all_devices, find_stage, open_stage
 from experiments.progress import Display
 from experiments.run import heldout, use_compilation_cache
@@ -148,7 +149,7 @@ def _names(tasks: str, shots: int, target: Target) -> list[str]:
             names.append(name)
         else:
             spec = parse_task(name)
-            names.append(replace(spec, shots=shots or spec.shots).name)
+            names.append(replace(spec, shots=shots or spec.shots).asked)
     return list(dict.fromkeys(names))
 
 
@@ -195,7 +196,7 @@ def _document(target: Target, records: Sequence[EvalRecord]) -> dict[str, Any]:
         **{"target": target.name, "fingerprint": target.fingerprint, "step": target.step, "tasks": tasks},
         "scores": [_score(metric, scored) for metric in found],
         "coverage": metrics.coverage(found),
-        "notes": [line for record in records if not record.gap for line in metrics.notes(scored[record.task])],
+        "notes": [line for record in records if not record.gap for line in item_notes(scored[record.task])],
     }
 
 

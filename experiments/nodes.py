@@ -5,6 +5,7 @@ from pathlib import Path
 
 from analysis.evals import code
 from analysis.evals.questions import VERSION
+from analysis.evals.tasks import task_name
 from analysis.records import eval_path, gap_path, stage_folder
 from experiments.lock import held
 from experiments.plan import Plan, PlannedStage
@@ -45,8 +46,12 @@ def why_failed(stage: PlannedStage, store: Path) -> str:
 def task_names(plan: Plan, stage: PlannedStage) -> tuple[str, ...]:
     """What is scored at the end of `stage`."""
     evaluation = plan.study.evaluation
-    names = (*(f"heldout/{kind}" for kind in dict.fromkeys(plan.kinds.values())), *evaluation.every_stage)
-    return (*names, *evaluation.around_cooldown, *evaluation.executed) if _around_cooldown(plan, stage) else names
+    names = (
+        *(f"heldout/{kind}" for kind in dict.fromkeys(plan.kinds.values())),
+        *map(task_name, evaluation.every_stage),
+    )
+    later = (*map(task_name, evaluation.around_cooldown), *evaluation.executed)
+    return (*names, *later) if _around_cooldown(plan, stage) else names
 
 
 def _around_cooldown(plan: Plan, stage: PlannedStage) -> bool:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from analysis.evals import code
-from analysis.evals.tasks import WINDOW_BYTES, Place, Task, benchmark_task, heldout_task
+from analysis.evals.tasks import WINDOW_BYTES, Place, Task, benchmark_task, heldout_task, task_name
 from analysis.records import RunRecord, StudyRecord, write
 from experiments import nodes
 from experiments.data import warn
@@ -178,8 +178,8 @@ def load_task(plan: Plan, name: str, store: Path) -> "Task | CodeTask":
         return coding.load(name, size.problems, size.samples, store)
     kind = name.removeprefix("heldout/")
     if kind == name:
-        items = None if name in size.every_stage else size.items
-        return benchmark_task(name, items, store / "downloads")
+        items = None if name in map(task_name, size.every_stage) else size.items
+        return benchmark_task(size.asked[name], items, store / "downloads")
     return heldout(plan.manifest, kind, size.heldout_bytes, size.heldout_window, size.heldout_place)
 
 

@@ -14,7 +14,7 @@ from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt, Interval
 
-from analysis.evals.tasks import WINDOW_BYTES, Place
+from analysis.evals.tasks import WINDOW_BYTES, Asked, Place, task_name
 from mixtures.errors import UserError
 from mixtures.mixture import Mixture
 from mixtures.prepare import DataSpec
@@ -134,7 +134,7 @@ class Evaluation:
 
     Attributes:
         heldout_bytes: held-out text per kind, at the end of every stage.
-        every_stage: benchmarks whose gold answers are scored whole at the end of every stage.
+        every_stage: benchmarks whose gold answers are scored whole at the end of every stage: names, or files of rows.
         around_cooldown: benchmarks that are asked before and after cooldown.
         items: items of each of those, the first by sha256 of the id.
         executed: code tasks, whose problems are answered before and after cooldown and run in the sandbox.
@@ -145,14 +145,19 @@ class Evaluation:
     """
 
     heldout_bytes: Annotated[int, Ge(0)]
-    every_stage: tuple[str, ...]
-    around_cooldown: tuple[str, ...]
+    every_stage: tuple[Asked, ...]
+    around_cooldown: tuple[Asked, ...]
     items: Annotated[int, Ge(0)]
     executed: tuple[str, ...] = ()
     problems: Count | None = None
     samples: Count = 1
     heldout_window: Count = WINDOW_BYTES
     heldout_place: Place = "hash"
+
+    @property
+    def asked(self) -> dict[str, Asked]:
+        """The benchmarks as they are asked for, by their tasks' names."""
+        return {task_name(each): each for each in (*self.every_stage, *self.around_cooldown)}
 
 
 @dataclass(frozen=True)

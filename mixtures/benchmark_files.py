@@ -3,7 +3,8 @@
     RowsFile("gsm8k.jsonl")                                        the usual names are found: question, answer, ...
     RowsFile("exam.csv", question="stem", choices=("A", "B", "C", "D"), answer="key")
 
-It stands wherever a benchmark's name does, for cleaning and for scoring; so does the bare path.
+It stands wherever a benchmark's name does, for cleaning and for scoring; so does the bare path. A task of it is called
+as the file is, "gsm8k", and scored by likelihood, by choice or by exact match, as its rows allow.
 """
 
 import hashlib
@@ -78,7 +79,7 @@ def own(benchmark: str | RowsFile) -> RowsFile | None:
     """The file that `benchmark` is, or is the path of; None for a name."""
     if isinstance(benchmark, RowsFile):
         return benchmark
-    return RowsFile(benchmark) if "/" in benchmark or tables.form(benchmark) in FORMS else None
+    return RowsFile(benchmark) if tables.form(benchmark) in FORMS else None
 
 
 def title(file: RowsFile) -> str:

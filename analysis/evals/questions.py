@@ -180,7 +180,7 @@ _ARTICLES = r"\b(?:The |the |An |A |The |a |an )"
 
 def _open(item: Item, prompt: str, match: str) -> Question:
     pair = (prompt, f" {item.canonical or item.answers[0]}")
-    return Question(item.id, (pair,), 0, item.answers, ("\n",), 10, match)
+    return Question(item.id, (pair,), 0, item.answers, ("\n",), 10 if item.answers else 0, match)
 
 
 def _open_harness(item: Item, prompt: str, match: str) -> Question:
@@ -260,6 +260,17 @@ FORMATS: Mapping[str, Format] = {
     "mbpp:harness": Format(_mbpp_harness),
 }
 """By the benchmark's name, and ":variant"."""
+
+
+def of_rows(item: Item) -> Question:
+    """An item of a user's own file: a choice, an answer to be said, a program, or nothing but a text."""
+    fields = item.fields
+    if "tests" in fields:
+        return _humaneval(item)
+    if item.gold is None and not item.canonical:
+        return Question(item.id, (("", fields["question"]),), 0, delimiter="")
+    context = "\n".join([*filter(None, [fields.get("passage")]), f"Question: {fields['question']}\nAnswer:"])
+    return _choice(item, context, item.choices) if item.gold is not None else _open(item, context, SQUAD)
 
 
 def normalise_answer(text: str, match: str = SQUAD) -> str:

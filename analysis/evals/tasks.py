@@ -1,7 +1,8 @@
 """The tasks of a study: held-out text of every kind, and the benchmarks.
 
 A benchmark's task is named after its format, and after the number of examples it shows if there are any: "boolq",
-"boolq:plain", "triviaqa@5shot", "nq_open:harness@5shot".
+"boolq:plain", "triviaqa@5shot", "nq_open:harness@5shot". A user's own file of rows gives a task of its name, and may be
+given by its path: "rows/gsm8k.jsonl@5shot" is the task "gsm8k@5shot".
 """
 
 import difflib
@@ -11,10 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from analysis.evals.questions import FORMATS, VERSION, Question, render
+from analysis.evals.questions import FORMATS, VERSION, Format, Question, of_rows, render
 from mixtures import benchmarks
+from mixtures.benchmark_files import RowsFile, own
 from mixtures.documents import Document, hash64
 from mixtures.errors import UserError
+
+Asked = str | RowsFile
+"""A task as a study or the command line asks for it: by name, or a file of rows or its path."""
 
 WINDOW_BYTES = 1_024
 """Of a held-out document are scored: with few and long ones, most of the difference between two seeds is which of the
@@ -45,28 +50,45 @@ class Task:
 class TaskSpec:
     """A benchmark's task: which format, and how many examples before each question."""
 
-    benchmark: str
+    benchmark: Asked
     variant: str = ""
     shots: int = 0
 
     @property
     def format(self) -> str:
-        return f"{self.benchmark}:{self.variant}" if self.variant else self.benchmark
+        name = benchmarks.name_of(self.benchmark)
+        return f"{name}:{self.variant}" if self.variant else name
 
     @property
     def name(self) -> str:
-        return f"{self.format}@{self.shots}shot" if self.shots else self.format
+        return self._shown(self.format)
+
+    @property
+    def asked(self) -> str:
+        """What `parse_task` makes this of."""
+        return self._shown(self.benchmark) if isinstance(self.benchmark, str) and not self.variant else self.name
+
+    def _shown(self, name: str) -> str:
+        return f"{name}@{self.shots}shot" if self.shots else name
 
 
 _NAME = re.compile(r"(?P<benchmark>[a-z0-9_]+)(:(?P<variant>[a-z]+))?(@(?P<shots>[1-9][0-9]?)shot)?")
 
 
-def parse_task(name: str) -> TaskSpec:
-    """The task that `name` means.
+_ROWS = re.compile(r"(?P<path>.+?)(@(?P<shots>[1-9][0-9]?)shot)?")
+
+
+def parse_task(name: Asked) -> TaskSpec:
+    """The task that `name` means, or that a file of rows makes.
 
     Raises:
         UserError: there is no such benchmark or variant, or it is written in another way.
     """
+    if isinstance(name, RowsFile):
+        return TaskSpec(name)
+    rows = _ROWS.fullmatch(name)
+    if rows and own(rows["path"]):
+        return TaskSpec(rows["path"], shots=int(rows["shots"] or 0))
     found = _NAME.fullmatch(name)
     if (
         found
@@ -126,7 +148,16 @@ def _window(document: Document, length: int, place: Place) -> str:
     return encoded[first : first + length].decode(errors="ignore")
 
 
-def benchmark_task(name: str, items: int | None, downloads: Path) -> Task:
+def task_name(asked: Asked) -> str:
+    """What the task is called that a study or the command line asks for.
+
+    Raises:
+        UserError: as `parse_task`.
+    """
+    return parse_task(asked).name
+
+
+def benchmark_task(asked: Asked, items: int | None, downloads: Path) -> Task:
     """The first `items` rows of a benchmark by sha256 of their id; all of them for None.
 
     Examples are the last rows in that order, the same for every question and every checkpoint, and never asked
@@ -136,14 +167,15 @@ def benchmark_task(name: str, items: int | None, downloads: Path) -> Task:
         UserError: there is no such task, or it shows more examples than there are rows.
         Failure: the data file cannot be had.
     """
-    spec = parse_task(name)
+    spec = parse_task(asked)
+    name = spec.name
     if gap := benchmarks.gap(spec.benchmark, downloads):
         return Task(name, VERSION, (), gap)
     rows = benchmarks.load(spec.benchmark, downloads)
     if spec.shots >= len(rows):
-        raise UserError(f"task '{name}' shows {spec.shots} examples, but '{spec.benchmark}' has {len(rows)} rows")
+        raise UserError(f"task '{name}' shows {spec.shots} examples, but '{spec.format}' has {len(rows)} rows")
     if items is not None or spec.shots:
         rows = benchmarks.first(rows, len(rows))
-    asked, examples = rows[: len(rows) - spec.shots], rows[len(rows) - spec.shots :]
-    form = FORMATS[spec.format]
-    return Task(name, VERSION, tuple(render(form, item, examples) for item in asked[:items]))
+    left, examples = rows[: len(rows) - spec.shots], rows[len(rows) - spec.shots :]
+    form = FORMATS.get(spec.format, Format(of_rows))
+    return Task(name, VERSION, tuple(render(form, item, examples) for item in left[:items]))

@@ -14,10 +14,11 @@ import pytest
 from analysis.evals import code
 from analysis.evals.questions import FORMATS, VERSION, exact_match, prompt_hash, render
 from analysis.evals.scoring import item as scored
-from analysis.evals.tasks import TaskSpec, benchmark_of, benchmark_task, heldout_task, parse_task
+from analysis.evals.tasks import TaskSpec, benchmark_of, benchmark_task, heldout_task, parse_task, task_name
 from analysis.metrics import CHANCE, metrics_for, scores_of, task_scores, value
 from analysis.records import EvalRecord
 from mixtures import benchmarks
+from mixtures.benchmark_files import RowsFile
 from mixtures.benchmarks import Item, load
 from mixtures.documents import Document
 from mixtures.errors import UserError
@@ -402,6 +403,43 @@ def test_a_record_says_which_items_have_choices_that_are_alike() -> None:
     assert (found["alike"], found["correct"]) == (1, 0.5)
     whole = render(FORMATS["social_iqa"], benchmarks.BENCHMARKS["social_iqa"].parse(ROWS["social_iqa"][0], 0))
     assert "alike" not in scored(whole, [2.0, 2.5, 3.0], None)
+
+
+def test_a_file_of_rows_is_a_task(tmp_path: Path) -> None:
+    """By its path or with its fields; scored by choice, by exact match or by likelihood, as its rows allow."""
+    rows = {
+        "exam": {"question": "What is hot?", "choices": ["ice", "lava"], "answer": "B"},
+        "said": {"question": "Which river?", "answer": "Nile"},
+        "told": {"question": "How many?", "answer": "One and one.\nSo two."},
+        "code": {"prompt": "def f():\n", "canonical_solution": "    return 1\n", "test": "assert f()"},
+        "text": {"text": "Kelp grows fast."},
+    }
+    questions, found = {}, {}
+    for name, row in rows.items():
+        path = tmp_path / f"{name}.jsonl"
+        path.write_text("".join(json.dumps(row | {"id": n}) + "\n" for n in range(3)), encoding="utf-8")
+        task = benchmark_task(str(path), 2, tmp_path)
+        assert (task.name, len(task.questions)) == (name, 2)
+        questions[name] = task.questions[0]
+        asked = [(question, [2.0] * len(question.candidates)) for question in task.questions]
+        items = tuple(scored(q, nats, "Nile" if q.answers else None) for q, nats in asked)
+        scores = {name: task_scores(EvalRecord(name, VERSION, "", "", 1, items), "")}
+        metrics = [metric for metric in metrics_for(scores) if value(metric, scores) is not None]
+        found[name] = [metric.name.removeprefix(f"{name}/") for metric in metrics]
+        assert all(metric.chance is None for metric in metrics)
+    assert questions["exam"].candidates[1] == ("Question: What is hot?\nAnswer:", " lava")
+    assert questions["code"].candidates == (("def f():\n", "    return 1\n"),)
+    assert questions["text"].candidates == (("", "Kelp grows fast."),)
+    assert found == {
+        "exam": ["acc", "acc_norm", "gold_bpb", "correct_prob", "margin"],
+        "said": ["gold_bpb", "exact_match"],
+        **{name: ["gold_bpb"] for name in ("told", "code", "text")},
+    }
+    spec = parse_task(f"{tmp_path}/said.jsonl@1shot")
+    assert (spec.name, parse_task(spec.asked)) == ("said@1shot", spec)
+    assert task_name(RowsFile(tmp_path / "said.jsonl", name="mine")) == "mine"
+    shown = benchmark_task(spec.asked, None, tmp_path).questions
+    assert len(shown) == 2 and shown[0].candidates[0][0].count("Answer: Nile") == 1
 
 
 def test_the_hash_of_the_prompts_sees_what_generation_depends_on() -> None:

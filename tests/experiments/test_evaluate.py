@@ -18,6 +18,7 @@ from analysis.evals.model import opened
 from analysis.evals.questions import Question, prompt_hash
 from analysis.evals.tasks import Task
 from analysis.records import gap_path, read_eval, read_study
+from analysis.scores import item_notes
 from experiments import evaluate, nodes, partial
 from experiments.evaluating import evaluate_target
 from experiments.plan import make_plan
@@ -128,7 +129,7 @@ def test_contexts_that_lost_their_beginning_are_counted(tmp_path):
     task, path = Task("boolq", 1, (*questions, text)), tmp_path / "record.json"
     (record,) = evaluate.score(run_evaluation.CHECKPOINT, {path: task}, language.model, lambda done: None).values()
     assert {item["id"] for item in record.items if item.get("cut")} == {"cut", "said"}
-    (line,) = metrics.notes(metrics.task_scores(replace(record, items=record.items[:2]), "here"))
+    (line,) = item_notes(metrics.task_scores(replace(record, items=record.items[:2]), "here"))
     assert line == "boolq: 1 of 2 contexts are longer than the window and lost their beginning"
     key = KEY | {"version": 1, "prompts": prompt_hash(task.questions)}
     partial.keep(kept(path), key, [{"item": 0, "what": "nats", "value": [1.0, 2.0], "cut": True}])
@@ -218,6 +219,16 @@ def test_a_task_that_is_not_to_be_had_is_named(exported, tasks, said):
     with pytest.raises(UserError, match=said):
         evaluated(exported, tasks)
     assert not (exported / "store" / "evaluations").exists()
+
+
+def test_a_file_of_rows_is_scored_by_its_path(exported):
+    rows = exported / "birds.jsonl"
+    rows.write_text('{"question": "Who sang?", "answer": "a bird"}\n{"question": "Who flew?", "answer": "a bird"}\n')
+    document = evaluated(exported, str(rows))
+    assert [(task["task"], task["n"]) for task in document["tasks"]] == [("birds", 2)]
+    assert [row["metric"] for row in document["scores"]] == ["birds/gold_bpb", "birds/exact_match"]
+    with pytest.raises(UserError, match=r"no.jsonl cannot be read \(no such file\)"):
+        evaluated(exported, "no.jsonl")
 
 
 def test_a_data_file_without_a_field_is_named_with_its_row(exported):

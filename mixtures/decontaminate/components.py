@@ -4,7 +4,9 @@ An item is scored by its best component, so that a leak of one part counts in fu
 question without its choices. What a component is, and why:
 
 * code: `prompt` (MBPP: `text`), `docstring`, `prose` (the docstring up to its first example), `solution` and `tests`.
-  Solutions are made of idioms ("for i in range(len(s))"), so they take twice the words to match.
+  Solutions are made of idioms ("for i in range(len(s))"), so they take twice the words to match. `shape` is the
+  solution once more without its names and constants (shapes.py): all of it from `SHAPE_FLOOR` tokens on, and
+  `SHAPE_SHARE` of it in one piece, which may be a part, from `SHAPE_PART` on.
 * multiple choice: `question`, `question+answer` (as a page of prose would carry them) and `question+choices` (as a
   leaked row would). Choices never stand alone: "No", "Paris" or five words about a roof are anywhere. The answer always
   goes with its stem, and so a stem of one word ("dresser") is no component, but stem and answer together may be.
@@ -37,6 +39,7 @@ from mixtures.decontaminate.normalise import words_of
 
 FLOOR, SOLUTION_FLOOR, SHORT_SHARE = 12, 24, 0.8
 SHORTEST, SHORT = 6, 15
+SHAPE_FLOOR, SHAPE_PART, SHAPE_SHARE = 14, 24, 0.85
 NEAR_BYTES, FAR_BYTES = 500, 4_000
 """How far from a short question its answer may stand: as a rule, and where the whole question was found."""
 _LABELS = {
@@ -46,6 +49,7 @@ _LABELS = {
 """Fields that say what sort of row it is, or are other rows'; no text of this one that could leak."""
 _CODE = ("prompt", "text", "docstring", "solution", "tests")
 _SAYS_NOTHING = {"yes", "no", "true", "false", "neither", "both", "none", "all of these", "none of these"}
+_HEADER = re.compile(r"\A(?:\s*(?:from|import)\s[^\n]*\n)*\s*def\s+\w+\s*\([^()]*\)[^:\n]*:")
 _EXAMPLE = re.compile(r"\s*(>>>|(for )?examples?\b|\w+\(.*\)\s*(==|=>|->|➞|=|returns?\b))", re.IGNORECASE)
 
 
@@ -77,6 +81,18 @@ class Component:
 def components(item: Item) -> tuple[Component, ...]:
     """The texts of `item` to look for; too short ones are still among them."""
     return tuple(_code(item) if "tests" in item.fields else _prose(item))
+
+
+def shape(item: Item) -> str:
+    """The code whose shape is looked for: the solution without the header of its first function, or "" for none."""
+    return _HEADER.sub("", item.fields.get("solution", ""), count=1) if "tests" in item.fields else ""
+
+
+def shape_needs(tokens: int) -> int | None:
+    """Of the `tokens` of a shape, those that have to match in a row; None if it is too short to be looked for."""
+    if tokens < SHAPE_PART:
+        return tokens if tokens >= SHAPE_FLOOR else None
+    return max(SHAPE_PART, math.ceil(tokens * SHAPE_SHARE))
 
 
 def question(item: Item) -> Component:

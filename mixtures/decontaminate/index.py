@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mixtures.benchmarks import Item
-from mixtures.decontaminate.components import Component, components, question
+from mixtures.decontaminate.components import Component, components, question, shape, shape_needs
 from mixtures.decontaminate.normalise import Buffer, join, words_of
 from mixtures.decontaminate.rendered import readings
 from mixtures.errors import Failure
@@ -69,6 +69,8 @@ class Index:
         word_W: uint32, hashes of all components' words.
         seed_W: bool, whether the 5-gram that begins at this word is a seed of alignment.
         first_word_C: int64 [components + 1], where each begins in word_W.
+        shapes: solutions, what `shape_W` holds (shapes.py), a token each, and `shape_name_W` the hashes of their names.
+        first_shape_S: int64 [shapes + 1], where each begins in shape_W.
         letter_L: uint8, UTF-8 of the questions' letters and digits.
         first_letter_Q: int64 [questions + 1], where each begins in letter_L.
         digest: of the items and of INDEX_VERSION; equal digests find equal matches by every rule.
@@ -80,6 +82,10 @@ class Index:
     word_W: npt.NDArray[np.uint32]
     seed_W: npt.NDArray[np.bool_]
     first_word_C: npt.NDArray[np.int64]
+    shapes: tuple[Entry, ...]
+    shape_W: npt.NDArray[np.uint32]
+    shape_name_W: npt.NDArray[np.uint32]
+    first_shape_S: npt.NDArray[np.int64]
     letter_L: npt.NDArray[np.uint8]
     first_letter_Q: npt.NDArray[np.int64]
     digest: str
@@ -105,6 +111,7 @@ class Index:
             "digest": self.digest,
             "items": self.items,
             "components": [dataclasses.astuple(entry) for entry in self.components],
+            "shapes": [dataclasses.astuple(entry) for entry in self.shapes],
             "questions": [dataclasses.astuple(entry) for entry in self.questions],
         }
         text = np.frombuffer(json.dumps(head).encode(), np.uint8)
@@ -112,7 +119,7 @@ class Index:
             np.savez(file, head=text, **{name: getattr(self, name) for name in _ARRAYS})
 
 
-_ARRAYS = ("word_W", "seed_W", "first_word_C", "letter_L", "first_letter_Q")
+_ARRAYS = ("word_W", "seed_W", "first_word_C", "shape_W", "shape_name_W", "first_shape_S", "letter_L", "first_letter_Q")
 
 
 def load(path: Path) -> Index:
@@ -130,6 +137,7 @@ def load(path: Path) -> Index:
         return Index(
             items=tuple((benchmark, identity) for benchmark, identity in head["items"]),
             components=_entries(head["components"]),
+            shapes=_entries(head["shapes"]),
             questions=_entries(head["questions"]),
             digest=head["digest"],
             **arrays,
@@ -163,6 +171,7 @@ def build(items: Iterable[Item]) -> Index:
         for number, whole in enumerate(map(question, items))
         for text in _readings(whole.text)
     ]
+    shapes, shape_W, name_W, first_shape_S = _shapes(items)
     letters = ["".join(filter(str.isalnum, one.text)).encode() for _, one in asked]
     return Index(
         items=tuple((item.benchmark, item.id) for item in items),
@@ -171,6 +180,10 @@ def build(items: Iterable[Item]) -> Index:
         word_W=word_W,
         seed_W=_seeds(word_W, number_W, item_W, first_word_C),
         first_word_C=first_word_C,
+        shapes=shapes,
+        shape_W=shape_W,
+        shape_name_W=name_W,
+        first_shape_S=first_shape_S,
         letter_L=np.frombuffer(b"".join(letters), np.uint8).copy(),
         first_letter_Q=np.cumsum([0, *map(len, letters)], dtype=np.int64),
         digest=_digest(items, found, asked),
@@ -212,6 +225,24 @@ def _hash_words(buffer: Buffer) -> tuple[list[npt.NDArray[np.uint32]], list[npt.
         words.append(hash_W[:count].copy())
         numbers.append(number_W)
     return words, numbers
+
+
+def _shapes(
+    items: Sequence[Item],
+) -> tuple[tuple[Entry, ...], npt.NDArray[np.uint32], npt.NDArray[np.uint32], npt.NDArray[np.int64]]:
+    """Entries of the solutions that have enough shape; tokens and hashes of names; where each solution begins."""
+    from mixtures.decontaminate import shapes
+
+    entries, token_S, name_S = [], [np.zeros(0, np.uint32)], [np.zeros(0, np.uint32)]
+    for number, item in enumerate(items):
+        if code := shape(item):
+            tokens = shapes.shape_of(code)
+            if (needs := shape_needs(len(tokens.shape))) is not None:
+                entries.append(Entry(number, "shape", needs))
+                token_S.append(tokens.shape.copy())
+                name_S.append(tokens.name.copy())
+    first_S = np.cumsum(list(map(len, token_S)), dtype=np.int64)
+    return tuple(entries), np.concatenate(token_S), np.concatenate(name_S), first_S
 
 
 def _seeds(
@@ -257,7 +288,7 @@ def _digest(
 ) -> str:
     content = [
         INDEX_VERSION,
-        [[item.benchmark, item.id] for item in items],
+        [[item.benchmark, item.id, shape(item)] for item in items],
         [[number, one.name, one.text] for number, one in asked],
         [[number, part.name, part.text, part.floor, part.alone, part.answers] for number, part in found],
     ]

@@ -27,7 +27,7 @@ BLOCK = 3
 """Shortest run of equal words that counts as a matching block."""
 
 
-def _compiled(function: _F) -> _F:
+def compiled(function: _F) -> _F:
     return cast(_F, numba.njit(cache=True, nogil=True)(function))
 
 
@@ -42,7 +42,7 @@ def letter_tables() -> tuple[Bytes, Bytes]:
     return fold, np.packbits(alnum, bitorder="little")
 
 
-@_compiled
+@compiled
 def _length_and_letter(text: Bytes, i: int, alnum: Bytes) -> tuple[int, bool]:
     """Bytes of the character at text[i] (not ASCII), and whether it is a letter or digit."""
     lead = np.int64(text[i])
@@ -57,7 +57,7 @@ def _length_and_letter(text: Bytes, i: int, alnum: Bytes) -> tuple[int, bool]:
     return size, (alnum[code >> 3] >> np.uint8(code & 7)) & 1 == 1
 
 
-@_compiled
+@compiled
 def letters(text: Bytes, start: int, stop: int, fold: Bytes, alnum: Bytes, out: Bytes, size: int) -> tuple[int, int]:
     """Copy the letters and digits of text[start:stop] to out[size:] while they fit; (where it stopped, new size)."""
     i, room = start, out.size - 4
@@ -76,7 +76,7 @@ def letters(text: Bytes, start: int, stop: int, fold: Bytes, alnum: Bytes, out: 
     return i, size
 
 
-@_compiled
+@compiled
 def byte_of_letter(text: Bytes, start: int, stop: int, fold: Bytes, alnum: Bytes, wanted: int) -> int:
     """Where in text[start:stop] the letter stands that begins at byte `wanted` of its letters and digits."""
     i, seen = start, 0
@@ -92,7 +92,7 @@ def byte_of_letter(text: Bytes, start: int, stop: int, fold: Bytes, alnum: Bytes
     return stop
 
 
-@_compiled
+@compiled
 def hash_words(text: Bytes, start: int, stop: int, fold: Bytes, alnum: Bytes, hash_W: Words, end_W: Ints) -> int:
     """Hash the words (runs of letters and digits, ASCII in lower case) of text[start:stop] while there is room.
 
@@ -127,7 +127,7 @@ def hash_words(text: Bytes, start: int, stop: int, fold: Bytes, alnum: Bytes, ha
     return count
 
 
-@_compiled
+@compiled
 def are_numbers(text: Bytes, fold: Bytes, end_W: Ints, number_W: npt.NDArray[np.bool_]) -> None:
     """Which of the words that end at end_W are made of ASCII digits alone."""
     for i in range(end_W.size):
@@ -137,14 +137,14 @@ def are_numbers(text: Bytes, fold: Bytes, end_W: Ints, number_W: npt.NDArray[np.
         number_W[i] = j < 0 or (text[j] < 128 and fold[text[j]] == 0)
 
 
-@_compiled
+@compiled
 def _mix(key: np.uint64) -> np.uint64:
     key = (key ^ (key >> _33)) * _MIX_1
     key = (key ^ (key >> _33)) * _MIX_2
     return key ^ (key >> _33)
 
 
-@_compiled
+@compiled
 def word_keys(hash_W: Words, count: int, n: int, key_W: Keys) -> None:
     """The key of every n-gram of the first `count` words: key_W[i] is that of words [i, i + n)."""
     leaving, rolling = np.uint64(1), np.uint64(0)
@@ -158,7 +158,7 @@ def word_keys(hash_W: Words, count: int, n: int, key_W: Keys) -> None:
             key_W[i - n + 1] = _mix(rolling)
 
 
-@_compiled
+@compiled
 def bit_filter(key_K: Keys, bits: int) -> Keys:
     """2^bits bits, of which the keys' are set."""
     out, shift = np.zeros(1 << (bits - 6), np.uint64), np.uint64(64 - bits)
@@ -167,7 +167,7 @@ def bit_filter(key_K: Keys, bits: int) -> Keys:
     return out
 
 
-@_compiled
+@compiled
 def buckets(key_K: Keys, bits: int) -> Row:
     """Where in the sorted keys those with each of the 2^bits beginnings start; int32 [2^bits + 1]."""
     out, shift, number = np.zeros((1 << bits) + 1, np.int32), np.uint64(64 - bits), 0
@@ -178,13 +178,13 @@ def buckets(key_K: Keys, bits: int) -> Row:
     return out
 
 
-@_compiled
+@compiled
 def _bit(key: np.uint64, bits: Keys, shift: np.uint64) -> int:
     bit = key >> shift
     return int((bits[bit >> _SIX] >> (bit & _63)) & _ONE)
 
 
-@_compiled
+@compiled
 def _find(key: np.uint64, grams: Grams) -> int:
     """The number of `key` among the index's keys, or -1."""
     if _bit(key, grams.fine, grams.fine_shift) == 0:
@@ -196,7 +196,7 @@ def _find(key: np.uint64, grams: Grams) -> int:
     return -1
 
 
-@_compiled
+@compiled
 def find_words(key_W: Keys, count: int, grams: Grams, place_H: Ints, number_H: Ints) -> int:
     """Which of the first `count` keys the index has: their places and numbers, as many as returned."""
     passed, hits = 0, 0
@@ -211,7 +211,7 @@ def find_words(key_W: Keys, count: int, grams: Grams, place_H: Ints, number_H: I
     return hits
 
 
-@_compiled
+@compiled
 def _blocks(a: Words, b: Words, row: Row) -> int:
     """Most words that a and b share in blocks of at least `BLOCK` equal words, in the same order in both.
 
@@ -237,12 +237,12 @@ def _blocks(a: Words, b: Words, row: Row) -> int:
     return row[a.size & 3, b.size]
 
 
-@_compiled
+@compiled
 def _block_key(words: Words, i: int) -> np.uint64:
     return (np.uint64(words[i]) * _M0 + np.uint64(words[i + 1]) * _M1 + np.uint64(words[i + 2]) * _M2) | _ONE
 
 
-@_compiled
+@compiled
 def _remember(t: int, words: Words, scratch: Scratch) -> None:
     """Make the hash table hold the 3-grams of `words`, text t."""
     if scratch.clock[1] == t:
@@ -258,7 +258,7 @@ def _remember(t: int, words: Words, scratch: Scratch) -> None:
         scratch.stamp[at], scratch.slot[at] = mark, key
 
 
-@_compiled
+@compiled
 def _bound(words: Words, scratch: Scratch) -> int:
     """How many of `words` lie in 3-grams that were remembered: no alignment can match more."""
     mark, mask = scratch.clock[0], np.uint64(scratch.slot.size - 1)
@@ -274,7 +274,7 @@ def _bound(words: Words, scratch: Scratch) -> int:
     return covered
 
 
-@_compiled
+@compiled
 def _same(a: Any, at: int, b: Any, bt: int, n: int) -> bool:
     for i in range(n):  # noqa: SIM110 - numba has no `all`
         if a[at + i] != b[bt + i]:
@@ -282,7 +282,7 @@ def _same(a: Any, at: int, b: Any, bt: int, n: int) -> bool:
     return True
 
 
-@_compiled
+@compiled
 def _weigh(begin: int, t: int, count: int, best: int, texts: Texts, scratch: Scratch) -> int:
     """Align text t with the words around [begin, begin + its length), half of it more on either side.
 
@@ -301,7 +301,7 @@ def _weigh(begin: int, t: int, count: int, best: int, texts: Texts, scratch: Scr
     return _blocks(text, window, scratch.row)
 
 
-@_compiled
+@compiled
 def _stretch(
     count: int, touched: int, noted: int, n: int, align: bool, grams: Grams, texts: Texts, scratch: Scratch,
 ) -> tuple[int, int]:  # fmt: skip
@@ -334,7 +334,7 @@ def _stretch(
     return touched, noted
 
 
-@_compiled
+@compiled
 def match_words(
     text: Bytes, first_D: Ints, document: int, fold: Bytes, alnum: Bytes, n: int, align: bool, overlap: int,
     grams: Grams, texts: Texts, scratch: Scratch, found: Found,
@@ -362,7 +362,7 @@ def match_words(
     return document, matches
 
 
-@_compiled
+@compiled
 def _report(document: int, touched: int, matches: int, scratch: Scratch, found: Found) -> int:
     for t in scratch.touched[:touched]:
         found.document[matches], found.text[matches] = document, t
@@ -372,7 +372,7 @@ def _report(document: int, touched: int, matches: int, scratch: Scratch, found: 
     return matches
 
 
-@_compiled
+@compiled
 def letter_key(word64: Keys, j: int, wide: bool) -> np.uint64:
     """The key of the 32 (wide) or 16 bytes that begin at the 8-byte word j."""
     key = (word64[j] * _M0) ^ (word64[j + 1] * _M1)
@@ -381,7 +381,7 @@ def letter_key(word64: Keys, j: int, wide: bool) -> np.uint64:
     return (key ^ (key >> _32)) * _MIX_1
 
 
-@_compiled
+@compiled
 def letter_keys(letter: Bytes, place_P: Ints, wide: bool, key_P: Keys) -> None:
     """The key of the 32 (wide) or 16 bytes at every place; reads 8-byte words as a little-endian machine does."""
     word64 = np.zeros(4, np.uint64)
@@ -393,7 +393,7 @@ def letter_keys(letter: Bytes, place_P: Ints, wide: bool, key_P: Keys) -> None:
         key_P[p] = letter_key(word64, 0, wide)
 
 
-@_compiled
+@compiled
 def find_letters(word64: Keys, count: int, wide: bool, grams: Grams, place_H: Ints, number_H: Ints) -> int:
     """Which of the first `count` 8-byte words begin a gram of the index: their places and numbers.
 
@@ -421,7 +421,7 @@ def find_letters(word64: Keys, count: int, wide: bool, grams: Grams, place_H: In
     return hits
 
 
-@_compiled
+@compiled
 def _run_around(letter: Bytes, size: int, at: int, texts: Texts, t: int, offset: int) -> tuple[int, int]:
     """The equal run around letter[at] and the text's byte `offset`: its whole characters, and where it begins."""
     unit, first, stop = texts.unit, texts.first[t], texts.first[t + 1]
@@ -437,7 +437,7 @@ def _run_around(letter: Bytes, size: int, at: int, texts: Texts, t: int, offset:
     return characters, begin
 
 
-@_compiled
+@compiled
 def check_letters(
     letter: Bytes, size: int, base: int, hits: int, touched: int, grams: Grams, texts: Texts,
     scratch: Scratch,
@@ -455,7 +455,7 @@ def check_letters(
     return touched
 
 
-@_compiled
+@compiled
 def match_letters(
     text: Bytes, first_D: Ints, document: int, fold: Bytes, alnum: Bytes, letter: Bytes, word64: Keys, overlap: int,
     wide: Grams, narrow: Grams, texts: Texts, scratch: Scratch, found: Found,

@@ -11,21 +11,23 @@ import unicodedata
 from collections.abc import Iterator
 from functools import lru_cache
 
-_INLINE = frozenset(
+import numpy as np
+import numpy.typing as npt
+
+INLINE = frozenset(
     "a abbr b bdi bdo big cite code data del dfn em font i ins kbd label mark nobr q s samp small span strike strong "
     "sub sup time tt u var wbr".split()
 )
 """Elements that do not end a word: highlighters split names between them."""
-_BLOCK = frozenset(
+BLOCK = frozenset(
     "address article aside blockquote body br button caption center col colgroup dd details div dl dt fieldset "
     "figcaption figure footer form h1 h2 h3 h4 h5 h6 head header hr html iframe img input legend li link main meta nav "
     "object ol option p pre section select summary table tbody td textarea tfoot th thead title tr ul".split()
 )
-_VALUE = r"""(?:\\?"[^"<>\n]*+"|'[^'<>\n]*+'|[^\s"'<>]++)"""
-_ATTRIBUTES = rf"(?:\s++[\w:@.-]++(?:\s*+=\s*+{_VALUE})?+)*+"
-_TAG = re.compile(rf"<(?:!--[^<>]{{0,200}}--|/?([A-Za-z][A-Za-z0-9]*+)({_ATTRIBUTES})\s*+/?)>(?:\s*+(\d++)\s*+</\1>)?")
-"""A comment or a tag, its name and attributes, and the number that is all there is in the element."""
-_NUMBERED = re.compile(r"\b(?:line|lineno|linenos|line-numbers?|ln|blob-num)\b", re.IGNORECASE)
+_TAG = re.compile(
+    r"<(?:!--|/?(?:" + "|".join(n for name in sorted(INLINE | BLOCK) for n in (name, name.upper())) + r")[\s/>])"
+)
+"""What a tag begins like; most text with "<" in it has none, and need not be copied."""
 _ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
 
 _LOOK_ALIKES = (
@@ -56,13 +58,18 @@ _LOOK_ALIKES = (
 )
 """Cyrillic, Greek, Armenian and rarer Latin letters, and the ASCII ones that they pass for."""
 _ASCII = {ord(odd): plain for odds, plains in _LOOK_ALIKES for odd, plain in zip(odds, plains, strict=True)}
-_COMPATIBLE = "ªºſ²³¹ʰ-ʸˡ-ˣᴬ-ᵪ⁰ⁱ⁴-⁹ⁿ₀-₉ₐ-ₜ℀-⅏Ⅰ-ⅿ①-ⓩﬀ-ﬆ０-９Ａ-Ｚａ-ｚ𝐀-𝟿🄰-🅉"
+_FORMS = "".join(
+    chr(code)
+    for first, last in ("ªª", "ºº", "ſſ", "²³", "¹¹", "ʰʸ", "ˡˣ", "ᴬᵪ", "⁰ⁱ", "⁴⁹", "ⁿⁿ", "₀₉", "ₐₜ", "℀⅏", "Ⅰⅿ", "①ⓩ",
+                        "ﬀﬆ", "０９", "ＡＺ", "ａｚ", "𝐀𝟿", "🄰🅉")
+    for code in range(ord(first), ord(last) + 1)
+)  # fmt: skip
 """Other forms of letters and digits, which NFKC makes one form of, as it does of a letter and the marks after it."""
-_UNSEEN = "\u00ad\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164\ufeff\uffa0"
-_MARKS = "\u0300-\u036f"
-_FORMS = "".join(map(chr, _ASCII)) + _COMPATIBLE
-_ODD = re.compile(f"[{_UNSEEN}{_MARKS}{_FORMS}]")
-_ODD_RUN = re.compile(f"[{_UNSEEN}]{{1,32}}|.?[{_MARKS}]{{1,32}}|[{_FORMS}]{{1,32}}")
+_MARKS = "".join(map(chr, range(0x300, 0x370)))
+_UNSEEN = frozenset(map(chr, (*(0xAD, 0x34F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x3164, 0xFEFF, 0xFFA0),
+                              *range(0x180B, 0x180F), *range(0x200B, 0x2010), *range(0x202A, 0x202F),
+                              *range(0x2060, 0x2070))))  # fmt: skip
+"""What has no width."""
 ROUNDS = 2
 """Of reading: highlighted code may stand escaped in a page or a feed."""
 
@@ -78,30 +85,40 @@ def readings(text: str) -> Iterator[str]:
 
 
 def _markup(text: str) -> str:
-    if "<" in text:
-        text = _TAG.sub(_untagged, text)
+    if _TAG.search(text):
+        from mixtures.decontaminate import markup  # imports numba
+
+        content = np.frombuffer(text.encode("utf-8", "surrogatepass"), np.uint8)
+        out = np.zeros_like(content)
+        size = markup.strip(content, *markup.tables(), out)
+        if size < len(content):
+            text = out[:size].tobytes().decode("utf-8", "surrogatepass")
     return _ENTITY.sub(lambda found: html.unescape(found[0]), text) if "&" in text else text
 
 
-def _untagged(found: re.Match[str]) -> str:
-    name, attributes, number = found.groups()
-    if name is None:
-        return ""
-    name = name.lower()
-    if name not in _INLINE and name not in _BLOCK:
-        return found[0]
-    between = "" if name in _INLINE else "\n"
-    return between if number is None or _NUMBERED.search(attributes) else f"{between}{number}{between}"
-
-
 def _letters(text: str) -> str:
-    if text.isascii() or _ODD.search(text) is None:  # the search is fast and the substitution is not
+    if text.isascii():
         return text
-    return _ODD_RUN.sub(lambda found: _plain(found[0]), text)
+    code = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
+    odd = np.flatnonzero(_odd()[code])
+    pieces, done = [], 0
+    for run in np.split(odd, np.flatnonzero(np.diff(odd) > 1) + 1) if odd.size else ():
+        first, last = int(run[0]), int(run[-1]) + 1
+        first -= int(text[first] in _MARKS and first > done)  # a mark belongs to the letter before it
+        pieces += [text[done:first], _plain(text[first:last])]
+        done = last
+    return "".join([*pieces, text[done:]]) if pieces else text
 
 
-@lru_cache(maxsize=1 << 14)
+@lru_cache(maxsize=1)
+def _odd() -> npt.NDArray[np.bool_]:
+    """Which code points are other forms of something; bool [0x110000]."""
+    odd = np.zeros(0x110000, np.bool_)
+    odd[list(map(ord, {*map(chr, _ASCII), *_UNSEEN, *_MARKS, *_FORMS}))] = True
+    return odd
+
+
+@lru_cache(maxsize=1 << 12)
 def _plain(odd: str) -> str:
-    if odd[0] in _UNSEEN:
-        return ""
-    return unicodedata.normalize("NFKC", odd.translate(_ASCII)).translate(_ASCII)
+    seen = "".join(character for character in odd if character not in _UNSEEN)
+    return unicodedata.normalize("NFKC", seen.translate(_ASCII)).translate(_ASCII)

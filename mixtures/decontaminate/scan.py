@@ -1,5 +1,6 @@
 """Match documents against the index by a rule. The lead-in of the package: start here."""
 
+import itertools
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -19,7 +20,8 @@ class Rule:
     """When a document is contaminated by an item.
 
     Attributes:
-        name: `align` (rare 5-grams of words, then the share of a component that aligns), `gpt4` (three random
+        name: `align` (rare 5-grams of words, then the share of a component that aligns; solutions also by their shape,
+            shapes.py), `gpt4` (three random
             50-character substrings of the letters and digits of the question; GPT-4 Technical Report, App. C),
             `gpt4-exhaustive` (any 50 characters of it), `ngram` (any n words of a component; GPT-3 with n = 13).
         n: words of an n-gram, for `ngram`.
@@ -113,9 +115,10 @@ def _rank(match: Match) -> tuple[bool, float, str, str, str]:
 def _hits(index: Index, rule: Rule, buffer: Buffer) -> Iterator[Hit]:
     # Here and not above: these import numba, and a plan that only names a rule should not wait for it.
     if rule.name in ("align", "ngram"):
-        from mixtures.decontaminate import words
+        from mixtures.decontaminate import shapes, words
 
-        return words.hits(index, buffer, rule.n if rule.name == "ngram" else None, rule.report)
+        found = words.hits(index, buffer, rule.n if rule.name == "ngram" else None, rule.report)
+        return itertools.chain(found, shapes.hits(index, buffer)) if rule.name == "align" else found
     from mixtures.decontaminate import letters
 
     return letters.hits(index, buffer, exhaustive=rule.name == "gpt4-exhaustive")

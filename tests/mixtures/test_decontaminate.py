@@ -260,7 +260,8 @@ def test_a_saved_index_finds_the_same(index: Index, tmp_path: Path) -> None:
     path = tmp_path / "index"
     index.save(path)
     again = load(path)
-    assert (again.digest, again.items, again.components) == (index.digest, index.items, index.components)
+    for name in ("digest", "items", "components", "questions", "shapes"):
+        assert getattr(again, name) == getattr(index, name)
     assert all(found(again, PROMPT, rule) == found(index, PROMPT, rule) for rule in RULES)
 
 
@@ -292,6 +293,7 @@ def test_the_selftest_plants_and_counts(index: Index) -> None:
     recall = {(row.benchmark, row.edit): (row.documents, row.dropped, row.reported) for row in rows}
     assert recall["code", "identifiers renamed"] == recall["code", "1 word in 8"] == (1, 1.0, 1.0)
     assert recall["open", "verbatim"] == (2, 0.5, 0.5)
+    assert all(recall["code", edit] == (1, 1.0, 1.0) for edit in ("renamed solution", "highlighted HTML"))
     assert recall["open", "question only"] == (2, 0.0, 0.5)
     assert recall["open", "answer 2 kB away"] == recall["open", "table of contents"] == (2, 0.5, 0.5)
     assert recall["", CLEAN] == (21, 1 / 21, 1 / 21)
@@ -312,4 +314,6 @@ def test_renamed_and_edited_humaneval_is_dropped_at_the_promised_rate() -> None:
         assert recall[edit].documents == 164
         assert recall[edit].dropped >= 0.95
     assert recall["docstring prose only"].reported >= 0.85
+    for edit in ("solution only", "highlighted HTML", "renamed solution"):
+        assert recall[edit].dropped >= 0.8
     assert recall[CLEAN].reported == 0

@@ -125,7 +125,10 @@ def compare(store: Path, study: str) -> Comparison:
 
 def to_json(comparison: Comparison) -> dict[str, Any]:
     """The comparison as plain JSON values."""
-    rows = [_plain(asdict(row) | {"verdict": row.verdict}) for row in comparison.rows]
+    rows = []
+    for row in comparison.rows:
+        fields = asdict(row)
+        rows.append(_plain(fields | fields.pop("judged") | {"verdict": row.verdict}))
     study = comparison.study
     return {
         "study": study.name,

@@ -158,7 +158,7 @@ def forest(comparison: Comparison, names: Sequence[str], look: Mapping[str, Styl
             style, sign = look[row.arm], 1 if row.higher_is_better else -1
             assert row.relative is not None and row.relative_interval is not None
             ends = sorted(100 * sign * end for end in row.relative_interval)
-            filled = row.judged.told_apart and not row.judged.strength
+            filled = row.judged.firm
             axes.plot(ends, [spot, spot], color=style.colour, linewidth=1.6, solid_capstyle="butt")
             face = style.colour if filled else "white"
             axes.plot(

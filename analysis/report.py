@@ -252,13 +252,14 @@ def answer(comparison: Comparison) -> list[str]:
         return [f"No arm could be compared with {study.baseline} at the end of its runs yet."]
     size = len(family(study)) or len(rows)
     what = "declared primary comparison" if study.primary else "comparison"
-    correction = "Holm's" if study.primary else "Benjamini and Hochberg's"
+    correction = (
+        f"Holm's correction for all {size}" if study.primary else "Benjamini and Hochberg's correction over all rows"
+    )
     sides = [[row for row in rows if row.judged.what == side] for side in SIDES]
-    told_apart, lost = sides[0] + sides[1], [row for row in rows if row.judged.why.startswith("not after")]
+    told_apart, lost = sides[0] + sides[1], [row for row in rows if "not after" in row.judged.why]
     sentences = [
-        f"Of {size} {what}{'s' if size != 1 else ''} with {study.baseline} at the end of the runs, after {correction} "
-        f"correction for all {size}, {len(sides[0])} {'is' if len(sides[0]) == 1 else 'are'} better and "
-        f"{len(sides[1])} worse."
+        f"Of {size} {what}{'s' if size != 1 else ''} with {study.baseline} at the end of the runs, after {correction}, "
+        f"{len(sides[0])} {'is' if len(sides[0]) == 1 else 'are'} better and {len(sides[1])} worse."
     ]
     if lost:
         verb = "has" if len(lost) == 1 else "have"
@@ -289,17 +290,16 @@ def answer(comparison: Comparison) -> list[str]:
 def per_arm(comparison: Comparison) -> list[tuple[str, str]]:
     """(arm, what it is better and worse at) for every arm but the baseline."""
     found = []
-    for arm in comparison.study.arms:
+    study = comparison.study
+    for arm in (arm for arm in study.arms if arm != study.baseline):
         rows = [row for row in _primary(comparison) if row.arm == arm]
         groups: dict[str, list[str]] = {}
         for row in rows:
-            told = row.judged.told_apart and row.relative is not None
-            change = f" ({percent_text(row.relative)})" if told else ""
+            shown = row.judged.told_apart and row.relative is not None
+            change = f" ({percent_text(row.relative)})" if shown else ""
             groups.setdefault(row.verdict, []).append(f"{_short(row.metric)}{change}")
-        if rows:
-            found.append(
-                (arm, "; ".join(f"{verdict}: {', '.join(names)}" for verdict, names in sorted(groups.items())))
-            )
+        told = "; ".join(f"{verdict}: {', '.join(names)}" for verdict, names in sorted(groups.items()))
+        found.append((arm, told or f"not compared: no seed has the scores of it and of {study.baseline}"))
     return found
 
 

@@ -36,20 +36,26 @@ class Verdict:
         return self.what in SIDES
 
     @property
+    def firm(self) -> bool:
+        """Told apart for other seeds and items, with all seeds that were declared."""
+        return self.told_apart and not self.strength and not self.why
+
+    @property
     def text(self) -> str:
         return ", ".join(part for part in (self.what, self.strength, self.why) if part)
 
     @property
     def mark(self) -> str:
-        """Filled: for other seeds and items, after the correction. Hollow: for less. None is told by colour alone."""
+        """Filled where it is firm, hollow where it is not; none is told by colour alone."""
         if self.told_apart:
-            return {BETTER: "▲△", WORSE: "▼▽"}[self.what][bool(self.strength)]
+            return {BETTER: "△▲", WORSE: "▽▼"}[self.what][self.firm]
         return {CANNOT_TELL: "·", AT_CHANCE: "○", SAME: "="}[self.what]
 
 
 LEGEND = (
     "▲ better, ▼ worse: beyond the noise of seeds and items, after the correction for many comparisons. △ ▽: the same "
-    "beyond item noise only, or on these documents only. · cannot tell. ○ both arms at chance. = the same checkpoint."
+    "beyond item noise only, on these documents only, or with a seed lost. · cannot tell. ○ both arms at chance. = the "
+    "same checkpoint."
 )
 
 

@@ -97,7 +97,7 @@ def test_json_is_plain_and_complete(full: Comparison) -> None:
     assert set(document["rows"][0]) >= {
         "arm", "metric", "n_items", "n_seeds", "value", "baseline_value", "difference", "interval", "relative",
         "relative_interval", "p", "p_holm", "higher_is_better", "at", "interval_kind", "verdict",
-        "judged", "p_bh", "n_declared", "these_items", "spread",
+        "what", "strength", "why", "p_bh", "n_declared", "these_items", "spread",
     }  # fmt: skip
     assert len(document["rows"][0]["interval"]) == 2
     assert {r["at"] for r in document["rows"]} == {"before-cooldown", "final"}
@@ -141,6 +141,7 @@ def test_a_seed_that_diverged_is_named_and_counts_against_its_arm(tmp_path: Path
     assert (found.verdict, found.n_seeds) == ("better, 2 of 3 seeds", 2), (
         "the baseline's loss is no reason to doubt the arm"
     )
+    assert found.judged.mark == "△"
 
 
 def test_scores_that_are_no_numbers_are_those_of_a_model_that_diverged(store: Path) -> None:

@@ -4,17 +4,23 @@ import hashlib
 import json
 import re
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from analysis.evals.judge import smollm, verdicts
-from analysis.evals.judge.client import PARAMETERS, Cost, Endpoint
+from analysis.evals.judge.client import Progress
+from analysis.evals.judge.endpoint import PARAMETERS, Endpoint
 from analysis.evals.judge.prompts import PROMPTS, PromptSet, read_prompts
+from analysis.evals.judge.purse import Cost, Purse
 from analysis.evals.judge.verdicts import Judged, Pair
 from experiments.progress import Display
 from mixtures.errors import UserError
+
+SILENCE_SECONDS = 5.0
+"""Without a reply, after which it is said."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +28,7 @@ class Judge:
     """Somebody who judges pairs.
 
     Attributes:
-        id: names the folder of its records; of the model and its parameters, not of where it is served.
+        id: names the folder of its records; of the model, its parameters and where it is served.
         label: for readers.
         judge: pairs to what it makes of them, in their order.
         bill: what its verdicts on pairs have cost, whenever they were given.
@@ -48,20 +54,24 @@ def embedded(store: Path) -> Judge:
 
 
 def served(endpoint: Endpoint, store: Path, max_dollars: float | None, replay: bool) -> Judge:
-    """A model behind a server. What it may cost at most is said on stderr before anything is sent."""
+    """A model behind a server. What it may cost at most is said on stderr before anything is sent.
+
+    Raises:
+        UserError: the cap is none.
+    """
+    purse = Purse(max_dollars)
 
     def judge(pairs: Sequence[Pair]) -> tuple[Judged, ...]:
         cache = _cache(store)
         if not replay:
             print(_estimated(verdicts.cost(pairs, endpoint, cache), max_dollars), file=sys.stderr)
         with Display("judge") as display:
-            return verdicts.judge(
-                pairs, endpoint, cache, max_dollars, replay, lambda *of: display.update("requests", *of)
-            )
+            return verdicts.judge(pairs, endpoint, cache, purse, replay, _patient(display))
 
-    parameters = dict(endpoint.parameters)
+    parameters = dict(endpoint.public)
     name = re.sub(r"[^A-Za-z0-9.]+", "-", endpoint.model).strip("-.") or "judge"
-    mark = hashlib.sha256(json.dumps([endpoint.model, parameters], sort_keys=True).encode()).hexdigest()[:8]
+    facts = [endpoint.model, parameters, endpoint.address]
+    mark = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:8]
     return Judge(
         id=f"{name}-{mark}",
         label=endpoint.model,
@@ -70,6 +80,20 @@ def served(endpoint: Endpoint, store: Path, max_dollars: float | None, replay: b
         judge=judge,
         bill=lambda pairs: verdicts.bill(pairs, endpoint, _cache(store)),
     )
+
+
+def _patient(display: Display) -> Progress:
+    """Shows requests, and for how long there has been no reply."""
+    last = [0.0, time.monotonic()]
+
+    def show(done: int, total: int) -> None:
+        if done != last[0]:
+            last[:] = done, time.monotonic()
+        silence = time.monotonic() - last[1]
+        what = f"requests, no reply for {silence:.0f} s" if silence > SILENCE_SECONDS else "requests"
+        display.update(what, done, total)
+
+    return show
 
 
 def choose_judge(

@@ -1,11 +1,11 @@
 """A judge on loopback that speaks the chat-completions protocol, with the manners that real ones show."""
 
+import contextlib
 import json
 import re
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -28,10 +28,17 @@ class Server:
     """What the server saw, and how it is to behave: the answer that is longer wins, unless the instruction says:
 
     first: prefer what is shown first; mumble: no verdict until asked again; babble: never one;
-    quote: end on the second answer's words; refuse: status 400; poison: status 500, always.
+    quote: end on the second answer's words; refuse: status 400; poison: status 500, always;
+    echo: say what was sent, headers and all.
+
+    `usage` is what it counts, and `ending` follows on every verdict. Trouble besides TROUBLE: hang, drip (a byte now
+    and then), drop, blab (status 500, and all that was sent).
     """
 
     def __init__(self, trouble: Sequence[str], always: str, delay: float) -> None:
+        self.usage: Any = {"prompt_tokens": 1000, "completion_tokens": 100, "total_tokens": 1100}
+        self.ending = ""
+        self.sent: list[str] = []
         self.trouble, self.always, self.delay = list(trouble), always, delay
         self.seen: list[dict[str, Any]] = []
         self.times: list[float] = []
@@ -55,12 +62,23 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         self.server.state.keys.append(self.headers["Authorization"])
+        everything = f"{self.path} {dict(self.headers)} {json.dumps(body)}"
+        self.server.state.sent.append(everything)
         trouble = self.server.state.next_trouble(body)
         time.sleep(self.server.state.delay)
         if trouble == "hang":
             self.server.state.released.wait(30)
+        elif trouble == "drip":
+            self.send_response(200)
+            self.end_headers()
+            with contextlib.suppress(OSError):
+                while not self.server.state.released.wait(0.1):
+                    self.wfile.write(b" ")
         elif trouble == "drop":
             self.connection.close()
+        elif trouble == "blab":
+            message = json.dumps({"error": {"message": f"no \ud800 \x1b[2J {everything[:5000]}"}})
+            self.reply(500, "application/json", message.encode(), {})
         elif trouble:
             self.reply(*TROUBLE[trouble])
         else:
@@ -75,6 +93,8 @@ class Handler(BaseHTTPRequestHandler):
             said = "Both have their merits. Preferred: Answer (A), or perhaps (B)."
         if instruction == "quote":
             said = f"Answer (B) reads: {b}"
+        if instruction == "echo":
+            said = f"{self.path} {dict(self.headers)} {body}\n{said}"
         if instruction == "refuse":
             self.reply(400, "application/json", b'{"error": {"message": "maximum context length"}}', {})
             return
@@ -82,9 +102,9 @@ class Handler(BaseHTTPRequestHandler):
             self.reply(*TROUBLE["500"])
             return
         choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": said}}
-        usage = {"prompt_tokens": 1000, "completion_tokens": 100, "total_tokens": 1100}
+        choice["message"]["content"] += self.server.state.ending
         document = {"id": "x", "object": "chat.completion", "created": 0, "model": body["model"]}
-        content = json.dumps({**document, "choices": [choice], "usage": usage}).encode()
+        content = json.dumps({**document, "choices": [choice], "usage": self.server.state.usage}).encode()
         self.reply(200, "application/json", content, {})
 
     def reply(self, status: int, kind: str, content: bytes, headers: dict[str, str]) -> None:
@@ -98,7 +118,7 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
 
-@contextmanager
+@contextlib.contextmanager
 def serving(trouble: Sequence[str] = (), always: str = "", delay: float = 0.0) -> Iterator[Server]:
     """A server that first gives the `trouble` named, one request each, then `always`; "" is an ordinary answer."""
     state = Server(trouble, always, delay)

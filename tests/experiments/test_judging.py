@@ -138,7 +138,7 @@ def test_what_the_judge_was_shown_is_what_the_arms_said(ablate: Ablate, store: P
 def test_gaps_and_invalid_verdicts_are_counted_and_a_replay_asks_nobody(
     ablate: Ablate, store: Path, tmp_path: Path
 ) -> None:
-    prompts = write_prompts(tmp_path / "more.jsonl", "Who walked?", "babble", "refuse", "poison", "What is x?")
+    prompts = write_prompts(tmp_path / "more.jsonl", "Who walked?", "babble", "refuse", "What is x?")
     with serving() as server:
         found = judged(ablate, server, prompts, "--arms", "half-only")
         sent = len(server.seen)
@@ -146,8 +146,9 @@ def test_gaps_and_invalid_verdicts_are_counted_and_a_replay_asks_nobody(
         assert len(server.seen) == sent
     (judge,) = found["judges"]
     (row,) = judge["arms"]
-    # Seed 1 of the tiny arm says nothing, and a blank answer loses unasked.
-    assert (row["n"], row["invalid"], row["gaps"], row["empty"]) == (7, 1, 2, 5)
+    # A pair for every seed, unless one of the tiny arms says nothing: a blank answer loses unasked.
+    assert row["n"] + row["invalid"] + row["gaps"] == 4 * SEEDS
+    assert 1 <= row["invalid"] <= SEEDS and 1 <= row["gaps"] <= SEEDS
     assert judge["gaps"] == ["half-to-text: not judged"]
 
 
@@ -183,6 +184,24 @@ def test_above_the_cap_nothing_is_sent(ablate: Ablate, prompts: Path) -> None:
     assert paid["tokens_out"] == 100 * paid["requests"] > 0
 
 
+def test_a_secret_is_in_no_file_and_in_no_line(
+    ablate: Ablate, store: Path, prompts: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("JUDGE_API_KEY", "secret-of-the-environment")
+    parameters = {"max_tokens": 50, "api_key": "secret-body", "extra_headers": {"X-Key": "secret-header"}}
+    with serving(["blab"]) as server:
+        url = f"http://me:secret-word@127.0.0.1:{server.port}/v1?key=secret-query"
+        options = ["--judge-url", url, "--judge-model", "judge-1", "--judge-parameters", json.dumps(parameters)]
+        out = ablate("judge", "run", "tiny", *options, "--prompts", str(prompts), "--n", "5", "--rate", "60000")
+    assert "secret-header" in server.sent[0] and "secret-body" in server.sent[0] and "secret-query" in server.sent[0]
+    said = out + capsys.readouterr().err
+    record = next(store.glob(RECORDS)).read_text()
+    assert '"max_tokens": 50' in record and "judge-1" in said
+    for path in (path for folder in ("judge", "studies") for path in (store / folder).rglob("*") if path.is_file()):
+        assert b"secret-" not in path.read_bytes(), path
+    assert "secret-" not in said
+
+
 def test_a_cut_cache_is_named(ablate: Ablate, store: Path, prompts: Path) -> None:
     with serving() as server:
         judged(ablate, server, prompts)
@@ -202,6 +221,9 @@ def test_a_cut_cache_is_named(ablate: Ablate, store: Path, prompts: Path) -> Non
         (["--judge-url", "x", "--judge-model", "m"], "'x' is no http address"),
         (["--judge-url", "http://x/v1", "--judge-model", "m", "--judge-parameters", "{"], "is not JSON"),
         (["--judge-url", "http://x/v1", "--judge-model", "m", "--judge-parameters", "[]"], "is not an object"),
+        (["--judge-url", "http://x:y/v1", "--judge-model", "m"], "'http://x:y/v1' is no http address"),
+        (["--judge-url", "http://x/v1", "--judge-model", "m", "--max-cost", "nan"], "a cap of nan dollars is none"),
+        (["--judge-url", "http://x/v1", "--judge-model", "m", "--price", "-1", "1"], "a price of -1.0 dollars is none"),
         (["--judge", "smollm"], r"no prompts: the paper's Dolly-200 .*; give --prompts FILE"),
     ],
 )

@@ -20,16 +20,25 @@ _SCHEMA = """CREATE TABLE IF NOT EXISTS replies (
 
 @dataclass(frozen=True)
 class Request:
-    """What is sent to a judge; with equal requests come equal keys, whatever the server's address."""
+    """What is asked of a judge; with equal requests come equal keys. It is kept as it stands: no secret may be in it.
+
+    Attributes:
+        model: the judge's name.
+        parameters: those that decide its reply.
+        messages: to it.
+        server: its address, for on another one the same name may be another model; "" for one that is embedded.
+    """
 
     model: str
     parameters: Mapping[str, Any]
     messages: Sequence[Mapping[str, str]]
+    server: str = ""
 
     @property
     def text(self) -> str:
         """As canonical JSON."""
         parts = {"model": self.model, "parameters": dict(self.parameters), "messages": list(self.messages)}
+        parts |= {"server": self.server} if self.server else {}
         return json.dumps(parts, sort_keys=True, ensure_ascii=True)
 
     @property
@@ -40,7 +49,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Reply:
-    """What a judge said, and the tokens that its server counted (0 where it counts none)."""
+    """What a judge said, and the tokens that its server counted (where it counts none, as many as there may be)."""
 
     text: str
     tokens_in: int

@@ -1,66 +1,44 @@
 """Requests to any server that speaks OpenAI's chat completions: many at a time, none lost, none asked for ever."""
 
 import hashlib
-import os
+import json
+import logging
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass, field
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any
-from urllib.parse import urlsplit
 
 from analysis.evals.judge.cache import Replies, Reply, Request
+from analysis.evals.judge.endpoint import Endpoint
+from analysis.evals.judge.purse import Purse, dollars, longest, tokens_of, tokens_sent
 from mixtures.errors import Failure, UserError
 
 ATTEMPTS = 6
 FIRST_PAUSE_SECONDS = 1.0
 """Doubled after every attempt: a request is given up after half a minute of trying, besides what the server asks."""
+SILENCES = 2
+"""Attempts of a request that may end without a word from the server: each takes its whole time-out."""
 LONGEST_WAIT_SECONDS = 120.0
 """A server that asks for a longer pause is left alone; the run ends and can be taken up later."""
 OUTAGE = 3
 """So many requests given up in a row, and the server counts as down."""
 REFUSALS = 20
 """So many requests refused before the first reply, and it is not the single request that is wrong."""
-BYTES_PER_TOKEN = 3
-"""For the estimate of cost. English has 4 to 5, so the estimate is on the high side."""
-PARAMETERS: Mapping[str, Any] = {"temperature": 0, "max_tokens": 1024}
-_LENGTHS = ("max_tokens", "max_completion_tokens")
+TICK_SECONDS = 1.0
+"""Between two looks at what has come, and two words on it."""
+LONGEST_REPLY = 4 << 20
+"""Bytes; a server that sends more has not understood."""
+MOST_TOKENS = 10**9
+"""Of one request; a server that counts more has sent something damaged."""
 
 Progress = Callable[[int, int], None]
-"""Called with what is done and what there is to do."""
+"""Called with what is done and what there is to do, now and then with nothing new."""
 
 
-@dataclass(frozen=True)
-class Endpoint:
-    """A judge behind an OpenAI-compatible server (vLLM, llama.cpp's server, a hosted one).
-
-    Attributes:
-        base_url: as a rule it ends in /v1.
-        model: the name that the server knows it by.
-        parameters: sent with every request as they are; part of the cache's key.
-        dollars_per_million: price of tokens (in, out); None when it is not known.
-        key_variable: the environment variable with the API key; a server of one's own needs none. Not the one of some
-            other client, whose key would go to whatever address is given here.
-    """
-
-    base_url: str
-    model: str
-    parameters: Mapping[str, Any] = field(default_factory=lambda: dict(PARAMETERS))
-    dollars_per_million: tuple[float, float] | None = None
-    requests_per_minute: float = 300.0
-    concurrency: int = 8
-    timeout_seconds: float = 120.0
-    key_variable: str = "JUDGE_API_KEY"
-
-    def __post_init__(self) -> None:
-        parts = urlsplit(self.base_url)
-        if parts.scheme not in ("http", "https") or not parts.netloc:
-            raise UserError(f"judge URL '{self.base_url}' is no http address; write it as https://host/v1")
-        for name in ("requests_per_minute", "concurrency", "timeout_seconds"):
-            if getattr(self, name) <= 0:
-                raise UserError(f"judge: {name} is {getattr(self, name)}; it must be above 0")
+NOT_ASKED = "not asked"
 
 
 @dataclass(frozen=True)
@@ -70,52 +48,18 @@ class Gap:
     reason: str
     refused: bool = False
     """The server will not take this very request (too long, filtered); others may pass."""
-
-
-@dataclass(frozen=True)
-class Cost:
-    """What requests may cost at most, by an estimate that errs on the high side. `dollars` is None without prices."""
-
-    requests: int
-    tokens_in: int
-    tokens_out: int
-    dollars: float | None
-
-
-def estimate(requests: Sequence[Request], endpoint: Endpoint) -> Cost:
-    """The cost of `requests` when every reply is as long as the parameters allow."""
-    longest = max(int(endpoint.parameters.get(name) or 0) for name in _LENGTHS)
-    if not longest and endpoint.dollars_per_million:
-        raise UserError(
-            f"judge '{endpoint.model}': without max_tokens among its parameters the cost has no bound; add it"
-        )
-    tokens_in = sum(len(message["content"].encode()) for r in requests for message in r.messages) // BYTES_PER_TOKEN
-    tokens_out = longest * len(requests)
-    return Cost(len(requests), tokens_in, tokens_out, dollars(endpoint, tokens_in, tokens_out))
-
-
-def dollars(endpoint: Endpoint, tokens_in: int, tokens_out: int) -> float | None:
-    """Price of so many tokens; None when prices are not known."""
-    if endpoint.dollars_per_million is None:
-        return None
-    price_in, price_out = endpoint.dollars_per_million
-    return (tokens_in * price_in + tokens_out * price_out) / 1e6
+    sent: bool = False
+    """It may have to be paid for all the same."""
 
 
 def ask(
-    requests: Sequence[Request],
-    endpoint: Endpoint,
-    replies: Replies,
-    max_dollars: float | None,
-    spent: float,
-    progress: Progress,
+    requests: Sequence[Request], endpoint: Endpoint, replies: Replies, purse: Purse, progress: Progress
 ) -> dict[str, Reply | Gap]:
     """Send `requests`; every reply is in `replies` before anything else is done with it.
 
     Args:
         requests: distinct ones that the cache does not have.
-        max_dollars: stop when what the server counted, on top of `spent`, costs more; None for no limit.
-        spent: dollars so far.
+        purse: what may be spent; what it says is spent holds for silent servers, too.
         progress: in requests.
 
     Returns:
@@ -124,55 +68,94 @@ def ask(
     Raises:
         Failure: the server refuses the key or the model, is down, asks for a long pause or has cost too much.
     """
-    import openai
-
-    client = openai.OpenAI(
-        base_url=endpoint.base_url,
-        api_key=os.environ.get(endpoint.key_variable) or "none",
-        timeout=endpoint.timeout_seconds,
-        max_retries=0,
-    )
     line = _Line(endpoint)
     found: dict[str, Reply | Gap] = {}
-    given_up = refused = 0
-    with client, ThreadPoolExecutor(endpoint.concurrency) as pool:
-        futures = {pool.submit(_ask_one, client, endpoint, r, replies, line): r.key for r in requests}
+    with _client(endpoint) as client, ThreadPoolExecutor(endpoint.concurrency) as pool:
+        futures = {pool.submit(_ask_one, client, endpoint, r, replies, line, purse): r.key for r in requests}
+        tally = _Tally(endpoint, len(requests))
+        trouble: BaseException | None = None
+        pending = set(futures)
         try:
-            for future in as_completed(futures):
-                outcome = found[futures[future]] = future.result()
+            while pending:
+                done, pending = wait(pending, TICK_SECONDS, FIRST_COMPLETED)
+                for future in done:
+                    try:
+                        tally.count(_kept(future, futures, found))
+                    except Failure as failure:  # what is under way is waited for: it is paid
+                        trouble = trouble or failure
+                        line.closed.set()
+                        pending -= {other for other in pending if other.cancel()}
                 progress(len(found), len(requests))
-                if isinstance(outcome, Reply):
-                    given_up, refused = 0, -len(requests)  # refusals count before the first reply alone
-                    spent += dollars(endpoint, outcome.tokens_in, outcome.tokens_out) or 0.0
-                    _check_spent(spent, max_dollars)
-                else:
-                    given_up, refused = given_up + (not outcome.refused), refused + outcome.refused
-                    _check_up(given_up, refused, outcome, endpoint)
         finally:
             line.closed.set()
             pool.shutdown(cancel_futures=True)
+    if trouble is not None:
+        raise trouble
     return found
 
 
-def _check_spent(spent: float, max_dollars: float | None) -> None:
-    if max_dollars is not None and spent > max_dollars:
-        raise Failure(
-            f"the judge has cost {spent:,.3f} dollars, over the cap of {max_dollars:,.3f}; "
-            "what was judged is kept: raise the cap to go on"
+def _kept(
+    future: "Future[Reply | Gap]", keys: "Mapping[Future[Reply | Gap], str]", found: dict[str, Reply | Gap]
+) -> Reply | Gap:
+    outcome = found[keys[future]] = future.result()
+    return outcome
+
+
+def _client(endpoint: Endpoint) -> Any:
+    """The client, with nothing of what the environment has for another one's server, and no voice of its own."""
+    import openai
+
+    for name in ("openai", "httpx", "httpcore"):  # they would log addresses and headers
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    try:
+        client = openai.OpenAI(
+            base_url=endpoint.address,
+            api_key=endpoint.key or "none",
+            timeout=endpoint.timeout_seconds,
+            max_retries=0,
+            default_headers=endpoint.headers,
+            default_query=endpoint.query,
         )
+    except Exception as error:  # such as a host name that cannot be one
+        raise UserError(
+            f"the judge at {endpoint.address} cannot be asked ({_said(error, endpoint)}); check its address and headers"
+        ) from None
+    client.organization = client.project = None
+    return client
+
+
+class _Tally:
+    """Tells from the outcomes, as they come, when it is the server and not the single request."""
+
+    def __init__(self, endpoint: Endpoint, requests: int) -> None:
+        self._endpoint, self._requests = endpoint, requests
+        self._given_up = self._refused = 0
+
+    def count(self, outcome: Reply | Gap) -> None:
+        """Raises Failure when there is no use in going on."""
+        if isinstance(outcome, Reply):
+            self._given_up, self._refused = 0, -self._requests  # refusals count before the first reply alone
+        elif outcome.reason != NOT_ASKED:
+            self._given_up += not outcome.refused
+            self._refused += outcome.refused
+            _check_up(self._given_up, self._refused, outcome, self._endpoint)
 
 
 def _check_up(given_up: int, refused: int, last: Gap, endpoint: Endpoint) -> None:
     if refused >= REFUSALS:
         raise Failure(
-            f"the judge at {endpoint.base_url} refuses every request ({last.reason}); "
-            f"check its parameters ({', '.join(endpoint.parameters)}), or replay what there is"
+            f"the judge at {endpoint.address} refuses every request ({last.reason}); "
+            f"check its parameters ({', '.join(endpoint.public)}), or replay what there is"
         )
     if given_up >= OUTAGE:
-        raise Failure(
-            f"the judge at {endpoint.base_url} is down ({last.reason}); "
-            "what was judged is kept: run the command again later, or replay what there is"
-        )
+        raise _down(endpoint, last.reason)
+
+
+def _down(endpoint: Endpoint, reason: str) -> Failure:
+    return Failure(
+        f"the judge at {endpoint.address} is down ({reason}); "
+        "what was judged is kept: run the command again later, or replay what there is"
+    )
 
 
 class _Line:
@@ -182,6 +165,7 @@ class _Line:
         self.closed = threading.Event()
         self._spacing, self._burst = 60 / endpoint.requests_per_minute, endpoint.concurrency
         self._next, self._lock = time.monotonic(), threading.Lock()
+        self._replied, self._silences = False, 0
 
     def wait(self) -> None:
         """Until a request may be sent."""
@@ -191,6 +175,13 @@ class _Line:
             self._next = turn + self._spacing
         self.closed.wait(max(0.0, turn - now))
 
+    def dead(self, silent: bool) -> bool:
+        """Note an attempt; whether the server has never been anything but silent, and that too often."""
+        with self._lock:
+            self._replied = self._replied or not silent
+            self._silences += silent
+            return silent and not self._replied and self._silences >= OUTAGE
+
     def hold(self, seconds: float) -> None:
         """Nobody sends anything for so long."""
         with self._lock:
@@ -199,24 +190,37 @@ class _Line:
 
 @dataclass(frozen=True)
 class _Trouble:
-    """Why an attempt failed that may be made again, and the seconds that the server asks to wait."""
+    """Why an attempt failed that may be made again, and the seconds that the server asks to wait.
+
+    `silent`: it took the whole time-out. `sent`: the server may have done its work, and wants to be paid.
+    """
 
     reason: str
     wait: float = 0.0
+    silent: bool = False
+    sent: bool = False
 
 
-def _ask_one(client: Any, endpoint: Endpoint, request: Request, replies: Replies, line: _Line) -> Reply | Gap:
-    reason = ""
+def _ask_one(
+    client: Any, endpoint: Endpoint, request: Request, replies: Replies, line: _Line, purse: Purse
+) -> Reply | Gap:
+    reason, silences = "", 0
     for attempt in range(ATTEMPTS):
         line.wait()
         if line.closed.is_set():
-            return Gap("not asked")
-        outcome = _attempt(client, endpoint, request)
+            return Gap(NOT_ASKED)
+        outcome = _paid_attempt(client, endpoint, request, purse)
         if isinstance(outcome, Reply):
             replies.keep(request, outcome)
         if not isinstance(outcome, _Trouble):
+            line.dead(silent=False)
             return outcome
-        reason = outcome.reason
+        if line.dead(outcome.silent):
+            line.closed.set()
+            raise _down(endpoint, outcome.reason)
+        reason, silences = outcome.reason, silences + outcome.silent
+        if silences == SILENCES:
+            break
         if outcome.wait:
             line.hold(outcome.wait)
         elif attempt + 1 < ATTEMPTS:
@@ -224,53 +228,99 @@ def _ask_one(client: Any, endpoint: Endpoint, request: Request, replies: Replies
     return Gap(reason)
 
 
+def _paid_attempt(client: Any, endpoint: Endpoint, request: Request, purse: Purse) -> Reply | Gap | _Trouble:
+    """An attempt, its price taken from the purse: that of the reply, or the most where nobody says what it was."""
+    most = dollars(endpoint, tokens_sent(request), longest(endpoint)) or 0.0
+    purse.take(most)
+    cost = most
+    try:
+        outcome = _attempt(client, endpoint, request)
+        if isinstance(outcome, Reply):
+            cost = dollars(endpoint, outcome.tokens_in, outcome.tokens_out) or 0.0
+        elif not outcome.sent:
+            cost = 0.0
+    finally:
+        purse.settle(most, cost)
+    return outcome
+
+
 def _attempt(client: Any, endpoint: Endpoint, request: Request) -> Reply | Gap | _Trouble:
     import openai
 
+    completions = client.chat.completions.with_streaming_response
+    until = time.monotonic() + endpoint.timeout_seconds
     try:
-        found = client.chat.completions.create(
-            model=request.model, messages=list(request.messages), **request.parameters
-        )
+        with completions.create(model=request.model, messages=list(request.messages), extra_body=endpoint.body) as sent:
+            content = _read(sent.iter_bytes(), until)
+        return _reply(content, endpoint, request)
     except openai.APIStatusError as error:
-        reason = f"status {error.status_code}: {_short(error.message)}"
+        reason = f"status {error.status_code}: {_short(endpoint.redacted(str(error.message)))}"
         if error.status_code in (400, 413, 422):
             return Gap(reason, refused=True)
         _check_fatal(error, endpoint, reason)
-        wait = _retry_after(error.response.headers)
-        _check_wait(wait, endpoint)
-        return _Trouble(reason, wait)
-    except openai.APITimeoutError:
-        return _Trouble(f"no answer in {endpoint.timeout_seconds:g} s")
-    except (openai.OpenAIError, ValueError) as error:
-        # A body that is not JSON comes up as a ValueError.
-        return _Trouble(_short(f"{type(error).__name__}: {error.__cause__ or error}"))
-    said = getattr(found, "error", None) or found
-    return _reply(found) or _Trouble(f"not a chat completion: {_short(str(said))}")
+        pause = _retry_after(error.response.headers)
+        _check_wait(pause, endpoint)
+        return _Trouble(reason, pause)
+    except Exception as error:  # a client does not check what it is sent, and raises whatever comes of it
+        connected = not type(error.__cause__).__name__.startswith("Connect")
+        if "Timeout" in type(error).__name__:
+            return _Trouble(f"no answer in {endpoint.timeout_seconds:g} s", silent=True, sent=connected)
+        return _Trouble(_said(error, endpoint), sent=connected)
 
 
-def _reply(found: Any) -> Reply | None:
-    """The reply in what the server sent; None when it has none. The client does not check what it is sent."""
-    choices = getattr(found, "choices", None)
-    message = getattr(choices[0], "message", None) if isinstance(choices, list) and choices else None
-    if message is None:
-        return None
-    content, usage = getattr(message, "content", None), getattr(found, "usage", None)
-    counts = [getattr(usage, name, None) for name in ("prompt_tokens", "completion_tokens")]
-    tokens_in, tokens_out = (count if isinstance(count, int) else 0 for count in counts)
-    return Reply(content if isinstance(content, str) else "", tokens_in, tokens_out)
+def _read(parts: Any, until: float) -> bytes:
+    """A body, which may come slowly or never end: the client's time-out is that of each of its parts."""
+    content = bytearray()
+    for part in parts:
+        content += part
+        if time.monotonic() > until:
+            raise TimeoutError
+        if len(content) > LONGEST_REPLY:
+            raise ValueError(f"more than {LONGEST_REPLY:,} bytes")
+    return bytes(content)
+
+
+def _reply(content: bytes, endpoint: Endpoint, request: Request) -> Reply | Gap | _Trouble:
+    """The reply in what the server sent."""
+    try:
+        found = json.loads(content)
+    except ValueError as error:
+        text = content.decode(errors="replace").strip()
+        said = f"not a chat completion: {text}" if text else f"{type(error).__name__}: {error}"
+        return _Trouble(_short(endpoint.redacted(said)), sent=True)
+    try:
+        spoken, usage = found["choices"][0]["message"].get("content"), found.get("usage")
+    except (LookupError, TypeError, AttributeError):
+        what = found.get("error") or found if isinstance(found, dict) else found
+        return _Trouble(_short(endpoint.redacted(f"not a chat completion: {what}")), sent=True)
+    text = endpoint.redacted(spoken) if isinstance(spoken, str) else ""
+    names = ("prompt_tokens", "completion_tokens")
+    counts = [usage.get(name) if isinstance(usage, dict) else None for name in names]
+    for count in counts:
+        if isinstance(count, int | float) and not abs(count) <= MOST_TOKENS:
+            return Gap(f"a damaged reply: it counts {str(count)[:20]} tokens", refused=True, sent=True)
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        return Gap("a damaged reply: it holds half a character", refused=True, sent=True)
+    return Reply(text, *_tokens(counts, text, endpoint, request))
+
+
+def _tokens(counts: Sequence[Any], text: str, endpoint: Endpoint, request: Request) -> tuple[int, int]:
+    """In and out, as the server counted; what it does not say, or what cannot be, is as much as it may be."""
+    sent, said = (int(count) if isinstance(count, int | float) and count >= 0 else 0 for count in counts)
+    return sent or tokens_sent(request), said or (text and (longest(endpoint) or tokens_of(text))) or 0
 
 
 def _check_fatal(error: Any, endpoint: Endpoint, problem: str) -> None:
     """Raise what no second attempt will mend."""
     if error.status_code in (401, 403):
-        raise Failure(f"the judge at {endpoint.base_url} refuses the API key ({problem}); set {endpoint.key_variable}")
+        raise Failure(f"the judge at {endpoint.address} refuses the API key ({problem}); set {endpoint.key_variable}")
     if error.status_code in (404, 405):
         raise Failure(
-            f"the judge at {endpoint.base_url} has no chat completions of model '{endpoint.model}' ({problem}); "
+            f"the judge at {endpoint.address} has no chat completions of model '{endpoint.model}' ({problem}); "
             "check the address (it ends in /v1) and the name"
         )
     if error.status_code == 402 or error.code == "insufficient_quota":
-        raise Failure(f"the judge at {endpoint.base_url} wants money ({problem}); what was judged is kept")
+        raise Failure(f"the judge at {endpoint.address} wants money ({problem}); what was judged is kept")
 
 
 def _retry_after(headers: Mapping[str, str]) -> float:
@@ -282,14 +332,14 @@ def _retry_after(headers: Mapping[str, str]) -> float:
         pass
     try:
         return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
-    except ValueError:
+    except (ValueError, TypeError, OverflowError, OSError):
         return 0.0
 
 
 def _check_wait(seconds: float, endpoint: Endpoint) -> None:
     if seconds > LONGEST_WAIT_SECONDS:
         raise Failure(
-            f"the judge at {endpoint.base_url} asks to wait {seconds:,.0f} s; run the command again then, "
+            f"the judge at {endpoint.address} asks to wait {seconds:,.0f} s; run the command again then, "
             "what was judged is kept"
         )
 
@@ -300,6 +350,11 @@ def _pause(request: Request, attempt: int) -> float:
     return FIRST_PAUSE_SECONDS * 2**attempt * (1 + jitter / 2)
 
 
+def _said(error: BaseException, endpoint: Endpoint) -> str:
+    return _short(endpoint.redacted(f"{type(error).__name__}: {error.__cause__ or error}"))
+
+
 def _short(text: str) -> str:
-    text = " ".join(text.split())
+    """One line that can be printed."""
+    text = "".join(c if c.isprintable() else "?" for c in " ".join(text.split()))
     return text if len(text) <= 120 else text[:117] + "..."

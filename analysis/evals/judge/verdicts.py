@@ -7,7 +7,9 @@ from typing import Literal
 
 from analysis.evals.judge import prompt
 from analysis.evals.judge.cache import Replies, Reply, Request, opened
-from analysis.evals.judge.client import Cost, Endpoint, Gap, Progress, ask, dollars, estimate
+from analysis.evals.judge.client import Gap, Progress, ask
+from analysis.evals.judge.endpoint import Endpoint
+from analysis.evals.judge.purse import Cost, Purse, dollars, estimate
 from mixtures.errors import Failure, UserError
 
 Outcome = Literal["win", "tie", "loss", "invalid", "gap"]
@@ -71,7 +73,8 @@ def cost(pairs: Sequence[Pair], endpoint: Endpoint, cache: Path) -> Cost:
 
 
 def bill(pairs: Sequence[Pair], endpoint: Endpoint, cache: Path) -> Cost:
-    """What the replies on `pairs` have cost so far, repairs included, by the tokens that the server counted."""
+    """What the replies on `pairs` have cost so far, repairs included, by the tokens that the server counted (or, where
+    it said nothing, may have)."""
     questions = _questions(pairs, endpoint)
     with opened(cache) as replies:
         found = {key: reply for key, request in questions.items() if (reply := replies.get(request)) is not None}
@@ -85,7 +88,7 @@ def judge(
     pairs: Sequence[Pair],
     endpoint: Endpoint,
     cache: Path,
-    max_dollars: float | None,
+    max_dollars: float | Purse | None,
     replay: bool = False,
     progress: Progress = lambda done, total: None,
 ) -> tuple[Judged, ...]:
@@ -93,9 +96,10 @@ def judge(
 
     Args:
         pairs: two blank or two equal answers are a tie and a blank one loses, without asking; all are noted.
-        endpoint: who judges; only its model and parameters matter to a replay.
+        endpoint: who judges; a replay asks for what this server and model said with these parameters.
         cache: file with all replies so far. An interrupted run goes on from it.
-        max_dollars: for this call. Nothing is sent when the estimate is above; None for no cap.
+        max_dollars: for this call, or a purse that others share. Nothing is sent when the estimate is above, and no
+            more once the cap might not hold; None for no cap.
         replay: ask nobody; what the cache does not have is a gap.
         progress: in requests.
 
@@ -104,19 +108,20 @@ def judge(
         Failure: the judge cannot be used or none of its replies came; the cache is damaged.
     """
     questions = _questions(pairs, endpoint)
+    purse = max_dollars if isinstance(max_dollars, Purse) else Purse(max_dollars)
     with opened(cache) as replies:
-        first, spent = _answers(list(questions.values()), endpoint, replies, (max_dollars, 0.0), replay, progress)
+        first = _answers(list(questions.values()), endpoint, replies, purse, replay, progress)
         again = {
             key: _repair(endpoint, questions[key], reply)
             for key, reply in first.items()
             if isinstance(reply, Reply) and prompt.verdict(reply.text) is None
         }
-        second, _ = _answers(list(again.values()), endpoint, replies, (max_dollars, spent), replay, progress)
+        second = _answers(list(again.values()), endpoint, replies, purse, replay, progress)
     gaps = [outcome for outcome in first.values() if isinstance(outcome, Gap)]
     if gaps and len(gaps) == len(first):
         raise Failure(
             f"judge '{endpoint.model}' gave no reply to any of {len(gaps)} requests ({gaps[0].reason}); "
-            f"check the server and its address, {endpoint.base_url}"
+            f"check the server and its address, {endpoint.address}"
         )
     final = {key: second[again[key].key] if key in again else outcome for key, outcome in first.items()}
     return tuple(_judged(pair, endpoint, final) for pair in pairs)
@@ -133,7 +138,7 @@ def unasked(pair: Pair) -> tuple[Outcome, str] | None:
 
 
 def _request(endpoint: Endpoint, messages: Sequence[prompt.Message]) -> Request:
-    return Request(endpoint.model, endpoint.parameters, messages)
+    return Request(endpoint.model, endpoint.public, messages, endpoint.address)
 
 
 def _repair(endpoint: Endpoint, asked: Request, reply: Reply) -> Request:
@@ -160,35 +165,31 @@ def _answers(
     requests: Sequence[Request],
     endpoint: Endpoint,
     replies: Replies,
-    cap_and_spent: tuple[float | None, float],
+    purse: Purse,
     replay: bool,
     progress: Progress,
-) -> tuple[dict[str, Reply | Gap], float]:
-    """The outcome of every request by its key, from the cache where it has it, and the dollars spent on it."""
+) -> dict[str, Reply | Gap]:
+    """The outcome of every request by its key, from the cache where it has it."""
     missing = _missing(requests, replies)
     asked: dict[str, Reply | Gap] = {}
     if replay:
         asked = {request.key: Gap("not in the cache") for request in missing}
     elif missing:
-        _check_cap(estimate(missing, endpoint), *cap_and_spent)
-        asked = ask(missing, endpoint, replies, *cap_and_spent, progress)
-    paid = [outcome for outcome in asked.values() if isinstance(outcome, Reply)]
-    spent = dollars(endpoint, sum(r.tokens_in for r in paid), sum(r.tokens_out for r in paid)) or 0.0
+        _check_cap(estimate(missing, endpoint), purse)
+        asked = ask(missing, endpoint, replies, purse, progress)
     # What the cache holds is what counts: another process may have been first, and a replay must find the same.
-    return {r.key: replies.get(r) or asked[r.key] for r in requests}, spent
+    return {r.key: replies.get(r) or asked[r.key] for r in requests}
 
 
-def _check_cap(expected: Cost, max_dollars: float | None, spent: float) -> None:
-    if max_dollars is None:
+def _check_cap(expected: Cost, purse: Purse) -> None:
+    if purse.cap is None:
         return
     if expected.dollars is None:
-        raise UserError(
-            f"a cap of {max_dollars:,.3f} dollars needs the judge's prices; give them, or leave out the cap"
-        )
-    if spent + expected.dollars > max_dollars:
+        raise UserError(f"a cap of {purse.cap:,.3f} dollars needs the judge's prices; give them, or leave out the cap")
+    if purse.spent + expected.dollars > purse.cap:
         raise UserError(
             f"{expected.requests} requests to the judge may cost {expected.dollars:,.3f} dollars "
-            f"(spent: {spent:,.3f}), over the cap of {max_dollars:,.3f}; raise the cap or judge fewer prompts: "
+            f"(spent: {purse.spent:,.3f}), over the cap of {purse.cap:,.3f}; raise the cap or judge fewer prompts: "
             "what was judged is kept"
         )
 

@@ -65,7 +65,7 @@ def test_the_page_has_every_section(built: Path) -> None:
     for said in ("Does code help?", "It helps code.", "rule align", "make small"):
         assert said in text
     assert "for every source in all 12 stages; sampled batches were read again" in text
-    for said in ("plays 1.0", "3.50", "duplicate 31"):
+    for said in ("plays 1.0", "3.50", "duplicate 31", "prose: 31 documents also in page, dropped as duplicates"):
         assert said in text
 
 

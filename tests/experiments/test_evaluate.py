@@ -242,7 +242,7 @@ def test_a_truncated_record_is_named(exported):
     evaluated(exported, "copa")
     (record,) = (exported / "store" / "evaluations").glob("*/copa@*.json")
     record.write_text(record.read_text()[:-40])
-    with pytest.raises(Failure, match=r"evaluation copa.*delete it and run the command again"):
+    with pytest.raises(Failure, match=r"evaluation copa.*delete it, and the next run or evaluation scores it"):
         evaluated(exported, "copa")
 
 

@@ -76,10 +76,13 @@ def _contents(source: Source, traced: Traced, store: Path) -> dict[str, str]:
 def _is_corpus(spelt: str, traced: Traced, store: Path) -> bool:
     """Whether what code spells is files of its own, and not a word or a folder in which everything is."""
     path = Path(files.absolute(spelt))
-    if not path.is_dir():
-        return path.is_file()
     around = [Path(files.absolute(place)) for place in (".", "~", str(store), *LIBRARIES, *traced.files)]
-    return any(path.iterdir()) and not any(place.is_relative_to(path) for place in around)
+    try:
+        if not path.is_dir():
+            return path.is_file()
+        return any(path.iterdir()) and not any(place.is_relative_to(path) for place in around)
+    except OSError:  # nothing that this user may look at
+        return False
 
 
 def changes(name: str, identity: Mapping[str, Any], folder: Path) -> str:

@@ -71,7 +71,7 @@ class DataSpec:
     Attributes:
         sources: the catalogue, whatever the arm or seed.
         vocabulary: ids of the tokenizer that is trained.
-        heldout: share of the groups (packages, works) that no arm trains on, chosen by hash.
+        heldout: share of the documents of every source that no arm trains on, in whole groups (packages, works).
         tokenizer_bytes_per_kind: bytes of every kind that the tokenizer is trained on, at most.
         cleaning: the benchmarks that the sources are cleaned against.
         fim: how documents are permuted for stages with `infilling`, if there are any; the others read them as they are.

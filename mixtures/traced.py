@@ -18,6 +18,8 @@ from typing import Any
 
 LIBRARIES = tuple({sysconfig.get_paths()[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")})
 MAX_PATH = 1_000
+CATALOGUES = ("mixtures.catalogue.local", "mixtures.catalogue.paper")
+"""Of ours, the modules whose constants decide data; those of readers go with their version."""
 
 
 class Traced:
@@ -112,7 +114,7 @@ class Traced:
             if isinstance(value, ModuleType):
                 self._module(value, names)
             else:
-                self._named(name, value, ours)
+                self._named(name, value, function.__module__ or "")
 
     def _module(self, module: ModuleType, names: Mapping[str, None]) -> None:
         if _is_library(module.__name__, module):
@@ -121,16 +123,16 @@ class Traced:
         for name in names:
             value = vars(module).get(name)
             if not isinstance(value, ModuleType):
-                self._named(name, value, _is_ours(module.__name__))
+                self._named(name, value, module.__name__)
 
     def _reader(self, names: Mapping[str, Any]) -> None:
         if "READER_VERSION" in names and _is_ours(names["__name__"]):
             self.readers[names["__name__"].rpartition(".")[2]] = names["READER_VERSION"]
 
-    def _named(self, name: str, value: Any, ours: bool) -> None:
+    def _named(self, name: str, value: Any, module: str) -> None:
         if isinstance(value, FunctionType):
             self._code(value)
-        elif not ours and value is not None and not name.startswith("__"):
+        elif value is not None and not name.startswith("__") and (not _is_ours(module) or module in CATALOGUES):
             self.globals[name] = self.value(value)
 
 

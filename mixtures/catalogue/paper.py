@@ -3,8 +3,10 @@
 What could not be verified, because none of it was fetched while this was written. Revisions, folders, columns and
 sizes are those that public code and dataset cards agree on; the rest is:
 
-- SlimPajama's hub repository could not be reached anonymously in August 2026; use a mirror (`readers/hub.py`). How many
-  files its training split has is not checked.
+- SlimPajama's hub repository could not be reached anonymously in August 2026; use a mirror (`readers/hub.py`). That
+  its training split has 59,166 files is what its card says and what the ten folders' sizes in public code sum to.
+- How many files the Common Pile's code has. A copy that lacks some is not noticed; elsewhere a count (`count`, a list
+  of names, or names that say "3 of 59") tells.
 - The folders swift, vue, jsx, scss, toml and sass of The Stack are named after its own list of languages.
 - That StarCoder's issues begin with "Title:", the order of its notebook tags, and its commits: an inspection of the
   files found `content` between tags, other code expects CommitPack's columns, and both are read. What does not parse is
@@ -63,6 +65,7 @@ def _slimpajama(part: str, documents: rows.Reader) -> HubDataset:
         columns=("text", "meta"),
         documents=documents,
         size="of 895 GB compressed and 627B tokens with all parts",
+        count=59_166,
     )
 
 

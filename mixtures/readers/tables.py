@@ -4,9 +4,10 @@ import csv
 import gzip
 import io
 import json
+import os
 import zlib
 from collections.abc import Iterator, Sequence
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from mixtures.errors import Failure
@@ -25,8 +26,8 @@ MAX_CELL = 2**31 - 1
 
 def form(name: str) -> str:
     """The suffix that says what a file holds, in lower case, without that of its compression."""
-    path = PurePath(name.lower())
-    return PurePath(path.stem).suffix if path.suffix in COMPRESSIONS else path.suffix
+    stem, suffix = os.path.splitext(name.lower())  # noqa: PTH122 (asked of a million names)
+    return os.path.splitext(stem)[1] if suffix in COMPRESSIONS else suffix  # noqa: PTH122
 
 
 def unit(name: str) -> str:

@@ -33,7 +33,7 @@ def columns_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, Floats]:
     Every k of KS is there that all problems have samples for. A problem whose tests do not run here says nothing of the
     model: it has 0 in "runs" and in all others. Whether they do is the problem's and the machine's, never a sample's.
     """
-    runs_N = np.asarray([float(row["runs"]) for row in rows])
+    runs_N = np.asarray([float(row.get("runs", True)) for row in rows])
     weak_N = runs_N * [float(row["weak"]) for row in rows]
     most = min(row["samples"] for row in rows)
     passes = {k: [estimate(row["samples"], row["passed"], k) for row in rows] for k in KS if k <= most and runs_N.any()}

@@ -349,7 +349,11 @@ JudgeName = Annotated[str | None, typer.Option("--judge", help="smollm: embedded
 JudgeUrl = Annotated[str | None, typer.Option(help="An OpenAI-compatible server's address; it ends in /v1.")]
 JudgeModel = Annotated[str | None, typer.Option(help="The model's name there.")]
 JudgeParameters = Annotated[
-    str | None, typer.Option(help="JSON that is sent with every request, in place of temperature 0, max_tokens 1024.")
+    str | None,
+    typer.Option(
+        help="JSON that is sent with every request, in place of temperature 0, max_tokens 1024; "
+        "extra_headers and extra_query too. The API key is JUDGE_API_KEY of the environment."
+    ),
 ]
 Rate = Annotated[float, typer.Option(help="Requests a minute, at most.")]
 Price = Annotated[tuple[float, float] | None, typer.Option(help="Dollars per million tokens, in and out.")]

@@ -208,6 +208,30 @@ def test_a_judge_that_dies_is_no_verdict_and_another_takes_over(sandbox):
 
 
 @needs_bwrap
+def test_a_box_that_somebody_else_kills_is_no_failure_of_its_program(sandbox):
+    def children(pid: int) -> list[int]:
+        of_threads = Path(f"/proc/{pid}/task").glob("*/children")
+        return [int(child) for path in of_threads for child in path.read_text().split()]
+
+    def boxes_of(side: bytes) -> list[int]:
+        below = [grandchild for child in children(os.getpid()) for grandchild in children(child)]
+        return [pid for pid in below if side in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")]
+
+    slow = "import time\ndef f():\n    time.sleep(1.5)\n    return 1"
+    for side in (b"program", b"tests"):
+        with ThreadPoolExecutor() as threads:
+            found = threads.submit(judged, sandbox, slow, "assert f() == 1", limits=Limits(wall_seconds=20.0))
+            until = time.monotonic() + 20
+            while not boxes_of(b"program") and time.monotonic() < until:
+                time.sleep(0.05)
+            time.sleep(0.5)
+            os.kill(boxes_of(side)[0], signal.SIGKILL)
+            assert found.result() == Verdict(True, "passed")
+    suicide = "import os\ndef f(): os.kill(os.getpid(), 9)"
+    assert judged(sandbox, suicide, "f()").reason == "limit"
+
+
+@needs_bwrap
 def test_a_judge_that_does_not_listen_is_ended_and_not_waited_for(sandbox, monkeypatch):
     monkeypatch.setattr(pool, "PATIENCE_SECONDS", 1.0)
     limits, long = Limits(wall_seconds=1.0), "#" * 300_000 + "\ndef f(): return 1"

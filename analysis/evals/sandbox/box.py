@@ -44,6 +44,7 @@ PR_SET_CHILD_SUBREAPER = 36
 EXIT_SECONDS = 1.0
 OUT_OF_TIME = "out of processor time"
 LATE = "out of time"
+KILLED = "killed at a limit"
 NOT_A_REPLY, TOO_MUCH = "not a reply", "too much output"
 START_SECONDS = 30.0
 """Of a box, on however loaded a machine, before its first process must have spoken."""
@@ -389,6 +390,6 @@ def _why(box: Box) -> str:
             if code == 128 + signal.SIGXCPU:
                 return OUT_OF_TIME
             killed = code in (128 + signal.SIGKILL, -signal.SIGKILL)
-            return "killed at a limit" if killed else f"the process ended (exit code {code})"
+            return KILLED if killed else f"the process ended (exit code {code})"
         time.sleep(0.005)
     return "the process hung up"

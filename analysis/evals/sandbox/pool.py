@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from analysis.evals.sandbox import cgroup
-from analysis.evals.sandbox.box import LATE, START_SECONDS, Limits, Sandbox
+from analysis.evals.sandbox.box import KILLED, LATE, START_SECONDS, Limits, Sandbox
 from analysis.evals.sandbox.judge import Check, Verdict
 from mixtures.errors import Failure
 
@@ -58,7 +58,9 @@ def workers(sandbox: Sandbox, limits: Limits, jobs: int, grouped: bool = True) -
 def verdicts(
     sandbox: Sandbox, programs: Sequence[tuple[str, Check]], limits: Limits | None = None, jobs: int = 1
 ) -> list[Verdict]:
-    """The verdicts on (program, its tests), in order, `jobs` at a time. What is late among others is tried again alone.
+    """The verdicts on (program, its tests), in order, `jobs` at a time.
+
+    What is late among others is tried again alone; so is what was killed, since a machine without memory kills, too.
 
     Raises:
         Failure: the machine gives no box (any more); there are no verdicts then, rather than wrong ones.
@@ -68,7 +70,7 @@ def verdicts(
     with workers(sandbox, limits, jobs) as idle:
         found = judge_all(idle, sandbox, programs, limits)
         for number, (program, check) in enumerate(programs):
-            if jobs > 1 and found[number].detail == LATE:
+            if found[number].detail == KILLED or (jobs > 1 and found[number].detail == LATE):
                 found[number] = _one(idle, sandbox, limits, program, check)
     return found
 

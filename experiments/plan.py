@@ -104,7 +104,7 @@ class PlannedStage:
 class Plan:
     """All stages in an order in which parents come first, and the chain of every run.
 
-    `changes` says, where data are not prepared, what of their sources is not what was prepared last.
+    `changes` says what of the sources is not what was prepared last, a line each.
     """
 
     study: Study
@@ -153,7 +153,7 @@ def make_plan(study: Study, store: Path) -> Plan:
                         planned = _plan_stage(study, manifest, arm.name, seed, stage, chain)
                     chain.append(_merge(stages, planned))
                 runs[arm.name, seed] = tuple(stage.id for stage in chain)
-    changed = () if manifest else tuple(changes(data, store))
+    changed = tuple(changes(data, store))
     return Plan(study, tuple(stages.values()), runs, manifest, changed)
 
 

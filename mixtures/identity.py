@@ -33,8 +33,10 @@ RECORD = "identity.json"
 def pinned(source: Source, store: Path) -> Source:
     """`source` with its identity as of now, which it keeps while a command runs.
 
+    Where all its files are gone, as on a host that only trains, it is that under which they were read into the store.
+
     Raises:
-        UserError: files that it names are not there.
+        UserError: files that it names are not there, and never were.
         Failure: they cannot be read, or a package that it reads is not installed.
     """
     if source.identity is not None:
@@ -54,14 +56,28 @@ def pinned(source: Source, store: Path) -> Source:
         "readers": traced.readers,
         "code": traced.code,
         "values": {"given": reads, **traced.globals},
-        "files": _contents(source, traced, store),
     }
-    return replace(source, identity=json.loads(json.dumps(identity, sort_keys=True)))
+    identity = json.loads(json.dumps(identity, sort_keys=True))
+    return replace(source, identity={**identity, "files": _contents(source, traced, identity, store)})
 
 
-def _contents(source: Source, traced: Traced, store: Path) -> dict[str, str]:
+def record(source: Source, identity: Mapping[str, Any]) -> dict[str, Any]:
+    """What is kept beside the documents of `source`: what they were read from, and where that was."""
+    return {**identity, "inputs": list(source.inputs)}
+
+
+def absent(source: Source) -> bool:
+    """Whether none of the files that `source` names is there."""
+    return bool(source.inputs) and not any(files.matches(files.absolute(pattern)) for pattern in source.inputs)
+
+
+def _contents(source: Source, traced: Traced, identity: Mapping[str, Any], store: Path) -> dict[str, str]:
     """The sha256 of every file by its name: of those that the source declares, else of those that its code spells."""
     inputs = source.inputs or [path for path in sorted(traced.paths) if traced.code and _is_corpus(path, traced, store)]
+    if not inputs or absent(source):
+        for old in _records(source.name, store / "sources"):
+            if old["inputs"] == list(source.inputs) and all(old.get(key) == value for key, value in identity.items()):
+                return dict(old["files"])
     if not inputs:
         return {}
     patterns = [files.absolute(pattern) for pattern in inputs]
@@ -71,6 +87,13 @@ def _contents(source: Source, traced: Traced, store: Path) -> dict[str, str]:
     except (UserError, Failure) as error:
         raise type(error)(f"source '{source.name}': {error}") from error
     return {name: known[path] for name, path in found.items()}
+
+
+def _records(name: str, folder: Path) -> Iterator[dict[str, Any]]:
+    """What the source was read from before, the last first."""
+    paths = [path for path in folder.glob(f"{name}-*/{RECORD}") if path.parent.name[:-13] == name]
+    for path in sorted(paths, key=lambda path: path.stat().st_mtime_ns, reverse=True):
+        yield read_json(path, f"what source '{name}' was read from")
 
 
 def _is_corpus(spelt: str, traced: Traced, store: Path) -> bool:
@@ -94,10 +117,10 @@ def changes(name: str, identity: Mapping[str, Any], folder: Path) -> str:
     """
     if (folder / RECORD).exists():
         return ""
-    others = [path for path in folder.parent.glob(f"{name}-*/{RECORD}") if path.parent.name[:-13] == name]
-    if not others:
+    old = next(_records(name, folder.parent), None)
+    if old is None:
         return ""
-    old = read_json(max(others, key=lambda path: path.stat().st_mtime_ns), f"what source '{name}' was read from")
+    old.pop("inputs", None)
     said = list(dict.fromkeys(_differences(old, identity, name)))
     more = f" and {len(said) - 5} more" if len(said) > 5 else ""
     return f"source '{name}' is not what was last prepared: {'; '.join(said[:5])}{more}"

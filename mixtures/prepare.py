@@ -150,6 +150,8 @@ def changes(spec: DataSpec, store: Path) -> list[str]:
     for source in with_identities(spec, store).sources:
         folder = store / documents_folder(source, store)
         lines.append(identities.changes(source.name, _documents_identity(source, store), folder))
+        if identities.absent(source):
+            lines.append(f"source '{source.name}': its files are not here; what was read of them is used")
     return [line for line in lines if line]
 
 
@@ -205,7 +207,7 @@ def read_sources(
     for source in (pinned(source, store) for source in sources):
         folder = store / documents_folder(source, store)
         names = _shard_names(source, folder, store / "downloads")
-        write_json(folder / identities.RECORD, _documents_identity(source, store))
+        write_json(folder / identities.RECORD, identities.record(source, _documents_identity(source, store)))
         source = replace(source, identity=None)  # of many files it is large, and workers do not need it
         paths.append(tuple(folder / f"{name}.parquet" for name in names))
         jobs += [

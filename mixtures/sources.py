@@ -11,6 +11,7 @@ from typing import Any
 from mixtures.documents import Document
 from mixtures.errors import Failure, UserError
 from mixtures.fetch import Archive, canonical
+from mixtures.filters import FILTERS
 from mixtures.readers import installed
 
 KINDS = ("text", "code", "markup", "synthetic", "adjacent", "math", "instruct")
@@ -80,7 +81,7 @@ class Source:
         identity: what its documents are decided by, while a command runs; `identity.pinned` sets it.
 
     Raises:
-        UserError: a name that is no name of a folder, an unknown kind, or another `dedup`.
+        UserError: a name that is no name of a folder, an unknown kind or filter, or another `dedup`.
     """
 
     name: str
@@ -104,6 +105,8 @@ class Source:
             raise UserError(f"source '{self.name}': no name; use letters, digits, '.', '_' and '-'")
         if self.kind not in KINDS:
             raise UserError(f"source '{self.name}': unknown kind '{self.kind}'; choose one of {', '.join(KINDS)}")
+        if unknown := [name for name in self.filters if name not in FILTERS]:
+            raise UserError(f"source '{self.name}': unknown filter '{unknown[0]}'; known are {', '.join(FILTERS)}")
         if self.dedup not in DEDUP:
             raise UserError(f"source '{self.name}': dedup is {self.dedup!r}; choose one of {', '.join(DEDUP)}")
 

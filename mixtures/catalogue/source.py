@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from functools import partial
 
 from mixtures.errors import UserError
-from mixtures.filters import FILTERS
 from mixtures.readers import files as own_files
 from mixtures.readers import hub as hub_files
 from mixtures.readers import rows
@@ -48,7 +47,7 @@ def files(
         *(name, kind, "files", naming(name, partial(own_files.read, corpus)), partial(own_files.shards, corpus)),
         max_bytes=max_bytes,
         expected_tokens=expected_tokens,
-        filters=_known(name, filters),
+        filters=tuple(filters),
         dedup=dedup,
         inputs=absolute,
     )
@@ -105,13 +104,7 @@ def hub(
         *(name, kind, "hub", naming(name, partial(hub_files.read, (dataset,))), partial(hub_files.shards, (dataset,))),
         max_bytes=max_bytes,
         expected_tokens=expected_tokens,
-        filters=_known(name, filters),
+        filters=tuple(filters),
         dedup=dedup,
         datasets=(dataset,),
     )
-
-
-def _known(source: str, filters: Sequence[str]) -> tuple[str, ...]:
-    if unknown := [name for name in filters if name not in FILTERS]:
-        raise UserError(f"source '{source}': unknown filter '{unknown[0]}'; known are {', '.join(FILTERS)}")
-    return tuple(filters)

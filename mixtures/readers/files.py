@@ -1,6 +1,6 @@
 """A user's own documents: files of rows, plain files, and the shards that preparation writes."""
 # A corpus may have a million files, and strings are listed in a fraction of the time that Path objects take.
-# ruff: noqa: PTH100, PTH111, PTH112, PTH113, PTH118, PTH120, PTH207
+# ruff: noqa: PTH100, PTH110, PTH111, PTH112, PTH113, PTH118, PTH120, PTH207
 
 import glob
 import hashlib
@@ -57,7 +57,7 @@ def listed(patterns: Iterable[str]) -> dict[str, Path]:
     """
     roots, found = [], set()
     for pattern in patterns:
-        root, paths = _matches(pattern)
+        root, paths = _found(pattern)
         if not paths:
             raise UserError(f"no file matches {pattern}; mend the pattern, or put the files there")
         roots.append(root)
@@ -74,7 +74,12 @@ def _name(path: str) -> str:
     return os.fsencode(path.replace(os.sep, "/")).decode(errors="backslashreplace")  # ids are UTF-8, names need not be
 
 
-def _matches(pattern: str) -> tuple[str, list[str]]:
+def matches(pattern: str) -> bool:
+    """Whether anything is where the absolute `pattern` says."""
+    return os.path.exists(pattern) or next(glob.iglob(pattern, recursive=True), None) is not None
+
+
+def _found(pattern: str) -> tuple[str, list[str]]:
     """The folder where `pattern` begins to vary, and its files."""
     if os.path.isfile(pattern):
         return os.path.dirname(pattern), [pattern]
@@ -110,7 +115,7 @@ def paths_in(target: Path) -> dict[str, Path]:
     """
     if not target.exists():
         raise UserError(f"{target} does not exist; name a file or folder of documents")
-    _, paths = _matches(absolute(target))
+    _, paths = _found(absolute(target))
     if not paths:
         raise UserError(f"{target} holds no files")
     return listed([absolute(target)])

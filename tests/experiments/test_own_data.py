@@ -15,6 +15,7 @@ from experiments.study import Study
 from experiments.supply import heldout_warnings
 from experiments.views import plan_json, print_plan, print_status, status_json
 from mixtures.catalogue import files
+from mixtures.errors import UserError
 from mixtures.manifest import Manifest
 from mixtures.prepare import DataSpec, prepare
 from tests.experiments import tiny
@@ -95,3 +96,23 @@ def test_plan_and_status_say_what_changed_and_old_data_are_not_taken(prepared: t
     assert again.sources["prose"].digest != manifest.sources["prose"].digest
     assert again.sources["program"].folder == manifest.sources["program"].folder  # read once
     assert make_plan(study(folder), store).changes == ()
+
+
+def test_prepared_data_outlive_their_files_but_no_slip_of_the_pen(
+    prepared: tuple[Path, Manifest], tmp_path: Path
+) -> None:
+    """A host that trains need not see the corpus."""
+    folder, _ = prepared
+    before = make_plan(study(folder), folder / "store")
+    for path in folder.glob("*.jsonl"):
+        path.rename(tmp_path / path.name)
+    plan = make_plan(study(folder), folder / "store")
+    assert plan.manifest == before.manifest and plan.manifest is not None
+    assert plan.changes[0] == "source 'prose': its files are not here; what was read of them is used"
+    mistyped = (files("prose", "text", folder / "pose.*.jsonl"), study(folder).data.sources[1])
+    other = replace(study(folder).data, sources=mistyped)
+    with pytest.raises(UserError, match=r"source 'prose': no file matches .*pose"):
+        make_plan(replace(study(folder), data=other), folder / "store")
+    for path in tmp_path.glob("*.jsonl"):
+        path.rename(folder / path.name)
+    assert make_plan(study(folder), folder / "store").changes == ()

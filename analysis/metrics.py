@@ -11,6 +11,7 @@ Every metric is a weighted sum over its tasks of (sum of scores / sum of sizes):
     margin         nats per byte of the best wrong choice less those of the right one; above 0 the right one is ahead
     lead           the one of acc, acc_norm and exact_match that stands for the task (analysis/tasks.py)
     exact_match    what the model says is an accepted answer
+    score          any other score for an item that lm-evaluation-harness gives
     pass@k         at least one of k programs that the model writes passes the problem's tests (pass_at_k.py); problems
                    whose tests do not run here have size 0
 
@@ -81,6 +82,7 @@ SCORES = {
     "lead": Score("lead", "", "accuracy", share=True),
     "acc_norm": Score("correct_norm", "", "accuracy per character", share=True),
     "exact_match": Score("matched", "", "exact match", share=True),
+    "score": Score("score", "", "score of the harness"),
     "correct_prob": Score("correct_prob", "", "probability per character"),
     "margin": Score("margin", "", "margin in nats/byte"),
     **{f"pass@{k}": Score(f"pass@{k}", "runs", f"pass@{k}", share=True) for k in KS},
@@ -140,7 +142,7 @@ def task_scores(record: EvalRecord, where: str) -> TaskScores:
         raise _corrupt(record.task, where, "has items without an id of their own")
     columns = {
         field: np.asarray([float(item[field]) for item in items])
-        for field in ("nats", "bytes", "correct")
+        for field in ("nats", "bytes", "correct", "score")
         if _in_all(items, field, record.task, where)
     }
     if "nats" in columns and columns.get("bytes", np.zeros(1)).sum() > 0:
@@ -261,7 +263,9 @@ def metrics_for(tasks: Collection[str]) -> tuple[Metric, ...]:
         its = dict.fromkeys((TASKS[benchmark_of(task)].lead, *others))
         found += [Metric(f"{task}/{score}", score, ((task, 1.0),)) for score in its]
     for task in sorted(task for task in set(tasks) - set(heldout) if benchmark_of(task) not in TASKS):
-        found += [Metric(f"{task}/{score}", score, ((task, 1.0),)) for score in (*CHOICE_SCORES, "exact_match")]
+        found += [
+            Metric(f"{task}/{score}", score, ((task, 1.0),)) for score in (*CHOICE_SCORES, "exact_match", "score")
+        ]
     return tuple(found)
 
 

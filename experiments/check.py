@@ -13,8 +13,8 @@ from typing import Any
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from analysis.evals import code
-from analysis.evals.tasks import task_name
+from analysis.evals import code, harness_tasks
+from analysis.evals.tasks import HARNESS, benchmark_of, task_name
 from analysis.metrics import metrics_for
 from experiments.study import CONTINUE, STAGE_KINDS, Arm, Piece, Stage, Study
 from mixtures.errors import UserError
@@ -143,6 +143,8 @@ def _check_tasks(study: Study) -> None:
     for field, names in (("every_stage", size.every_stage), ("around_cooldown", size.around_cooldown)):
         for name in names:
             with naming(f"evaluation.{field}"):
+                if isinstance(name, str) and name.startswith(HARNESS):
+                    harness_tasks.check(benchmark_of(name).removeprefix(HARNESS))
                 if size.asked[task_name(name)] != name:
                     raise UserError(f"two tasks are called '{task_name(name)}'; give one of the files another name")
     for name in size.executed:

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from analysis.evals import engine, scoring
+from analysis.evals import engine, harness_tasks, scoring
+from analysis.evals.harness_tasks import HarnessTask
 from analysis.evals.model import LanguageModel
 from analysis.evals.questions import Question, prompt_hash
 from analysis.evals.tasks import Task
@@ -31,7 +32,7 @@ PORTION = 512
 TOKEN_COST = 20
 """Characters of a prompt that take as long as one token that is written, roughly: it only paces the progress."""
 
-AnyTask = Task | CodeTask
+AnyTask = Task | CodeTask | HarnessTask
 
 
 @dataclass(frozen=True)
@@ -158,6 +159,8 @@ def cost(task: AnyTask) -> float:
     """What scoring a task takes, about, in characters that the model reads."""
     if isinstance(task, CodeTask):
         return sum(len(problem.prompt) + TOKEN_COST * 256 for problem in task.problems) * task.samples
+    if isinstance(task, HarnessTask):
+        return task.characters
     read = sum(len(context) + len(text) for question in task.questions for context, text in question.candidates)
     return read + sum(TOKEN_COST * question.max_tokens for question in task.questions)
 
@@ -182,12 +185,12 @@ def score(
     questions = {path: task for path, task in work.items() if isinstance(task, Task)}
     found = {path: _gap(of, task.name, task.version, task.gap) for path, task in questions.items() if task.gap}
     questions = {path: task for path, task in questions.items() if not task.gap}
-    code = {path: task for path, task in work.items() if isinstance(task, CodeTask)}
-    if questions or code:
+    others = {path: task for path, task in work.items() if not isinstance(task, Task)}
+    if questions or others:
         model = open_model()
         found |= _answered(of, questions, model, progress)
-        for path, task in code.items():
-            found[path] = _executed(of, task, path, model)
+        for path, other in others.items():
+            found[path] = _scored(of, other, path, model)
     for path, record in found.items():
         write(gap_path(path) if record.gap else path, record)
         if not record.gap:
@@ -200,12 +203,16 @@ def _gap(of: Checkpoint, task: str, version: int, why: str, prompts: str = "") -
     return EvalRecord(task, version, prompts, of.fingerprint, of.step, (), gap=why)
 
 
-def _executed(of: Checkpoint, task: CodeTask, path: Path, model: LanguageModel) -> EvalRecord:
+def _scored(of: Checkpoint, task: CodeTask | HarnessTask, path: Path, model: LanguageModel) -> EvalRecord:
+    """A task that is asked as a whole: programs to be executed, or one of the harness's."""
     started = time.perf_counter()
     version = task_version(task.name)
     try:
-        items = coding.score(model, task, _partial(path))
-    except Failure as error:  # the machine gives no box any more
+        if isinstance(task, HarnessTask):
+            items = harness_tasks.score(model, task)
+        else:
+            items = coding.score(model, task, _partial(path))
+    except Failure as error:  # the machine gives no box any more, or the harness scores in another way
         return _gap(of, task.name, version, str(error), task.prompt_hash)
     seconds = round(time.perf_counter() - started, 3)
     return EvalRecord(task.name, version, task.prompt_hash, of.fingerprint, of.step, tuple(items), seconds=seconds)

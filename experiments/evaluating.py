@@ -16,15 +16,15 @@ from rich.table import Table
 from rich.text import Text
 
 from analysis import metrics, pass_at_k, statistics
-from analysis.evals import code
+from analysis.evals import code, harness_tasks
 from analysis.evals.questions import FORMATS, prompt_hash
-from analysis.evals.tasks import Task, benchmark_task, parse_task
+from analysis.evals.tasks import HARNESS, Task, benchmark_of, parse_task
 from analysis.metrics import Metric, TaskScores
 from analysis.records import EvalRecord, StageRecord, eval_path, read_eval, read_stage
 from analysis.scores import item_notes
 from experiments.exporting import all_devices, find_stage, open_stage
 from experiments.progress import Display
-from experiments.run import heldout, use_compilation_cache
+from experiments.run import heldout, named, use_compilation_cache
 from mixtures.errors import Failure, UserError
 from mixtures.files import write_json
 from mixtures.manifest import Manifest, read_manifest
@@ -149,6 +149,8 @@ def _names(tasks: str, shots: int, target: Target) -> list[str]:
             names.append(name)
         else:
             spec = parse_task(name)
+            if spec.name.startswith(HARNESS):
+                harness_tasks.check(benchmark_of(spec.name).removeprefix(HARNESS))
             names.append(replace(spec, shots=shots or spec.shots).asked)
     return list(dict.fromkeys(names))
 
@@ -162,7 +164,7 @@ def _load(name: str, target: Target, items: int, store: Path) -> "AnyTask":
     if name.startswith("heldout/"):
         assert target.heldout is not None
         return heldout(target.heldout, name.removeprefix("heldout/"), HELDOUT_BYTES)
-    return benchmark_task(name, number, store / "downloads")
+    return named(name, number, store)
 
 
 def _path(target: Target, task: "AnyTask") -> Path:

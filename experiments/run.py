@@ -8,8 +8,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from analysis.evals import code
-from analysis.evals.tasks import WINDOW_BYTES, Place, Task, benchmark_task, heldout_task, task_name
+from analysis.evals import code, harness_tasks
+from analysis.evals.harness_tasks import HarnessTask
+from analysis.evals.tasks import (
+    HARNESS,
+    WINDOW_BYTES,
+    Asked,
+    Place,
+    Task,
+    benchmark_task,
+    heldout_task,
+    parse_task,
+    task_name,
+)
 from analysis.records import RunRecord, StudyRecord, write
 from experiments import nodes
 from experiments.data import warn
@@ -23,7 +34,7 @@ from mixtures.prepare import prepare
 from mixtures.shards import read_documents
 
 if TYPE_CHECKING:
-    from experiments.coding import CodeTask
+    from experiments.evaluate import AnyTask
 
 
 def run_study(study: Study, store: Path) -> Path:
@@ -168,7 +179,7 @@ def _evaluate(plan: Plan, store: Path) -> None:
         evaluate(plan, store, lambda name: load_task(plan, name, store), display.update)
 
 
-def load_task(plan: Plan, name: str, store: Path) -> "Task | CodeTask":
+def load_task(plan: Plan, name: str, store: Path) -> "AnyTask":
     """What a task asks: held-out documents of the prepared data, rows of a benchmark, or problems to program."""
     assert plan.manifest is not None
     size = plan.study.evaluation
@@ -179,8 +190,16 @@ def load_task(plan: Plan, name: str, store: Path) -> "Task | CodeTask":
     kind = name.removeprefix("heldout/")
     if kind == name:
         items = None if name in map(task_name, size.every_stage) else size.items
-        return benchmark_task(size.asked[name], items, store / "downloads")
+        return named(size.asked[name], items, store)
     return heldout(plan.manifest, kind, size.heldout_bytes, size.heldout_window, size.heldout_place)
+
+
+def named(asked: Asked, items: int | None, store: Path) -> Task | HarnessTask:
+    """A task by its name, by a file of rows, or of lm-evaluation-harness."""
+    spec = parse_task(asked)
+    if spec.name.startswith(HARNESS):
+        return harness_tasks.load(spec.name, spec.shots, items)
+    return benchmark_task(asked, items, store / "downloads")
 
 
 def heldout(manifest: Manifest, kind: str, max_bytes: int, length: int = WINDOW_BYTES, place: Place = "hash") -> Task:

@@ -53,7 +53,7 @@ class AblateLM(LM):
         asks = []
         for request in requests:
             prompt, wanted = request.args
-            asks.append(_ask(prompt, wanted, f"{self.seed}:{repeats[prompt]}:{prompt}"))
+            asks.append(ask_of(prompt, wanted, f"{self.seed}:{repeats[prompt]}:{prompt}"))
             repeats[prompt] += 1
         return self._in_order("generate_until", requests, generate(self.model, asks), disable_tqdm)
 
@@ -68,7 +68,12 @@ class AblateLM(LM):
         return ordered
 
 
-def _ask(prompt: str, wanted: dict[str, Any], seed: str) -> Ask:
+def ask_of(prompt: str, wanted: dict[str, Any], seed: str) -> Ask:
+    """A request of the harness to generate, as the engine takes it.
+
+    Raises:
+        UserError: it is to be done in a way that the engine has not.
+    """
     options = normalize_gen_kwargs(wanted, _MAX_TOKENS)
     if unknown := sorted(options.keys() - set(_KNOWN)):
         raise UserError(f"a task generates with '{unknown[0]}', which is unknown here; known are {', '.join(_KNOWN)}")

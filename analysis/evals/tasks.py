@@ -2,7 +2,8 @@
 
 A benchmark's task is named after its format, and after the number of examples it shows if there are any: "boolq",
 "boolq:plain", "triviaqa@5shot", "nq_open:harness@5shot". A user's own file of rows gives a task of its name, and may be
-given by its path: "rows/gsm8k.jsonl@5shot" is the task "gsm8k@5shot".
+given by its path: "rows/gsm8k.jsonl@5shot" is the task "gsm8k@5shot". "lm_eval/arc_challenge@5shot" is one of
+lm-evaluation-harness (harness_tasks.py).
 """
 
 import difflib
@@ -18,6 +19,8 @@ from mixtures.benchmark_files import RowsFile, own
 from mixtures.documents import Document, hash64
 from mixtures.errors import UserError
 
+HARNESS = "lm_eval/"
+"""Stands before the names of lm-evaluation-harness's tasks."""
 Asked = str | RowsFile
 """A task as a study or the command line asks for it: by name, or a file of rows or its path."""
 
@@ -87,6 +90,8 @@ def parse_task(name: Asked) -> TaskSpec:
     if isinstance(name, RowsFile):
         return TaskSpec(name)
     rows = _ROWS.fullmatch(name)
+    if rows and name.startswith(HARNESS):
+        return TaskSpec(rows["path"], shots=int(rows["shots"] or 0))
     if rows and own(rows["path"]):
         return TaskSpec(rows["path"], shots=int(rows["shots"] or 0))
     found = _NAME.fullmatch(name)

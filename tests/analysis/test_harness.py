@@ -9,6 +9,9 @@ import pytest
 
 from analysis.evals.engine import likelihoods, rolling
 from analysis.evals.model import opened
+from analysis.evals.tasks import parse_task
+from analysis.metrics import metrics_for, task_scores, value
+from analysis.records import EvalRecord
 from mixtures import tokenizer as bpe
 from mixtures.errors import Failure, UserError
 from models.export import export
@@ -19,6 +22,7 @@ lm_eval = pytest.importorskip("lm_eval", reason="needs the extra harness")
 from lm_eval.api.instance import Instance  # noqa: E402
 from lm_eval.tasks import TaskManager  # noqa: E402
 
+from analysis.evals import harness_tasks  # noqa: E402
 from analysis.evals.harness import AblateLM  # noqa: E402
 
 ROWS = {
@@ -72,6 +76,80 @@ def test_the_harnesss_tasks_run_and_find_what_we_find(manager: TaskManager) -> N
     assert all(
         "." not in text and "\n" not in text for s in found["samples"]["triviaqa_here"] for (text,) in s["resps"]
     )
+
+
+CONTINUED = """task: continued_here
+output_type: loglikelihood
+test_split: test
+doc_to_text: "{{question}}"
+doc_to_target: " {{choices.text[1]}}"
+metric_list:
+  - metric: acc
+"""
+ROLLED = (
+    CONTINUED.replace("continued", "rolled")
+    .replace("loglikelihood", "loglikelihood_rolling")
+    .replace("acc", "bits_per_byte")
+)
+
+
+def test_its_tasks_are_tasks_of_a_study(manager: TaskManager, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Item by item what the harness itself says of them."""
+    monkeypatch.setattr(harness_tasks, "_manager", lambda: manager)
+    names = ["arc_easy_here", "triviaqa_here"]
+    theirs: Any = lm_eval.simple_evaluate(
+        model=AblateLM(model()), tasks=names, task_manager=manager, bootstrap_iters=0, log_samples=True
+    )
+    for name in names:
+        task = harness_tasks.load(f"lm_eval/{name}", 0, None)
+        assert task.prompt_hash == harness_tasks.load(f"lm_eval/{name}", 0, None).prompt_hash
+        found = [harness_tasks.score(model(), task) for _ in range(2)]  # two checkpoints
+        assert found[0] == found[1]
+        assert [item["id"] for item in found[0]] == [str(sample["doc_id"]) for sample in theirs["samples"][name]]
+        record = EvalRecord(f"lm_eval/{name}", 3, task.prompt_hash, "", 1, tuple(found[0]))
+        scores = {record.task: task_scores(record, "")}
+        ours = {m.name.rpartition("/")[2]: value(m, scores) for m in metrics_for(scores)}
+        for metric in ("acc", "acc_norm", "exact_match"):
+            expected = [v for k, v in theirs["results"][name].items() if k.startswith(f"{metric},")]
+            assert ours.get(metric) == (pytest.approx(expected[0]) if expected else None), (name, metric)
+    few = harness_tasks.load("lm_eval/arc_easy_here@1shot", 1, 2)
+    assert few.prompt_hash != task.prompt_hash and len(few.documents) == 2
+    assert [int(item["id"]) for item in harness_tasks.score(model(), few)] == list(few.documents)
+    assert all(instance.args[0].count("Question:") == 2 for instance in few.task.instances)
+
+
+@pytest.mark.parametrize(("name", "text"), [("continued", CONTINUED), ("rolled", ROLLED)])
+def test_whole_texts_and_continuations_too(
+    manager: TaskManager, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, text: str
+) -> None:
+    data = f"dataset_path: json\ndataset_kwargs:\n  data_files:\n    test: {tmp_path / 'arc_easy.jsonl'}\n"
+    (tmp_path / f"{name}.yaml").write_text(text + data)
+    there = TaskManager(include_path=str(tmp_path), include_defaults=False)
+    monkeypatch.setattr(harness_tasks, "_manager", lambda: there)
+    task = harness_tasks.load(f"lm_eval/{name}_here", 0, 2)
+    found = harness_tasks.score(model(), task)
+    for item, number in zip(found, task.documents, strict=True):
+        row = ROWS["arc_easy"][number]
+        if name == "rolled":
+            ((_, nats),) = rolling(model(), [" an answer"])
+            assert item == {"id": str(number), "nats": pytest.approx(nats, abs=1e-4), "bytes": len(" an answer")}
+        else:
+            ((_, one),) = likelihoods(model(), [(str(row["question"]), " an answer")])
+            assert item["nats"] == pytest.approx(one.nats, abs=1e-4) and item["correct"] == int(one.greedy)
+            assert item["bytes"] == len("an answer")
+
+
+def test_a_task_that_cannot_be_had_is_a_gap_and_a_wrong_name_is_answered(
+    manager: TaskManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(harness_tasks, "_manager", lambda: manager)
+    with pytest.raises(Failure, match=r"'lm_eval/nowhere' cannot be had \(\w+: .*\); go online"):
+        harness_tasks.load("lm_eval/nowhere", 0, None)
+    harness_tasks.check("arc_easy_here")
+    with pytest.raises(UserError, match=r"unknown task 'lm_eval/arc_esy_here' .*; name one of .* arc_easy_here"):
+        harness_tasks.check("arc_esy_here")
+    spec = parse_task("lm_eval/arc_easy_here@5shot")
+    assert (spec.name, spec.shots) == ("lm_eval/arc_easy_here@5shot", 5) and parse_task(spec.asked) == spec
 
 
 def _instances(kind: str, arguments: list[tuple]) -> list[Instance]:

@@ -15,7 +15,8 @@ from mixtures.files import read_json
 def checkpoints(store: Path, stage: str) -> str | Path:
     """Where the checkpoints of a stage's folder are: in it, or under the URL or path in ABLATE_CHECKPOINTS.
 
-    Hosts that share no disk set it to a folder of an object store, such as gs://bucket/checkpoints.
+    Hosts that share no disk set it to a folder of an object store, such as gs://bucket/checkpoints; for Orbax to reach
+    it the package gcsfs (s3fs for s3://) has to be installed.
     """
     shared = os.environ.get("ABLATE_CHECKPOINTS")
     return f"{shared.rstrip('/')}/{stage}" if shared else stage_folder(store, stage) / "checkpoints"

@@ -6,7 +6,6 @@ were. (On a disk a renamed folder would do; an object store renames file by file
 Of its processes all write their own shards, and the first does everything else.
 """
 
-import hashlib
 import json
 import logging
 import os
@@ -20,12 +19,15 @@ from typing import Any
 
 import jax
 import numpy as np
+
+# Or Orbax would reach for an object store through TensorFlow wherever that is installed.
+os.environ.setdefault("EPATH_USE_TF", "false")
+
 import orbax.checkpoint as ocp
-from etils import epath
 from jax.experimental import multihost_utils
 from jax.sharding import SingleDeviceSharding
 
-from models import hosts
+from models import hosts, storage
 from models.errors import Failure
 from models.step import TrainState
 
@@ -47,7 +49,7 @@ class Writer:
     """
 
     def __init__(self, folder: Folder, keep: int = 2):
-        self._folder, self._keep = _root(folder), keep
+        self._folder, self._keep = storage.place(folder), keep
         self._orbax = ocp.StandardCheckpointer()
         self._thread = ThreadPoolExecutor(1)
         self._unfinished: Future[None] | None = None
@@ -80,10 +82,11 @@ class Writer:
         path = _path(self._folder, step)
         with hosts.together(), _writing(path):
             if hosts.first():
-                self._folder.mkdir(parents=True, exist_ok=True)
                 _remove(path)
+                if not storage.remote(path):
+                    Path(path).mkdir(parents=True)
         with _writing(path):
-            self._orbax.save(path / "state", _by_name(state))
+            self._orbax.save(f"{path}/state", _by_name(state))
         self._unfinished = self._thread.submit(self._finish, step)
 
     def wait(self) -> None:
@@ -104,9 +107,7 @@ class Writer:
             self._orbax.wait_until_finished()
             if not hosts.first():
                 return
-            part = path / f".{_DIGESTS}.part"
-            part.write_text(json.dumps(_digests(path), indent=1))
-            part.replace(path / _DIGESTS)
+            storage.write(path, _DIGESTS, json.dumps(_digests(path), indent=1).encode())
             kept = [done for done in _complete(self._folder) if done <= step][-self._keep :]
             for other in _begun(self._folder):
                 if other not in kept:
@@ -122,7 +123,7 @@ def save(folder: Folder, step: int, state: TrainState, keep: int = 2) -> None:
 def steps(folder: Folder) -> list[int]:
     """Steps of the complete checkpoints, ascending; none when the folder does not exist. In all processes alike."""
     with hosts.together():
-        found = _complete(_root(folder)) if hosts.first() else []
+        found = _complete(storage.place(folder)) if hosts.first() else []
     if jax.process_count() == 1:
         return found
     padded = np.full(_CANDIDATES, -1, np.int64)
@@ -140,49 +141,44 @@ def restore(folder: Folder, step: int, like: TrainState) -> TrainState:
     Raises:
         Failure: the checkpoint is missing, damaged or of another model; the caller may try the one before.
     """
-    path = _path(_root(folder), step)
-    if not hosts.agreed(hosts.first() and path.is_dir()):
+    path = _path(storage.place(folder), step)
+    if not hosts.agreed(hosts.first() and bool(storage.names(path))):
         raise Failure(f"checkpoint {path} does not exist; its folder has steps {steps(folder) or 'none'}")
     # Before Orbax reads: on damage it fills the terminal with the traces of its unfinished reads.
     if not hosts.agreed(hosts.first() and _intact(path)):
         raise Failure(f"checkpoint {path} is damaged; delete it to continue from the one before")
     target = {name: _abstract(leaf) for name, leaf in _by_name(like).items()}
     with hosts.together(), ocp.StandardCheckpointer() as checkpointer:
-        found = checkpointer.metadata(path / "state").item_metadata
+        found = checkpointer.metadata(f"{path}/state").item_metadata
         if {name: leaf.shape for name, leaf in found.items()} != {name: leaf.shape for name, leaf in target.items()}:
             raise Failure(f"checkpoint {path} is of another model or optimizer; give this run a folder of its own")
-        leaves = checkpointer.restore(path / "state", target)
+        leaves = checkpointer.restore(f"{path}/state", target)
     return jax.tree.unflatten(jax.tree.structure(like), [leaves[name] for name in target])
 
 
-def _root(folder: Folder) -> epath.Path:
-    """Absolute: of a relative path Orbax finds no metadata, and says nothing."""
-    text = os.fspath(folder)
-    return epath.Path(text if "://" in text else Path(text).absolute())
-
-
 @contextmanager
-def _writing(path: epath.Path) -> Iterator[None]:
+def _writing(path: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # TensorStore and Orbax have no error class of their own.
         reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
-        raise Failure(f"checkpoint {path} cannot be written ({reason}); free some space, then run again") from error
+        way_out = "free some space"
+        if storage.remote(path):
+            way_out = "see to its address, your rights and its space" if not isinstance(error, ImportError) else "do so"
+        raise Failure(f"checkpoint {path} cannot be written ({reason}); {way_out}, then run again") from error
 
 
-def _path(folder: epath.Path, step: int) -> epath.Path:
-    return folder / f"step-{step:08d}"
+def _path(folder: str, step: int) -> str:
+    return f"{folder}/step-{step:08d}"
 
 
-def _begun(folder: epath.Path) -> list[int]:
+def _begun(folder: str) -> list[int]:
     """Steps of all checkpoints, complete or not, ascending."""
-    if not folder.is_dir():
-        return []
-    return sorted(int(match[1]) for entry in folder.iterdir() if (match := _STEP.fullmatch(entry.name)))
+    return sorted(int(match[1]) for name in storage.names(folder) if (match := _STEP.fullmatch(name)))
 
 
-def _complete(folder: epath.Path) -> list[int]:
-    return [step for step in _begun(folder) if (_path(folder, step) / _DIGESTS).exists()]
+def _complete(folder: str) -> list[int]:
+    return [step for step in _begun(folder) if _DIGESTS in storage.names(_path(folder, step))]
 
 
 def _by_name(state: TrainState) -> dict[str, Any]:
@@ -195,25 +191,19 @@ def _abstract(leaf: Any) -> jax.ShapeDtypeStruct:
     return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
 
 
-def _digests(path: epath.Path) -> dict[str, str]:
+def _digests(path: str) -> dict[str, str]:
     """SHA-256 of every file under `path` but the digests' own, by its path below."""
-    digests = {}
-    for folder, _, names in path.walk():
-        for file in (folder / name for name in names if _DIGESTS not in name):
-            with file.open("rb") as data:
-                digests[str(file.relative_to(path))] = hashlib.file_digest(data, "sha256").hexdigest()
-    return dict(sorted(digests.items()))
+    return {file: storage.digest(path, file) for file in storage.files(path) if _DIGESTS not in file}
 
 
-def _intact(path: epath.Path) -> bool:
+def _intact(path: str) -> bool:
     try:
-        return json.loads((path / _DIGESTS).read_text()) == _digests(path)
+        return json.loads(storage.read(path, _DIGESTS)) == _digests(path)
     except (OSError, ValueError):
         return False
 
 
-def _remove(path: epath.Path) -> None:
-    """Remove a folder, its digests first: one that a kill left half removed must not pass for a checkpoint."""
-    if path.exists():
-        (path / _DIGESTS).unlink(missing_ok=True)
-        path.rmtree()
+def _remove(path: str) -> None:
+    """Remove a checkpoint, its digests first: one that a kill left half removed must not pass for one."""
+    storage.remove(path, _DIGESTS)
+    storage.remove(path)

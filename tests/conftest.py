@@ -11,6 +11,8 @@ import pytest
 ROOT = Path(__file__).parent.parent
 # Results are those of a CPU, and no test should take a machine's accelerator.
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+# Read once in a process, and some tests load TensorFlow.
+os.environ.setdefault("EPATH_USE_TF", "false")
 
 
 def run_tiny(store: Path) -> subprocess.CompletedProcess[str]:

@@ -289,24 +289,34 @@ def family(record: StudyRecord) -> list[tuple[str, str]]:
     return [(arm, metric) for arm in record.arms if arm != record.baseline for metric in dict.fromkeys(record.primary)]
 
 
+def _tested(row: Row) -> float:
+    """The p that is corrected: 1 where several seeds differ by the same amount.
+
+    That is chance (one metric in thirty, with two seeds and 100 answers), and would let item noise alone decide just
+    there: some of the metrics of equal arms would be told apart.
+    """
+    return 1.0 if row.interval_kind == statistics.EQUAL_SEEDS else row.p
+
+
 def _corrected(record: StudyRecord, rows: Sequence[Row]) -> list[Row]:
     """Holm's correction within the declared family, and Benjamini and Hochberg's over all other rows.
 
     The family has its declared size whatever is missing yet, so that a p-value does not rise as results come in.
     """
     members = family(record)
-    p = {(row.arm, row.metric): row.p for row in rows if row.at == FINAL}
+    p = {(row.arm, row.metric): _tested(row) for row in rows if row.at == FINAL}
     adjusted = dict(zip(members, statistics.holm([p.get(member, 1.0) for member in members]), strict=True))
     explored = [row for row in rows if not (row.at == FINAL and (row.arm, row.metric) in adjusted)]
     asked = [row for row in explored if row.judged.what != verdict.SAME]
-    p_bh = statistics.benjamini_hochberg([row.p for row in asked])
+    p_bh = statistics.benjamini_hochberg([_tested(row) for row in asked])
     discovered = {(row.arm, row.metric, row.at): p for row, p in zip(asked, p_bh, strict=True)}
     done = []
     for row in rows:
         holm = adjusted.get((row.arm, row.metric)) if row.at == FINAL else None
         bh = discovered.get((row.arm, row.metric, row.at))
-        judged = row.judged if holm is None else verdict.corrected(row.judged, holm, "Holm")
-        judged = judged if bh is None else verdict.corrected(judged, bh, "Benjamini–Hochberg")
+        by = "" if _tested(row) > row.p else "Benjamini–Hochberg" if holm is None else "Holm"
+        adjusted_p = bh if holm is None else holm
+        judged = row.judged if adjusted_p is None else verdict.corrected(row.judged, adjusted_p, by)
         done.append(replace(row, p_holm=holm, p_bh=bh, judged=judged))
     return done
 

@@ -80,7 +80,8 @@ def side_of(difference: float, higher_is_better: bool) -> str:
 
 
 def corrected(verdict: Verdict, p: float, by: str) -> Verdict:
-    """What is left of a verdict when its p is corrected for many comparisons `by` a method."""
+    """What is left of a verdict when its p is corrected for many comparisons; `by` a method, if there was one."""
     if not verdict.told_apart or p <= ALPHA:
         return verdict
-    return replace(verdict, what=CANNOT_TELL, why=", ".join(part for part in (verdict.why, f"not after {by}") if part))
+    why = (verdict.why, f"not after {by}" if by else "")
+    return replace(verdict, what=CANNOT_TELL, why=", ".join(part for part in why if part))

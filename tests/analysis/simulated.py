@@ -17,6 +17,7 @@ from analysis.evals.judge.verdicts import Judged
 from analysis.evals.judge.winrate import win_rate
 from analysis.pass_at_k import estimate as pass_at
 from analysis.statistics import (
+    EQUAL_SEEDS,
     FEW_DIFFER,
     THESE_ITEMS,
     Interval,
@@ -240,7 +241,9 @@ def same_arms(seeds: int, tables: int, metrics: int = 60, arms: int = 3, primary
             luck = common + rng.normal(0, np.sqrt(0.5), common.shape)
             score = latent(rng, mix, seeds, 100, [0.0] * (arms + 1), luck)
             score = score > 0 if metric % 2 else 8 + score
-            p[metric] = [estimate([paired(score[arm], score[-1])]).difference.p for arm in range(arms)]
+            found = [estimate([paired(score[arm], score[-1])]) for arm in range(arms)]
+            # As in `compare`: seeds that differ by the same count say nothing of seeds.
+            p[metric] = [1.0 if each.kind == EQUAL_SEEDS else each.difference.p for each in found]
         family, rest = holm(p[:primary].ravel().tolist()), benjamini_hochberg(p[primary:].ravel().tolist())
         flagged += [min(family) <= 0.05, min(rest) <= 0.05]
     return tuple((flagged / tables).tolist())

@@ -182,8 +182,8 @@ def test_two_seeds_that_differ_by_the_same_count_show_item_noise_only(store: Pat
                 ),
             )
     found = row(compare(store, "small"), "code-to-text", "piqa/acc")
-    assert found.verdict == "better, item noise only"
-    assert found.judged.mark == "△"
+    assert found.verdict == "cannot tell, item noise only"
+    assert found.p < 0.001 and found.p_bh == 1, "two counts that are equal by chance say nothing of seeds"
 
 
 def test_one_seed_never_gives_a_plain_verdict(tmp_path: Path) -> None:

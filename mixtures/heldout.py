@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 @dataclass(frozen=True)
 class Groups:
-    """Of one source, the hash of every group, once, and how many documents are in each; `total` are in the source."""
+    """Of one source, the hashes of its groups, ascending, and how many documents are in each; `total` are in it."""
 
     hashes: npt.NDArray[np.uint64]
     counts: npt.NDArray[np.int64]
@@ -21,8 +21,8 @@ def choose(sources: Sequence[Groups], share: float) -> npt.NDArray[np.uint64]:
     """Hashes of the groups that are held out.
 
     Groups are taken by ascending hash while that brings a source nearer to `share` of its documents and no other above
-    twice its share. A source of which nothing was taken, since its groups are too large, gives its smallest. Never all
-    of a source is taken, so that one of a single group has none.
+    twice its share. A source of which nothing was taken, since its groups are too large, gives its smallest, of which
+    others have little if there is one. Never all of a source is taken, so that one of a single group has none.
     """
     wanted = [share * source.total for source in sources]
     smallest = [int(source.counts.min(initial=1)) for source in sources]
@@ -43,13 +43,30 @@ def choose(sources: Sequence[Groups], share: float) -> npt.NDArray[np.uint64]:
         nearer = any(taken[s] + count / 2 <= wanted[s] for s, count in its)
         if nearer and all(taken[s] + count <= max(1, 2 * wanted[s]) for s, count in its):
             take(group, its)
-    for s, source in enumerate(sources):
-        for place in np.lexsort((source.hashes, source.counts)) if not taken[s] else ():
-            group = source.hashes[place]
-            its = [(t, int(other.counts[other.hashes == group].sum())) for t, other in enumerate(sources)]
-            if take(int(group), [(t, count) for t, count in its if count]):
-                break
+    for s in range(len(sources)):
+        room = [np.inf if t == s else max(1, 2 * wanted[t]) - taken[t] for t in range(len(sources))]
+        if not taken[s]:
+            next((group for group, its in _smallest_first(sources, s, room) if take(group, its)), None)
     return np.array(held, np.uint64)
+
+
+def _smallest_first(
+    sources: Sequence[Groups], s: int, room: Sequence[float]
+) -> Iterator[tuple[int, list[tuple[int, int]]]]:
+    """The groups of source `s` as `_by_hash` gives them, the smallest first; last those of which others lose much."""
+    source = sources[s]
+    counts_SxG = np.array([_counts(other, source.hashes) for other in sources])
+    much_G = (counts_SxG > np.array(room)[:, None]).any(axis=0)
+    for place in np.lexsort((source.hashes, source.counts, much_G)):
+        yield int(source.hashes[place]), [(t, int(n)) for t, n in enumerate(counts_SxG[:, place]) if n]
+
+
+def _counts(source: Groups, hashes: npt.NDArray[np.uint64]) -> npt.NDArray[np.int64]:
+    """How many documents the source has of each of the groups."""
+    places = np.minimum(np.searchsorted(source.hashes, hashes), max(0, len(source.hashes) - 1))
+    if not len(source.hashes):
+        return np.zeros(len(hashes), np.int64)
+    return np.where(source.hashes[places] == hashes, source.counts[places], 0)
 
 
 def _by_hash(sources: Sequence[Groups]) -> Iterator[tuple[int, list[tuple[int, int]]]]:

@@ -76,7 +76,9 @@ def _contents(source: Source, traced: Traced, identity: Mapping[str, Any], store
     inputs = source.inputs or [path for path in sorted(traced.paths) if traced.code and _is_corpus(path, traced, store)]
     if not inputs or absent(source):
         for old in _records(source.name, store / "sources"):
-            if old["inputs"] == list(source.inputs) and all(old.get(key) == value for key, value in identity.items()):
+            if old.get("inputs") == list(source.inputs) and all(
+                old.get(key) == value for key, value in identity.items()
+            ):
                 return dict(old["files"])
     if not inputs:
         return {}

@@ -11,6 +11,12 @@ import zstandard
 
 READ_BYTES = 1 << 16
 """Of compressed bytes at a time; what they hold is kept in memory."""
+MAX_WINDOW = 1 << 31
+"""What `zstd --long=31` may ask for; memory is taken as a file needs it."""
+
+
+def _decompressor() -> zstandard.ZstdDecompressor:
+    return zstandard.ZstdDecompressor(max_window_size=MAX_WINDOW)
 
 
 class StrictReader(io.RawIOBase):
@@ -23,7 +29,7 @@ class StrictReader(io.RawIOBase):
 
     def __init__(self, file: BinaryIO) -> None:
         self.file = file
-        self.frame = zstandard.ZstdDecompressor().decompressobj()
+        self.frame = _decompressor().decompressobj()
         self.inside = True  # a file without a single frame is cut short as well
         self.waiting = memoryview(b"")
 
@@ -38,7 +44,7 @@ class StrictReader(io.RawIOBase):
                     raise EOFError("the compressed file ends before its last frame does")
                 return 0
             if self.frame.eof:
-                self.frame = zstandard.ZstdDecompressor().decompressobj()
+                self.frame = _decompressor().decompressobj()
             self.waiting = memoryview(self.frame.decompress(compressed))
             self.inside = not self.frame.eof
         size = min(len(buffer), len(self.waiting))

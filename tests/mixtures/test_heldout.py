@@ -52,3 +52,10 @@ def test_documents_that_are_their_own_group_meet_the_share_exactly() -> None:
 def test_one_group_gives_nothing_and_two_large_ones_the_smaller() -> None:
     assert len(choose([groups({5: 100})], 0.05)) == 0
     assert choose([groups({5: 2_131, 9: 1_425})], 0.05).tolist() == [9]
+
+
+def test_a_small_source_does_not_take_a_large_group_from_another() -> None:
+    large = groups({1: 900, **{hash: 5 for hash in range(100, 200)}})
+    small = groups({1: 1, 150: 1, 160: 1})
+    held = choose([large, small], 0.05)
+    assert 1 not in held and taken(small, held) == 1

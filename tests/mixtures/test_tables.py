@@ -90,3 +90,11 @@ def test_of_a_wide_parquet_file_only_what_is_wanted_is_read(tmp_path: Path) -> N
     path.write_bytes(content(path.name, PAGES))
     assert [row for _, row in rows(path, ("repo",))] == [{"repo": page["repo"]} for page in PAGES]
     assert [row for _, row in rows(path, ("repo", "no such"))] == PAGES
+
+
+def test_a_file_with_a_long_window_is_read(tmp_path: Path) -> None:
+    """As `zstd --long=31` writes them."""
+    long = zstandard.ZstdCompressionParameters.from_level(1, window_log=28, enable_ldm=True)
+    packed = zstandard.ZstdCompressor(compression_params=long).compressobj()
+    (tmp_path / "a.jsonl.zst").write_bytes(packed.compress(content("a.jsonl", PAGES)) + packed.flush())
+    assert [row for _, row in rows(tmp_path / "a.jsonl.zst")] == PAGES

@@ -14,7 +14,7 @@ from analysis.evals import code
 from analysis.evals.sandbox import box, pool
 from analysis.evals.sandbox.box import Limits
 from analysis.evals.sandbox.judge import Check, Verdict
-from analysis.records import EvalRecord, eval_path, read_study, stage_folder, write
+from analysis.records import EvalRecord, eval_path, read_stage, read_study, stage_folder, write
 from analysis.report import build
 from mixtures import benchmarks
 from mixtures.benchmarks import Item
@@ -184,8 +184,8 @@ def test_the_report_has_intervals_by_problem_and_no_words_of_a_model(tmp_path):
             for n in range(40)
         ]
         rows[0]["said"] = HOSTILE
-        record = EvalRecord("mbpp_exec", 1, "h", "f", synthetic.STEPS, tuple(rows))
         folder = stage_folder(tmp_path, run.stages[-1])
+        record = EvalRecord("mbpp_exec", 1, "h", read_stage(folder).fingerprint, synthetic.STEPS, tuple(rows))
         write(eval_path(folder, record.task, 1, synthetic.STEPS), record)
     page = build(tmp_path, "small", {}).read_text(encoding="utf-8")
     assert Page(page).tags.isdisjoint({"script", "img"}) and "alert(1)" not in page
@@ -202,7 +202,7 @@ def test_a_problem_that_one_seed_could_not_run_counts_with_the_others(tmp_path):
             {"id": "b", "runs": number != 1, "samples": 1, "passed": int(number != 1), "reasons": {}, "weak": False},
         ]
         folder = stage_folder(tmp_path, run.stages[-1])
-        record = EvalRecord("mbpp_exec", 1, "h", "f", synthetic.STEPS, tuple(rows))
+        record = EvalRecord("mbpp_exec", 1, "h", read_stage(folder).fingerprint, synthetic.STEPS, tuple(rows))
         write(eval_path(folder, record.task, 1, synthetic.STEPS), record)
     rows = pass_at_k.table(compare(tmp_path, "small"))
     assert {(row["value"], row["problems"]) for row in rows} == {("100.0 %", "2 of 2")}

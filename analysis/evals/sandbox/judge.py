@@ -20,8 +20,8 @@ from analysis.evals.sandbox import cgroup
 from analysis.evals.sandbox.box import Box, Gone, Limits, NoBox, Sandbox
 
 DETAIL_CHARACTERS = 200
-TESTS_BYTES = 1 << 30
-"""Of the tests' process: they may multiply what a program returns."""
+TESTS_BYTES, CALL_BYTES = 1 << 30, 64 << 20
+"""Of the tests' process, since they may multiply what a program returns, and of a call that they make."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def verdict(bench: Bench, program: str, check: Check) -> Verdict:
         NoBox: the machine does not give us a box, or takes one away; that says nothing of the program.
     """
     if bench.tests is None and not check.weak:
-        limits = replace(bench.limits, process_bytes=TESTS_BYTES, reply_bytes=TESTS_BYTES, replies_bytes=sys.maxsize)
+        limits = replace(bench.limits, process_bytes=TESTS_BYTES, reply_bytes=CALL_BYTES, replies_bytes=sys.maxsize)
         bench.tests = boxes.start(bench.sandbox, limits, None, boxes.TESTS)
     box = boxes.start(bench.sandbox, bench.limits, bench.group)
     box.until = time.monotonic() + bench.limits.wall_seconds
@@ -142,8 +142,8 @@ def _tested(bench: Bench, box: Box, check: Check) -> tuple[str, str]:
         return "raised", "the tests write where they should not"
     except Gone as gone:
         close(bench)
-        if str(gone) == boxes.LATE:
-            return "time", boxes.LATE  # they go on and on with what the program returned
+        if str(gone) in (boxes.LATE, boxes.TOO_MUCH):  # they go on and on with what the program returned
+            return _gone(gone)
         raise NoBox(f"the tests' box is gone ({gone})") from None
 
 

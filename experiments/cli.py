@@ -159,6 +159,20 @@ def decontaminate(
 
 
 @app.command()
+def benchmarks(
+    fetch: Annotated[
+        list[str] | None, typer.Option(help="Get this one's full official split from the hub; may be repeated.")
+    ] = None,
+    store: Store = RUNS,
+    json: Json = False,
+) -> None:
+    """List the benchmarks: how many rows are here, of how many, and where they are from."""
+    from experiments.benchmarks_view import benchmarks_json, print_benchmarks
+
+    _show(benchmarks_json(fetch or [], store), json, print_benchmarks)
+
+
+@app.command()
 def synthesize(
     tokens: Annotated[int, typer.Argument(min=1, help="How many tokens to write, at least.")],
     out: Annotated[

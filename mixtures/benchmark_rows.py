@@ -153,7 +153,7 @@ def storycloze(row: Row, number: int) -> Item:
 
 def triviaqa(row: Row, number: int) -> Item:
     answer = row["answer"]
-    accepted = tuple(dict.fromkeys([*answer["aliases"], answer["value"]]))
+    accepted = tuple(dict.fromkeys(text for text in [*answer["aliases"], answer["value"]] if text.strip()))
     return Item(
         "triviaqa", row["question_id"], {"question": row["question"]}, answers=accepted, canonical=answer["value"]
     )

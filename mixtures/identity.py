@@ -15,7 +15,7 @@ from typing import Any
 from mixtures.digests import digests
 from mixtures.errors import Failure, UserError
 from mixtures.fetch import Archive
-from mixtures.files import read_json
+from mixtures.files import read_sealed
 from mixtures.readers import files
 from mixtures.sources import HubDataset, Source, provenance
 from mixtures.traced import LIBRARIES, Traced
@@ -95,7 +95,7 @@ def _records(name: str, folder: Path) -> Iterator[dict[str, Any]]:
     """What the source was read from before, the last first."""
     paths = [path for path in folder.glob(f"{name}-*/{RECORD}") if path.parent.name[:-13] == name]
     for path in sorted(paths, key=lambda path: path.stat().st_mtime_ns, reverse=True):
-        yield read_json(path, f"what source '{name}' was read from")
+        yield read_sealed(path, f"what source '{name}' was read from")
 
 
 def _is_corpus(spelt: str, traced: Traced, store: Path) -> bool:

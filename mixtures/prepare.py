@@ -207,7 +207,7 @@ def read_sources(
     for source in (pinned(source, store) for source in sources):
         folder = store / documents_folder(source, store)
         names = _shard_names(source, folder, store / "downloads")
-        write_json(folder / identities.RECORD, identities.record(source, _documents_identity(source, store)))
+        write_sealed(folder / identities.RECORD, identities.record(source, _documents_identity(source, store)))
         source = replace(source, identity=None)  # of many files it is large, and workers do not need it
         paths.append(tuple(folder / f"{name}.parquet" for name in names))
         jobs += [

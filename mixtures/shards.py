@@ -161,4 +161,6 @@ def text_digest(path: Path) -> str:
 
 def damaged(path: Path, error: Exception) -> Failure:
     first = (str(error).splitlines() or [type(error).__name__])[0]
-    return Failure(f"documents in {path} cannot be read ({first}); delete {path.parent} and prepare again")
+    # Held-out documents are part of prepared data, which are complete or not.
+    folder = path.parents[2] if path.parents[1].name == "heldout" else path.parent
+    return Failure(f"documents in {path} cannot be read ({first}); delete {folder} and prepare again")

@@ -11,6 +11,8 @@ from analysis.records import AnswerRecord, answers_path, read_ledger, write
 from experiments.audit import audit
 from experiments.plan import Plan, make_plan
 from mixtures.errors import Failure
+from tests.conftest import run_tiny
+from tests.experiments.test_resume import results
 from tests.experiments.tiny import study
 
 
@@ -123,3 +125,31 @@ def test_a_digit_changed_in_the_manifest_is_named(plan: Plan, store: Path) -> No
     _change_a_digit(plan.manifest.folder / "manifest.json")
     with pytest.raises(Failure, match=r"manifest of the prepared data is damaged: .*; delete .* and prepare again"):
         make_plan(study(), store)
+
+
+def test_what_is_advised_for_data_and_records_helps(finished_store: Path, tmp_path: Path) -> None:
+    """The paths that the messages name are deleted, and the next run gives what an undisturbed one gave."""
+    store = tmp_path / "store"
+    shutil.copytree(finished_store, store)
+    plan = make_plan(study(), store)
+    assert plan.manifest is not None
+    (chunk,) = plan.manifest.tokens.glob("prose/*/tokens/c/0")
+    chunk.write_bytes(bytes(chunk.stat().st_size))
+    (held,) = plan.manifest.heldout("prose")
+    held.write_bytes(held.read_bytes()[:-100])
+    _change_a_digit(next((store / "stages" / plan.stages[0].folder).glob("evals/*.json")))
+    _change_a_digit(store / "stages" / plan.stages[1].folder / "stage.json")
+    _change_a_digit(store / "stages" / plan.stages[2].folder / "done.json")
+    document = audit(plan, store, full=True)
+    found = [*document["problems"], *(problem for stage in document["stages"] for problem in stage["problems"])]
+    assert len(found) > 5 and all("; delete " in problem for problem in found)
+    for problem in found:
+        named = re.search(r"; delete (/[^ ]+)", problem) or re.search(r"\((/[^ ]+\.json)\); delete it", problem)
+        assert named is not None, problem
+        path = Path(named[1])
+        if path.exists():
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    done = run_tiny(store)
+    assert done.returncode == 0, done.stderr
+    assert results(store) == results(finished_store)
+    assert audit(make_plan(study(), store), store, full=True)["equal"]

@@ -1,7 +1,6 @@
 """Changed data are other data, and one line says what changed."""
 
 import importlib.util
-import json
 import linecache
 import os
 import subprocess
@@ -20,6 +19,7 @@ from mixtures.catalogue.local import QUICKSTART
 from mixtures.catalogue.paper import PAPER
 from mixtures.digests import digests
 from mixtures.errors import UserError
+from mixtures.files import write_sealed
 from mixtures.identity import RECORD, changes, pinned, record
 from mixtures.readers import commits
 from mixtures.sources import Source
@@ -47,7 +47,7 @@ def said(before: dict[str, Any], source: Source, store: Path) -> str:
     """What `plan` would say after `before` was prepared."""
     old = store / "sources" / f"{source.name}-000000000000"
     old.mkdir(parents=True, exist_ok=True)
-    (old / RECORD).write_text(json.dumps(record(source, before)))
+    write_sealed(old / RECORD, record(source, before))
     return changes(source.name, identity(source, store), old.with_name(f"{source.name}-ffffffffffff"))
 
 

@@ -7,7 +7,7 @@ seen: `Source.inputs` names it.
 
 import json
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -73,7 +73,7 @@ def absent(source: Source) -> bool:
 
 def _contents(source: Source, traced: Traced, identity: Mapping[str, Any], store: Path) -> dict[str, str]:
     """The sha256 of every file by its name: of those that the source declares, else of those that its code spells."""
-    inputs = source.inputs or [path for path in sorted(traced.paths) if traced.code and _is_corpus(path, traced, store)]
+    inputs = source.inputs or (_spelt(traced, store) if traced.code else ())
     if not inputs or absent(source):
         for old in _records(source.name, store / "sources"):
             if old.get("inputs") == list(source.inputs) and all(
@@ -98,10 +98,18 @@ def _records(name: str, folder: Path) -> Iterator[dict[str, Any]]:
         yield read_sealed(path, f"what source '{name}' was read from")
 
 
-def _is_corpus(spelt: str, traced: Traced, store: Path) -> bool:
-    """Whether what code spells is files of its own, and not a word or a folder in which everything is."""
-    path = Path(files.absolute(spelt))
+def _spelt(traced: Traced, store: Path) -> list[str]:
+    """Files and folders that code spells, from the current directory or from a folder that it spells as well.
+
+    Not a folder in which everything is: that of the code itself, of the store, or above them.
+    """
+    folders = [path for path in traced.paths if Path(path).is_absolute() and Path(path) != Path("/")]
+    tried = {str(Path(folder, path).expanduser()) for folder in ("", *folders) for path in traced.paths}
     around = [Path(files.absolute(place)) for place in (".", "~", str(store), *LIBRARIES, *traced.files)]
+    return sorted(filter(lambda path: _is_corpus(Path(files.absolute(path)), around), tried))
+
+
+def _is_corpus(path: Path, around: Sequence[Path]) -> bool:
     try:
         if not path.is_dir():
             return path.is_file()

@@ -488,6 +488,14 @@ def test_an_address_that_is_none_is_one_line_without_what_is_secret_in_it(url: s
     assert "pass-" not in str(raised.value) and "word" not in str(raised.value)
 
 
+def test_a_key_that_no_header_can_hold_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JUDGE_API_KEY", " a-key\n")
+    assert Endpoint("http://host/v1", "m").key == "a-key"
+    monkeypatch.setenv("JUDGE_API_KEY", "a-key\nand-more")
+    with pytest.raises(UserError, match=r"the key in JUDGE_API_KEY holds what a header cannot; set it anew$"):
+        Endpoint("http://host/v1", "m")
+
+
 def test_addresses_that_can_be_asked_are_taken() -> None:
     for url, address in (
         ("http://[::1]:8000/v1", "http://[::1]:8000/v1"),
@@ -507,6 +515,7 @@ def test_addresses_that_can_be_asked_are_taken() -> None:
         ({"extra_body": {"model": "dearer"}}, "'model' is not yours to set"),
         ({"extra_headers": "x"}, "'extra_headers' is no object of texts"),
         ({"extra_headers": {"a": 5}}, "'extra_headers' is no object of texts"),
+        ({"extra_headers": {"a": "b\nc"}}, "'extra_headers' is no object of texts"),
         ({"temperature": math.nan}, "hold what JSON cannot"),
         ({"stop": "\ud800"}, "hold what JSON cannot"),
     ],

@@ -105,7 +105,7 @@ def _client(endpoint: Endpoint) -> Any:
     """The client, with nothing of what the environment has for another one's server, and no voice of its own."""
     import openai
 
-    for name in ("openai", "httpx", "httpcore"):  # they would log addresses and headers
+    for name in ("openai", "httpx", "httpx2", "httpcore", "httpcore2"):  # they would log addresses and headers
         logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
         client = openai.OpenAI(

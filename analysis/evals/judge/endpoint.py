@@ -67,6 +67,8 @@ class Endpoint:
         _check_parameters(self.body)
         if not self.model.isprintable():
             raise UserError(f"judge model {self.model!a} holds what cannot be sent; give its name as the server has it")
+        if self.key is not None and not (self.key.isascii() and self.key.isprintable()):
+            raise UserError(f"the key in {self.key_variable} holds what a header cannot; set it anew")
 
     @cached_property
     def address(self) -> str:
@@ -102,7 +104,7 @@ class Endpoint:
 
     @property
     def key(self) -> str | None:
-        return os.environ.get(self.key_variable) or None
+        return os.environ.get(self.key_variable, "").strip() or None
 
     def redacted(self, text: str) -> str:
         """`text` without the secrets, which a server may say in its replies, and a client in its exceptions."""
@@ -154,7 +156,8 @@ def _check_parameters(parameters: Mapping[str, Any]) -> None:
     for name in _NOT_IN_BODY:
         value = parameters.get(name, {})
         if not isinstance(value, Mapping) or (
-            name != "extra_body" and not all(isinstance(each, str) and each.isascii() for each in value.values())
+            name != "extra_body"
+            and not all(isinstance(each, str) and each.isascii() and each.isprintable() for each in value.values())
         ):
             raise UserError(f'judge parameter \'{name}\' is no object of texts; write it as {{"name": "value"}}')
     for name in _OURS:

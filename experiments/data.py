@@ -251,6 +251,10 @@ def print_selftest(document: dict[str, Any], console: Console) -> None:
         shares = (f"{100 * row['dropped']:.2f}", f"{100 * row['reported']:.2f}")
         table.add_row(row["benchmark"] or "–", row["edit"], f"{row['documents']:,}", *shares)
     console.print(table)
+    if weak := [row for row in document["rows"] if row["benchmark"] and row["dropped"] < 0.5]:
+        worst = sorted(weak, key=lambda row: (row["dropped"], row["benchmark"], row["edit"]))
+        said = ", ".join(f"{row['benchmark']}: {row['edit']} ({100 * row['dropped']:.0f} %)" for row in worst)
+        console.print(f"Weak: fewer than half are dropped of {said}", markup=False, highlight=False, soft_wrap=True)
 
 
 def print_matches(document: dict[str, Any], console: Console) -> None:

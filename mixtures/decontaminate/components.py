@@ -16,7 +16,7 @@ question without its choices. What a component is, and why:
   say nothing.
 
 **Short questions.** Under `SHORT` words a question is a page title or a line of a table of contents as much as a leak.
-It drops a document by itself when `FLOOR` of its words match, what any other component takes, and for a task of MBPP
+It drops a document by itself when `FLOOR` of its words match, what any other component takes, and a task for a program
 when all of it does: nobody tells a reader to write just that function by chance. Otherwise an answer has to stand near
 one of the places where it is found (`question+answer`): within `NEAR_BYTES`, or, where every word of the question
 matches, within `FAR_BYTES` on either side. Answers are the accepted ones, the right choice of a multiple choice unless
@@ -125,7 +125,7 @@ def _code(item: Item) -> Iterator[Component]:
         if name not in item.fields:
             continue
         text = item.fields[name]
-        if name == "text" and len(text.split()) < SHORT:
+        if name in ("prompt", "text") and len(text.split()) < SHORT:
             yield Component(name, text, min(FLOOR, len(words_of(text))), called(item.fields["tests"]))
         else:
             yield Component(name, text, floor=SOLUTION_FLOOR if name == "solution" else FLOOR)

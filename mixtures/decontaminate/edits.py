@@ -39,7 +39,9 @@ def rename(item: Item, chance: random.Random) -> str | None:
     """Every function and parameter of the prompt under another name, in its prose too."""
     if "prompt" not in item.fields:
         return None
-    tree = ast.parse(item.fields["prompt"])
+    tree = _parsed(item.fields["prompt"])
+    if tree is None:
+        return None
     names = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
     names |= {node.arg for node in ast.walk(tree) if isinstance(node, ast.arg)}
     new = {name: f"{_invented(chance)}_{_invented(chance)}" for name in sorted(names)}
@@ -85,11 +87,11 @@ def words(item: Item, chance: random.Random) -> str | None:
 
 def another_solution(item: Item, chance: random.Random) -> str | None:
     """The task word for word, then a solution that upstream does not have, under the name that its tests ask for."""
-    if "text" not in item.fields or "tests" not in item.fields:
+    if "tests" not in item.fields or _parsed(question(item).text) is not None:
         return None
     name = next(iter(called(item.fields["tests"])), "solve(")
     given = _invented(chance)
-    return f"{item.fields['text']}\n\ndef {name}*{given}):\n    return {_invented(chance)}(*reversed({given}))"
+    return f"{question(item).text}\n\ndef {name}*{given}):\n    return {_invented(chance)}(*reversed({given}))"
 
 
 def answered_later(item: Item, chance: random.Random) -> str | None:
@@ -112,11 +114,9 @@ def renamed_solution(item: Item, chance: random.Random) -> str | None:
     """The reference solution, every name that it gives and every constant another, without docstring and comments."""
     if "solution" not in item.fields:
         return None
-    try:
-        tree = ast.parse((item.fields.get("prompt", "") + item.fields["solution"]).replace("\r", ""))
-    except SyntaxError:
-        return None
-    return ast.unparse(_Renamed(tree, chance).visit(tree))
+    solution = item.fields["solution"]
+    tree = _parsed(item.fields.get("prompt", "") + solution) or _parsed(solution)
+    return None if tree is None else ast.unparse(_Renamed(tree, chance).visit(tree))
 
 
 def highlighted(item: Item, chance: random.Random) -> str | None:
@@ -187,6 +187,13 @@ class _Renamed(ast.NodeTransformer):
         elif isinstance(node.value, str):
             node.value = _invented(self.chance)
         return node
+
+
+def _parsed(code: str) -> ast.Module | None:
+    try:
+        return ast.parse(code.replace("\r", ""))
+    except (SyntaxError, ValueError):
+        return None
 
 
 def _answer(item: Item) -> str | None:

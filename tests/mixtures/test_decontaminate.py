@@ -300,6 +300,21 @@ def test_the_selftest_plants_and_counts(index: Index) -> None:
     assert selftest(index, ITEMS, documents, Rule()) == rows
 
 
+def test_the_selftest_takes_tasks_that_are_no_program() -> None:
+    task = {
+        "prompt": "Write a function to find the peak of a span.",
+        "solution": SOLUTION,
+        "tests": "assert reach(1) == 2",
+    }
+    for fields in (
+        task,
+        task | {"solution": "def reach(x:"},
+        task | {"prompt": "def reach(x):\n", "tests": "assert ("},
+    ):
+        rows = selftest(build([Item("own", "0", fields)]), [Item("own", "0", fields)], [], Rule())
+        assert all(row.documents == 1 for row in rows if row.benchmark)
+
+
 def test_naming_a_rule_does_not_load_the_compiler() -> None:
     code = "import sys; from mixtures.decontaminate import scan, selftest; sys.exit('numba' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -12,7 +12,7 @@ from mixtures.decontaminate.kernels import compiled
 from mixtures.decontaminate.rendered import BLOCK, INLINE
 
 _NAME, _ATTRIBUTE, _BLANK, _DIGIT = 1, 2, 4, 8
-_SLOTS, _FACTOR, _COMMENT = 512, 1_000_003, 200
+_SLOTS, _FACTOR, _COMMENT, _BARE = 512, 1_000_003, 200, 3
 
 
 @lru_cache(maxsize=1)
@@ -73,8 +73,12 @@ def _past_value(text: Bytes, j: int, stop: int, byte: Bytes) -> int:
 
 @compiled
 def _past_attributes(text: Bytes, j: int, stop: int, byte: Bytes) -> int:
-    """The byte after the ">" that ends a tag whose name ended at text[j], or -1 if it is none."""
-    while True:
+    """The byte after the ">" that ends a tag whose name ended at text[j], or -1 if it is none.
+
+    More than a few attributes without a value are text: "a <b and c", "<p" at a cut.
+    """
+    bare = 0
+    while bare <= _BARE:
         blank, j = j, _past(text, j, stop, byte, _BLANK)
         name = j
         if j < stop and text[j] == 47:
@@ -89,6 +93,9 @@ def _past_attributes(text: Bytes, j: int, stop: int, byte: Bytes) -> int:
             j = _past_value(text, _past(text, equals + 1, stop, byte, _BLANK), stop, byte)
             if j < 0:
                 return -1
+        else:
+            bare += 1
+    return -1
 
 
 @compiled

@@ -76,6 +76,17 @@ def test_elements_join_words_or_part_them_as_in_a_browser() -> None:
     assert [reading.split() for reading in readings(page)] == [["one", "two", "has_close("]]
 
 
+def test_what_is_no_tag_stays() -> None:
+    for text in (
+        "a <b and c or d or e> f",
+        "<p every word of this would go if it were one>",
+        '<a href="x\ny">',
+        "<vector>",
+    ):
+        assert [*readings(text), text][-1] == text
+    assert [*readings('<input disabled checked name="x">a<td nowrap>b')] == ["\na\nb"]
+
+
 def test_a_question_with_markup_or_odd_letters_of_its_own_is_found_as_it_is() -> None:
     for question in (
         "Which of the two tags <b>bold</b> and <i>slanted</i> did a printer at Ko&#776;ln set by hand in 1920?",

@@ -58,7 +58,9 @@ def hits(index: Index, buffer: Buffer) -> Iterator[Hit]:
         for tokens in _stretches(buffer.text, start, stop, seed, size, overlap):
             for last in tokens.last.tolist():
                 place = last + 1 - lexer.GRAM
-                for solution, offset in found_at.get(tokens.shape[place : last + 1].tobytes(), ()):
+                for solution, offset, core in found_at.get(tokens.shape[place : last + 1].tobytes(), ()):
+                    if tokens.shape[place : place + len(core) // 4].tobytes() != core:
+                        continue
                     if (run := _run(index, solution, offset, tokens, place)) is not None:
                         length = run[1] - run[0]
                         share = length / int(index.first_shape_S[solution + 1] - index.first_shape_S[solution])
@@ -82,14 +84,18 @@ def _room(size: int) -> tuple[Words, Words, Ints, Ints]:
 
 
 def _is_python(text: bytes) -> bool:
-    """Whether a line returns something and another opens a block: in Python they do, in prose or C hardly ever."""
-    at = text.find(b"return")
-    while at >= 0 and text[max(0, at - 200) : at].rstrip(_BEFORE)[-1:] not in (b"\n", b":", b""):
+    """Whether a line returns something as in Python, or does it as in C or prose and another opens a block."""
+    at, returns = text.find(b"return"), False
+    while at >= 0:
+        if text[max(0, at - 200) : at].rstrip(_BEFORE)[-1:] in (b"\n", b":", b""):
+            returns = True
+            rest = text[at : at + 400].partition(b"\n")[0].rstrip()
+            brackets = [rest.count(pair) for pair in (b"(", b")", b"[", b"]")]
+            if rest[-1:] not in (b";", b"\\") and any(brackets) and brackets[::2] == brackets[1::2]:
+                return True
         at = text.find(b"return", at + 6)
-    if at < 0:
-        return False
     lines = (text[text.rfind(b"\n", 0, found.start()) + 1 : found.start()] for found in _BLOCK.finditer(text))
-    return any(line.lstrip(_BEFORE).startswith(_OPENS) for line in lines)
+    return returns and any(line.lstrip(_BEFORE).startswith(_OPENS) for line in lines)
 
 
 def _run(index: Index, solution: int, offset: int, tokens: Tokens, place: int) -> tuple[int, int] | None:
@@ -118,14 +124,16 @@ def _translates(ours: list[int], others: list[int]) -> bool:
 
 
 @lru_cache(maxsize=2)
-def _tables(index: Index) -> tuple[Keys, dict[bytes, list[tuple[int, int]]]]:
-    """What the lexer looks grams up in, and the (solution, offset) of each: one gram a solution.
+def _tables(index: Index) -> tuple[Keys, dict[bytes, list[tuple[int, int, bytes]]]]:
+    """What the lexer looks grams up in, and of each the (solution, offset, core): one gram a solution.
 
-    A run that is long enough holds the gram at its latest beginning (`components.shape_needs`).
+    Wherever a run that is long enough begins, it holds the tokens from its latest beginning to its earliest end. They
+    are the solution's core, which begins with the gram (`components.shape_needs` sees to it that it is as long).
     """
-    found_at: dict[bytes, list[tuple[int, int]]] = {}
+    found_at: dict[bytes, list[tuple[int, int, bytes]]] = {}
     for solution, (first, stop) in enumerate(itertools.pairwise(index.first_shape_S.tolist())):
-        offset = stop - first - index.shapes[solution].needs
-        gram = index.shape_W[first + offset : first + offset + lexer.GRAM]
-        found_at.setdefault(gram.tobytes(), []).append((solution, offset))
+        needs = index.shapes[solution].needs
+        offset = stop - first - needs
+        core = index.shape_W[first + offset : first + needs]
+        found_at.setdefault(core[: lexer.GRAM].tobytes(), []).append((solution, offset, core.tobytes()))
     return lexer.seeds(np.frombuffer(gram, np.uint32) for gram in found_at), found_at

@@ -21,6 +21,7 @@ ADJACENT = tuple(name for name, kind in KINDS.items() if kind == "adjacent")
 SUPPLY: Mapping[tuple[str, ...], int] = {
     **{(s.name,): s.expected_tokens for s in catalogue.PAPER if s.expected_tokens and s.name not in ADJACENT},
     ADJACENT: catalogue.ADJACENT_TOKENS,
+    ("synthetic-python",): 3_200_000_000,
 }
 """Tokens that the paper had (§2.1), code-adjacent data in one sum as there; for the cooldown what upstream counts."""
 
@@ -101,7 +102,10 @@ _SYNTH = "what Fig. 2, 3, 6 and Table 2 call balanced-to-text (53.0 / 4.8); only
 CHOICES: Mapping[str, str] = {
     "code+adjacent-issues": "§3.4 gives these weights and names issues, where §2.1 names commits",
     "code+adjacent-commits": "§2.1 names commits, where §3.4, which gives the weights, names issues",
-    "code+synth": "the 90 % is web code alone, so that nothing but the synthetic part differs from code",
+    "code+synth": (
+        "the 90 % is web code alone, so that nothing but the synthetic part differs from code; the epochs shown are of "
+        f"the paper's proprietary set, ours has {catalogue.SYNTHETIC_TOKENS / B:.1f}B tokens of programs that differ"
+    ),
     "code+markup+synth": "the other reading of 'proportions kept the same': a fifth of the web part is markup",
     "code25": _PROPORTION,
     "balanced": _PROPORTION,

@@ -18,7 +18,7 @@ from mixtures import fetch
 from mixtures.catalogue import local
 from mixtures.catalogue.languages import CODE, MARKUP
 from mixtures.catalogue.local import QUICKSTART
-from mixtures.catalogue.paper import ADJACENT_TOKENS, PAPER
+from mixtures.catalogue.paper import ADJACENT_TOKENS, PAPER, SYNTHETIC_TOKENS
 from mixtures.documents import Document
 from mixtures.errors import Failure
 from mixtures.filters import FILTERS
@@ -118,7 +118,8 @@ def test_every_data_set_is_pinned_and_stands_once_in_a_source() -> None:
 def test_the_papers_counts() -> None:
     tokens = {name: source.expected_tokens for name, source in PAPER_BY_NAME.items()}
     assert (tokens["slimpajama"], tokens["stack-code"], tokens["stack-markup"]) == (503e9, 139e9, 180e9)
-    assert (tokens["synthetic-python"], ADJACENT_TOKENS) == (3.2e9, 21.4e9)
+    assert ADJACENT_TOKENS == 21.4e9
+    assert tokens["synthetic-python"] == SYNTHETIC_TOKENS < 3.2e9  # another set than the paper's, with fewer programs
     for name in ("stack-code", "stack-markup"):
         assert PAPER_BY_NAME[name].filters == tuple(FILTERS)
 

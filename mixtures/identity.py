@@ -84,7 +84,7 @@ def _contents(source: Source, traced: Traced, identity: Mapping[str, Any], store
         return {}
     patterns = [files.absolute(pattern) for pattern in inputs]
     try:
-        found = files.listed(patterns)
+        found = files.listed(patterns, store)
         known = digests(found.values(), files.memory([source.name, *patterns], store / "downloads"))
     except (UserError, Failure) as error:
         raise type(error)(f"source '{source.name}': {error}") from error

@@ -47,10 +47,11 @@ def absolute(pattern: str | os.PathLike[str]) -> str:
     return os.path.abspath(os.path.expanduser(pattern))
 
 
-def listed(patterns: Iterable[str]) -> dict[str, Path]:
+def listed(patterns: Iterable[str], store: Path | None = None) -> dict[str, Path]:
     """All files of absolute `patterns`, by their paths below the folder that the patterns share, in that order.
 
-    Beside files of rows, a .json that has none tells of them (`dataset_info.json`) and is no document.
+    Beside files of rows, a .json that has none tells of them (`dataset_info.json`) and is no document. Nor is anything
+    in a `store` below the folder that a pattern searches, such as "." with its runs.
 
     Raises:
         UserError: a pattern matches no file.
@@ -58,6 +59,8 @@ def listed(patterns: Iterable[str]) -> dict[str, Path]:
     roots, found = [], set()
     for pattern in patterns:
         root, paths = _found(pattern)
+        if store is not None and absolute(store).startswith(os.path.join(root, "")):
+            paths = [path for path in paths if not path.startswith(os.path.join(absolute(store), ""))]
         if not paths:
             raise UserError(f"no file matches {pattern}; mend the pattern, or put the files there")
         roots.append(root)
@@ -128,7 +131,7 @@ def shards(corpus: Corpus, downloads: Path) -> tuple[str, ...]:
         UserError: a pattern matches no file.
         Failure: a file cannot be read.
     """
-    parts = _parts(corpus.patterns)
+    parts = _parts(corpus.patterns, downloads.parent)
     known = digests([path for part in parts for path in part.values()], memory(corpus.patterns, downloads))
     return tuple(f"{number:05}-{_digest(part, known)}" for number, part in enumerate(parts))
 
@@ -148,10 +151,10 @@ def memory(patterns: Iterable[str], downloads: Path) -> Path:
     return downloads / "digests" / f"{hashlib.sha256(json.dumps(list(patterns)).encode()).hexdigest()[:12]}.json"
 
 
-def _parts(patterns: tuple[str, ...]) -> list[dict[str, Path]]:
+def _parts(patterns: tuple[str, ...], store: Path) -> list[dict[str, Path]]:
     parts: list[dict[str, Path]] = []
     free = 0
-    for name, path in listed(patterns).items():
+    for name, path in listed(patterns, store).items():
         size = look(path)[0]
         if not parts or size > free:
             parts.append({})
@@ -168,7 +171,7 @@ _remembered_parts = lru_cache(maxsize=4)(_parts)
 def _part(corpus: Corpus, shard: str, downloads: Path) -> dict[str, Path]:
     number, _, digest = shard.partition("-")
     for _ in range(2):
-        part = dict(enumerate(_remembered_parts(corpus.patterns))).get(int(number), {})
+        part = dict(enumerate(_remembered_parts(corpus.patterns, downloads.parent))).get(int(number), {})
         known = digests(part.values(), memory(corpus.patterns, downloads), remember=False)
         if _digest(part, known) == digest:
             return part
@@ -215,7 +218,8 @@ def document(row: Any, id: str, where: str, field: str = "", group: str = "") ->
         Failure: the row has no such text or group.
     """
     if isinstance(row, dict):
-        text = _value(row, field, where) if field else _first_text(row, where)
+        field = field or _text_field(row, where)
+        text = _value(row, field, where)
         its_group = _value(row, group, where) if group else None
     elif field or group:
         raise Failure(f"{where}: {_kind(row)} has no field '{field or group}'; rows are to be objects")
@@ -235,12 +239,14 @@ def document(row: Any, id: str, where: str, field: str = "", group: str = "") ->
     return Document(id, named.encode(errors="backslashreplace").decode(), text or "")
 
 
-def _first_text(row: Mapping[str, Any], where: str) -> str | None:
-    name = next((name for name in TEXT_FIELDS if isinstance(row.get(name), str | bytes)), None)
-    if name is None and not any(name in row and row[name] is None for name in TEXT_FIELDS):
+def _text_field(row: Mapping[str, Any], where: str) -> str:
+    there = sorted(
+        (name for name in TEXT_FIELDS if name in row), key=lambda name: not isinstance(row[name], str | bytes)
+    )
+    if not there:
         wanted = " or ".join(f"'{name}'" for name in TEXT_FIELDS)
         raise Failure(f"{where}: no text as {wanted}; it has {_names(row)}; name the field that holds the text")
-    return row[name] if name else None
+    return there[0]
 
 
 def _value(row: Mapping[str, Any], field: str, where: str) -> Any:

@@ -75,6 +75,7 @@ def test_patterns_fields_and_groups_choose_what_is_read(corpus: Path, tmp_path: 
         ({"text": "x", "url": "u"}, {"field": "body"}, r"line 2: no field 'body'; it has text, url"),
         ({"text": "x", "body": 5}, {"field": "body"}, r"line 2: field 'body' holds a number, not a text"),
         ({"text": "x", "body": ["x"]}, {"field": "body"}, r"line 2: field 'body' holds a list"),
+        ({"text": {"en": "x"}}, {}, r"line 2: field 'text' holds an object, not a text; name another"),
         ({"text": "x"}, {"group": "repo"}, r"line 2: no field 'repo'; it has text"),
         ({"text": "x", "repo": {}}, {"group": "repo"}, r"line 2: field 'repo' holds an object, no name of a group"),
         ([1, 2], {}, r"line 2: a list is no document"),
@@ -145,6 +146,14 @@ def test_many_small_files_share_a_shard_and_large_ones_have_their_own(
     names = source.shards(tmp_path)
     assert len(names) == 4 and names == files("mine", "text", small).shards(tmp_path / "elsewhere")
     assert [d.id for d in read(source, tmp_path)] == sorted(path.name for path in small.iterdir())
+
+
+def test_the_store_is_no_part_of_a_corpus_around_it(corpus: Path, tmp_path: Path) -> None:
+    store = corpus / "runs"
+    (store / "sources").mkdir(parents=True)
+    (store / "sources" / "shard.txt").write_text("A shard.")
+    found = read(files("mine", "text", "corpus/**/*.txt"), store / "downloads")
+    assert [document.id for document in found] == ["d.txt"]
 
 
 def test_files_that_change_between_listing_and_reading_are_refused(corpus: Path, tmp_path: Path) -> None:

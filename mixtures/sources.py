@@ -81,7 +81,7 @@ class Source:
         identity: what its documents are decided by, while a command runs; `identity.pinned` sets it.
 
     Raises:
-        UserError: a name that is no name of a folder, an unknown kind or filter, or another `dedup`.
+        UserError: a name that is no name of a folder, an unknown kind or filter, another `dedup`, or a bad number.
     """
 
     name: str
@@ -101,7 +101,7 @@ class Source:
     identity: Mapping[str, Any] | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
-        if not NAME.fullmatch(self.name):
+        if not isinstance(self.name, str) or not NAME.fullmatch(self.name):
             raise UserError(f"source '{self.name}': no name; use letters, digits, '.', '_' and '-'")
         if self.kind not in KINDS:
             raise UserError(f"source '{self.name}': unknown kind '{self.kind}'; choose one of {', '.join(KINDS)}")
@@ -109,6 +109,9 @@ class Source:
             raise UserError(f"source '{self.name}': unknown filter '{unknown[0]}'; known are {', '.join(FILTERS)}")
         if self.dedup not in DEDUP:
             raise UserError(f"source '{self.name}': dedup is {self.dedup!r}; choose one of {', '.join(DEDUP)}")
+        for what, size in (("max_bytes", self.max_bytes), ("expected_tokens", self.expected_tokens)):
+            if size is not None and (type(size) is not int or size < 1):
+                raise UserError(f"source '{self.name}': {what} is {size!r}; give a whole number above 0, or None")
 
 
 @dataclass(frozen=True)

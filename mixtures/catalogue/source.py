@@ -26,7 +26,7 @@ def files(
     """A source of files: `files("mine", "text", "corpus/**/*.jsonl.zst", field="text", group="repo")`.
 
     Files of rows (.jsonl, .ndjson, .json, .csv, .tsv, .parquet) hold a document a row, all others (.txt, .md, source
-    files) are one document each; any of them may be .gz or .zst. Their contents are part of the data's identity.
+    files) are one document each; any may be .gz, .zst, .bz2 or .xz. Their contents are part of the data's identity.
 
     Args:
         name: what mixtures call it.
@@ -41,6 +41,14 @@ def files(
     """
     if not patterns:
         raise UserError(f"source '{name}': no files; name some, such as \"corpus/**/*.jsonl.zst\"")
+    _refuse_what_is_no_text(name, "pattern", *patterns)
+    _refuse_what_is_no_text(name, "field", field or ".")
+    _refuse_what_is_no_text(name, "group", group or ".")
+    if far := [pattern for pattern in map(str, patterns) if "://" in pattern]:
+        raise UserError(
+            f"source '{name}': pattern {far[0]!r} is an address, and files are read from this machine; copy them here, "
+            "or use hub(...) with ABLATE_MIRROR"
+        )
     absolute = tuple(own_files.absolute(pattern) for pattern in patterns)
     corpus = own_files.Corpus(absolute, field, group)
     return Source(
@@ -83,8 +91,13 @@ def hub(
     Raises:
         UserError: an id, revision, name or kind that cannot be, no files, or an unknown filter.
     """
-    name = name or id.rpartition("/")[2]
+    name = name or str(id).rpartition("/")[2]
     patterns = (*patterns, *((files,) if isinstance(files, str) else files))
+    _refuse_what_is_no_text(name, "id", id)
+    _refuse_what_is_no_text(name, "revision", revision)
+    _refuse_what_is_no_text(name, "pattern", *patterns)
+    _refuse_what_is_no_text(name, "field", field or ".")
+    _refuse_what_is_no_text(name, "group", group or ".")
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", id):
         raise UserError(f"source '{name}': '{id}' is no data set of the hub; write owner/name")
     if not re.fullmatch(r"[0-9a-f]{40}", revision):
@@ -108,3 +121,9 @@ def hub(
         dedup=dedup,
         datasets=(dataset,),
     )
+
+
+def _refuse_what_is_no_text(source: str, what: str, *values: object) -> None:
+    for value in values:
+        if not isinstance(value, str | os.PathLike) or not str(value).strip():
+            raise UserError(f"source '{source}': {what} is {value!r}; write a text")

@@ -6,6 +6,7 @@ import glob
 import hashlib
 import json
 import os
+import textwrap
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -62,7 +63,9 @@ def listed(patterns: Iterable[str], store: Path | None = None) -> dict[str, Path
         if store is not None and absolute(store).startswith(os.path.join(root, "")):
             paths = [path for path in paths if not path.startswith(os.path.join(absolute(store), ""))]
         if not paths:
-            raise UserError(f"no file matches {pattern}; mend the pattern, or put the files there")
+            folders = glob.has_magic(pattern) and any(map(os.path.isdir, glob.iglob(pattern)))
+            way_out = f"for what is in its folders write {pattern}/**" if folders else "mend the pattern"
+            raise UserError(f"no file matches {pattern}; {way_out}, or put the files there")
         roots.append(root)
         found.update(paths)
     forms = {path: tables.form(path) for path in found}
@@ -79,7 +82,7 @@ def _name(path: str) -> str:
 
 def matches(pattern: str) -> bool:
     """Whether anything is where the absolute `pattern` says."""
-    return os.path.exists(pattern) or next(glob.iglob(pattern, recursive=True), None) is not None
+    return os.path.exists(pattern) or next(_matching(pattern), None) is not None
 
 
 def _found(pattern: str) -> tuple[str, list[str]]:
@@ -91,7 +94,37 @@ def _found(pattern: str) -> tuple[str, list[str]]:
         pattern = os.path.join(glob.escape(pattern), "**")
     while glob.has_magic(root):
         root = os.path.dirname(root)
-    return root, [path for path in glob.glob(pattern, recursive=True) if os.path.isfile(path)]
+    return root, [path for path in _matching(pattern) if os.path.isfile(path)]
+
+
+def _matching(pattern: str) -> Iterator[str]:
+    """As `glob`, which would follow a link to a folder around it round and round."""
+    head, deep, tail = pattern.partition(f"{os.sep}**")
+    if not deep or tail[:1] not in ("", os.sep):
+        yield from glob.iglob(pattern)
+        return
+    for root in glob.iglob(head) if glob.has_magic(head) else [head or os.sep]:
+        for folder in _folders(root, frozenset()):
+            yield from _matching(os.path.join(glob.escape(folder), tail[1:] or "*"))
+
+
+def _folders(folder: str, around: frozenset[str]) -> Iterator[str]:
+    """`folder` and those below it whose names do not begin with a dot, also by links.
+
+    Raises:
+        Failure: one may not be looked into, of which `glob` says nothing.
+    """
+    real = os.path.realpath(folder)
+    if real in around or not os.path.isdir(folder):
+        return
+    try:
+        with os.scandir(folder) as entries:
+            below = sorted(entry.path for entry in entries if entry.name[0] != "." and entry.is_dir())
+    except OSError as error:
+        raise Failure(f"{folder} cannot be read ({error.strerror}); make it readable or leave it out") from error
+    yield folder
+    for path in below:
+        yield from _folders(path, around | {real})
 
 
 def read_files(target: Path, field: str = "") -> Iterator[Document]:
@@ -203,7 +236,7 @@ def documents(path: Path, name: str, field: str = "", group: str = "") -> Iterat
 
         yield from shards.read_documents(path)
     else:
-        columns = [part.partition(".")[0] for part in (field, group) if part] if field else []
+        columns = [part for part in (field, group) if part] if field else []
         for number, row in tables.rows(path, columns):
             yield document(row, f"{name}#{number}", f"{path}, {tables.unit(path.name)} {number}", field, group)
 
@@ -240,13 +273,11 @@ def document(row: Any, id: str, where: str, field: str = "", group: str = "") ->
 
 
 def _text_field(row: Mapping[str, Any], where: str) -> str:
-    there = sorted(
-        (name for name in TEXT_FIELDS if name in row), key=lambda name: not isinstance(row[name], str | bytes)
-    )
+    there = [name for name in TEXT_FIELDS if name in row]
     if not there:
         wanted = " or ".join(f"'{name}'" for name in TEXT_FIELDS)
         raise Failure(f"{where}: no text as {wanted}; it has {_names(row)}; name the field that holds the text")
-    return there[0]
+    return next((name for name in there if isinstance(row[name], str | bytes)), there[0])
 
 
 def _value(row: Mapping[str, Any], field: str, where: str) -> Any:
@@ -261,7 +292,7 @@ def _value(row: Mapping[str, Any], field: str, where: str) -> Any:
 
 
 def _names(row: Mapping[str, Any]) -> str:
-    return ", ".join(map(str, list(row)[:20])) or "none"
+    return textwrap.shorten(", ".join(map(str, row)), 300, placeholder=" ...") or "none"
 
 
 def _kind(value: Any) -> str:

@@ -1,9 +1,11 @@
 """Files of rows as people have them: JSON lines, JSON, CSV, TSV and Parquet of any schema, also as .gz and .zst."""
 
+import bz2
 import csv
 import gzip
 import io
 import json
+import lzma
 import os
 import zlib
 from collections.abc import Iterator, Sequence
@@ -14,7 +16,7 @@ from mixtures.errors import Failure
 
 READER_VERSION = 1
 
-COMPRESSIONS = (".gz", ".zst")
+COMPRESSIONS = (".gz", ".zst", ".bz2", ".xz")
 LINES = (".jsonl", ".ndjson")
 SEPARATORS = {".csv": ",", ".tsv": "\t"}
 TABLES = (*LINES, *SEPARATORS, ".parquet")
@@ -42,7 +44,8 @@ def rows(path: Path, columns: Sequence[str] = ()) -> Iterator[tuple[int, Any]]:
     stand in the first line. A .json holds a list of rows, such a list under "data", or lines. Blank lines are no rows.
 
     Args:
-        columns: of a Parquet file, those that are wanted; () for all, and all when one of them is not there.
+        columns: of a Parquet file, those that are wanted, or fields in them ("meta.body"); () for all, and all when one
+            of them is not there.
 
     Raises:
         Failure: the file cannot be read, is cut short, or is not what its name says; it names the line.
@@ -66,6 +69,10 @@ def opened(path: Path) -> BinaryIO:
     suffix = path.suffix.lower()
     if suffix == ".gz":
         return cast(BinaryIO, gzip.open(path, "rb"))
+    if suffix == ".bz2":
+        return cast(BinaryIO, bz2.open(path, "rb"))
+    if suffix == ".xz":
+        return cast(BinaryIO, lzma.open(path, "rb"))
     if suffix == ".zst":
         from mixtures.readers.zstandard_files import StrictReader
 
@@ -79,7 +86,8 @@ def unreadable(path: Path, error: Exception, where: str = "") -> Failure:
     import zstandard
 
     line = " ".join(str(error).split())[:200] or type(error).__name__
-    if isinstance(error, EOFError | gzip.BadGzipFile | zlib.error | zstandard.ZstdError | pyarrow.ArrowException):
+    torn = isinstance(error, OSError) and error.errno is None  # as a decoder says it
+    if torn or isinstance(error, EOFError | zlib.error | zstandard.ZstdError | pyarrow.ArrowException | lzma.LZMAError):
         return Failure(f"{path} is damaged or cut short{where} ({line}); write it again or leave it out")
     if isinstance(error, OSError):
         return Failure(f"{path} cannot be read ({error.strerror or line}); make it readable or leave it out")
@@ -109,7 +117,7 @@ def text_rows(file: BinaryIO, name: str) -> Iterator[tuple[int, Any]]:
 
 def _json_lines(file: BinaryIO) -> Iterator[tuple[int, Any]]:
     for number, line in enumerate(file, 1):
-        text = _decoded(line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line, number)
+        text = _decoded(line.removeprefix(b"\xef\xbb\xbf"), number)  # before every file that was put behind another
         if text.strip():
             yield number, _parsed(text, number)
 
@@ -145,11 +153,13 @@ def _separated(file: BinaryIO, separator: str) -> Iterator[tuple[int, Any]]:
     lines = _text_lines(file)
     reader = csv.DictReader(lines, delimiter=separator, strict=True)
     try:
+        names = list(reader.fieldnames or ())
+        if doubled := [name for name in names if name and names.count(name) > 1]:
+            raise _Line(1, f"two columns are called '{doubled[0]}'; give one another name")
         for row in reader:
             if None in row or None in row.values():
-                names = len(reader.fieldnames or ())
                 cells = [*row.get(None, ()), *(value for name, value in row.items() if name and value is not None)]
-                raise _Line(reader.line_num, f"{len(cells)} cells, and {names} names in the first line")
+                raise _Line(reader.line_num, f"{len(cells)} cells, and {len(names)} names in the first line")
             yield reader.line_num, row
     except csv.Error as error:
         raise _Line(reader.line_num + 1, f"{error}; quote cells that hold quotes or line ends") from error
@@ -171,7 +181,15 @@ def _parquet(path: Path, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
     else:
         source = path
     with pq.ParquetFile(source, page_checksum_verification=True) as file:
+        names = file.schema_arrow.names
+        wanted = [name if name in names else name.partition(".")[0] for name in columns]
         # Where one is missing, all: whoever asked can then say what there is.
-        there = columns and set(columns) <= set(file.schema_arrow.names)
-        for batch in file.iter_batches(BATCH_ROWS, columns=list(columns) if there else None, use_threads=False):
-            yield from batch.to_pylist()
+        there = wanted and set(wanted) <= set(names)
+        for batch in file.iter_batches(BATCH_ROWS, columns=wanted if there else None, use_threads=False):
+            try:
+                yield from batch.to_pylist()
+            except (ValueError, OverflowError, KeyError) as error:  # a date of the year 30,000, text that is no UTF-8
+                raise Failure(
+                    f"{path} has a column that cannot be read ({str(error)[:200]}); name the fields that are wanted, "
+                    "so that others are left, or write the file again"
+                ) from error

@@ -74,6 +74,7 @@ def test_patterns_fields_and_groups_choose_what_is_read(corpus: Path, tmp_path: 
         ({"body": "x", "url": "u"}, {}, r"line 2: no text as 'text' or 'content'; it has body, url"),
         ({"text": "x", "url": "u"}, {"field": "body"}, r"line 2: no field 'body'; it has text, url"),
         ({"text": "x", "body": 5}, {"field": "body"}, r"line 2: field 'body' holds a number, not a text"),
+        ({"text": 5, "content": []}, {}, r"line 2: field 'text' holds a number, not a text"),
         ({"text": "x", "body": ["x"]}, {"field": "body"}, r"line 2: field 'body' holds a list"),
         ({"text": {"en": "x"}}, {}, r"line 2: field 'text' holds an object, not a text; name another"),
         ({"text": "x"}, {"group": "repo"}, r"line 2: no field 'repo'; it has text"),
@@ -127,10 +128,36 @@ def test_what_cannot_be_is_refused_in_a_line_where_it_is_written(corpus: Path, t
         files("mine", "text")
     with pytest.raises(UserError, match=r"source 'mine': unknown filter 'short'"):
         files("mine", "text", "corpus", filters=("short",))
+    for options, message in (
+        ({"max_bytes": 0}, "max_bytes is 0; give a whole number"),
+        ({"max_bytes": 1e6}, "max_bytes is 1000000.0"),
+        ({"expected_tokens": "4B"}, "expected_tokens is '4B'"),
+        ({"field": 5}, "field is 5; write a text"),
+        ({"group": ["repo"]}, r"group is \['repo'\]; write a text"),
+    ):
+        with pytest.raises(UserError, match=rf"source 'mine': {message}"):
+            files("mine", "text", "corpus", **options)  # type: ignore[arg-type]
+    for pattern, message in (("", "''; write"), (["a"], r"\['a'\]; write"), ("gs://b/*", "'gs://b/\\*' is an address")):
+        with pytest.raises(UserError, match=rf"source 'mine': pattern (is )?{message}"):
+            files("mine", "text", pattern)  # type: ignore[arg-type]
+    with pytest.raises(UserError, match=r"no file matches .*/de\*; for what is in its folders write .*/de\*/\*\*,"):
+        files("mine", "text", "corpus/de*").shards(tmp_path)
     with pytest.raises(UserError, match=r"no file matches .*corpus/\*\.zip"):
         files("mine", "text", "corpus/*.zip").shards(tmp_path)
     with pytest.raises(Failure, match=r"d\.txt has no rows and so no field 'text'; leave it out"):
         read(files("mine", "text", "corpus/d.txt", field="text"), tmp_path)
+
+
+def test_links_to_folders_are_followed_once(corpus: Path, tmp_path: Path) -> None:
+    before = {document.text for document in read(files("mine", "text", "corpus"), tmp_path)}
+    (corpus / "latest").symlink_to(".")
+    (corpus / "deep" / "up").symlink_to("..")
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "z.txt").write_text("linked")
+    (corpus / "linked").symlink_to("../elsewhere")
+    found = read(files("mine", "text", "corpus"), tmp_path)
+    assert {document.text for document in found} == before | {"linked"}
+    assert len(found) == 4 + 4 + 1 + 1 + 1 + 1 + 4 + 1
 
 
 def test_many_small_files_share_a_shard_and_large_ones_have_their_own(

@@ -1,9 +1,11 @@
 """Files of rows as people have them."""
 
+import bz2
 import csv
 import gzip
 import io
 import json
+import lzma
 from pathlib import Path
 from typing import Any
 
@@ -39,12 +41,13 @@ def content(name: str, table: list[dict[str, Any]]) -> bytes:
         raw = "".join(json.dumps(row) + "\r\n" for row in table).encode()
     else:
         raw = json.dumps(table).encode()
-    if name.endswith(".gz"):
-        return gzip.compress(raw)
+    for suffix, packed in ((".gz", gzip), (".bz2", bz2), (".xz", lzma)):
+        if name.endswith(suffix):
+            return packed.compress(raw)  # type: ignore[attr-defined, no-any-return]
     return zstandard.compress(raw) if name.endswith(".zst") else raw
 
 
-@pytest.mark.parametrize("packing", ["", ".gz", ".zst"])
+@pytest.mark.parametrize("packing", ["", ".gz", ".zst", ".bz2", ".xz"])
 @pytest.mark.parametrize("form", ["jsonl", "ndjson", "json", "csv", "tsv", "parquet", "JSONL"])
 def test_every_format_and_compression_gives_the_same_rows(tmp_path: Path, form: str, packing: str) -> None:
     path = tmp_path / f"a.{form}{packing}"
@@ -68,6 +71,9 @@ def test_any_text_comes_back_from_lines_of_json(tmp_path_factory: pytest.TempPat
         ("a.json", b'{"a": 1}\n{"a": 2}\nnull}', r"a\.json, line 3: not JSON"),
         ("a.csv", b"a,b\n1,2\n1,2,3\n", r"line 3: 3 cells, and 2 names in the first line"),
         ("a.csv", b"a,b\n1\n", r"line 2: 1 cells, and 2 names"),
+        ("a.csv", b"a,b,,,a\n1,2,,,3\n", r"line 1: two columns are called 'a'"),
+        ("a.jsonl.bz2", b"{}", r"damaged or cut short"),
+        ("a.jsonl.xz", lzma.compress(b"{}" * 99)[:-9], r"damaged or cut short"),
         ("a.csv", b'a,b\n1,"2\n', r"line 2: .*quote cells"),
         ("a.parquet", b"PAR1 not at all", r"a\.parquet is damaged or cut short"),
         ("a.jsonl.gz", gzip.compress(b'{"a": 1}\n' * 9_000)[:-20], r"damaged or cut short after line \d+"),
@@ -90,6 +96,22 @@ def test_of_a_wide_parquet_file_only_what_is_wanted_is_read(tmp_path: Path) -> N
     path.write_bytes(content(path.name, PAGES))
     assert [row for _, row in rows(path, ("repo",))] == [{"repo": page["repo"]} for page in PAGES]
     assert [row for _, row in rows(path, ("repo", "no such"))] == PAGES
+    pq.write_table(pa.table({"meta.body": ["x"], "meta": [{"body": "y"}]}), path)
+    assert [row["meta.body"] for _, row in rows(path, ("meta.body",))] == ["x"]
+
+
+def test_a_column_of_what_python_cannot_hold_is_in_nobodys_way(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    far = pa.array([10**18], pa.timestamp("us"))
+    pq.write_table(pa.table({"text": ["x"], "time": far}), path)
+    assert [row for _, row in rows(path, ("text",))] == [{"text": "x"}]
+    with pytest.raises(Failure, match=r"a column that cannot be read \(date value out of range\); name the fields"):
+        list(rows(path))
+
+
+def test_a_mark_of_byte_order_stands_before_every_file_that_was_joined(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_bytes(2 * b'\xef\xbb\xbf{"a": 1}\n')
+    assert list(rows(tmp_path / "a.jsonl")) == [(1, {"a": 1}), (2, {"a": 1})]
 
 
 def test_a_file_with_a_long_window_is_read(tmp_path: Path) -> None:

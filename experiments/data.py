@@ -31,7 +31,7 @@ from mixtures.decontaminate.selftest import selftest as decontamination_selftest
 from mixtures.documents import hash64
 from mixtures.errors import UserError
 from mixtures.executors import Executor
-from mixtures.files import read_json
+from mixtures.files import read_sealed
 from mixtures.manifest import Manifest, in_common
 from mixtures.prepare import Cleaning, changes, prepare, read_sources, scan_sources
 from mixtures.readers.files import paths_in, read_files
@@ -112,7 +112,7 @@ def _read_row(source: Source, paths: Sequence[Path], scans: Sequence[Path]) -> d
     dropped: Counter[str] = Counter()
     documents = size = 0
     for path, scan_path in zip(paths, scans, strict=True):
-        contaminated = read_json(scan_path, "what was found of the benchmarks")["contaminated"]
+        contaminated = read_sealed(scan_path, "what was found of the benchmarks")["contaminated"]
         sizes = np.concatenate([batch.column("bytes").to_numpy() for batch in shards.read(path, ("bytes",))] or [[]])
         dropped.update(shards.facts(path)["dropped"])
         dropped.update({"contaminated": len(contaminated)} if contaminated else {})

@@ -9,7 +9,12 @@ from pathlib import Path
 import pytest
 import zstandard
 
+from experiments import data
+from mixtures import shards
+from mixtures.catalogue.local import QUICKSTART
+from mixtures.documents import Document
 from mixtures.errors import Failure, UserError
+from mixtures.files import write_sealed
 from mixtures.readers.files import read_files
 from tests.conftest import ROOT
 
@@ -57,6 +62,18 @@ def test_a_source_of_the_paper_says_what_it_would_fetch_when_it_cannot(tmp_path:
     assert (
         "source 'stack-code'" in last and "9fc30b578cedaec69e47302df72cf00feed7c8c4" in last and "ABLATE_MIRROR" in last
     )
+
+
+def test_a_source_is_counted_without_what_is_contaminated(tmp_path: Path) -> None:
+    paths, scans = [], []
+    for number, contaminated in enumerate(([0, 2], [])):
+        paths.append(tmp_path / f"{number}.parquet")
+        scans.append(tmp_path / f"{number}.json")
+        shards.write(paths[-1], (Document(f"{n}", "g", "four") for n in range(3)), {"dropped": {"empty": 1}})
+        write_sealed(scans[-1], {"contaminated": contaminated, "found": [], "kept": []})
+    row = data._read_row(QUICKSTART[0], paths, scans)
+    assert (row["documents"], row["bytes"]) == (4, 16)
+    assert row["dropped"] == {"contaminated": 2, "empty": 2}
 
 
 def test_documents_of_every_form_are_read(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -27,15 +28,16 @@ def digests(paths: Iterable[Path], memory: Path, remember: bool = True) -> dict[
     """
     known = _load(memory)
     now = {path: look(path) for path in paths}
-    missing = [path for path, look in now.items() if known.get(str(path), [None])[0] != look]
+    names = {path: os.fsencode(path).decode(errors="backslashreplace") for path in now}  # which need not be UTF-8
+    missing = [path for path, look in now.items() if known.get(names[path], [None])[0] != look]
     with ThreadPoolExecutor(THREADS) as pool:
         found = dict(zip(missing, pool.map(_sha256, missing), strict=True))
     if found and remember:
         settled = time.time_ns() - SETTLED_NS
-        new = {str(path): [now[path], sha] for path, sha in found.items() if max(now[path][1:3]) < settled}
+        new = {names[path]: [now[path], sha] for path, sha in found.items() if max(now[path][1:3]) < settled}
         with suppress(Failure):  # the store may be read-only; then the next command reads the files again
             write_json(memory, known | new)
-    return {path: found.get(path) or known[str(path)][1] for path in now}
+    return {path: found.get(path) or known[names[path]][1] for path in now}
 
 
 def _load(memory: Path) -> dict[str, list]:  # type: ignore[type-arg]

@@ -104,7 +104,7 @@ def _spelt(traced: Traced, store: Path) -> list[str]:
     Not a folder in which everything is: that of the code itself, of the store, or above them.
     """
     folders = [path for path in traced.paths if Path(path).is_absolute() and Path(path) != Path("/")]
-    tried = {str(Path(folder, path).expanduser()) for folder in ("", *folders) for path in traced.paths}
+    tried = {str(Path(folder, path)) for folder in ("", *folders) for path in traced.paths}
     around = [Path(files.absolute(place)) for place in (".", "~", str(store), *LIBRARIES, *traced.files)]
     return sorted(filter(lambda path: _is_corpus(Path(files.absolute(path)), around), tried))
 

@@ -254,8 +254,8 @@ def _shard_names(source: Source, folder: Path, downloads: Path) -> tuple[str, ..
     if not path.exists():
         try:
             write_json(path, source.shards(downloads))
-        except Failure as error:
-            raise Failure(f"source '{source.name}': {error}") from error
+        except (UserError, Failure) as error:
+            raise type(error)(f"source '{source.name}': {error}") from error
     return tuple(read_json(path, f"the shards of source '{source.name}'"))
 
 

@@ -106,8 +106,8 @@ class Traced:
                 self.value(value)
             for code in _codes(function.__code__):
                 for constant in code.co_consts:
-                    if isinstance(constant, str):
-                        self._path(constant)
+                    if isinstance(constant, str | tuple | frozenset):
+                        self.value(constant)
         names = dict.fromkeys(name for code in _codes(function.__code__) for name in code.co_names)
         for name in names:
             value = function.__globals__.get(name)

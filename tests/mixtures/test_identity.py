@@ -22,7 +22,7 @@ from mixtures.errors import UserError
 from mixtures.files import write_sealed
 from mixtures.identity import RECORD, changes, pinned, record
 from mixtures.readers import commits
-from mixtures.sources import Source
+from mixtures.sources import Source, one_shard
 from tests.conftest import ROOT
 
 REVISION = "0123456789abcdef0123456789abcdef01234567"
@@ -146,6 +146,10 @@ def read_from(folder, shard, downloads):
 def read_beside(shard, downloads):
     yield Document("a", "a", (HERE / "corpus" / "a.txt").read_text())
 
+def read_in_turn(shard, downloads):
+    for name in ({first!r}, "no/such"):
+        yield Document(name, name, open(name).read())
+
 def read_spelt(shard, downloads):
     yield Document("a", "a", open({first!r}).read())
 
@@ -154,6 +158,7 @@ SOURCES = (
     Source("mine", "text", "txt", partial(read_from, {corpus!r}), one_shard),
     Source("mine", "text", "txt", read_spelt, one_shard),
     Source("mine", "text", "txt", read_beside, one_shard),
+    Source("mine", "text", "txt", read_in_turn, one_shard),
     Source("mine", "text", "txt", lambda shard, downloads: read(shard, downloads), one_shard),
 )
 """
@@ -171,7 +176,7 @@ def module(folder: Path, text: str, helpers: str = "def clean(text):\n    return
     return sys.modules["mine"]
 
 
-@pytest.mark.parametrize("number", range(5))
+@pytest.mark.parametrize("number", range(6))
 def test_files_of_a_function_of_ones_own_are_found(corpus: Path, tmp_path: Path, number: int) -> None:
     text = MINE.format(corpus=str(corpus), first=str(corpus / "a.txt"))
     source = module(tmp_path, text).SOURCES[number]
@@ -245,3 +250,17 @@ def test_digests_are_remembered_and_a_changed_file_is_read_again(tmp_path: Path)
     assert digests([path], memory) != first
     memory.write_text("damaged")
     assert digests([path], memory) != first
+
+
+def test_names_of_files_need_not_be_utf8_nor_constants_be_paths(tmp_path: Path) -> None:
+    (tmp_path / "corpus").mkdir()
+    path = Path(os.fsdecode(os.fsencode(tmp_path / "corpus") + b"/\xff.txt"))
+    path.write_text("A text.")
+    old = time.time_ns() - 10**11
+    os.utime(path, ns=(old, old))
+    assert list(identity(files("mine", "text", tmp_path / "corpus"), tmp_path)["files"]) == ["\\xff.txt"]
+
+    def read(shard: str, downloads: Path) -> Any:
+        return ["~nobody/x", "x" * 5_000, "a\0b", "\ud800", "/", "~", "."]
+
+    assert identity(Source("mine", "text", "txt", read, one_shard), tmp_path)["files"] == {}

@@ -91,7 +91,7 @@ def _is_python(text: bytes) -> bool:
             returns = True
             rest = text[at : at + 400].partition(b"\n")[0].rstrip()
             brackets = [rest.count(pair) for pair in (b"(", b")", b"[", b"]")]
-            if rest[-1:] not in (b";", b"\\") and any(brackets) and brackets[::2] == brackets[1::2]:
+            if b";" not in rest and rest[-1:] != b"\\" and any(brackets) and brackets[::2] == brackets[1::2]:
                 return True
         at = text.find(b"return", at + 6)
     lines = (text[text.rfind(b"\n", 0, found.start()) + 1 : found.start()] for found in _BLOCK.finditer(text))

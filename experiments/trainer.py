@@ -184,7 +184,7 @@ def _claim(plan: Plan, stage: PlannedStage, folder: Path) -> None:
 @functools.cache
 def code_version() -> str:
     """The commit that runs, marked when the tree has changes; the package's version outside a checkout."""
-    describe = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
+    describe = ["git", "--no-optional-locks", "describe", "--always", "--dirty", "--abbrev=12"]
     try:
         here = Path(__file__).parent
         return subprocess.run(describe, cwd=here, capture_output=True, text=True, check=True).stdout.strip()

@@ -85,7 +85,7 @@ class Writer:
                 _remove(path)
                 if not storage.remote(path):
                     Path(path).mkdir(parents=True)
-        with _writing(path):
+        with hosts.together(), _writing(path):
             self._orbax.save(f"{path}/state", _by_name(state))
         self._unfinished = self._thread.submit(self._finish, step)
 

@@ -69,10 +69,11 @@ def drop_heldout_copies(candidates: Sequence[Candidate], folder: Path) -> list[i
     repeated_D, *_ = _repeats(held, np.zeros_like(source_D), source_D)
     _drop(candidates, places, repeated_D, folder)
     dropped = np.bincount(source_D[repeated_D], minlength=len(candidates))
+    ordered = np.sort(held, axis=0)  # either half of the hash by itself: that both are there by chance does not happen
     for number, c in enumerate(candidates):
         for path, roles in each(c, folder):
             keys = text_keys(path)
-            copies = (roles == TRAINING) & np.isin(keys[:, 0], held[:, 0]) & np.isin(keys[:, 1], held[:, 1])
+            copies = (roles == TRAINING) & _among(keys[:, 0], ordered[:, 0]) & _among(keys[:, 1], ordered[:, 1])
             roles[copies] = DROPPED
             dropped[number] += copies.sum()
     return [int(count) for count in dropped]
@@ -111,6 +112,12 @@ def _count(counter: Counter[str], candidates: Sequence[Candidate], number_D: Num
     for candidate, count in zip(candidates, np.bincount(number_D, minlength=len(candidates)).tolist(), strict=True):
         if count:
             counter[candidate.name] += count
+
+
+def _among(values: Keys, ordered: Keys) -> Mask:
+    """Whether each of `values` is in `ordered`, which is sorted once for all shards."""
+    places = np.searchsorted(ordered, values, side="right")
+    return np.asarray((places > 0) & (ordered[places - 1] == values)) if len(ordered) else np.zeros(len(values), bool)
 
 
 def _repeats(keys: Keys, scope_D: Numbers, source_D: Numbers) -> tuple[Mask, Numbers, Numbers]:

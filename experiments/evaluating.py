@@ -174,9 +174,10 @@ def _path(target: Target, task: "AnyTask") -> Path:
     prompts = prompt_hash(task.questions) if isinstance(task, Task) else task.prompt_hash
     version = task_version(task.name)
     if target.stage is not None:
-        own = eval_path(target.stage, task.name, version, target.step)
-        if own.exists() and read_eval(own).prompt_hash == prompts:
-            return own
+        pattern = eval_path(target.stage, task.name, version, target.step, "*")
+        for own in sorted(pattern.parent.glob(pattern.name)):
+            if read_eval(own).prompt_hash == prompts:
+                return own
     return target.folder / f"{task.name.replace('/', '.')}@{version}-{prompts}.json"
 
 

@@ -1,14 +1,18 @@
 """What is done, running, waiting or failed: read from the store alone, without jax."""
 
+import hashlib
+import json
 import os
 from pathlib import Path
+from typing import Any
 
 from analysis.evals import code
 from analysis.evals.questions import VERSION
-from analysis.evals.tasks import task_name
+from analysis.evals.tasks import HARNESS, Asked, parse_task, task_name
 from analysis.records import eval_path, gap_path, stage_folder
 from experiments.lock import held
 from experiments.plan import Plan, PlannedStage
+from mixtures.benchmarks import pin
 from mixtures.files import read_json
 
 
@@ -62,8 +66,32 @@ def _around_cooldown(plan: Plan, stage: PlannedStage) -> bool:
 
 def evaluated_tasks(plan: Plan, stage: PlannedStage, store: Path) -> dict[str, Path]:
     """Where the record of every task of a finished stage is, or will be."""
-    folder = stage_folder(store, stage.folder)
-    return {name: eval_path(folder, name, task_version(name), stage.steps) for name in task_names(plan, stage)}
+    folder, digests = stage_folder(store, stage.folder), asked(plan, store)
+    return {
+        name: eval_path(folder, name, task_version(name), stage.steps, digests[name])
+        for name in task_names(plan, stage)
+    }
+
+
+def asked(plan: Plan, store: Path) -> dict[str, str]:
+    """By task, a digest of what decides its items besides its version: how many, which windows, the rows' file.
+
+    Raises:
+        UserError: a file of rows is not there.
+    """
+    size = plan.study.evaluation
+    whole = set(map(task_name, size.every_stage))
+
+    def rows(task: Asked) -> list[Any]:
+        benchmark = parse_task(task).benchmark
+        named = isinstance(benchmark, str) and benchmark.startswith(HARNESS)
+        return [benchmark] if named else pin(benchmark, store / "downloads")
+
+    heldout = [size.heldout_bytes, size.heldout_window, size.heldout_place]
+    found: dict[str, list[Any]] = {f"heldout/{kind}": heldout for kind in plan.kinds.values()}
+    found |= {name: [None if name in whole else size.items, rows(each)] for name, each in size.asked.items()}
+    found |= {name: [size.problems, size.samples, rows(code.TASKS[name])] for name in size.executed}
+    return {name: hashlib.sha256(json.dumps(what).encode()).hexdigest()[:8] for name, what in found.items()}
 
 
 def task_version(name: str) -> int:

@@ -52,7 +52,7 @@ def run_study(study: Study, store: Path) -> Path:
             manifest = prepare(study.data, store, display.update)
         warn(study, manifest)
         plan = make_plan(study, store)
-        write(store / "studies" / study.name / "study.json", study_record(plan))
+        write(store / "studies" / study.name / "study.json", study_record(plan, store))
         train(plan, store, [stage for stage in plan.stages if nodes.state(plan, stage, store) != "done"])
         _evaluate(plan, store)
         from experiments.report import write_report
@@ -60,7 +60,7 @@ def run_study(study: Study, store: Path) -> Path:
         return write_report(plan, store)
 
 
-def study_record(plan: Plan) -> StudyRecord:
+def study_record(plan: Plan, store: Path) -> StudyRecord:
     """Arms, seeds and lineage as analysis reads them."""
     study = plan.study
     runs = tuple(
@@ -83,6 +83,7 @@ def study_record(plan: Plan) -> StudyRecord:
         primary=study.primary,
         command=f"ablate run {study.name}",
         prepared=plan.manifest.folder.name,
+        asked=nodes.asked(plan, store),
     )
 
 
@@ -114,7 +115,7 @@ def train_study(study: Study, store: Path, distributed: bool) -> None:
         with hosts.together():
             if hosts.first():
                 lock.enter_context(whole_store(store))
-                write(store / "studies" / study.name / "study.json", study_record(plan))
+                write(store / "studies" / study.name / "study.json", study_record(plan, store))
                 finished = {stage.id for stage in plan.stages if nodes.state(plan, stage, store) == "done"}
         train(plan, store, [stage for stage in plan.stages if not hosts.agreed(stage.id in finished)])
 

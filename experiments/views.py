@@ -10,6 +10,7 @@ from rich.text import Text
 
 from analysis.records import read_end, stage_folder
 from experiments import nodes
+from experiments.benchmarks_view import part_warnings
 from experiments.plan import Plan, PlannedStage, simulated_share
 from experiments.supply import heldout_warnings
 from models.flops import forward_flops_per_token, sizes
@@ -32,7 +33,10 @@ def plan_json(plan: Plan, store: Path) -> dict[str, Any]:
     return {
         "study": plan.study.name,
         "changes": list(plan.changes),
-        "warnings": heldout_warnings(plan.study, plan.manifest) if plan.manifest else [],
+        "warnings": [
+            *(heldout_warnings(plan.study, plan.manifest) if plan.manifest else []),
+            *part_warnings(plan.study, store),
+        ],
         "stages": rows,
         "totals": {
             "tokens": sum(stage.tokens for stage in plan.stages),

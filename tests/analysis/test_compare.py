@@ -13,6 +13,7 @@ from rich.console import Console
 
 from analysis.compare import Comparison, Row, compare, notes, print_table, to_json
 from analysis.records import RunRecord, eval_path, ledger_line, read_eval, read_ledger, read_study, write
+from analysis.scores import FINAL
 from mixtures.errors import Failure, UserError
 from tests.analysis import synthetic_store as synthetic
 
@@ -317,3 +318,17 @@ def test_comparing_loads_no_heavy_package() -> None:
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"
+
+
+def test_a_study_reads_the_records_of_what_it_asked(store: Path) -> None:
+    """Another study may have asked the same stages for other items of a task."""
+    before = compare(store, "small").by_seed(synthetic.BASELINE, "piqa/acc", FINAL)
+    for path in sorted((store / "stages").glob("*/evals/piqa@1-*.json")):
+        record = read_eval(path)
+        wrong = tuple({**item, "correct": 0} for item in record.items)
+        write(eval_path(path.parents[1], "piqa", 1, synthetic.STEPS, "0badcafe"), replace(record, items=wrong))
+        path.rename(eval_path(path.parents[1], "piqa", 1, synthetic.STEPS, "1a2b3c4d"))
+    study = read_study(store, "small")
+    for asked, found in (("1a2b3c4d", before), ("0badcafe", dict.fromkeys(before, 0.0))):
+        write(store / "studies" / "small" / "study.json", replace(study, asked={"piqa": asked}))
+        assert compare(store, "small").by_seed(synthetic.BASELINE, "piqa/acc", FINAL) == found

@@ -20,6 +20,7 @@ from analysis.evals.tasks import Task
 from analysis.records import gap_path, read_eval, read_study
 from analysis.scores import item_notes
 from experiments import evaluate, nodes, partial
+from experiments.benchmarks_view import part_warnings
 from experiments.evaluating import evaluate_target
 from experiments.plan import make_plan
 from experiments.run import load_task
@@ -92,6 +93,35 @@ def test_a_gap_is_recorded_shown_and_tried_again(finished_store, tmp_path):
     evaluate.evaluate(plan, store, found, lambda *_: None)
     assert len(read_eval(path).items) == 1 and not gap_path(path).exists()
     assert nodes.evaluation_state(plan, last, store) == "done"
+
+
+def test_what_is_asked_otherwise_is_asked_again(finished_store, tmp_path):
+    """Stages are shared by studies that ask them differently, and a file of rows may change."""
+    store, rows = finished_store, tmp_path / "rows.jsonl"
+    rows.write_text('{"question": "a", "answer": "b"}\n')
+
+    def paths(**changes) -> dict[str, Path]:
+        plan = make_plan(study(evaluation=Evaluation(2_000, (), (str(rows),), 5, **changes)), store)
+        last = next(stage for stage in plan.stages if stage.stage.kind == "cooldown")
+        return nodes.evaluated_tasks(plan, last, store)
+
+    first = paths()
+    assert first["heldout/code"].exists() and not first["rows"].exists()
+    other = paths(heldout_window=100)
+    assert not other["heldout/code"].exists() and other["rows"] == first["rows"]
+    assert paths(heldout_place="start")["heldout/code"] not in (first["heldout/code"], other["heldout/code"])
+    rows.write_text('{"question": "a", "answer": "c"}\n')
+    assert paths() == first | {"rows": paths()["rows"]} and paths()["rows"] != first["rows"]
+    rows.unlink()
+    with pytest.raises(UserError, match=r"rows.jsonl cannot be read \(no such file\)"):
+        paths()
+
+
+def test_the_plan_says_where_only_a_part_of_a_split_is_here(tmp_path):
+    asks = [study(evaluation=Evaluation(2_000, (), ("nq_open", "piqa"), items)) for items in (1_000, 3_610)]
+    assert part_warnings(asks[0], tmp_path) == []
+    (line,) = part_warnings(asks[1], tmp_path)
+    assert line == "'nq_open' has 1,000 of its 3,610 rows here; get all by `ablate benchmarks --fetch nq_open`"
 
 
 def test_held_out_text_that_is_damaged_is_no_gap():

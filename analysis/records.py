@@ -90,8 +90,9 @@ class EndRecord:
 class EvalRecord:
     """One task scored on one checkpoint, item by item.
 
-    Every item is a mapping with "id" and, as the task has them, "nats" and "bytes" (negative
-    log-likelihood of the gold text and its UTF-8 length) and "correct" (0 or 1).
+    Every item is a mapping with "id" and, as the task has them, "nats" and "bytes" (negative log-likelihood of the gold
+    text and the UTF-8 length of the answer in it), "correct" (0, 1, or a share where choices are equally likely),
+    "cluster" (what it shares with other items), "cut", and others: see analysis/evals/scoring.py.
     """
 
     task: str

@@ -23,27 +23,26 @@ from typing import Annotated, Any
 from annotated_types import Gt, Interval
 
 from mixtures import identity as identities
-from mixtures import shards
 from mixtures import tokenizer as bpe
 from mixtures.benchmark_files import RowsFile
 from mixtures.benchmarks import Item, gap, name_of, pin
 from mixtures.benchmarks import load as load_benchmark
 from mixtures.decontaminate import index as contamination
-from mixtures.decontaminate.scan import Match, Rule, best, scan
+from mixtures.decontaminate.scan import Rule, scan
 from mixtures.documents import Document
 from mixtures.errors import Failure, UserError
 from mixtures.executors import Executor, Work, pool
 from mixtures.files import read_json, read_sealed, write_json, write_sealed
 from mixtures.fim import Fim
 from mixtures.identity import pinned
-from mixtures.manifest import INFILLED, SCHEMA, Infilled, Manifest, SourceManifest, read_manifest, write_manifest
+from mixtures.manifest import INFILLED, SCHEMA, Manifest, read_manifest, write_manifest
 from mixtures.readers import hub
 from mixtures.reading import ReadJob, read_shard
 from mixtures.roles import Candidate, roles_path
 from mixtures.scanning import ScanJob, scan_shard
 from mixtures.selection import sample, select
-from mixtures.sources import Source, provenance
-from mixtures.store import joined_digest
+from mixtures.sources import Source
+from mixtures.summing import summed
 from mixtures.tokenising import TokeniseJob, tokenise_shard
 
 PREPARE_VERSION = 3
@@ -369,55 +368,11 @@ def _manifest(
         benchmarks=items,
         rule=asdict(spec.cleaning.rule) if items else {},
         sources={
-            source.name: _source_manifest(source, spec, candidate, chosen[source.name], folder)
+            source.name: summed(
+                *(source, candidate, chosen[source.name], str(documents_folder(source, store))),
+                [_facts_path(folder, source.name, path) for path in candidate.shards],
+                infilled=_fim(spec, source) is not None,
+            )
             for source, candidate in zip(spec.sources, candidates, strict=True)
         },
     )
-
-
-def _source_manifest(
-    source: Source, spec: DataSpec, candidate: Candidate, chosen: Mapping[str, Any], folder: Path
-) -> SourceManifest:
-    """Sum the facts of the shards."""
-    paths = candidate.shards
-    stored = [read_sealed(_facts_path(folder, source.name, path), "a shard's facts") for path in paths]
-    scanned = [read_sealed(path, "what was found of the benchmarks") for path in candidate.scans]
-    dropped: Counter[str] = Counter(chosen["dropped"])
-    for path in paths:
-        dropped.update(shards.facts(path)["dropped"])
-
-    def total(name: str) -> int:
-        return sum(facts[name] for facts in stored)
-
-    def digest(name: str) -> str:
-        return joined_digest(facts[name] for facts in stored)
-
-    def matches(name: str) -> tuple[Mapping[str, Any], ...]:
-        return tuple(asdict(match) for match in best([Match(**row) for facts in scanned for row in facts[name]]))
-
-    return SourceManifest(
-        kind=source.kind,
-        packages=tuple({"name": p.name, "version": p.version, "licence": p.licence} for p in provenance(source)),
-        folder=str(documents_folder(source, folder.parents[1])),
-        shards=tuple(path.stem for path in paths),
-        shard_tokens=tuple(facts["tokens"] for facts in stored),
-        documents=total("documents"),
-        tokens=total("tokens"),
-        bytes=total("bytes"),
-        heldout_documents=total("heldout_documents"),
-        heldout_bytes=total("heldout_bytes"),
-        dropped=dict(sorted(dropped.items())),
-        duplicates=chosen["duplicates"],
-        shared=chosen["shared"],
-        found=matches("found"),
-        kept=matches("kept"),
-        digest=digest("digest"),
-        heldout_digest=digest("heldout_digest"),
-        infilled=_infilled([facts["infilled"] for facts in stored]) if _fim(spec, source) else None,
-    )
-
-
-def _infilled(stored: Sequence[Mapping[str, Any]]) -> Infilled:
-    digest = joined_digest(facts["digest"] for facts in stored)
-    moved = sum(facts["permuted_documents"] for facts in stored)
-    return Infilled(tuple(facts["tokens"] for facts in stored), moved, digest)

@@ -17,7 +17,7 @@ from analysis.evals import code, harness_tasks
 from analysis.evals.tasks import HARNESS, benchmark_of, task_name
 from analysis.metrics import metrics_for
 from experiments.study import CONTINUE, STAGE_KINDS, Arm, Piece, Stage, Study
-from mixtures.errors import UserError
+from mixtures.errors import Failure, UserError
 from mixtures.mixture import Mixture
 from mixtures.sources import KINDS
 from models.errors import UserError as ModelError
@@ -39,7 +39,7 @@ def check(study: Study) -> None:
             unknown baseline, kind, source, task, metric or precision; a doubled name or seed; an arm without stages;
             stages that do not follow one another; or infilling that is not prepared.
     """
-    with naming(f"study '{study.name if isinstance(study.name, str) else '?'}'"):
+    with naming(f"study {study.name!r}"):
         _check_types(study)
         _check_names(study)
         _check_choices(study)
@@ -52,13 +52,14 @@ def check(study: Study) -> None:
 
 @contextmanager
 def naming(what: str) -> Iterator[None]:
-    """Put `what` before a user's error raised in the block, unless it begins with it already."""
+    """Put `what` before an error raised in the block, unless it begins with it already."""
     try:
         yield
-    except (UserError, ModelError) as error:
+    except (UserError, ModelError, Failure) as error:
         if str(error).startswith(what):
             raise
-        raise UserError(f"{what}: {error}") from error
+        kind = Failure if isinstance(error, Failure) else UserError
+        raise kind(f"{what}: {error}") from error
 
 
 @cache
@@ -75,7 +76,8 @@ def _check_types(study: Study) -> None:
         faults = [(_place(study, fault["loc"][1:]), fault) for fault in error.errors(include_url=False)]
         field, value = faults[0][0]
         wanted = [fault["msg"] for (where, _), fault in faults if where == field]  # one for each member of a union
-        shown = repr(value) if len(repr(value)) <= SHOWN else f"{repr(value)[:SHOWN]}..."
+        text = " ".join(repr(value).split())
+        shown = text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
         expected = " or ".join(dict.fromkeys(text.removeprefix("Input should be ") for text in wanted))
         raise UserError(f"{field} is {shown}; it should be {expected}") from error
 
@@ -106,6 +108,10 @@ def _check_names(study: Study) -> None:
     for what, names in (*named, ("a mixture's name", mixtures)):
         for name in names:
             _check_name(what, name)
+    described = [(f"the description of arm '{arm.name}'", arm.description) for arm in study.arms]
+    for what, prose in (("question", study.question), ("hypothesis", study.hypothesis), *described):
+        if any("\ud800" <= letter <= "\udfff" for letter in prose):
+            raise UserError(f"{what} is {prose[:SHOWN]!r}, in which half a character cannot be written; mend it")
 
 
 def _mixture_names(mixture: Mixture) -> Iterator[str]:
@@ -133,6 +139,10 @@ def _check_choices(study: Study) -> None:
         raise UserError(f"seeds {study.seeds} are empty or doubled; give distinct seeds")
     if study.precision not in PRECISIONS:
         raise UserError(f"precision '{study.precision}' is unknown; choose one of {', '.join(PRECISIONS)}")
+    if not study.data.sources:
+        raise UserError("data.sources is (); give at least one source")
+    if study.data.end is not None and study.data.tokenizer is None:
+        raise UserError(f"data.end is '{study.data.end}', and no data.tokenizer is named that has it; leave it out")
     for source in study.data.sources:
         if source.kind not in KINDS:
             raise UserError(f"source '{source.name}' has kind '{source.kind}'; choose one of {', '.join(KINDS)}")
@@ -154,6 +164,8 @@ def _check_tasks(study: Study) -> None:
     heldout = {f"heldout/{kind}" for kind in kinds} | {f"heldout/{s.kind}/{s.name}" for s in study.data.sources}
     scored = [metric.name for metric in metrics_for({*heldout, *size.asked, *size.executed})]
     for name in study.primary:
+        if study.primary.count(name) > 1:
+            raise UserError(f"primary names '{name}' twice; a family counts every metric once")
         if name not in scored:
             near = difflib.get_close_matches(name, scored, n=3, cutoff=0) if len(scored) > FEW else scored
             raise UserError(
@@ -193,6 +205,8 @@ def _check_boundaries(arm: Arm) -> None:
             raise UserError(f"{what} continues a learning rate, but is the first; give it a peak and an end")
         if stage.peak == CONTINUE and stage.warmup:
             raise UserError(f"{what} continues the learning rate, so it cannot warm up; set warmup=0 or a peak")
+        if stage.piece is not None and stage.piece.first + stage.tokens > stage.piece.whole:
+            raise UserError(f"{what} is {stage.piece} with {stage.tokens:,} tokens, more than the whole; use cut(...)")
         if stage.carries_on and not (before is not None and _follows(before, stage)):
             raise UserError(f"{what} is a later piece of a longer one; put the pieces before it in front of it")
 

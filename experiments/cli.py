@@ -32,19 +32,21 @@ def _path(typed: str | Path) -> Path:
     text = str(typed)
     if "://" in text:
         raise UserError(f"{text} is an address of an object store, which cannot be used here; name a local path")
-    path = Path(text).expanduser()
+    if not text.strip():
+        raise UserError("a path is empty; name one")
     try:
+        path = Path(text).expanduser()
         path.exists()
-        if any(parent.is_file() for parent in path.parents):
+        if any(parent.exists() and not parent.is_dir() for parent in path.parents):
             raise NotADirectoryError(errno.ENOTDIR, "a file stands where it needs a folder")
-    except (OSError, ValueError) as error:  # too long, or with a NUL
+    except (OSError, ValueError, RuntimeError) as error:  # too long, or the home of nobody
         raise UserError(f"{_short(text)} cannot be used ({getattr(error, 'strerror', error)}); name another") from error
     return path
 
 
 def _folder(typed: str | Path) -> Path:
     path = _path(typed)
-    if path.is_file():
+    if path.exists() and not path.is_dir():
         raise UserError(f"{path} is a file; name a folder")
     return path
 

@@ -15,7 +15,7 @@ from rich.table import Table
 from analysis.evals.tasks import benchmark_of
 from experiments.lock import whole_store
 from experiments.progress import Display
-from experiments.study import Study, find_study, known_studies
+from experiments.study import Study, find_study, known_studies, module_of
 from experiments.supply import heldout_warnings
 from mixtures import shards
 from mixtures import tokenizer as bpe
@@ -80,7 +80,7 @@ def prepare_target(name: str, store: Path, executor: Executor) -> dict[str, Any]
     Raises:
         UserError: `name` is neither.
     """
-    if name.replace("-", "_") in known_studies():
+    if module_of(name):
         manifest = prepare_study(find_study(name), store, executor)
         return {"target": name, "sources": [_prepared_row(source, manifest) for source in manifest.sources]}
     source = catalogue().get(name)

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from experiments.plan import Plan, PlannedStage, make_plan, simulated_share
-from experiments.study import Arm, find_study, known_studies
+from experiments.study import Arm, find_study, known_studies, module_of
 from mixtures import paper
 from mixtures.curriculum import Reading, sequences_by_source
 from mixtures.errors import UserError
@@ -34,7 +34,7 @@ def show(name: str, store: Path) -> Document:
     Raises:
         UserError: there is no such study, run or mixture, or the study's plan cannot be met.
     """
-    if name.replace("-", "_") in known_studies():
+    if module_of(name):
         return _study(make_plan(find_study(name), store))
     if name in paper.RUNS:
         stages = paper.RUNS[name].stages
@@ -178,7 +178,7 @@ def diff(names: Sequence[str], store: Path) -> Document:
         )
     documents = [show(name, store) for name in names]
     for document in documents:
-        if document["name"].replace("-", "_") in known_studies():
+        if module_of(document["name"]):
             raise UserError(f"'{document['name']}' is a study; name two of its arms: diff {document['name']} A B")
     return _diff(*(document["arms"][0] for document in documents))
 

@@ -3,6 +3,7 @@
 import difflib
 import importlib
 import pkgutil
+import textwrap
 import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -25,6 +26,8 @@ from models.recipe import AdamW
 STAGE_KINDS = ("pretrain", "continue", "cooldown")
 
 Count = Annotated[int, Gt(0)]
+Size = Annotated[int, Interval(gt=0, le=2**24)]
+"""Of a sequence in tokens, or of a batch in sequences."""
 Seed = Annotated[int, Interval(ge=0, lt=2**32)]
 Steps = Annotated[float, Interval(ge=0, lt=1)] | Annotated[int, Ge(0)]
 """A share of a stage's steps, or with a whole number so many."""
@@ -38,8 +41,8 @@ Rate = Annotated[float, Ge(0)] | Literal["continue"]
 class Piece:
     """Which part of a longer stage a stage is: `first` tokens of it come before, and its schedule spans `whole`."""
 
-    first: int
-    whole: int
+    first: Annotated[int, Ge(0)]
+    whole: Annotated[int, Gt(0)]
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,7 @@ class Stage:
     document_mask: bool = False
     infilling: bool = False
     rope_theta: Annotated[float, Gt(0)] | None = None
-    sequence: Count | None = None
+    sequence: Size | None = None
     stable: Steps = 0.0
     reset_optimizer: bool = False
     piece: Piece | None = None
@@ -190,8 +193,8 @@ class Study:
     arms: tuple[Arm, ...]
     seeds: tuple[Seed, ...]
     model: ModelConfig
-    sequence: Count
-    batch: Count
+    sequence: Size
+    batch: Size
     optimizer: AdamW
     data: DataSpec
     max_epochs: Count
@@ -211,6 +214,11 @@ def known_studies() -> list[str]:
     return sorted(module.name for module in pkgutil.iter_modules(package.__path__))
 
 
+def module_of(name: str) -> str | None:
+    """The file of the study `name`, in which a hyphen is as good as an underscore."""
+    return next((each for each in known_studies() if each.replace("-", "_") == name.replace("-", "_")), None)
+
+
 def find_study(name: str) -> Study:
     """The STUDY of experiments/studies/<name>.py.
 
@@ -220,11 +228,11 @@ def find_study(name: str) -> Study:
     from experiments.check import check, naming
 
     known = known_studies()
-    module = name.replace("-", "_")
-    if module not in known:
-        near = difflib.get_close_matches(module, known, n=1)
+    module = module_of(name)
+    if module is None:
+        near = difflib.get_close_matches(name.replace("-", "_"), known, n=1)
         hint = f"did you mean '{near[0]}'? " if near else ""
-        raise UserError(f"study '{name}' is unknown; {hint}known studies: {', '.join(known)}")
+        raise UserError(f"study {name!r} is unknown; {hint}known studies: {', '.join(known)}")
     with naming(f"study '{name}'"):
         study = getattr(_loaded(module), "STUDY", None)
         if not isinstance(study, Study):
@@ -236,11 +244,12 @@ def find_study(name: str) -> Study:
 def _loaded(module: str) -> ModuleType:
     try:
         return importlib.import_module(f"experiments.studies.{module}")
-    except (UserError, ModelError):
+    except (UserError, ModelError, KeyboardInterrupt):
         raise
-    except (Exception, SystemExit) as error:  # whatever a file of the user's does
+    except BaseException as error:  # whatever a file of the user's does
+        said = textwrap.shorten(str(error), 300, placeholder=" ...")
         raise UserError(
-            f"its file cannot be loaded ({type(error).__name__}: {error}{_line_in(module, error)})"
+            f"its file cannot be loaded ({type(error).__name__}: {said}{_line_in(module, error)})"
         ) from error
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
@@ -11,6 +12,9 @@ from mixtures.errors import UserError
 
 MAX_DENOMINATOR = 1_000_000
 """The order repeats after this many sequences at most; a finer mixture than this is a typing mistake."""
+
+LARGE = re.compile(r"[eE][+-]?0*[1-9]\d\d|\d{40}")
+"""A number with an exponent of 100 or more, or of so many digits."""
 
 Part = Union[str, "Mixture"]
 Weight = int | str | Fraction
@@ -31,8 +35,15 @@ def mixture(name: str, weights: Mapping[Part, Weight]) -> Mixture:
     """Declare a mixture from relative weights: integers, fractions, or strings such as "4/5" and "0.8".
 
     Raises:
-        UserError: a weight is a float, not a number, or negative; or the weights sum to zero.
+        UserError: a part is neither a source's name nor a mixture; a weight is a float, not a number, or negative; or
+            the weights sum to zero.
     """
+    if not isinstance(weights, Mapping):
+        raise UserError(
+            f"mixture '{name}': its parts are {repr(weights)[:60]}; give a dictionary, such as {{'prose': 1}}"
+        )
+    if odd := [part for part in weights if not isinstance(part, str | Mixture)]:
+        raise UserError(f"mixture '{name}': its part {str(odd[0])[:60]!r} is no source's name and no mixture")
     parts = tuple((part, _rational(name, part, weight)) for part, weight in weights.items())
     if sum(weight for _, weight in parts) <= 0:
         raise UserError(f"mixture '{name}': the weights sum to zero; give at least one source a positive weight")
@@ -48,10 +59,13 @@ def _rational(name: str, part: Part, weight: Weight) -> Fraction:
             f"write it as a string such as '{exact}'"
         )
     try:
+        if isinstance(weight, str) and LARGE.search(weight):
+            raise ValueError  # it would be written out in digits
         value = Fraction(weight)
     except (ValueError, TypeError, ZeroDivisionError) as error:
         raise UserError(
-            f"mixture '{name}': the weight of '{label}' is {weight!r}, not a rational number; write '1/3' or '0.25'"
+            f"mixture '{name}': the weight of '{label}' is {repr(weight)[:60]}, not a rational number of a sensible "
+            "size; write '1/3' or '0.25'"
         ) from error
     if value < 0:
         raise UserError(f"mixture '{name}': the weight of '{label}' is negative ({weight}); use 0 or leave it out")
@@ -70,8 +84,8 @@ def shares(mixture: Mixture) -> dict[str, Fraction]:
     denominator = math.lcm(*(share.denominator for share in flat.values()))
     if denominator > MAX_DENOMINATOR:
         raise UserError(
-            f"mixture '{mixture.name}': its fractions have the common denominator {denominator:,}, "
-            f"over {MAX_DENOMINATOR:,}; round the weights"
+            f"mixture '{mixture.name}': its fractions have a common denominator over {MAX_DENOMINATOR:,} "
+            f"({', '.join(f'{source} {float(share):.9g}' for source, share in flat.items())}); round the weights"
         )
     return flat
 

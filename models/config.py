@@ -31,12 +31,14 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         for field in ("vocabulary", "width", "layers", "heads", "feed_forward"):
-            if getattr(self, field) < 1:
-                raise UserError(f"model '{self.name}' has {field} {getattr(self, field)}; it must be at least 1")
-        for field in ("rope_theta", "norm_epsilon"):
-            if not 0 < getattr(self, field) < math.inf:
+            if type(getattr(self, field)) is not int or getattr(self, field) < 1:
                 raise UserError(
-                    f"model '{self.name}' has {field} {getattr(self, field)}; it must be above 0 and finite"
+                    f"model '{self.name}' has {field} {getattr(self, field)!r}; it must be a whole number, at least 1"
+                )
+        for field in ("rope_theta", "norm_epsilon"):
+            if not isinstance(getattr(self, field), int | float) or not 0 < getattr(self, field) < math.inf:
+                raise UserError(
+                    f"model '{self.name}' has {field} {getattr(self, field)!r}; it must be above 0 and finite"
                 )
         if self.width % (2 * self.heads):
             raise UserError(

@@ -37,6 +37,9 @@ class AdamW:
     """Highest global norm of the gradient."""
 
     def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if not isinstance(value, int | float):
+                raise UserError(f"AdamW has {name} {value!r}; it must be a number")
         if not (0 <= self.b1 < 1 and 0 <= self.b2 < 1):
             raise UserError(f"AdamW has b1 {self.b1} and b2 {self.b2}; both must lie in [0, 1)")
         if not (self.eps > 0 and self.weight_decay >= 0 and self.clip > 0):

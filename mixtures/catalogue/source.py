@@ -93,6 +93,7 @@ def hub(
     """
     name = name or str(id).rpartition("/")[2]
     patterns = (*patterns, *((files,) if isinstance(files, str) else files))
+    columns = (columns,) if isinstance(columns, str) else tuple(columns)
     _refuse_what_is_no_text(name, "id", id)
     _refuse_what_is_no_text(name, "revision", revision)
     _refuse_what_is_no_text(name, "pattern", *patterns)
@@ -109,7 +110,7 @@ def hub(
         raise UserError(f"source '{name}': no files of {id}; name some, such as \"data/train-*.parquet\"")
     needed = [part.partition(".")[0] for part in (field, group) if part] if field else []
     dataset = HubDataset(
-        *(id, revision, "see its page on the hub", "", patterns, tuple(columns) or tuple(dict.fromkeys(needed))),
+        *(id, revision, "see its page on the hub", "", patterns, columns or tuple(dict.fromkeys(needed))),
         documents=partial(rows.own, field, group),
         size="size unknown",
     )

@@ -13,6 +13,8 @@ from mixtures.documents import Document
 from mixtures.errors import UserError
 
 RULES = ("align", "gpt4", "gpt4-exhaustive", "ngram")
+LONGEST = 1_000
+"""Words of an n-gram, at most."""
 
 
 @dataclass(frozen=True)
@@ -41,8 +43,8 @@ class Rule:
             raise UserError(
                 f"decontamination thresholds report {self.report} and drop {self.drop} must be 0 < report <= drop <= 1"
             )
-        if self.n < 1:
-            raise UserError(f"decontamination by n-grams of {self.n} words finds nothing; n must be at least 1")
+        if not 1 <= self.n <= LONGEST:
+            raise UserError(f"decontamination by n-grams of {self.n} words finds nothing; n must be 1 to {LONGEST:,}")
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from mixtures.synthetic.mutate import parsed
+
 REFERENCE = "reference"
 
 
@@ -83,7 +85,7 @@ def shape(source: str, constants: bool = True) -> str:
     (`ast.dump` changes between versions). Built-in names and methods count as they are. Without `constants`, numbers
     and strings do not count: programs of one skeleton share their shape.
     """
-    tree = ast.parse(source)
+    tree = parsed(source)
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef) and ast.get_docstring(node, clean=False) is not None:
             del node.body[0]

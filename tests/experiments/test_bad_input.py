@@ -13,6 +13,7 @@ import pytest
 from analysis.records import ledger_line, read_ledger, read_stage, write
 from experiments.audit import audit
 from experiments.check import check
+from experiments.cli import app, guard
 from experiments.lock import exclusive
 from experiments.plan import make_plan
 from experiments.study import Arm, find_study
@@ -45,6 +46,24 @@ def test_a_slip_on_the_command_line_is_one_line(arguments: list[str], code: int,
     assert (done.returncode, done.stdout) == (code, "")
     assert message in done.stderr and len(done.stderr.strip().splitlines()) == 1
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("typed", "message"),
+    [
+        ("gs://b/x", "gs://b/x is an address of an object store"),
+        ("", "a path is empty"),
+        ("~nobody-of-this-name/x", "cannot be used (Could not determine home directory.)"),
+        (300 * "x", "cannot be used (File name too long)"),
+        ("/dev/null", "/dev/null is a file; name a folder"),
+        ("/dev/null/x", "cannot be used (a file stands where it needs a folder)"),
+    ],
+)
+def test_a_store_that_cannot_be_is_one_line(typed: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        guard(lambda: app(["status", "quickstart", "--store", typed], standalone_mode=False))
+    said = capsys.readouterr()
+    assert said.out == "" and message in said.err and len(said.err.splitlines()) == 1
 
 
 def test_an_unknown_size_lists_the_known_ones() -> None:

@@ -10,7 +10,7 @@ import pytest
 import experiments.studies
 from experiments.cli import guard
 from experiments.plan import make_plan
-from experiments.study import Arm, Evaluation, Stage, find_study
+from experiments.study import Arm, Evaluation, Piece, Stage, find_study
 from mixtures.errors import UserError
 from mixtures.mixture import Mixture, mixture
 from models.recipe import AdamW
@@ -35,6 +35,8 @@ BAD = {
     "sequence is -1": {"sequence": -1},
     "seeds is [0, 1]": {"seeds": [0, 1]},
     "seeds[1] is -1": {"seeds": (0, -1)},
+    "batch is 1000000000000000000000000000000": {"batch": 10**30},
+    "sequence is 1000000000000": {"sequence": 10**12},
     "seeds (0, 0) are empty or doubled": {"seeds": (0, 0)},
     "max_epochs is nan": {"max_epochs": float("nan")},
     "max_epochs_of['prose'] is 1.5": {"max_epochs_of": {"prose": 1.5}},
@@ -48,17 +50,22 @@ BAD = {
     "primary is 'heldout/code/bpb'": {"primary": "heldout/code/bpb"},
     "primary metric 'heldout/code/bpp' is not scored": {"primary": ("heldout/code/bpp",)},
     "primary metric 'boolq/acc' is not scored": {"primary": ("boolq/acc",)},
+    "primary names 'heldout/code/bpb' twice": {"primary": 2 * ("heldout/code/bpb",)},
+    "question is 'half \\ud800'": {"question": "half \ud800"},
     "baseline 'none' is not one of its arms": {"baseline": "none"},
     "name is '../../x'": {"name": "../../x"},
     "name is ''": {"name": ""},
+    "study 'two\\nlines': name is 'two\\nlines'": {"name": "two\nlines"},
     "an arm's name is 'a/b'": _arm("a/b", FIRST),
     "an arm's name is '.hidden'": _arm(".hidden", FIRST),
     "an arm's name is 'text-only' twice": {"arms": 2 * _stage()["arms"]},  # type: ignore[operator]
     "a mixture's name is 'in/out'": _stage(mixture=mixture("in/out", {"prose": 1})),
     "a mixture's name is '..'": _stage(mixture=mixture("good", {mixture("..", {"prose": 1}): 1})),
     "a source's name is 'prose' twice": {"data": replace(study().data, sources=2 * (source("prose", "text"),))},
-    "source 'prose' has kind 'prose'": {"data": replace(study().data, sources=(source("prose", "prose"),))},
+    "source 'prose': unknown kind 'prose'": {"data": lambda: source("prose", "prose")},
     "data.heldout is 1.5": {"data": replace(study().data, heldout=1.5)},
+    "data.sources is ()": {"data": replace(study().data, sources=())},
+    "data.end is '<end>'": {"data": replace(study().data, end="<end>")},
     "data.vocabulary is 0": {"data": replace(study().data, vocabulary=0)},
     "arm 'text-only': it has no stages": _arm("text-only"),
     "baseline 'text-only' is not one of its arms": {"arms": ()},
@@ -81,6 +88,8 @@ BAD = {
     "stages[0]: schedule has peak 0.0001 and end 0.0003": _stage(peak=1e-4),
     "stages[0]: mixture 'bad' names source 'poems'": _stage(mixture=mixture("bad", {"poems": 1})),
     "arms[0].stages[0].mixture.parts": _stage(mixture=Mixture("by hand", (("prose", 1),))),  # type: ignore[arg-type]
+    "arms[0].stages[0].piece.first is -1": _stage(piece=Piece(-1, 2_000)),
+    "is Piece(first=0, whole=10) with 1,024 tokens, more than the whole": _stage(piece=Piece(0, 10)),
     "evaluation is None": {"evaluation": None},
     "evaluation.samples is 0": {"evaluation": replace(study().evaluation, samples=0)},
     "evaluation.every_stage: unknown task 'bolq'": {"evaluation": replace(study().evaluation, every_stage=("bolq",))},
@@ -95,7 +104,7 @@ def test_a_bad_field_is_named_with_its_value(message: str, tmp_path: Path) -> No
         changes = {field: value() if callable(value) else value for field, value in BAD[message].items()}
         make_plan(study(**changes), tmp_path)
     assert getattr(caught.value, "exit_code", None) == 2 and "\n" not in str(caught.value)
-    assert str(caught.value).startswith("study '") or "AdamW" in message
+    assert str(caught.value).startswith("study '") or message.startswith(("source", "AdamW"))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -115,6 +124,12 @@ FILES = {
     "no STUDY that is a Study, but dict": "STUDY = {'name': 'x'}",
     "the weight of 'prose' is the float 0.5": "from mixtures.mixture import mixture\nmixture('m', {'prose': 0.5})",
     "the weight of 'prose' is the float inf": "from mixtures.mixture import mixture\nmixture('m', {'prose': 9e999})",
+    "mixture 'm': its part '5' is no source's name": "from mixtures.mixture import mixture\nmixture('m', {5: 1})",
+    "mixture 'm': its parts are ['prose']": "from mixtures.mixture import mixture\nmixture('m', ['prose'])",
+    "the weight of 'x' is '1e-9999999'": "from mixtures.mixture import mixture\nmixture('m', {'x': '1e-9999999'})",
+    "(ValueError: two lines; line 1)": "raise ValueError('two\\nlines')",
+    "AdamW has b1 '0.9'; it must be a number": "from models.recipe import AdamW\nAdamW(b1='0.9')",
+    "model 'x' has vocabulary '8'; it must be": "import models.config as c\nc.ModelConfig('x', '8', 8, 1, 1, 8)",
     "model '3m' is unknown": "from models.config import config\nconfig('3m')",
 }
 
@@ -127,6 +142,13 @@ def test_a_bad_file_is_one_line(number: int, message: str, tmp_path: Path, monke
     with pytest.raises(UserError, match=re.escape(message)) as caught:
         find_study(f"bad-{number}")
     assert str(caught.value).startswith(f"study 'bad-{number}': ")
+
+
+def test_a_file_may_have_a_hyphen_in_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "with-hyphen.py").write_text("from tests.experiments.tiny import STUDY")
+    monkeypatch.setattr(experiments.studies, "__path__", [*experiments.studies.__path__, str(tmp_path)])
+    importlib.invalidate_caches()
+    assert find_study("with-hyphen").name == find_study("with_hyphen").name == "tiny"
 
 
 def test_an_unforeseen_fault_of_the_disk_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -112,5 +112,6 @@ def tokenizer_of(record: StageRecord, store: Path) -> Path:
         if bpe.digest(path) == record.identity["tokenizer"]:
             return path
     raise UserError(
-        f"the tokenizer of stage '{record.id}' is no longer in store {store}; prepare its study's data again"
+        f"the tokenizer of stage '{record.id}' is no longer in store {store}; delete the data of its study "
+        f"in {store / 'prepared'} and prepare them again"
     )

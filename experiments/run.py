@@ -208,7 +208,11 @@ def heldout(manifest: Manifest, kind: str, max_bytes: int, length: int = WINDOW_
     sources = [name for name, source in manifest.sources.items() if source.kind == kind]
     documents = {name: [d for path in manifest.heldout(name) for d in read_documents(path)] for name in sources}
     task = heldout_task(kind, documents, max_bytes, length, place)
-    why = "" if task.questions else f"nothing of {', '.join(sources)} is held out: all of it is of one group"
+    why = (
+        ""
+        if task.questions
+        else f"nothing of {', '.join(sources)} is held out: all of it is of one group, or none was asked for"
+    )
     return replace(task, gap=why)
 
 

@@ -113,7 +113,7 @@ def heldout_warnings(study: Study, manifest: Manifest) -> list[str]:
     for name, source in manifest.sources.items():
         total = source.documents + source.heldout_documents
         off = abs(source.heldout_documents - share * total)
-        if not source.heldout_documents:
+        if not source.heldout_documents and share:
             lines.append(
                 f"nothing of source '{name}' is held out: its {total:,} documents are of one group; name a finer one"
             )

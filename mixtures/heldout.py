@@ -22,8 +22,11 @@ def choose(sources: Sequence[Groups], share: float) -> npt.NDArray[np.uint64]:
 
     Groups are taken by ascending hash while that brings a source nearer to `share` of its documents and no other above
     twice its share. A source of which nothing was taken, since its groups are too large, gives its smallest, of which
-    others have little if there is one. Never all of a source is taken, so that one of a single group has none.
+    others have little if there is one. Never all of a source is taken, so that one of a single group has none; and of a
+    share of 0 nothing.
     """
+    if not share:
+        return np.zeros(0, np.uint64)
     wanted = [share * source.total for source in sources]
     smallest = [int(source.counts.min(initial=1)) for source in sources]
     taken = [0] * len(sources)

@@ -205,7 +205,7 @@ def read_sources(
     paths, jobs = [], []
     for source in (pinned(source, store) for source in sources):
         folder = store / documents_folder(source, store)
-        names = _shard_names(source, folder, store / "downloads")
+        names = _shard_names(source, folder, store)
         write_sealed(folder / identities.RECORD, identities.record(source, _documents_identity(source, store)))
         source = replace(source, identity=None)  # of many files it is large, and workers do not need it
         paths.append(tuple(folder / f"{name}.parquet" for name in names))
@@ -247,14 +247,17 @@ def _work(work: Work, jobs: Sequence[Any], what: str, progress: Progress, execut
     executor(work, missing, lambda done: progress(what, first + done, len(jobs)))
 
 
-def _shard_names(source: Source, folder: Path, downloads: Path) -> tuple[str, ...]:
-    """Listed once, because a listing may need the network."""
+def _shard_names(source: Source, folder: Path, store: Path) -> tuple[str, ...]:
+    """Listed once, because a listing may need the network, and of the files that its identity is of."""
     path = folder / "shards.json"
     if not path.exists():
         try:
-            write_json(path, source.shards(downloads))
+            names = source.shards(store / "downloads")
         except (UserError, Failure) as error:
             raise type(error)(f"source '{source.name}': {error}") from error
+        if pinned(replace(source, identity=None), store).identity != source.identity:
+            raise Failure(f"source '{source.name}': its files changed while they were listed; run the command again")
+        write_json(path, names)
     return tuple(read_json(path, f"the shards of source '{source.name}'"))
 
 

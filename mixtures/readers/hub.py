@@ -218,7 +218,7 @@ def _parquet(dataset: HubDataset, url: str) -> Iterator[dict[str, Any]]:
     if missing:
         raise Failure(f"{url} has no column {', '.join(missing)}; check that it is {wanted(dataset)}")
     for table in stream.with_format("arrow").iter(batch_size=BATCH_ROWS):
-        yield from table.to_pylist()
+        yield from tables.python_rows(table, url)
 
 
 def _json_lines(dataset: HubDataset, url: str) -> Iterator[dict[str, Any]]:

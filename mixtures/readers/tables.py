@@ -186,10 +186,19 @@ def _parquet(path: Path, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
         # Where one is missing, all: whoever asked can then say what there is.
         there = wanted and set(wanted) <= set(names)
         for batch in file.iter_batches(BATCH_ROWS, columns=wanted if there else None, use_threads=False):
-            try:
-                yield from batch.to_pylist()
-            except (ValueError, OverflowError, KeyError) as error:  # a date of the year 30,000, text that is no UTF-8
-                raise Failure(
-                    f"{path} has a column that cannot be read ({str(error)[:200]}); name the fields that are wanted, "
-                    "so that others are left, or write the file again"
-                ) from error
+            yield from python_rows(batch, str(path))
+
+
+def python_rows(batch: Any, name: str) -> list[dict[str, Any]]:
+    """The rows of a batch or table of Arrow, of the file `name`.
+
+    Raises:
+        Failure: a column holds what Python cannot: a date of the year 30,000, or text that is no UTF-8.
+    """
+    try:
+        return cast(list[dict[str, Any]], batch.to_pylist())
+    except (ValueError, OverflowError, KeyError) as error:
+        raise Failure(
+            f"{name} has a column that cannot be read ({str(error)[:200]}); name the fields that are wanted, so that "
+            "others are left, or write the file again"
+        ) from error

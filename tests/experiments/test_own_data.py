@@ -15,9 +15,9 @@ from experiments.study import Study
 from experiments.supply import heldout_warnings
 from experiments.views import plan_json, print_plan, print_status, status_json
 from mixtures.catalogue import files
-from mixtures.errors import UserError
+from mixtures.errors import Failure, UserError
 from mixtures.manifest import Manifest
-from mixtures.prepare import DataSpec, prepare
+from mixtures.prepare import DataSpec, prepare, with_identities
 from tests.experiments import tiny
 
 
@@ -75,7 +75,10 @@ def test_a_source_of_one_group_is_trained_on_and_said_to_have_nothing_held_out(t
     assert [line for line in heldout_warnings(asked, manifest) if "program" in line] == [
         "nothing of source 'program' is held out: its 4 documents are of one group; name a finer one"
     ]
-    assert heldout(manifest, "code", 1_000).gap == "nothing of program is held out: all of it is of one group"
+    assert (
+        heldout(manifest, "code", 1_000).gap
+        == "nothing of program is held out: all of it is of one group, or none was asked for"
+    )
 
 
 def test_plan_and_status_say_what_changed_and_old_data_are_not_taken(prepared: tuple[Path, Manifest]) -> None:
@@ -96,6 +99,16 @@ def test_plan_and_status_say_what_changed_and_old_data_are_not_taken(prepared: t
     assert again.sources["prose"].digest != manifest.sources["prose"].digest
     assert again.sources["program"].folder == manifest.sources["program"].folder  # read once
     assert make_plan(study(folder), store).changes == ()
+
+
+def test_files_that_change_after_they_were_looked_at_are_not_read_under_their_old_name(tmp_path: Path) -> None:
+    write(tmp_path / "prose.a.jsonl", 40, "river")
+    write(tmp_path / "code.jsonl", 40, "return")
+    data = with_identities(study(tmp_path).data, tmp_path / "store")
+    write(tmp_path / "prose.a.jsonl", 40, "stone")
+    with pytest.raises(Failure, match="source 'prose': its files changed while they were listed; run the command"):
+        prepare(data, tmp_path / "store", quiet, here)
+    assert prepare(study(tmp_path).data, tmp_path / "store", quiet, here).sources["prose"].documents == 38
 
 
 def test_prepared_data_outlive_their_files_but_no_slip_of_the_pen(

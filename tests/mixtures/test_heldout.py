@@ -49,6 +49,10 @@ def test_documents_that_are_their_own_group_meet_the_share_exactly() -> None:
     assert abs(taken(source, both) - 178) <= 10 and abs(taken(part, both) - 89) <= 10
 
 
+def test_a_share_of_nothing_takes_nothing() -> None:
+    assert not len(choose([groups({1: 5, 2: 1})], 0.0))
+
+
 def test_one_group_gives_nothing_and_two_large_ones_the_smaller() -> None:
     assert len(choose([groups({5: 100})], 0.05)) == 0
     assert choose([groups({5: 2_131, 9: 1_425})], 0.05).tolist() == [9]

@@ -5,8 +5,9 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from io import TextIOWrapper
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TextIO
 
 import typer
 from rich.console import Console
@@ -481,7 +482,15 @@ def guard(command: Callable[[], Any]) -> None:
     sys.exit(code)
 
 
+def _writable(stream: TextIO | None) -> TextIO:
+    """A stream that takes any text: one that was closed (`>&-`), or whose locale lacks letters of ours, is no fault."""
+    if isinstance(stream, TextIOWrapper):
+        stream.reconfigure(errors="backslashreplace")
+    return stream or open(os.devnull, "w")  # noqa: PTH123
+
+
 def main() -> None:
     """Entry point of `ablate`."""
+    sys.stdout, sys.stderr = _writable(sys.stdout), _writable(sys.stderr)
     # Not in typer's standalone mode, which would swallow an interruption and its advice.
     guard(lambda: app(standalone_mode=False))

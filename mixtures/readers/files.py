@@ -1,6 +1,6 @@
 """A user's own documents: files of rows, plain files, and the shards that preparation writes."""
 # A corpus may have a million files, and strings are listed in a fraction of the time that Path objects take.
-# ruff: noqa: PTH100, PTH110, PTH111, PTH112, PTH113, PTH118, PTH120, PTH207
+# ruff: noqa: PTH100, PTH110, PTH111, PTH112, PTH113, PTH116, PTH118, PTH120, PTH207
 
 import glob
 import hashlib
@@ -118,6 +118,7 @@ def _folders(folder: str, around: frozenset[str]) -> Iterator[str]:
     if real in around or not os.path.isdir(folder):
         return
     try:
+        os.stat(os.path.join(folder, "."))  # what may be listed and not entered looks empty
         with os.scandir(folder) as entries:
             below = sorted(entry.path for entry in entries if entry.name[0] != "." and entry.is_dir())
     except OSError as error:

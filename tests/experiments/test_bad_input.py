@@ -1,5 +1,6 @@
 """What goes wrong is said in one line with the way out, with exit code 2 (the user) or 1 (the world)."""
 
+import io
 import os
 import resource
 import shutil
@@ -13,7 +14,7 @@ import pytest
 from analysis.records import ledger_line, read_ledger, read_stage, write
 from experiments.audit import audit
 from experiments.check import check
-from experiments.cli import app, guard
+from experiments.cli import app, guard, main
 from experiments.lock import exclusive
 from experiments.plan import make_plan
 from experiments.study import Arm, find_study
@@ -64,6 +65,17 @@ def test_a_store_that_cannot_be_is_one_line(typed: str, message: str, capsys: py
         guard(lambda: app(["status", "quickstart", "--store", typed], standalone_mode=False))
     said = capsys.readouterr()
     assert said.out == "" and message in said.err and len(said.err.splitlines()) == 1
+
+
+def test_any_text_is_printed_wherever_it_goes(monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding="ascii"))
+    monkeypatch.setattr(sys, "stderr", None)
+    monkeypatch.setattr(sys, "argv", ["ablate", "sources"])
+    with pytest.raises(SystemExit, match="0"):
+        main()
+    sys.stdout.flush()
+    assert b"literature" in raw.getvalue() and b"\\u" in raw.getvalue()
 
 
 def test_an_unknown_size_lists_the_known_ones() -> None:

@@ -39,7 +39,7 @@ def check(study: Study) -> None:
             unknown baseline, kind, source, task, metric or precision; a doubled name or seed; an arm without stages;
             stages that do not follow one another; or infilling that is not prepared.
     """
-    with naming(f"study {study.name!r}"):
+    with naming(f"study {str(study.name)!r}"):
         _check_types(study)
         _check_names(study)
         _check_choices(study)

@@ -167,7 +167,7 @@ def _check_tokenizer(study: Study, manifest: Manifest | None) -> None:
     if manifest is not None:
         ids, loss = manifest.vocabulary, "" if manifest.bits_per_byte else manifest.loss
     if data.tokenizer is None:
-        ids = max(ids, data.vocabulary)
+        ids = max(ids, data.vocabulary, bpe.SMALLEST)
     elif manifest is None:
         tokenizer = bpe.load(data.tokenizer, data.end)
         bpe.eod_id(tokenizer, data.end)

@@ -3,7 +3,6 @@
 import difflib
 import importlib
 import pkgutil
-import textwrap
 import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -247,7 +246,7 @@ def _loaded(module: str) -> ModuleType:
     except (UserError, ModelError, KeyboardInterrupt):
         raise
     except BaseException as error:  # whatever a file of the user's does
-        said = textwrap.shorten(str(error), 300, placeholder=" ...")
+        said = " ".join(str(error).split())[:300]
         raise UserError(
             f"its file cannot be loaded ({type(error).__name__}: {said}{_line_in(module, error)})"
         ) from error

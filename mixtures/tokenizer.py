@@ -27,6 +27,8 @@ EOD_ID = 0
 """Of the tokenizers that are trained here; `eod_id` finds that of any other."""
 FIM_PREFIX, FIM_MIDDLE, FIM_SUFFIX = "<fim-prefix>", "<fim-middle>", "<fim-suffix>"
 SPECIALS = (EOD, FIM_PREFIX, FIM_MIDDLE, FIM_SUFFIX)
+SMALLEST = 256 + len(SPECIALS)
+"""Ids of a tokenizer that is trained here, whatever was asked for: there is one for every byte."""
 END_OF_DOCUMENT = (
     EOD,
     "<|endoftext|>",

@@ -6,7 +6,6 @@ import glob
 import hashlib
 import json
 import os
-import textwrap
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -293,7 +292,7 @@ def _value(row: Mapping[str, Any], field: str, where: str) -> Any:
 
 
 def _names(row: Mapping[str, Any]) -> str:
-    return textwrap.shorten(", ".join(map(str, row)), 300, placeholder=" ...") or "none"
+    return ", ".join(map(str, row))[:300] or "none"
 
 
 def _kind(value: Any) -> str:

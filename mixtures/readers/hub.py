@@ -46,6 +46,8 @@ def mirror() -> str:
 
 def _rooted(entry: str) -> str:
     name, equals, where = entry.rpartition("=") if _names_data_set(entry) else ("", "", entry)
+    if not where:
+        raise UserError(f"{MIRROR} says '{entry}' and no place; write owner/name=URL")
     return entry if ":" in where else f"{name}{equals}{os.path.abspath(os.path.expanduser(where))}"  # noqa: PTH100, PTH111
 
 

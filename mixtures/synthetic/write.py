@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from mixtures.errors import UserError
-from mixtures.files import read_json, write_json, write_text
+from mixtures.files import read_json, remove_leftovers, write_json, write_text
 from mixtures.synthetic import forms, verdicts
 from mixtures.synthetic.diversity import Diversity, measure, summary
 from mixtures.synthetic.gates import Verdict
@@ -65,6 +65,7 @@ def write(
         Failure: the disk or the worker.
     """
     _check_folder(folder, seed, tokens, variant, shard_size)
+    remove_leftovers(folder)
     kept = verdict_folder or folder / ".verdicts"  # hidden, so that whoever reads the folder reads problems alone
     seen: set[str] = set()
     parts: list[dict[str, Any]] = []

@@ -33,13 +33,13 @@ def test_ids_that_the_model_does_not_know_are_refused_before_anything_is_read(tm
         make_plan(study(data=replace(theirs, end="fin"), model=model(356)), tmp_path)
 
 
-def test_ids_that_preparation_brings_to_light_are_refused_too(tmp_path: Path) -> None:
-    """A byte-level tokenizer has an id for every byte, whatever was asked for."""
-    small = study(data=replace(TINY.data, vocabulary=100), model=model(200))
+def test_a_tokenizer_has_an_id_for_every_byte_whatever_was_asked_for(tmp_path: Path) -> None:
+    small = study(data=replace(TINY.data, vocabulary=100), model=model(260))
     assert make_plan(small, tmp_path).manifest is None
-    prepare(small.data, tmp_path, quiet, here)
-    with pytest.raises(UserError, match=r"model\.vocabulary is 200, .* 260 ids"):
-        make_plan(small, tmp_path)
+    assert prepare(small.data, tmp_path, quiet, here).vocabulary == 260
+    for store in (tmp_path, tmp_path / "empty"):
+        with pytest.raises(UserError, match=r"model\.vocabulary is 200, .* 260 ids"):
+            make_plan(replace(small, model=model(200)), store)
 
 
 def test_a_stage_knows_the_end_that_was_named(tmp_path: Path) -> None:

@@ -87,6 +87,9 @@ def test_a_copy_may_be_a_folder_or_belong_to_one_data_set(
     monkeypatch.setenv(hub.MIRROR, "pages=gs://nowhere")
     with pytest.raises(UserError, match=r"names 'pages', which is no data set; write owner/name=URL"):
         hub.location(wanted)
+    monkeypatch.setenv(hub.MIRROR, "owner/pages=")
+    with pytest.raises(UserError, match=r"says 'owner/pages=' and no place; write owner/name=URL"):
+        hub.location(wanted)
 
 
 def cut(path: Path, kept: int) -> None:

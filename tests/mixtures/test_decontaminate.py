@@ -283,7 +283,7 @@ def test_impossible_rules_are_refused() -> None:
         Rule("gpt5")
     with pytest.raises(UserError, match="report <= drop"):
         Rule(drop=0.2)
-    with pytest.raises(UserError, match="at least 1"):
+    with pytest.raises(UserError, match="n must be 1 to 1,000"):
         Rule("ngram", n=0)
 
 

@@ -252,13 +252,23 @@ def _shard_names(source: Source, folder: Path, store: Path) -> tuple[str, ...]:
     path = folder / "shards.json"
     if not path.exists():
         try:
-            names = source.shards(store / "downloads")
+            names = _names_of_files(source.shards(store / "downloads"))
         except (UserError, Failure) as error:
             raise type(error)(f"source '{source.name}': {error}") from error
         if pinned(replace(source, identity=None), store).identity != source.identity:
             raise Failure(f"source '{source.name}': its files changed while they were listed; run the command again")
         write_json(path, names)
     return tuple(read_json(path, f"the shards of source '{source.name}'"))
+
+
+def _names_of_files(names: Any) -> tuple[str, ...]:
+    """`names` of shards; documents are written to files that are called so."""
+    if not isinstance(names, tuple | list) or len(set(map(str, names))) < len(names):
+        raise UserError(f"its shards are {repr(names)[:60]}; give a tuple of different names")
+    for name in names:
+        if not (isinstance(name, str) and name.isprintable() and 0 < len(name.encode()) <= 200 and "/" not in name):
+            raise UserError(f"its shard {repr(name)[:60]} is no name of a file; leave out slashes, or shorten it")
+    return tuple(names)
 
 
 def benchmark_index(benchmarks: Sequence[str | RowsFile], store: Path, progress: Progress) -> Path:

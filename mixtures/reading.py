@@ -3,6 +3,7 @@
 It can run anywhere and in any order; running it again gives the same bytes.
 """
 
+import traceback
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -11,6 +12,7 @@ from typing import Any
 
 from mixtures import shards
 from mixtures.documents import Document
+from mixtures.errors import Failure, UserError
 from mixtures.filters import dropped_by
 from mixtures.preprocess import clean, drop_reason, parts
 from mixtures.readers import hub
@@ -39,8 +41,24 @@ def read_shard(job: ReadJob) -> None:
         shards.write(job.path, _cleaned(job, facts), facts)
 
 
+def _read(job: ReadJob) -> Iterator[Document]:
+    """What the source's function gives, which may be anyone's and raise or give anything."""
+    try:
+        for document in job.source.read(job.shard, job.downloads):
+            if not (isinstance(document, Document) and isinstance(document.text, str)):
+                raise TypeError(f"{repr(document)[:60]} is no Document with a text")
+            (document.id + document.group).encode()  # both texts
+            yield document
+    except (UserError, Failure):
+        raise
+    except Exception as error:
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        said = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}; {place.filename}, line {place.lineno}"
+        raise Failure(f"source '{job.source.name}', shard '{job.shard}' cannot be read ({said})") from error
+
+
 def _cleaned(job: ReadJob, facts: dict[str, Any]) -> Iterator[Document]:
-    for document in job.source.read(job.shard, job.downloads):
+    for document in _read(job):
         facts["read_characters"] += len(document.text)
         text = clean(document.text)
         reason = drop_reason(text, job.source.kind) or dropped_by(text, job.source.filters)

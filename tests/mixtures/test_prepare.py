@@ -218,6 +218,33 @@ def test_a_source_without_documents_is_a_failure_and_not_a_smaller_mixture(tmp_p
         prepare(spec(source("empty", "text", read_nothing)), tmp_path, quiet)
 
 
+@pytest.mark.parametrize("shards_", [("../../x",), ("/tmp/x",), ("",), (300 * "x",), ("a", "a"), "all", None, (1,)])
+def test_shards_have_names_of_files_so_that_nothing_is_written_elsewhere(shards_: Any, tmp_path: Path) -> None:
+    odd = source("odd", "text", partial(read_plain, "a"), shards=lambda downloads: shards_)
+    with pytest.raises(UserError, match=r"source 'odd': its shards? .* (give a tuple|is no name of a file)"):
+        preparation.prepare(spec(odd), tmp_path / "in" / "store", quiet, here)
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (lambda: iter([("a", "b", "text")]), r"TypeError: \('a', 'b', 'text'\) is no Document with a text"),
+        (lambda: iter([Document("a", "b", None)]), "is no Document with a text"),  # type: ignore[arg-type]
+        (lambda: iter([Document("\ud800", "b", "text")]), "UnicodeEncodeError"),
+        (lambda: None, "TypeError: 'NoneType' object is not iterable"),
+        (lambda: 1 // 0, r"ZeroDivisionError: .*; .*test_prepare\.py, line \d+"),
+    ],
+)
+def test_what_a_function_of_ones_own_does_wrong_is_one_line(
+    given: Callable[[], Any], message: str, tmp_path: Path
+) -> None:
+    odd = source("odd", "text", lambda shard, downloads: given(), shards=lambda downloads: ("all",))
+    with pytest.raises(Failure, match=rf"source 'odd', shard 'all' cannot be read \(.*{message}") as failure:
+        preparation.prepare(spec(odd), tmp_path, quiet, here)
+    assert "\n" not in str(failure.value)
+
+
 def test_the_cap_takes_documents_by_hash_so_that_a_smaller_cap_is_a_subset(tmp_path: Path) -> None:
     sizes = {}
     for name, cap in (("small", 20_000), ("whole", 10**6)):

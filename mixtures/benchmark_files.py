@@ -46,6 +46,8 @@ USUAL: Mapping[str, tuple[str, ...]] = {
 """What people call the fields, most usual first."""
 SAID_CHARACTERS = 100
 """Longer answers, and those of several lines, are explanations: scored by their likelihood, not asked to be said."""
+LONGEST = 100
+"""Letters of a task's name: its records are called so, and file systems allow 255 bytes."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,7 @@ def title(file: RowsFile) -> str:
     """What a file is called: as it says, else its name without its endings; letters, digits, "_" and "-"."""
     endings = "|".join(form[1:] for form in (*FORMS, *tables.COMPRESSIONS))
     name = file.name or re.sub(rf"(\.({endings}))+$", "", PurePath(file.path).name, flags=re.IGNORECASE)
-    return re.sub(r"_exec$", "-exec", re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-")) or "rows"
+    return re.sub(r"_exec$", "-exec", re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-")[:LONGEST]) or "rows"
 
 
 def with_fields(benchmarks: Sequence[str], given: Sequence[str]) -> list[str | RowsFile]:

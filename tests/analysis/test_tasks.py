@@ -438,6 +438,7 @@ def test_a_file_of_rows_is_a_task(tmp_path: Path) -> None:
     spec = parse_task(f"{tmp_path}/said.jsonl@1shot")
     assert (spec.name, parse_task(spec.asked)) == ("said@1shot", spec)
     assert task_name(RowsFile(tmp_path / "said.jsonl", name="mine")) == "mine"
+    assert len(task_name(RowsFile(tmp_path / f"{240 * 'x'}.jsonl"))) == 100
     shown = benchmark_task(spec.asked, None, tmp_path).questions
     assert len(shown) == 2 and shown[0].candidates[0][0].count("Answer: Nile") == 1
 

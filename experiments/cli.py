@@ -1,7 +1,5 @@
 """The command line: `ablate`. Results go to stdout, progress and errors to stderr."""
 
-import errno
-import json
 import os
 import sys
 from collections.abc import Callable
@@ -12,6 +10,8 @@ from typing import Annotated, Any, TextIO
 import typer
 from rich.console import Console
 
+from experiments.cli_judge import judge_app
+from experiments.options import RUNS, Json, Store, StudyName, local_folder, local_path, print_result
 from experiments.plan import Plan, make_plan
 from experiments.study import find_study
 from mixtures.errors import UserError
@@ -24,52 +24,6 @@ app = typer.Typer(
 )
 
 
-def _path(typed: str | Path) -> Path:
-    """A path of this machine's; typer hands defaults over as they are.
-
-    Raises:
-        UserError: it is an address, or no file could be there.
-    """
-    text = str(typed)
-    if "://" in text:
-        raise UserError(f"{text} is an address of an object store, which cannot be used here; name a local path")
-    if not text.strip():
-        raise UserError("a path is empty; name one")
-    try:
-        path = Path(text).expanduser()
-        path.exists()
-        if any(parent.exists() and not parent.is_dir() for parent in path.parents):
-            raise NotADirectoryError(errno.ENOTDIR, "a file stands where it needs a folder")
-    except (OSError, ValueError, RuntimeError) as error:  # too long, or the home of nobody
-        raise UserError(f"{_short(text)} cannot be used ({getattr(error, 'strerror', error)}); name another") from error
-    return path
-
-
-def _folder(typed: str | Path) -> Path:
-    path = _path(typed)
-    if path.exists() and not path.is_dir():
-        raise UserError(f"{path} is a file; name a folder")
-    return path
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= 100 else f"{text[:100]}..."
-
-
-StudyName = Annotated[str, typer.Argument(help="Name of a file in experiments/studies, such as quickstart.")]
-Store = Annotated[Path, typer.Option(parser=_folder, help="Folder that holds data, checkpoints and records.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of a table.")]
-RUNS = Path("runs")
-
-
-def _show(document: dict[str, Any], as_json: bool, table: Any) -> None:
-    if as_json:
-        print(json.dumps(document, indent=1, allow_nan=False))
-    else:
-        width = None if sys.stdout.isatty() else 160
-        table(document, Console(width=width))
-
-
 def _planned(study: str, store: Path) -> Plan:
     return make_plan(find_study(study), store)
 
@@ -79,7 +33,7 @@ def plan(
     study: StudyName,
     store: Store = RUNS,
     plot: Annotated[
-        Path | None, typer.Option(parser=_path, help="Draw every arm's learning rate to this .svg or .png.")
+        Path | None, typer.Option(parser=local_path, help="Draw every arm's learning rate to this .svg or .png.")
     ] = None,
     json: Json = False,
 ) -> None:
@@ -92,7 +46,7 @@ def plan(
 
         rates.plot(planned, plot)
         print(f"learning rates: {plot}", file=sys.stderr)
-    _show(plan_json(planned, store), json, print_plan)
+    print_result(plan_json(planned, store), json, print_plan)
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
@@ -115,7 +69,7 @@ def prepare(
     if context.args and executor == "pool":
         raise UserError(f"no such option: {context.args[0]}; options of Beam need --executor beam")
     chosen = pool(workers) if executor == "pool" else beam(context.args)
-    _show(prepare_target(target, store, chosen), json, print_prepared)
+    print_result(prepare_target(target, store, chosen), json, print_prepared)
 
 
 @app.command()
@@ -123,14 +77,14 @@ def sources(json: Json = False) -> None:
     """List the catalogue: every source with its upstream, licence, expected tokens and filters."""
     from experiments.data import print_sources, sources_json
 
-    _show(sources_json(), json, print_sources)
+    print_result(sources_json(), json, print_sources)
 
 
 @app.command()
 def decontaminate(
     target: Annotated[
         Path,
-        typer.Argument(parser=_path, help="A file or folder: .jsonl, .csv, .parquet, text; also .gz, .zst."),
+        typer.Argument(parser=local_path, help="A file or folder: .jsonl, .csv, .parquet, text; also .gz, .zst."),
     ],
     rule: Annotated[str, typer.Option(help="align, gpt4, gpt4-exhaustive or ngram.")] = "align",
     n: Annotated[int, typer.Option(help="Words of an n-gram, for ngram.")] = 13,
@@ -156,9 +110,9 @@ def decontaminate(
 
     chosen, named = Rule(rule, n, drop, report), with_fields(benchmark or [], fields or [])
     if selftest:
-        _show(data.selftest(target, chosen, named, store, field), json, data.print_selftest)
+        print_result(data.selftest(target, chosen, named, store, field), json, data.print_selftest)
     else:
-        _show(data.decontaminate(target, chosen, named, store, field), json, data.print_matches)
+        print_result(data.decontaminate(target, chosen, named, store, field), json, data.print_matches)
 
 
 @app.command()
@@ -172,17 +126,17 @@ def benchmarks(
     """List the benchmarks: how many rows are here, of how many, and where they are from."""
     from experiments.benchmarks_view import benchmarks_json, print_benchmarks
 
-    _show(benchmarks_json(fetch or [], store), json, print_benchmarks)
+    print_result(benchmarks_json(fetch or [], store), json, print_benchmarks)
 
 
 @app.command()
 def synthesize(
     tokens: Annotated[int, typer.Argument(min=1, help="How many tokens to write, at least.")],
     out: Annotated[
-        Path, typer.Option(parser=_folder, help="Folder of the shards; run again to carry on, or to write more.")
+        Path, typer.Option(parser=local_folder, help="Folder of the shards; run again to carry on, or to write more.")
     ],
     tokenizer: Annotated[
-        Path, typer.Option(parser=_path, help="The tokenizer.json that counts, such as a prepared study's.")
+        Path, typer.Option(parser=local_path, help="The tokenizer.json that counts, such as a prepared study's.")
     ],
     seed: Annotated[int, typer.Option(help="Names the problems.")] = 0,
     variant: Annotated[str, typer.Option(help="verified, or for control: unverified, wrong.")] = "verified",
@@ -192,7 +146,7 @@ def synthesize(
     """Write synthetic Python problems that passed all gates, as JSON lines with a summary of their diversity."""
     from experiments.data import print_synthesized, synthesize
 
-    _show(synthesize(out, tokenizer, tokens, seed, variant, workers), json, print_synthesized)
+    print_result(synthesize(out, tokenizer, tokens, seed, variant, workers), json, print_synthesized)
 
 
 @app.command()
@@ -222,7 +176,7 @@ def status(study: StudyName, store: Store = RUNS, json: Json = False) -> None:
     """Say what is done, running, waiting or failed."""
     from experiments.views import print_status, status_json
 
-    _show(status_json(_planned(study, store), store), json, print_status)
+    print_result(status_json(_planned(study, store), store), json, print_status)
 
 
 @app.command()
@@ -237,7 +191,7 @@ def audit(
     from experiments.views import print_audit
 
     document = audit_plan(_planned(study, store), store, full)
-    _show(document, json, print_audit)
+    print_result(document, json, print_audit)
     if not document["equal"]:
         raise typer.Exit(1)
 
@@ -256,7 +210,7 @@ def mixture_show(
     """Show the tree of every arm and stage: exact fractions, tokens, epochs, supply, fingerprints."""
     from experiments.mixtures_view import print_show, show
 
-    _show(show(name, store), json, print_show)
+    print_result(show(name, store), json, print_show)
 
 
 @mixture_app.command("diff")
@@ -268,7 +222,7 @@ def mixture_diff(
     """Show only what changed between two arms: stage by stage, source by source."""
     from experiments.mixtures_view import diff, print_diff
 
-    _show(diff(names, store), json, print_diff)
+    print_result(diff(names, store), json, print_diff)
 
 
 @app.command()
@@ -279,7 +233,7 @@ def compare(study: StudyName, store: Store = RUNS, json: Json = False) -> None:
 
     comparison = compare_arms(store, find_study(study).name)
     if json:
-        _show(to_json(comparison), True, None)
+        print_result(to_json(comparison), True, None)
     else:
         print_table(comparison, Console(width=None if sys.stdout.isatty() else 160))
 
@@ -300,7 +254,7 @@ def models(
     """List the model sizes: parameters, widths, FLOPs per token, bytes of state, peak learning rate."""
     from experiments.views import models_json, print_models
 
-    _show(models_json(sequence), json, print_models)
+    print_result(models_json(sequence), json, print_models)
 
 
 @app.command()
@@ -320,7 +274,7 @@ def fit(
     from models.fit import fit as fit_model
 
     found = asdict(fit_model(config(model), topology, sequence, batch, tokens))
-    _show(found, json, print_fit)
+    print_result(found, json, print_fit)
     if not found["fits"]:
         raise typer.Exit(1)
 
@@ -336,7 +290,7 @@ def evaluate(
     items: Annotated[int, typer.Option(min=0, help="Items of each benchmark, the first by sha256; 0 for all.")] = 100,
     shots: Annotated[int, typer.Option(min=0, max=99, help="Examples before every question.")] = 0,
     out: Annotated[
-        Path | None, typer.Option(parser=_path, help="Write scores and items to this .json file, too.")
+        Path | None, typer.Option(parser=local_path, help="Write scores and items to this .json file, too.")
     ] = None,
     store: Store = RUNS,
     json: Json = False,
@@ -344,13 +298,13 @@ def evaluate(
     """Score one finished stage or exported model (CohereForCausalLM); what was scored before is not scored again."""
     from experiments.evaluating import evaluate_target, print_evaluated
 
-    _show(evaluate_target(target, store, tasks, items, shots, out), json, print_evaluated)
+    print_result(evaluate_target(target, store, tasks, items, shots, out), json, print_evaluated)
 
 
 @app.command()
 def export(
     stage: Annotated[str, typer.Argument(help="A folder under the store's stages/, or the beginning of its name.")],
-    out: Annotated[Path, typer.Option(parser=_path, help="Folder to write; it must not be there.")],
+    out: Annotated[Path, typer.Option(parser=local_path, help="Folder to write; it must not be there.")],
     store: Store = RUNS,
 ) -> None:
     """Write a finished stage as a folder that transformers and vLLM open (CohereForCausalLM)."""
@@ -359,77 +313,7 @@ def export(
     print(f"exported: {export_stage(stage, store, out)}")
 
 
-judge_app = typer.Typer(help="Win rates: judge the arms' answers against the baseline's.", no_args_is_help=True)
 app.add_typer(judge_app, name="judge")
-
-JudgeName = Annotated[str | None, typer.Option("--judge", help="smollm: embedded, needs no account, weak.")]
-JudgeUrl = Annotated[str | None, typer.Option(help="An OpenAI-compatible server's address; it ends in /v1.")]
-JudgeModel = Annotated[str | None, typer.Option(help="The model's name there.")]
-JudgeParameters = Annotated[
-    str | None,
-    typer.Option(
-        help="JSON that is sent with every request, in place of temperature 0, max_tokens 1024; "
-        "extra_headers and extra_query too. The API key is JUDGE_API_KEY of the environment."
-    ),
-]
-Rate = Annotated[float, typer.Option(help="Requests a minute, at most.")]
-Price = Annotated[tuple[float, float] | None, typer.Option(help="Dollars per million tokens, in and out.")]
-MaxCost = Annotated[float | None, typer.Option(help="Dollars; nothing is sent when the estimate is above.")]
-Replay = Annotated[bool, typer.Option("--replay", help="Ask nobody: what was not answered before is a gap.")]
-
-
-@judge_app.command("run")
-def judge_run(
-    study: StudyName,
-    judge: JudgeName = None,
-    judge_url: JudgeUrl = None,
-    judge_model: JudgeModel = None,
-    judge_parameters: JudgeParameters = None,
-    rate: Rate = 300,
-    price: Price = None,
-    max_cost: MaxCost = None,
-    replay: Replay = False,
-    prompts: Annotated[
-        Path | None, typer.Option(parser=_path, help="databricks-dolly-15k, or JSON lines with a prompt.")
-    ] = None,
-    n: Annotated[int | None, typer.Option(min=1, help="So many prompts, the first by sha256; 200 if not said.")] = None,
-    arms: Annotated[list[str] | None, typer.Option(help="Judge this arm only; may be repeated.")] = None,
-    store: Store = RUNS,
-    json: Json = False,
-) -> None:
-    """Have a finished study's arms answer prompts, and a judge compare them with the baseline, in both orders."""
-    from analysis.winrates import print_win_rates
-    from experiments.judges import choose_judge, choose_prompts
-    from experiments.judging import judge_study
-
-    name = find_study(study).name
-    chosen = choose_judge(judge, judge_url, judge_model, judge_parameters, rate, price, max_cost, replay, store)
-    _show(judge_study(name, store, chosen, choose_prompts(prompts, n, store), arms or []), json, print_win_rates)
-
-
-@judge_app.command("calibrate")
-def judge_calibrate(
-    file: Annotated[
-        Path, typer.Argument(parser=_path, help="JSON lines: prompt, answer_a, answer_b, preferred (a, b or tie).")
-    ],
-    judge: JudgeName = None,
-    judge_url: JudgeUrl = None,
-    judge_model: JudgeModel = None,
-    judge_parameters: JudgeParameters = None,
-    rate: Rate = 300,
-    price: Price = None,
-    max_cost: MaxCost = None,
-    replay: Replay = False,
-    store: Store = RUNS,
-    json: Json = False,
-) -> None:
-    """Measure how far a judge agrees with people on pairs that they have labelled."""
-    from experiments.judges import choose_judge
-    from experiments.judging import calibrate_judge, print_calibration
-
-    chosen = choose_judge(judge, judge_url, judge_model, judge_parameters, rate, price, max_cost, replay, store)
-    _show(calibrate_judge(file, chosen), json, print_calibration)
-
 
 sandbox_app = typer.Typer(help="Where programs that a model wrote are executed.", no_args_is_help=True)
 app.add_typer(sandbox_app, name="sandbox")
@@ -443,7 +327,7 @@ def selftest(json: Json = False) -> None:
 
     sandbox = box.find()
     document = hostile.to_json(sandbox, hostile.run(sandbox))
-    _show(document, json, hostile.print_table)
+    print_result(document, json, hostile.print_table)
     if not document["holds"]:
         raise typer.Exit(1)
 

@@ -102,7 +102,10 @@ def compare(store: Path, study: str) -> Comparison:
     scored, gaps = evaluated(store, record)
     tasks = {task for scores in scored.scores.values() for task in scores}
     if not tasks:
-        raise UserError(f"nothing of study '{study}' is evaluated in store {store}; run `ablate run {study}` first")
+        raise UserError(
+            f"nothing of study '{study}' is evaluated in store {store}; `ablate run {study}` "
+            "does it, if the study holds text out or names benchmarks"
+        )
     require_same_items(scored)
     metrics = metric_definitions.metrics_for(tasks)
     _require_known_primary(record, metrics, gaps)

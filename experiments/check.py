@@ -160,8 +160,15 @@ def _check_tasks(study: Study) -> None:
     for name in size.executed:
         if name not in code.TASKS:
             raise UserError(f"evaluation.executed: code task '{name}' is unknown; known are {', '.join(code.TASKS)}")
+    _check_primary(study)
+
+
+def _check_primary(study: Study) -> None:
+    size = study.evaluation
     kinds = {source.kind for source in study.data.sources}
     heldout = {f"heldout/{kind}" for kind in kinds} | {f"heldout/{s.kind}/{s.name}" for s in study.data.sources}
+    if not study.data.heldout:
+        heldout = set()
     scored = [metric.name for metric in metrics_for({*heldout, *size.asked, *size.executed})]
     for name in study.primary:
         if study.primary.count(name) > 1:
@@ -169,7 +176,8 @@ def _check_tasks(study: Study) -> None:
         if name not in scored:
             near = difflib.get_close_matches(name, scored, n=3, cutoff=0) if len(scored) > FEW else scored
             raise UserError(
-                f"primary metric '{name}' is not scored in this study; name one that is, such as {', '.join(near)}"
+                f"primary metric '{name}' is not scored in this study; name one that is"
+                f"{', such as ' if near else ', or none; nothing is held out'}{', '.join(near)}"
             )
 
 

@@ -290,7 +290,7 @@ def test_errors_say_what_to_do(store: Path) -> None:
         compare(store, "small")
     for path in (store / "stages").glob("*/evals/*.json"):
         path.unlink()
-    with pytest.raises(UserError, match="run `ablate run small` first"):
+    with pytest.raises(UserError, match="`ablate run small` does it, if the study"):
         compare(store, "small")
 
 

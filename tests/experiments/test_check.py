@@ -65,6 +65,7 @@ BAD = {
     "source 'prose': unknown kind 'prose'": {"data": lambda: source("prose", "prose")},
     "data.heldout is 1.5": {"data": replace(study().data, heldout=1.5)},
     "data.sources is ()": {"data": replace(study().data, sources=())},
+    "primary metric 'heldout/code/bpb' is not scored": {"data": replace(study().data, heldout=0.0)},
     "data.end is '<end>'": {"data": replace(study().data, end="<end>")},
     "data.vocabulary is 0": {"data": replace(study().data, vocabulary=0)},
     "arm 'text-only': it has no stages": _arm("text-only"),

@@ -36,8 +36,8 @@ def pool(workers: int = 2) -> Executor:
                     done(number + 1)
             except BrokenProcessPool as error:
                 raise Failure(
-                    "a worker process was killed, perhaps for want of memory; "
-                    "run the command again to carry on with the shards that are missing"
+                    "a worker process was killed, perhaps for want of memory; run the command again to carry on with "
+                    "the shards that are missing (a script that prepares does so under `if __name__ == '__main__':`)"
                 ) from error
             except BaseException:
                 processes.shutdown(wait=False, cancel_futures=True)

@@ -85,6 +85,8 @@ def sample(candidate: Candidate, folder: Path, max_bytes: int) -> Iterator[str]:
 
     Which they are does not depend on the shards, but for their order. Little more than they is read.
     """
+    if not max_bytes:
+        return
     edge = _edge(candidate, folder, max_bytes)
     for path, roles in each(candidate, folder):
         keys = column(path, "id_hash")

@@ -7,11 +7,15 @@ it is the source text, which is equal between processes, machines and versions o
 import hashlib
 import inspect
 import json
+import math
+import re
 import sysconfig
 import textwrap
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
+from datetime import date, timedelta
 from functools import partial
+from numbers import Number
 from pathlib import PurePath
 from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
@@ -28,7 +32,7 @@ class Traced:
     Attributes:
         readers: READER_VERSION of every module of ours that was met, by the module's name.
         code: digest of the source of every function and class of the user's.
-        globals: what those name beside functions.
+        globals: what those name beside functions, and their defaults.
         paths: what may be the name of a file or folder.
         files: where that code is.
     """
@@ -45,29 +49,39 @@ class Traced:
         self.paths: set[str] = set()
         self.files: set[str] = set()
         self._met: set[FunctionType | type] = set()
+        self._held: set[int] = set()
 
     def value(self, value: Any) -> Any:
-        """`value` as JSON; of what is neither data nor a function, the name of its type."""
-        if value is None or isinstance(value, bool | int | float):
+        """`value` as JSON; of an object of a user's class what it holds, of a library's the name of its type."""
+        if value is None or isinstance(value, bool | int):
             return value
         if isinstance(value, str | PurePath):
             self._path(str(value))
             return str(value)
         if isinstance(value, bytes):
             return hashlib.sha256(value).hexdigest()
+        if isinstance(value, Number | range | date | timedelta):
+            return value if isinstance(value, float) and math.isfinite(value) else repr(value)
+        if isinstance(value, FunctionType | type):
+            self._code(value)
+            return value.__qualname__
+        return self._parts(value)
+
+    def _parts(self, value: Any) -> Any:
         if isinstance(value, tuple | list):
             return [self.value(part) for part in value]
         if isinstance(value, set | frozenset):
             return sorted((self.value(part) for part in value), key=json.dumps)
         if isinstance(value, Mapping):
             return sorted(([self.value(key), self.value(part)] for key, part in value.items()), key=json.dumps)
+        if isinstance(value, re.Pattern):
+            return [self.value(value.pattern), value.flags]
         if isinstance(value, partial):
             return [self.value(part) for part in (value.func, value.args, value.keywords)]
         if isinstance(value, MethodType):
             return [self.value(value.__self__), self.value(value.__func__)]
-        if isinstance(value, FunctionType | type):
-            self._code(value)
-            return value.__qualname__
+        if hasattr(value, "__wrapped__"):  # by functools.cache
+            return self.value(inspect.unwrap(value))
         return self._object(value)
 
     def _object(self, value: Any) -> Any:
@@ -77,7 +91,11 @@ class Traced:
             return {
                 part.name: self.value(getattr(value, part.name)) for part in fields(value) if part.name not in skipped
             }
-        return type(value).__qualname__
+        theirs = type(value) in self._met and not _is_ours(type(value).__module__)
+        if not theirs or id(value) in self._held:
+            return type(value).__qualname__
+        self._held.add(id(value))  # it may hold itself
+        return {name: self.value(part) for name, part in sorted(getattr(value, "__dict__", {}).items())}
 
     def _path(self, text: str) -> None:
         if 0 < len(text) <= MAX_PATH and "\n" not in text and "\0" not in text:
@@ -89,7 +107,7 @@ class Traced:
             return
         self._met.add(value)
         if not _is_ours(module):
-            self.code[value.__qualname__] = _digest(value)
+            _put(self.code, value.__qualname__, _digest(value))
             self.files.add(_file(value))
         elif isinstance(value, type):
             return  # data; and a field may have the name of a function of its module
@@ -102,8 +120,9 @@ class Traced:
         ours = _is_ours(function.__module__ or "")
         self._reader(function.__globals__)
         if not ours:
-            for value in (function.__defaults__, function.__kwdefaults__, *_closed_over(function)):
-                self.value(value)
+            held = (function.__defaults__, function.__kwdefaults__, *_closed_over(function))
+            if any(part is not None for part in held):
+                _put(self.globals, function.__qualname__, [self.value(part) for part in held])
             for code in _codes(function.__code__):
                 for constant in code.co_consts:
                     if isinstance(constant, str | tuple | frozenset):
@@ -133,7 +152,14 @@ class Traced:
         if isinstance(value, FunctionType):
             self._code(value)
         elif value is not None and not name.startswith("__") and (not _is_ours(module) or module in CATALOGUES):
-            self.globals[name] = self.value(value)
+            _put(self.globals, name, self.value(value))
+
+
+def _put(known: dict[str, Any], name: str, value: Any) -> None:
+    """Under another name where that one is taken: two modules may each have a `read`, and lambdas share theirs."""
+    while known.get(name, value) != value:
+        name += "'"
+    known[name] = value
 
 
 def _is_ours(module: str) -> bool:

@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -50,8 +51,8 @@ def absolute(pattern: str | os.PathLike[str]) -> str:
 def listed(patterns: Iterable[str], store: Path | None = None) -> dict[str, Path]:
     """All files of absolute `patterns`, by their paths below the folder that the patterns share, in that order.
 
-    Beside files of rows, a .json that has none tells of them (`dataset_info.json`) and is no document. Nor is anything
-    in a `store` below the folder that a pattern searches, such as "." with its runs.
+    Beside files of rows, a .json of one object without a text tells of them (`dataset_info.json`) and is no document.
+    Nor is anything in a `store` below the folder that a pattern searches, such as "." with its runs.
 
     Raises:
         UserError: a pattern matches no file.
@@ -70,7 +71,7 @@ def listed(patterns: Iterable[str], store: Path | None = None) -> dict[str, Path
     forms = {path: tables.form(path) for path in found}
     with_rows = {os.path.dirname(path) for path, form in forms.items() if form in tables.TABLES}
     about = {path for path in found if forms[path] == ".json" and os.path.dirname(path) in with_rows}
-    found -= {path for path in about if not _has_rows(Path(path), "")}
+    found -= {path for path in about if _is_one_object(Path(path)) and not _has_rows(Path(path), "")}
     start = len(os.path.join(os.path.commonpath(roots), ""))
     return {_name(path[start:]): Path(path) for path in sorted(found)}
 
@@ -309,6 +310,13 @@ def _has_rows(path: Path, field: str) -> bool:
     except (Failure, StopIteration):
         return False  # a document that happens to be JSON, or nearly
     return isinstance(first, dict) and any(isinstance(first.get(name), str) for name in TEXT_FIELDS)
+
+
+def _is_one_object(path: Path) -> bool:
+    try:
+        return len(list(islice(tables.rows(path), 2))) < 2
+    except Failure:
+        return True  # or text that is no JSON
 
 
 def _is_shard(path: Path) -> bool:

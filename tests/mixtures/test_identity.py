@@ -264,3 +264,56 @@ def test_names_of_files_need_not_be_utf8_nor_constants_be_paths(tmp_path: Path) 
         return ["~nobody/x", "x" * 5_000, "a\0b", "\ud800", "/", "~", "."]
 
     assert identity(Source("mine", "text", "txt", read, one_shard), tmp_path)["files"] == {}
+
+
+LOOSE = """
+import functools, re
+from datetime import date
+import helpers_of_mine as helpers
+from mixtures.sources import Source, one_shard
+
+WORD = re.compile("one")
+SINCE = date(2020, 1, 1)
+LIMIT = 1
+first = lambda text: text.strip("a")
+second = lambda text: text.strip("b")
+
+@functools.cache
+def known(text):
+    return text + "c"
+
+def clean(text):
+    return text + "d"
+
+class Reader:
+    def __init__(self, field):
+        self.field, self.me = field, self
+
+    def __call__(self, shard, downloads):
+        return [helpers.clean(clean(known(first(second(WORD.sub("", self.field))))))]
+
+def read(shard, downloads, limit=LIMIT, most=float("inf")):
+    return Reader("body")(shard, downloads)[: SINCE.year]
+
+SOURCE = Source("mine", "text", "txt", Reader("body"), one_shard)
+OTHER = Source("mine", "text", "txt", read, one_shard)
+"""
+
+
+@pytest.mark.parametrize(
+    ("source", "old", "new", "line"),
+    [
+        ("SOURCE", 'compile("one")', 'compile("two")', "WORD: one, 32 -> two, 32"),
+        ("SOURCE", 'strip("a")', 'strip("b") ', "its function <lambda> changed"),
+        ("SOURCE", 'text + "c"', 'text + "C"', "its function known changed"),
+        ("SOURCE", 'text + "d"', 'text + "D"', "its function clean' changed"),
+        ("SOURCE", 'txt", Reader("body")', 'txt", Reader("title")', "field: body -> title"),
+        ("OTHER", "2020", "2021", "SINCE: datetime.date(2020, 1, 1) -> datetime.date(2021, 1, 1)"),
+        ("OTHER", "LIMIT = 1", "LIMIT = 2", "read: 1, inf -> 2, inf"),
+    ],
+)
+def test_what_code_holds_counts_wherever_it_is_and_whatever_shares_its_name(
+    tmp_path: Path, source: str, old: str, new: str, line: str
+) -> None:
+    before = identity(getattr(module(tmp_path, LOOSE), source), tmp_path)
+    assert line in said(before, getattr(module(tmp_path, LOOSE.replace(old, new)), source), tmp_path)

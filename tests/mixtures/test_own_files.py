@@ -117,6 +117,10 @@ def test_what_tells_of_a_data_set_is_no_document_of_it(corpus: Path, tmp_path: P
     found = {document.id for document in read(files("mine", "text", "corpus"), tmp_path)}
     assert "dataset_info.json" not in found
     assert [document.id for document in read(files("mine", "text", "corpus/*.json"), tmp_path)] == ["dataset_info.json"]
+    (corpus / "new").mkdir()
+    (corpus / "new" / "a.jsonl").write_text('{"body": "A line of one form."}')
+    (corpus / "new" / "b.json").write_text('[{"body": "Rows of"}, {"body": "the other."}]')
+    assert len(read(files("mine", "text", "corpus/new", field="body"), tmp_path)) == 3
 
 
 def test_what_cannot_be_is_refused_in_a_line_where_it_is_written(corpus: Path, tmp_path: Path) -> None:

@@ -188,6 +188,7 @@ def test_the_tokenizers_sample_is_of_all_shards_and_does_not_depend_on_them(tmp_
         shares = Counter(text.split()[0] for text in sampled)
         assert min(shares.values()) > 0.3 * len(sampled) and len(shares) == 2
         assert len(list(sample(candidates[0], roles, 10**9))) == len(kept(found))  # what there is, where it is less
+        assert list(sample(candidates[0], roles, 0)) == []  # a small source beside a very large one
         drawn.append(sorted(sampled))
     assert drawn[0] == drawn[1]
 

@@ -26,6 +26,8 @@ from mixtures.errors import Failure, UserError
 from mixtures.files import read_sealed, write_sealed
 
 SCHEMA = 2
+MAX_SKIPPED = 5
+"""Steps in a row whose loss or gradient is not finite before training stops."""
 
 
 @dataclass(frozen=True)

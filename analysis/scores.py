@@ -7,11 +7,22 @@ from pathlib import Path
 
 from analysis import metrics
 from analysis.metrics import TaskScores
-from analysis.records import EvalRecord, RunRecord, StudyRecord, read_eval, read_ledger, read_stage, stage_folder
+from analysis.records import (
+    MAX_SKIPPED,
+    EvalRecord,
+    RunRecord,
+    StudyRecord,
+    read_eval,
+    read_ledger,
+    read_stage,
+    stage_folder,
+)
 
 BEFORE, FINAL = "before-cooldown", "final"
 """The two points at which arms are compared: the end of the stage before the cooldown, and the end of the run."""
 
+DIVERGED = ", so the model has diverged"
+"""How the gap of a record ends that says so."""
 SHOWN = 8
 """Ids in a note."""
 
@@ -82,11 +93,11 @@ def _read_stage(store: Path, folder: str, asked: Mapping[str, str]) -> _Stage:
         return _Stage({}, [f"stage {folder} was not started"], [], [])
     stage = read_stage(path)
     files = {file: read_eval(file, stage.fingerprint) for file in sorted((path / "evals").glob("*.json"))}
-    # Another study may ask this stage the same task of other items; what this one does not ask is shown as it is.
+    # Other studies may ask this stage the same task of other items, or what this one does not ask.
     records = [
         record
         for file, record in files.items()
-        if record.step == stage.steps and f"-{asked.get(record.task, '')}" in file.name
+        if record.step == stage.steps and (not asked or f"-{asked.get(record.task)}-" in file.name)
     ]
     newest = {record.task: record for record in sorted(records, key=lambda record: record.version)}
     found: dict[str, TaskScores] = {}
@@ -108,21 +119,22 @@ def _read_stage(store: Path, folder: str, asked: Mapping[str, str]) -> _Stage:
 
 
 def _stopped(store: Path, folder: str) -> str:
-    """Why a stage did not go on, if it has diverged: its last steps were not finite, as many as training stops at."""
-    path = stage_folder(store, folder)
-    last = [] if (path / "done.json").exists() else read_ledger(path)[-5:]
-    if last and all(step.skipped for step in last):
-        return f"stage {folder} has diverged: step {last[-1].step} was not finite, nor were those before it"
+    """Why a stage did not go on, if it has diverged: as many steps in a row were not finite as training stops at."""
+    path, skipped = stage_folder(store, folder), 0
+    for step in [] if (path / "done.json").exists() else read_ledger(path):
+        skipped = skipped + 1 if step.skipped else 0
+        if skipped == MAX_SKIPPED:
+            return f"stage {folder} has diverged: step {step.step} was not finite, nor were those before it"
     return ""
 
 
 def _diverged(record: EvalRecord) -> str:
     """Why the model of a record is known to have no scores, or nothing."""
-    if "diverged" in record.gap:
+    if record.gap.endswith(DIVERGED):
         return record.gap
     given = [item[field] for item in record.items for field in ("nats", "correct") if field in item]
     broken = sum(value is None or not math.isfinite(value) for value in given)
-    return f"{broken} of its scores are not finite, so the model has diverged" if broken else ""
+    return f"{broken} of its scores are not finite{DIVERGED}" if broken else ""
 
 
 def item_notes(scores: TaskScores) -> list[str]:

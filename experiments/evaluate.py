@@ -19,6 +19,7 @@ from analysis.evals.model import LanguageModel
 from analysis.evals.questions import Question, prompt_hash
 from analysis.evals.tasks import Task
 from analysis.records import EvalRecord, gap_path, stage_folder, write
+from analysis.scores import DIVERGED
 from experiments import coding, partial
 from experiments.coding import CodeTask
 from experiments.exporting import open_stage
@@ -275,7 +276,7 @@ def _record(of: Checkpoint, asked: _Asked, seconds: float, keeps_texts: bool) ->
     task, found = asked.task, asked.found
     infinite = sum(not all(map(math.isfinite, nats)) for nats in found["nats"].values())
     if infinite:
-        why = f"{infinite} of {len(task.questions)} items have no finite likelihood, so the model has diverged"
+        why = f"{infinite} of {len(task.questions)} items have no finite likelihood{DIVERGED}"
         return _gap(of, task.name, task.version, why, asked.key["prompts"])
     items = tuple(
         scoring.item(question, found["nats"][number], found["said"].get(number), number in asked.cut)

@@ -29,7 +29,16 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh
 
-from analysis.records import EndRecord, StageRecord, StepRecord, read_ledger, read_stage, stage_folder, write
+from analysis.records import (
+    MAX_SKIPPED,
+    EndRecord,
+    StageRecord,
+    StepRecord,
+    read_ledger,
+    read_stage,
+    stage_folder,
+    write,
+)
 from experiments import ledger
 from experiments.exporting import restore_end
 from experiments.feed import Feed
@@ -50,8 +59,6 @@ from models.step import Metrics, TrainState, abstract_state, init_state, train_s
 CHECKPOINT_SECONDS = 30.0
 FLUSH_STEPS = 10
 """Steps between waits for the device; a wait at every step would stall it."""
-MAX_SKIPPED = 5
-"""Steps in a row whose loss or gradient is not finite before the run stops."""
 
 Progress = Callable[[int], None]
 """Called with the steps of the stage that are done."""

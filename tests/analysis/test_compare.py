@@ -162,13 +162,14 @@ def test_a_run_that_stopped_because_it_diverged_is_called_that(store: Path) -> N
             evaluation(store, "code-to-text", 2, task, kind).unlink()
     (stage,) = (store / "stages").glob("code-to-text-pretrain-s2-*")
     (stage / "done.json").unlink()
-    rows = [replace(row, skipped=True) for row in read_ledger(stage)]
-    (stage / "ledger.jsonl").write_bytes(b"".join(map(ledger_line, rows)))
-    gaps = compare(store, "small").gaps
-    assert any(
-        gap.startswith("code-to-text, seed 2, final: stage code-to-text-pretrain-s2-") and "has diverged" in gap
-        for gap in gaps
-    )
+    rows = read_ledger(stage)
+    for skipped, diverged in ((range(5, 9), False), (range(5, 10), True)):  # the rows after them were written with them
+        kept = [replace(row, skipped=number in skipped) for number, row in enumerate(rows[:10], 1)]
+        (stage / "ledger.jsonl").write_bytes(b"".join(map(ledger_line, kept)))
+        said = [gap for gap in compare(store, "small").gaps if "has diverged: step 9" in gap]
+        assert (
+            any(gap.startswith("code-to-text, seed 2, final: stage code-to-text-pretrain") for gap in said) == diverged
+        )
 
 
 def test_two_seeds_that_differ_by_the_same_count_show_item_noise_only(store: Path) -> None:
@@ -321,7 +322,7 @@ def test_comparing_loads_no_heavy_package() -> None:
 
 
 def test_a_study_reads_the_records_of_what_it_asked(store: Path) -> None:
-    """Another study may have asked the same stages for other items of a task."""
+    """Other studies may have asked the same stages for other items of a task, or for other tasks."""
     before = compare(store, "small").by_seed(synthetic.BASELINE, "piqa/acc", FINAL)
     for path in sorted((store / "stages").glob("*/evals/piqa@1-*.json")):
         record = read_eval(path)
@@ -331,4 +332,6 @@ def test_a_study_reads_the_records_of_what_it_asked(store: Path) -> None:
     study = read_study(store, "small")
     for asked, found in (("1a2b3c4d", before), ("0badcafe", dict.fromkeys(before, 0.0))):
         write(store / "studies" / "small" / "study.json", replace(study, asked={"piqa": asked}))
-        assert compare(store, "small").by_seed(synthetic.BASELINE, "piqa/acc", FINAL) == found
+        comparison = compare(store, "small")
+        assert comparison.by_seed(synthetic.BASELINE, "piqa/acc", FINAL) == found
+        assert {task for scores in comparison.evaluated.scores.values() for task in scores} == {"piqa"}

@@ -10,12 +10,12 @@ import numpy as np
 import optax
 import pytest
 
-from analysis.records import StepRecord, read_ledger
+from analysis.records import MAX_SKIPPED, StepRecord, read_ledger
 from experiments.audit import audit
 from experiments.nodes import checkpoints
 from experiments.plan import Plan, PlannedStage, make_plan
 from experiments.study import CONTINUE, Arm, Piece, Stage, cut
-from experiments.trainer import MAX_SKIPPED, train_stage
+from experiments.trainer import train_stage
 from mixtures.errors import Failure, UserError
 from mixtures.mixture import mixture
 from models import checkpoint

@@ -2,16 +2,13 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from scipy import special
 
 from analysis.statistics import LEVEL, Floats
 from mixtures.errors import UserError
-
-if TYPE_CHECKING:
-    from analysis.compare import Comparison
 
 KS = (1, 10, 100)
 
@@ -42,35 +39,6 @@ def columns_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, Floats]:
         "weak": weak_N,
         **{f"pass@{k}": runs_N * np.asarray(values) for k, values in passes.items()},
     }
-
-
-def table(comparison: "Comparison") -> list[dict[str, str]]:
-    """pass@k of every arm at the end of its runs, a problem's value being the mean over seeds."""
-    scores = {at: of for at, of in comparison.evaluated.scores.items() if at[2] == "final"}
-    found = []
-    for metric in (metric for metric in comparison.metrics if metric.score in map("pass@{}".format, KS)):
-        task = metric.parts[0][0]
-        for arm in comparison.study.arms:
-            columns = [of[task].columns for (name, _, _), of in scores.items() if name == arm and task in of]
-            columns = [each for each in columns if metric.score in each]
-            if not columns:
-                continue
-            runs_N = np.sum([each["runs"] for each in columns], axis=0)  # of how many seeds: machines may differ
-            sum_N = np.sum([each[metric.score] for each in columns], axis=0)
-            values = (sum_N[runs_N > 0] / runs_N[runs_N > 0]).tolist()
-            low, high = interval(values)
-            found.append(
-                {
-                    "metric": metric.name,
-                    "arm": arm,
-                    "value": f"{100 * math.fsum(values) / len(values):.1f} %",
-                    "interval": f"[{100 * low:.1f}, {100 * high:.1f}]",
-                    "problems": f"{len(values):,} of {len(runs_N):,}",
-                    "weak": f"{columns[0]['weak'].sum():.0f}",
-                    "seeds": f"{len(columns)}",
-                }
-            )
-    return found
 
 
 def interval(values: Sequence[float]) -> tuple[float, float]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from analysis import figures, pass_at_k
+from analysis import figures
 from analysis.clean import CleanScore, clean_csv, clean_scores, clean_table, dirty_items
 from analysis.compare import Comparison, Row, compare, family, notes
 from analysis.contamination import contamination
@@ -27,6 +27,7 @@ from analysis.tables import (
     comparison_csv,
     cooldown_table,
     cost,
+    executed_table,
     headline,
     losses_csv,
     provenance,
@@ -136,7 +137,7 @@ def _context(
         "interval_kinds": list(dict.fromkeys(row.interval_kind for row in comparison.rows)),
         "gaps": comparison.gaps,
         "cooldown": cooldown_table(comparison),
-        "executed": pass_at_k.table(comparison),
+        "executed": executed_table(comparison),
         "win_rates": _win_rates(store, study),
         "skipped": skipped_steps(ledgers),
         "tokens": tokens_table(ledgers),

@@ -8,6 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from analysis import pass_at_k
 from analysis.compare import Comparison, Row
 from analysis.metrics import (
     HELDOUT_KINDS,
@@ -130,6 +133,35 @@ def comparison_cells(row: Row) -> dict[str, Any]:
         "p_corrected": f"{p_text(row.p_holm)} H" if row.p_holm is not None else p_text(row.p_bh),
         "verdict": row.judged,
     }
+
+
+def executed_table(comparison: Comparison) -> list[dict[str, str]]:
+    """pass@k of every arm at the end of its runs, a problem's value being the mean over seeds."""
+    scores = {at: of for at, of in comparison.evaluated.scores.items() if at[2] == FINAL}
+    found = []
+    for metric in (metric for metric in comparison.metrics if metric.score in map("pass@{}".format, pass_at_k.KS)):
+        task = metric.parts[0][0]
+        for arm in comparison.study.arms:
+            columns = [of[task].columns for (name, _, _), of in scores.items() if name == arm and task in of]
+            columns = [each for each in columns if metric.score in each]
+            if not columns:
+                continue
+            runs_N = np.sum([each["runs"] for each in columns], axis=0)  # of how many seeds: machines may differ
+            sum_N = np.sum([each[metric.score] for each in columns], axis=0)
+            values = (sum_N[runs_N > 0] / runs_N[runs_N > 0]).tolist()
+            low, high = pass_at_k.interval(values)
+            found.append(
+                {
+                    "metric": metric.name,
+                    "arm": arm,
+                    "value": f"{100 * math.fsum(values) / len(values):.1f} %",
+                    "interval": f"[{100 * low:.1f}, {100 * high:.1f}]",
+                    "problems": f"{len(values):,} of {len(runs_N):,}",
+                    "weak": f"{columns[0]['weak'].sum():.0f}",
+                    "seeds": f"{len(columns)}",
+                }
+            )
+    return found
 
 
 def cooldown_table(comparison: Comparison) -> list[dict[str, Any]]:

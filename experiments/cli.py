@@ -11,9 +11,9 @@ import typer
 from rich.console import Console
 
 from experiments.cli_judge import judge_app
+from experiments.find import find_study
 from experiments.options import RUNS, Json, Store, StudyName, local_folder, local_path, print_result
 from experiments.plan import Plan, make_plan
-from experiments.study import find_study
 from mixtures.errors import UserError
 
 app = typer.Typer(

@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
+from experiments.find import find_study
 from experiments.options import RUNS, Json, Store, StudyName, local_path, print_result
-from experiments.study import find_study
 
 judge_app = typer.Typer(help="Win rates: judge the arms' answers against the baseline's.", no_args_is_help=True)
 

@@ -13,9 +13,10 @@ from rich.console import Console
 from rich.table import Table
 
 from analysis.evals.tasks import benchmark_of
+from experiments.find import find_study, known_studies, module_of
 from experiments.lock import whole_store
 from experiments.progress import Display
-from experiments.study import Study, find_study, known_studies, module_of
+from experiments.study import Study
 from experiments.supply import heldout_warnings
 from mixtures import shards
 from mixtures import tokenizer as bpe

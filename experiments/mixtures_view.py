@@ -13,8 +13,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from experiments.find import find_study, known_studies, module_of
 from experiments.plan import Plan, PlannedStage, make_plan, simulated_share
-from experiments.study import Arm, find_study, known_studies, module_of
+from experiments.study import Arm
 from mixtures import paper
 from mixtures.curriculum import Reading, sequences_by_source
 from mixtures.errors import UserError

@@ -16,6 +16,7 @@ from analysis.evals.sandbox.box import Limits
 from analysis.evals.sandbox.judge import Check, Verdict
 from analysis.records import EvalRecord, eval_path, read_stage, read_study, stage_folder, write
 from analysis.report import build
+from analysis.tables import executed_table
 from mixtures import benchmarks
 from mixtures.benchmarks import Item
 from mixtures.errors import Failure, UserError
@@ -204,7 +205,7 @@ def test_a_problem_that_one_seed_could_not_run_counts_with_the_others(tmp_path):
         folder = stage_folder(tmp_path, run.stages[-1])
         record = EvalRecord("mbpp_exec", 1, "h", read_stage(folder).fingerprint, synthetic.STEPS, tuple(rows))
         write(eval_path(folder, record.task, 1, synthetic.STEPS), record)
-    rows = pass_at_k.table(compare(tmp_path, "small"))
+    rows = executed_table(compare(tmp_path, "small"))
     assert {(row["value"], row["problems"]) for row in rows} == {("100.0 %", "2 of 2")}
 
 

@@ -15,9 +15,10 @@ from analysis.records import ledger_line, read_ledger, read_stage, write
 from experiments.audit import audit
 from experiments.check import check
 from experiments.cli import app, guard, main
+from experiments.find import find_study
 from experiments.lock import exclusive
 from experiments.plan import make_plan
-from experiments.study import Arm, find_study
+from experiments.study import Arm
 from mixtures.errors import UserError
 from mixtures.mixture import mixture
 from models.config import config

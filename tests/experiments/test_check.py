@@ -9,8 +9,9 @@ import pytest
 
 import experiments.studies
 from experiments.cli import guard
+from experiments.find import find_study
 from experiments.plan import make_plan
-from experiments.study import Arm, Evaluation, Piece, Stage, find_study
+from experiments.study import Arm, Evaluation, Piece, Stage
 from mixtures.errors import UserError
 from mixtures.mixture import Mixture, mixture
 from models.recipe import AdamW

@@ -9,8 +9,9 @@ import pytest
 
 from experiments import nodes, rates
 from experiments.check import check
+from experiments.find import find_study
 from experiments.plan import make_plan
-from experiments.study import Arm, find_study
+from experiments.study import Arm
 from experiments.views import plan_json, status_json
 from mixtures.errors import UserError
 from mixtures.order import ORDER_VERSION

@@ -67,20 +67,15 @@ def answer(
 
     Of those the engine leaves out the beginning. Blanks around an answer are no part of it.
     """
-    from analysis.evals.engine import Ask, generate
+    from analysis.evals.engine import Ask, generate, too_long
 
     ids = list(prompts)
     asks = [Ask(how.template.format(prompt=prompts[id_]), how.stops, how.max_tokens) for id_ in ids]
-    sizes = [
-        len(encoded.ids)
-        for encoded in model.tokenizer.encode_batch([ask.prompt for ask in asks], add_special_tokens=False)
-    ]
     said: dict[str, str] = {}
     for number, text in generate(model, asks):
         said[ids[number]] = first_paragraph(text)
         progress(len(said), len(ids))
-    room = model.window - how.max_tokens - 1  # one is the <eod> that every context begins with
-    return {id_: said[id_] for id_ in ids}, sum(size > room for size in sizes)
+    return {id_: said[id_] for id_ in ids}, sum(too_long(model, asks))
 
 
 def first_paragraph(text: str) -> str:

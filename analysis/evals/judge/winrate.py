@@ -130,8 +130,8 @@ class Rows:
     prompt_R: np.ndarray
     weight_R: Floats
 
-    def around(self, centre: float, value_R: Floats, ends: tuple[float, float], null: float = 0.0) -> Interval:
-        """The interval of the mean of `value_R`, within `ends`, told around `centre`; p is that of "it is `null`"."""
+    def around(self, centre: float, value_R: Floats, ends: tuple[float, float]) -> Interval:
+        """The interval of the mean of `value_R`, within `ends`, told around `centre`; p is that of "it is 0"."""
         shape = (int(self.seed_R.max()) + 1, int(self.prompt_R.max()) + 1)
         at_R = self.seed_R * shape[1] + self.prompt_R
         score_SxP, size_SxP = (
@@ -139,9 +139,9 @@ class Rows:
             for weights in (self.weight_R * value_R, self.weight_R)
         )
         value_S, added_SxP = linear(score_SxP, size_SxP)
-        spread = spread_of(value_S - null, [added_SxP], [effective(size_SxP.sum(axis=0)) - 1])
-        found = interval(float(value_S.mean()) - null, spread)
-        low, high = (float(np.clip(end + null, *ends)) for end in (found.low, found.high))
+        spread = spread_of(value_S, [added_SxP], [effective(size_SxP.sum(axis=0)) - 1])
+        found = interval(float(value_S.mean()), spread)
+        low, high = (float(np.clip(end, *ends)) for end in (found.low, found.high))
         return Interval(centre, min(low, centre), max(high, centre), found.p)
 
 

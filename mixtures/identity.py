@@ -85,7 +85,7 @@ def _contents(source: Source, traced: Traced, identity: Mapping[str, Any], store
     patterns = [files.absolute(pattern) for pattern in inputs]
     try:
         found = files.listed(patterns, store)
-        known = digests(found.values(), files.memory([source.name, *patterns], store / "downloads"))
+        known = digests(found.values(), files.memory(patterns, store / "downloads"))
     except (UserError, Failure) as error:
         raise type(error)(f"source '{source.name}': {error}") from error
     return {name: known[path] for name, path in found.items()}

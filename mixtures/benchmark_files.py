@@ -128,7 +128,7 @@ def items(file: RowsFile, name: str) -> tuple[Item, ...]:
         UserError: the file is not there or cannot be read, lacks a field, or a row cannot be asked; it names the row.
     """
     rows = _rows(file)
-    columns = _columns(file, rows[0][1])
+    columns = _columns(file, {column: None for _, row in rows for column in row})
     ids = [str(row.get(columns["id"], "")) for _, row in rows] if "id" in columns else []
     unique = len(set(ids)) == len(rows) and all(ids)
     found = []
@@ -164,7 +164,7 @@ def _rows(file: RowsFile) -> list[tuple[int, Row]]:
 
 
 def _columns(file: RowsFile, row: Row) -> dict[str, Any]:
-    """The field of every role that there is: as it was said, else by its usual names."""
+    """The field of every role that some row has: as it was said, else by its usual names."""
     columns: dict[str, Any] = {}
     for role in (field.name for field in fields(RowsFile) if field.name in USUAL):
         said = getattr(file, role)
@@ -188,7 +188,8 @@ def _item(name: str, id_: str, row: Row, columns: Mapping[str, Any]) -> Item:
     if "tests" in columns and answer is not None:
         tests = "\n".join(_listed(row[columns["tests"]]))
         return Item(name, id_, {"prompt": question, "solution": _text(answer), "tests": tests})
-    about = {"passage": _text(row[columns["context"]])} if columns.get("context") and row[columns["context"]] else {}
+    passage = row.get(columns["context"]) if "context" in columns else None  # some rows may have none
+    about = {"passage": _text(passage)} if passage else {}
     about["question"] = question
     if "choices" in columns:
         choices, labels = _choices(row, columns["choices"])

@@ -95,11 +95,6 @@ class Index:
         """Names of the benchmarks in it, in order."""
         return tuple(dict.fromkeys(benchmark for benchmark, _ in self.items))
 
-    def unseen(self, benchmark: str) -> int:
-        """How many items of `benchmark` are too short for alignment: none of their components is in the index."""
-        seen = {entry.item for entry in self.components}
-        return sum(name == benchmark and number not in seen for number, (name, _) in enumerate(self.items))
-
     def save(self, path: Path) -> None:
         """Write it to `path`, atomically.
 

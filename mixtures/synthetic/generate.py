@@ -41,11 +41,6 @@ class Outcome:
     verdict: Verdict
 
 
-def generate_many(seed: int, indices: Sequence[int]) -> list[Problem]:
-    """The problems at `indices` that pass all gates, in that order; the others are left out (see `outcomes`)."""
-    return [verified(outcome, seed) for outcome in outcomes(seed, indices) if not outcome.verdict.reason]
-
-
 def outcomes(seed: int, indices: Sequence[int], kept: dict[str, Verdict] | None = None) -> list[Outcome]:
     """Draw the problems at `indices` and pass them through the gates, together, in two worker processes.
 

@@ -49,6 +49,14 @@ def test_what_decides_the_items_is_the_file_and_its_fields(tmp_path: Path) -> No
     assert pin(str(path), tmp_path) != before
 
 
+def test_a_field_that_only_later_rows_have_counts(tmp_path: Path) -> None:
+    rows = [{"question": "Who?", "answer": "me"}, {"question": "What?", "passage": "It is it.", "answer": "it"}]
+    first, second = items(written(tmp_path / "mine.jsonl", rows))
+    assert (first.fields, second.fields) == ({"question": "Who?"}, {"question": "What?", "passage": "It is it."})
+    with pytest.raises(UserError, match="line 1: no field 'answer'"):
+        items(written(tmp_path / "mine.jsonl", [{"question": "Who?"}, rows[0]]))
+
+
 CHOICE = {"question": "What flows down?", "id": "q7"}
 
 

@@ -191,10 +191,6 @@ def test_a_short_task_drops_whole_or_with_the_function_its_tests_call(tests: str
         assert not only(found(index, f"# {nearly}\n{other}")).drop
 
 
-def test_items_too_short_to_look_for_are_counted(index: Index) -> None:
-    assert [index.unseen(name) for name in index.benchmarks] == [0, 0, 1]
-
-
 def test_common_phrases_do_not_seed() -> None:
     phrase = "the quick brown fox jumps over the lazy dog and then it"
     items = [Item("b", str(n), {"question": f"{phrase} {n} sees the farmer {n}"}) for n in range(9)]

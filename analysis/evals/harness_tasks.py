@@ -11,6 +11,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
@@ -79,11 +80,8 @@ def load(name: str, shots: int, items: int | None) -> HarnessTask:
     short = name.removeprefix(HARNESS).split("@")[0]
     if find_spec("lm_eval") is None:
         raise Failure(f"'{name}' needs lm-evaluation-harness; pip install 'code-data-ablation[harness]'")
-    try:
+    with _theirs(f"'{name}' cannot be had", "go online, or fill the hub's cache"):
         task = _manager().load(short)["tasks"][short]
-    except Exception as error:  # data sets, templates and file systems raise what they like
-        why = f"{type(error).__name__}: {_line(error)}"
-        raise Failure(f"'{name}' cannot be had ({why}); go online, or fill the hub's cache") from error
     if getattr(task, "UNSAFE_CODE", False):
         raise Failure(f"'{name}' executes what models write outside the sandbox; ask humaneval_exec or mbpp_exec")
     if task.OUTPUT_TYPE not in _READ:
@@ -93,7 +91,8 @@ def load(name: str, shots: int, items: int | None) -> HarnessTask:
     task.set_fewshot_seed(seed=_SEED)
     numbers = sorted(range(len(task.eval_docs)), key=lambda n: hashlib.sha256(str(n).encode()).hexdigest())
     documents = tuple(sorted(numbers[:items]))
-    task.build_all_requests(samples=list(documents), rank=0, world_size=1)
+    with _theirs(f"'{name}' cannot be asked", "ask another task, or with other examples"):
+        task.build_all_requests(samples=list(documents), rank=0, world_size=1)
     asked = [[instance.doc_id, instance.idx, instance.args] for instance in task.instances]
     text = json.dumps([version("lm_eval"), short, documents, asked], default=str)
     return HarnessTask(name, task, documents, hashlib.sha256(text.encode()).hexdigest()[:16], len(text))
@@ -103,21 +102,22 @@ def score(model: "LanguageModel", asked: HarnessTask) -> list[dict[str, Any]]:
     """The record's items of a task.
 
     Raises:
-        Failure: the task does not score item by item, or less is better.
+        Failure: the task does not score item by item, or less is better, or the harness fails at it.
     """
     by_document: dict[int, list[Any]] = {}
     for instance in asked.task.instances:
         instance.resps, instance.filtered_resps = [], {}  # of the checkpoint before
         by_document.setdefault(instance.doc_id, []).append(instance)
     cut = _answered(model, asked.task.instances)
-    asked.task.apply_filters()
-    docs = dict(enumerate(asked.task.eval_docs))
-    read = _READ[asked.task.OUTPUT_TYPE]
     found = []
-    for place, number in enumerate(asked.documents):
-        instances = sorted(by_document[place], key=lambda instance: instance.idx)
-        lost = any(id(instance) in cut for instance in instances)
-        found.append(read(asked, docs[number], instances, str(number), lost))
+    with _theirs(f"'{asked.name}' cannot be scored", "ask another task"):
+        asked.task.apply_filters()
+        docs = dict(enumerate(asked.task.eval_docs))
+        read = _READ[asked.task.OUTPUT_TYPE]
+        for place, number in enumerate(asked.documents):
+            instances = sorted(by_document[place], key=lambda instance: instance.idx)
+            lost = any(id(instance) in cut for instance in instances)
+            found.append(read(asked, docs[number], instances, str(number), lost))
     return found
 
 
@@ -200,5 +200,13 @@ def _manager() -> Any:
     return TaskManager()
 
 
-def _line(error: Exception) -> str:
-    return re.sub(r"\s+", " ", str(error))[:200]
+@contextmanager
+def _theirs(what: str, way_out: str) -> Iterator[None]:
+    """Raises Failure for whatever the harness raises: its data sets, templates and scorers raise what they like."""
+    try:
+        yield
+    except Failure:
+        raise
+    except Exception as error:
+        said = re.sub(r"\s+", " ", str(error))[:200]
+        raise Failure(f"{what} ({type(error).__name__}: {said}); {way_out}") from error

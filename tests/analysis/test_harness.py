@@ -139,6 +139,35 @@ def test_whole_texts_and_continuations_too(
             assert item["bytes"] == len("an answer")
 
 
+FIRST = ROWS["arc_easy"][0]["question"]  # the harness tries this one itself
+BROKEN = CONTINUED.replace("continued", "broken").replace("{{q", f"{{{{1 // 0 if question != '{FIRST}' else q")
+SCORED = """task: scored_here
+output_type: generate_until
+test_split: test
+doc_to_text: "{{question}}"
+doc_to_target: "x"
+generation_kwargs:
+  until: ["\\n"]
+  max_gen_toks: 2
+process_results: !function scorer.fails
+metric_list:
+  - metric: exact_match
+"""
+
+
+@pytest.mark.parametrize(("name", "text", "why"), [("broken", BROKEN, "asked"), ("scored", SCORED, "scored")])
+def test_what_the_harness_raises_is_a_gap_s_reason(
+    manager: TaskManager, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, text: str, why: str
+) -> None:
+    data = f"dataset_path: json\ndataset_kwargs:\n  data_files:\n    test: {tmp_path / 'arc_easy.jsonl'}\n"
+    (tmp_path / f"{name}.yaml").write_text(text + data)
+    (tmp_path / "scorer.py").write_text("def fails(doc, results):\n    raise KeyError('gone')\n")
+    there = TaskManager(include_path=str(tmp_path), include_defaults=False)
+    monkeypatch.setattr(harness_tasks, "_manager", lambda: there)
+    with pytest.raises(Failure, match=rf"'lm_eval/{name}_here' cannot be {why} \(\w+: .*\); ask another task"):
+        harness_tasks.score(model(), harness_tasks.load(f"lm_eval/{name}_here", 0, None))
+
+
 def test_a_task_that_cannot_be_had_is_a_gap_and_a_wrong_name_is_answered(
     manager: TaskManager, monkeypatch: pytest.MonkeyPatch
 ) -> None:

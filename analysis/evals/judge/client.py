@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -80,7 +80,8 @@ def ask(
                 done, pending = wait(pending, TICK_SECONDS, FIRST_COMPLETED)
                 for future in done:
                     try:
-                        tally.count(_kept(future, futures, found))
+                        outcome = found[futures[future]] = future.result()
+                        tally.count(outcome)
                     except Failure as failure:  # what is under way is waited for: it is paid
                         trouble = trouble or failure
                         line.closed.set()
@@ -92,13 +93,6 @@ def ask(
     if trouble is not None:
         raise trouble
     return found
-
-
-def _kept(
-    future: "Future[Reply | Gap]", keys: "Mapping[Future[Reply | Gap], str]", found: dict[str, Reply | Gap]
-) -> Reply | Gap:
-    outcome = found[keys[future]] = future.result()
-    return outcome
 
 
 def _client(endpoint: Endpoint) -> Any:
@@ -138,17 +132,13 @@ class _Tally:
         elif outcome.reason != NOT_ASKED:
             self._given_up += not outcome.refused
             self._refused += outcome.refused
-            _check_up(self._given_up, self._refused, outcome, self._endpoint)
-
-
-def _check_up(given_up: int, refused: int, last: Gap, endpoint: Endpoint) -> None:
-    if refused >= REFUSALS:
-        raise Failure(
-            f"the judge at {endpoint.address} refuses every request ({last.reason}); "
-            f"check its parameters ({', '.join(endpoint.public)}), or replay what there is"
-        )
-    if given_up >= OUTAGE:
-        raise _down(endpoint, last.reason)
+            if self._refused >= REFUSALS:
+                raise Failure(
+                    f"the judge at {self._endpoint.address} refuses every request ({outcome.reason}); "
+                    f"check its parameters ({', '.join(self._endpoint.public)}), or replay what there is"
+                )
+            if self._given_up >= OUTAGE:
+                raise _down(self._endpoint, outcome.reason)
 
 
 def _down(endpoint: Endpoint, reason: str) -> Failure:

@@ -29,14 +29,14 @@ from mixtures.decontaminate import index as contamination
 from mixtures.decontaminate.scan import Match, Rule, best, scan
 from mixtures.decontaminate.selftest import CLEAN_DOCUMENTS
 from mixtures.decontaminate.selftest import selftest as decontamination_selftest
-from mixtures.documents import hash64
+from mixtures.documents import batches, hash64
 from mixtures.errors import UserError
 from mixtures.executors import Executor
 from mixtures.files import read_sealed
 from mixtures.manifest import Manifest, in_common
 from mixtures.prepare import Cleaning, changes, prepare, read_sources, scan_sources
 from mixtures.readers.files import paths_in, read_files
-from mixtures.scanning import SCAN_BYTES, batches
+from mixtures.scanning import SCAN_BYTES
 from mixtures.sources import Source, describe
 from mixtures.synthetic.write import write as write_problems
 

@@ -1,6 +1,7 @@
 """The unit that every reader yields: one document of one source."""
 
 import hashlib
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 
@@ -26,3 +27,17 @@ class Document:
 def hash64(text: str) -> int:
     """A number in [0, 2**64) that depends on `text` alone: how subsets are drawn without a seed."""
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
+
+
+def batches(documents: Iterable[Document], size: int) -> Iterator[list[Document]]:
+    """The documents in lists of at least `size` characters, but for the last."""
+    batch: list[Document] = []
+    held = 0
+    for document in documents:
+        batch.append(document)
+        held += len(document.text)
+        if held >= size:
+            yield batch
+            batch, held = [], 0
+    if batch:
+        yield batch

@@ -5,14 +5,13 @@ in any order; running it again gives the same bytes.
 """
 
 import functools
-from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from mixtures import shards
 from mixtures.decontaminate import index as contamination
 from mixtures.decontaminate.scan import Match, Rule, best, scan
-from mixtures.documents import Document
+from mixtures.documents import batches
 from mixtures.files import write_sealed
 
 SCAN_BYTES = 8_000_000
@@ -55,17 +54,3 @@ def scan_shard(job: ScanJob) -> None:
 @functools.lru_cache(maxsize=1)
 def _load(index: Path) -> contamination.Index:
     return contamination.load(index)
-
-
-def batches(documents: Iterable[Document], size: int) -> Iterator[list[Document]]:
-    """The documents in lists of at least `size` characters, but for the last."""
-    batch: list[Document] = []
-    held = 0
-    for document in documents:
-        batch.append(document)
-        held += len(document.text)
-        if held >= size:
-            yield batch
-            batch, held = [], 0
-    if batch:
-        yield batch

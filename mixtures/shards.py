@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mixtures.documents import Document, hash64
+from mixtures.documents import Document, batches, hash64
 from mixtures.errors import Failure
 from mixtures.files import whole
 
@@ -46,22 +46,9 @@ def write(path: Path, documents: Iterable[Document], facts: Mapping[str, Any]) -
     settings = {"compression": "lz4", "use_dictionary": False, "write_statistics": False, "write_page_checksum": True}
     settings |= {"write_batch_size": PAGE_DOCUMENTS}
     with whole(path) as temporary, pq.ParquetWriter(temporary, SCHEMA, **settings) as file:
-        for group in _groups(documents):
+        for group in batches(documents, GROUP_BYTES):
             file.write_table(_table(group))
         file.add_key_value_metadata({"facts": json.dumps(facts, ensure_ascii=False)})
-
-
-def _groups(documents: Iterable[Document]) -> Iterator[list[Document]]:
-    group: list[Document] = []
-    size = 0
-    for document in documents:
-        group.append(document)
-        size += len(document.text)
-        if size >= GROUP_BYTES:
-            yield group
-            group, size = [], 0
-    if group:
-        yield group
 
 
 def _table(group: list[Document]) -> pa.Table:

@@ -135,14 +135,16 @@ class Traced:
             else:
                 self._named(name, value, function.__module__ or "")
 
-    def _module(self, module: ModuleType, names: Mapping[str, None]) -> None:
-        if _is_library(module.__name__, module):
+    def _module(self, module: ModuleType, names: Mapping[str, None], around: tuple[ModuleType, ...] = ()) -> None:
+        if module in around or _is_library(module.__name__, module):
             return
         self._reader(vars(module))
         for name in names:
             value = vars(module).get(name)
             if not isinstance(value, ModuleType):
                 self._named(name, value, module.__name__)
+            elif not _is_ours(value.__name__):  # package.module.function
+                self._module(value, names, (*around, module))
 
     def _reader(self, names: Mapping[str, Any]) -> None:
         if "READER_VERSION" in names and _is_ours(names["__name__"]):
@@ -176,7 +178,7 @@ def _file(value: Any) -> str:
     try:
         return inspect.getfile(value)
     except (TypeError, OSError):
-        return ""
+        return next(iter(getattr(value, "__path__", ())), "")  # of a package without a file of its own
 
 
 def _digest(value: FunctionType | type) -> str:

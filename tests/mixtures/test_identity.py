@@ -317,3 +317,27 @@ def test_what_code_holds_counts_wherever_it_is_and_whatever_shares_its_name(
 ) -> None:
     before = identity(getattr(module(tmp_path, LOOSE), source), tmp_path)
     assert line in said(before, getattr(module(tmp_path, LOOSE.replace(old, new)), source), tmp_path)
+
+
+@pytest.mark.parametrize("files_of_package", [("__init__", "cleaning"), ("cleaning",)])
+def test_code_in_a_package_that_it_calls_by_its_whole_name_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files_of_package: tuple[str, ...]
+) -> None:
+    folder = tmp_path / "of_mine"
+    folder.mkdir()
+    for name in files_of_package:
+        (folder / f"{name}.py").write_text("")
+    monkeypatch.syspath_prepend(tmp_path)
+    text = (
+        "import of_mine.cleaning\nfrom mixtures.sources import Source, one_shard\n"
+        "def read(shard, downloads):\n    return of_mine.cleaning.clean('a')\n"
+        "SOURCE = Source('mine', 'text', 'txt', read, one_shard)\n"
+    )
+    found = []
+    for line in ("def clean(text): return text", "def clean(text): return text.lower()"):
+        (folder / "cleaning.py").write_text(line)
+        for name in ("of_mine", "of_mine.cleaning"):
+            monkeypatch.delitem(sys.modules, name, raising=False)
+        importlib.invalidate_caches()
+        found.append(identity(module(tmp_path, text).SOURCE, tmp_path)["code"])
+    assert found[0]["read"] == found[1]["read"] and found[0]["clean"] != found[1]["clean"]

@@ -163,8 +163,9 @@ def _listed(dataset: HubDataset, patterns: Sequence[str]) -> set[str]:
         import fsspec
 
         system, root = fsspec.url_to_fs(location(dataset))
-        found = {path.split(f"{root}/", 1)[-1] for pattern in patterns for path in system.glob(f"{root}/{pattern}")}
-        return {path for path in found if tables.form(path)}  # ** matches folders as well
+        found = [system.glob(f"{root}/{pattern}", detail=True) for pattern in patterns]
+        files = {path for each in found for path, about in each.items() if about["type"] != "directory"}
+        return {path.split(f"{root}/", 1)[-1] for path in files if tables.form(path)}
     except Exception as error:  # every file system raises what it likes
         raise _unreachable(dataset, error) from error
 

@@ -225,7 +225,7 @@ REVISION = "0123456789abcdef0123456789abcdef01234567"
 def test_a_data_set_of_the_hub_is_one_line_too(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ABLATE_MIRROR", str(tmp_path / "mirror"))
     path = tmp_path / "mirror" / "owner" / "pages" / REVISION / name
-    path.parent.mkdir(parents=True)
+    (path.parent / "v1.0").mkdir(parents=True)  # a folder, whatever its name looks like
     if name.endswith(".csv"):
         path.write_text("body,url\nhello,u\nyou,v\n")
     elif name.endswith(".json"):

@@ -123,10 +123,10 @@ def test_secrets_are_sent_and_nowhere_else(cache: Path, monkeypatch: pytest.Monk
     secrets = [
         "user-secret-2",
         "pass%2Fsecret-3",
-        "query-secret-4",
+        "query%2Fsecret%2B4",
         "header-secret-5",
         "body-secret-6",
-        "deep-secret-7",
+        'deep-"secret-7',
     ]
     parameters = {
         "max_tokens": 9,
@@ -147,12 +147,12 @@ def test_secrets_are_sent_and_nowhere_else(cache: Path, monkeypatch: pytest.Monk
     basic = base64.b64encode(b"user-secret-2:pass/secret-3").decode()
     sent = "".join(server.sent)
     assert "org-of-others" not in sent
-    for secret in ["env-secret-1", *secrets[2:], basic]:
+    for secret in ["env-secret-1", *secrets[2:5], "secret-7", basic]:
         assert secret in sent
     written = b"".join(path.read_bytes() for path in cache.parent.iterdir())
     seen = f"{written!r} {down.value} {keyed_down.value} {endpoint!r} {endpoint.public} {endpoint.address}"
     assert "top_k" in seen and '"max_tokens": 4' in seen.replace("\\", "")
-    for secret in ["env-secret-1", *secrets, "pass/secret-3", basic]:
+    for secret in ["env-secret-1", *secrets, "pass/secret-3", "query/secret", "secret+4", "secret-7", basic]:
         assert secret not in seen, secret
 
 

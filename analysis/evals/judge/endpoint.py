@@ -7,9 +7,9 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
-from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, quote, quote_plus, unquote, urlsplit
 
 from mixtures.errors import UserError
 
@@ -114,6 +114,9 @@ class Endpoint:
             word for value in self.headers.values() for word in value.split() if word not in ("Bearer", "Basic")
         }
         secrets |= {text for part in (parts.username, parts.password) if part for text in (part, unquote(part))}
+        # Also as a query has them, which every client writes in its own way, and JSON.
+        forms = (quote, quote_plus, partial(quote, safe=""), lambda secret: json.dumps(secret)[1:-1])
+        secrets |= {form(secret) for secret in secrets for form in forms}
         for secret in sorted(secrets, key=len, reverse=True):
             if len(secret) >= SHORTEST_SECRET:
                 text = text.replace(secret, HIDDEN)

@@ -142,10 +142,13 @@ def restore(folder: Folder, step: int, like: TrainState) -> TrainState:
         Failure: the checkpoint is missing, damaged or of another model; the caller may try the one before.
     """
     path = _path(storage.place(folder), step)
-    if not hosts.agreed(hosts.first() and bool(storage.names(path))):
+    with hosts.together():
+        there = hosts.first() and bool(storage.names(path))
+        # Before Orbax reads: on damage it fills the terminal with the traces of its unfinished reads.
+        intact = there and _intact(path)
+    if not hosts.agreed(there):
         raise Failure(f"checkpoint {path} does not exist; its folder has steps {steps(folder) or 'none'}")
-    # Before Orbax reads: on damage it fills the terminal with the traces of its unfinished reads.
-    if not hosts.agreed(hosts.first() and _intact(path)):
+    if not hosts.agreed(intact):
         raise Failure(f"checkpoint {path} is damaged; delete it to continue from the one before")
     target = {name: _abstract(leaf) for name, leaf in _by_name(like).items()}
     with hosts.together(), ocp.StandardCheckpointer() as checkpointer:

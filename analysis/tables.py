@@ -98,7 +98,7 @@ def headline(comparison: Comparison) -> list[dict[str, Any]]:
             row = rows.get((arm, name))
             cells.append(
                 {
-                    # Of the seeds that are compared, so that it less the baseline's is the difference beside it.
+                    # An arm's is of the seeds that are compared, the baseline's of all it has.
                     "value": value_text(name, row.value if row else sum(seeds.values()) / len(seeds)) if seeds else "–",
                     "difference": difference_text(name, row.difference) if row else "",
                     "interval": interval_text(name, row.interval) if row else "",

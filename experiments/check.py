@@ -24,7 +24,7 @@ from models.errors import UserError as ModelError
 from models.recipe import PRECISIONS
 
 LONGEST_NAME = 100
-"""Characters: the folder of a stage is named after the mixtures of its lineage, and file systems allow 255 bytes."""
+"""Bytes: the folder of a stage is named after the mixtures of its lineage, and file systems allow 255 bytes."""
 FEW = 12
 """Metrics that are all listed in a message."""
 SHOWN = 60
@@ -127,7 +127,7 @@ def _check_name(what: str, name: str) -> None:
     if not (clean and 0 < len(name.encode()) <= LONGEST_NAME and name[0] not in ".-"):
         raise UserError(
             f"{what} is {name[: 2 * LONGEST_NAME]!r}; a name becomes a file's, so it must be of 1 to {LONGEST_NAME} "
-            "characters, without slashes, and not begin with a dot or a hyphen"
+            "bytes, without slashes, and not begin with a dot or a hyphen"
         )
 
 

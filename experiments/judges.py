@@ -132,7 +132,7 @@ def _parameters(text: str | None) -> Mapping[str, Any]:
         return dict(PARAMETERS)
     try:
         found = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"--judge-parameters is not JSON ({error}); write an object, {{...}}") from error
     if not isinstance(found, dict):
         raise UserError('--judge-parameters is not an object; write it as {"max_completion_tokens": 1024}')

@@ -161,7 +161,10 @@ def _dismissed(bench: Bench, tests: Box) -> None:
 def _ended(found: bytes | None, status: int) -> tuple[str, str]:
     """What the tests say, or the way in which their process ended without a word."""
     if found is not None:
-        reason, detail = json.loads(found)
+        try:
+            reason, detail = json.loads(found)
+        except (ValueError, TypeError, RecursionError):
+            return "raised", "the tests' process said what is no verdict"
         return str(reason), str(detail)
     code = os.waitstatus_to_exitcode(status)
     if code == -signal.SIGXCPU:

@@ -116,6 +116,13 @@ def test_silence_ends_after_one_time_out_and_shows_that_it_goes_on(
         assert len(server.seen) <= 3 + client.OUTAGE * client.SILENCES + 1
 
 
+def test_a_plain_header_hides_no_word_of_a_verdict() -> None:
+    headers = {"X-Title": "Answer tool", "Authorization": "Token topsecret", "X-Team": "group s3cr3t"}
+    server = Endpoint("http://127.0.0.1:1/v1", "m", {"extra_headers": headers})
+    assert server.redacted("Preferred: Answer (A)") == "Preferred: Answer (A)"
+    assert server.redacted("no topsecret, no s3cr3t, no Answer tool") == "no ***, no ***, no ***"
+
+
 def test_secrets_are_sent_and_nowhere_else(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither in the cache, nor in what the endpoint looks like, nor in an error that tells all that was sent."""
     monkeypatch.setenv("OPENAI_ORG_ID", "org-of-others")

@@ -110,8 +110,12 @@ class Endpoint:
         """`text` without the secrets, which a server may say in its replies, and a client in its exceptions."""
         parts = _split(self.base_url)
         secrets = {self.key or "", *self.headers.values(), *self.query.values(), *_hidden(self.body)}
+        # Plain words of a header that is called like no secret may be a verdict's: "X-Title: Answer tool".
         secrets |= {
-            word for value in self.headers.values() for word in value.split() if word not in ("Bearer", "Basic")
+            word
+            for name, value in self.headers.items()
+            for word in value.split()
+            if word not in ("Bearer", "Basic") and (_is_secret(name, value) or not word.isalpha())
         }
         secrets |= {text for part in (parts.username, parts.password) if part for text in (part, unquote(part))}
         # Also as a query has them, which every client writes in its own way, and JSON.

@@ -148,6 +148,7 @@ def test_a_study_executes_programs_where_it_can_and_else_says_why_not(finished_s
     (store / "benchmarks" / "mbpp.jsonl").write_text("\n".join(map(json.dumps, rows)))
     size = replace(STUDY.evaluation, executed=("mbpp_exec",), problems=2, samples=2)
     plan = make_plan(replace(STUDY, evaluation=size), store)
+    write(store / "studies" / "tiny" / "study.json", run.study_record(plan, store))  # as a run does first
     with monkeypatch.context() as without:
         without.setattr(box, "BWRAP", str(tmp_path / "none"))
         without.setenv("PATH", str(tmp_path))

@@ -17,13 +17,13 @@ from analysis.evals import scoring
 from analysis.evals.model import opened
 from analysis.evals.questions import Question, prompt_hash
 from analysis.evals.tasks import Task
-from analysis.records import gap_path, read_eval, read_study
+from analysis.records import gap_path, read_eval, read_study, write
 from analysis.scores import item_notes
 from experiments import evaluate, nodes, partial
 from experiments.benchmarks_view import part_warnings
 from experiments.evaluating import evaluate_target
 from experiments.plan import make_plan
-from experiments.run import load_task
+from experiments.run import load_task, study_record
 from experiments.study import Evaluation
 from mixtures import tokenizer as bpe
 from mixtures.errors import Failure, UserError
@@ -78,6 +78,7 @@ def test_a_gap_is_recorded_shown_and_tried_again(finished_store, tmp_path):
     shutil.copytree(finished_store, store)
     asks = study(evaluation=Evaluation(2_000, every_stage=(), around_cooldown=("quac",), items=5))
     plan = make_plan(asks, store)
+    write(store / "studies" / "tiny" / "study.json", study_record(plan, store))  # as a run does first
     last = next(stage for stage in plan.stages if stage.stage.kind == "cooldown")
     assert nodes.evaluation_state(plan, last, store) == "ready"
     evaluate.evaluate(plan, store, lambda name: load_task(plan, name, store), lambda *_: None)

@@ -176,7 +176,7 @@ def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(tmp_path: Path)
     assert "free some space" in run_on_a_full_disk(tmp_path / "store")
 
 
-def test_a_disk_that_is_full_at_a_checkpoint_is_one_line(store: Path) -> None:
+def test_a_disk_that_is_full_at_a_checkpoint_ends_in_our_line(store: Path) -> None:
     shutil.rmtree(store / "stages")
     said = run_on_a_full_disk(store)
     assert "checkpoint" in said and said.endswith("free some space, then run again")

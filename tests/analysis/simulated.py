@@ -1,12 +1,17 @@
-"""Studies with a known truth, to see how often intervals hold it: `python -m tests.analysis.simulated` prints the table
-of benchmarks/statistics.md.
+"""Studies with a known truth, to see how often intervals hold it. `python -m tests.analysis.simulated --seed SEED`
+prints what benchmarks/statistics.md has.
 
 Scores have four parts: how hard an item is (equal in both arms), how an item suits an arm, how lucky a seed is, and
 what is left of one seed's answer to one item. MIXES are their standard deviations, from mostly seeds to mostly items.
 Every replication draws new items and new seeds. Nothing here is the system under test.
+
+The rule of the draw, so that no figure is chosen: one seed and one number of replications for all cells, all of that
+draw is published and nothing else, and no cell is drawn again for what it showed. Who changes an estimator draws all
+cells anew with another seed.
 """
 
-import sys
+import argparse
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -14,7 +19,7 @@ import numpy as np
 from scipy import special
 
 from analysis.evals.judge.verdicts import Judged
-from analysis.evals.judge.winrate import win_rate
+from analysis.evals.judge.winrate import length_controlled, win_rate
 from analysis.pass_at_k import estimate as pass_at
 from analysis.statistics import (
     EQUAL_SEEDS,
@@ -148,17 +153,16 @@ def wins(rng: Rng, mix: Mix, seeds: int, items: int, effect: float, length: bool
     blank_SxN = rng.random(arm.shape) < (0.2 if length else 0)
     longer_SxN = np.where(blank_SxN, -100, rng.normal(20, 60, arm.shape).astype(int) if length else 0)
     gap_SxN = arm - baseline + (0.5 * np.tanh(longer_SxN / 60) if length else 0.0)
-    judged = []
-    for (seed, item), gap in np.ndenumerate(gap_SxN):
-        note = "empty" if blank_SxN[seed, item] else ""
-        outcome = "loss" if note or gap < -0.3 else "win" if gap > 0.3 else "tie"
-        judged.append(
-            Judged(str(item), outcome, () if note else ("arm",), 200 + int(longer_SxN[seed, item]), 200, note, seed)
-        )
-    found = win_rate(judged)
+    outcome_SxN = np.select([blank_SxN | (gap_SxN < -0.3), gap_SxN > 0.3], ["loss", "win"], "tie")
+    judged = [
+        Judged(str(item), outcome, () if blank else ("arm",), 200 + longer, 200, "empty" if blank else "", seed)
+        for seed, of_seed in enumerate(zip(outcome_SxN.tolist(), blank_SxN.tolist(), longer_SxN.tolist(), strict=True))
+        for item, (outcome, blank, longer) in enumerate(zip(*of_seed, strict=True))
+    ]
     if length:
-        rate = found.length_controlled
+        rate, _ = length_controlled(judged)
         return Interval(rate.value, rate.low - 0.4, rate.high - 0.4, np.nan), (np.nan if effect else 0.0), ""
+    found = win_rate(judged)
     sd = np.sqrt(2 * (mix.fit**2 + mix.seed**2 + mix.rest**2))
     truth = special.ndtr((effect - 0.3) / sd) - special.ndtr((-effect - 0.3) / sd)
     return found.difference, float(truth), ""
@@ -183,10 +187,10 @@ KINDS: Mapping[str, Callable[[Rng, Mix, int, int, float], Draw]] = {
     "pass@10": lambda *cell: passes(*cell, k=10),
     "pass@1, unequal": lambda *cell: passes(*cell, tests=0.8),
 }
-SLOW = ("category mean", "win rate", "win rate, length")
-"""A fourth of the replications are enough for them."""
 EFFECT = 0.2
 """For the power: how much better an arm is, in units of an item's hardness."""
+ASKED = 0.935
+"""What is asked of an interval that says 95 %."""
 
 
 @dataclass(frozen=True)
@@ -201,10 +205,17 @@ class Cell:
     power: float
     """How often an EFFECT is told from 0."""
     label: str
+    """What the interval of most replications says that it speaks of, where not of other items."""
+
+    @property
+    def claims(self) -> list[float]:
+        """The coverages for which 95 % is claimed."""
+        return [] if self.label else [self.covered] if self.shifted is None else [self.covered, self.shifted]
 
 
-def cell(kind: str, mix: str, seeds: int, items: int, replications: int) -> Cell:
-    draw, rng = KINDS[kind], np.random.default_rng([sum(map(ord, kind + mix)), seeds, items])
+def cell(kind: str, mix: str, seeds: int, items: int, replications: int, seed: int) -> Cell:
+    rng = np.random.default_rng([seed, zlib.crc32(f"{kind}, {mix}".encode()), seeds, items])
+    draw = KINDS[kind]
     null = [draw(rng, MIXES[mix], seeds, items, 0.0) for _ in range(replications)]
     shifted = [draw(rng, MIXES[mix], seeds, items, EFFECT) for _ in range(replications)]
     return Cell(
@@ -220,22 +231,39 @@ def _covered(draws: Sequence[Draw]) -> float:
     return float(np.mean([found.low <= truth <= found.high for found, truth, _ in draws]))
 
 
-def cells(kinds: Sequence[str], replications: int = REPLICATIONS) -> Iterator[Cell]:
+def floor(replications: int) -> float:
+    """The least coverage that so many replications allow to what covers ASKED: two standard errors below."""
+    return ASKED - 2 * float(np.sqrt(ASKED * (1 - ASKED) / replications))
+
+
+def cells(kinds: Sequence[str], replications: int, seed: int) -> Iterator[Cell]:
     for kind in kinds:
         for mix in MIXES:
             for items in ITEMS:
                 for seeds in SEEDS:
-                    yield cell(kind, mix, seeds, items, replications // 4 if kind in SLOW else replications)
+                    yield cell(kind, mix, seeds, items, replications, seed)
 
 
-def same_arms(seeds: int, tables: int, metrics: int = 60, arms: int = 3, primary: int = 3) -> tuple[float, float]:
+@dataclass(frozen=True)
+class Flagged:
     """Shares of A/A studies in which anything is told from the baseline: in the declared family, and in the rest.
+
+    `tested` is the same of the same studies were seeds that differ by the same count tested by item noise alone.
+    """
+
+    family: float
+    rest: float
+    tested: tuple[float, float]
+
+
+def same_arms(seeds: int, tables: int, seed: int, metrics: int = 60, arms: int = 3, primary: int = 3) -> Flagged:
+    """Studies of equal arms, as `compare` corrects them.
 
     Half of the metrics are likelihoods, half accuracies, of 100 items; a seed's luck is shared by half of its variance.
     """
-    rng, mix, flagged = np.random.default_rng([7, seeds]), Mix(0.0, 0.1, 0.4), np.zeros(2)
+    rng, mix, flagged = np.random.default_rng([seed, 7, seeds]), Mix(0.0, 0.1, 0.4), np.zeros((2, 2))
     for _ in range(tables):
-        p = np.empty((metrics, arms))
+        p = np.empty((2, metrics, arms))
         common = rng.normal(0, np.sqrt(0.5), (arms + 1, seeds))
         for metric in range(metrics):
             luck = common + rng.normal(0, np.sqrt(0.5), common.shape)
@@ -243,15 +271,20 @@ def same_arms(seeds: int, tables: int, metrics: int = 60, arms: int = 3, primary
             score = score > 0 if metric % 2 else 8 + score
             found = [estimate([paired(score[arm], score[-1])]) for arm in range(arms)]
             # As in `compare`: seeds that differ by the same count say nothing of seeds.
-            p[metric] = [1.0 if each.kind == EQUAL_SEEDS else each.difference.p for each in found]
-        family, rest = holm(p[:primary].ravel().tolist()), benjamini_hochberg(p[primary:].ravel().tolist())
-        flagged += [min(family) <= 0.05, min(rest) <= 0.05]
-    return tuple((flagged / tables).tolist())
+            p[0, metric] = [1.0 if each.kind == EQUAL_SEEDS else each.difference.p for each in found]
+            p[1, metric] = [each.difference.p for each in found]
+        for told, ps in zip(flagged, p, strict=True):
+            told += [
+                min(holm(ps[:primary].ravel().tolist())) <= 0.05,
+                min(benjamini_hochberg(ps[primary:].ravel().tolist())) <= 0.05,
+            ]
+    (family, rest), tested = (flagged / tables).tolist()
+    return Flagged(family, rest, tuple(tested))
 
 
-def found_at_the_detectable_size(seeds: int, mix: Mix, comparisons: int, replications: int) -> float:
+def found_at_the_detectable_size(seeds: int, mix: Mix, comparisons: int, replications: int, seed: int) -> float:
     """How often a difference of `detectable` size is found at the family's hardest step; it is to be 0.8."""
-    rng, items, size_N = np.random.default_rng(8), 300, np.ones(300)
+    rng, items, size_N = np.random.default_rng([seed, 8, seeds]), 300, np.ones(300)
     spreads = [estimate([paired(*latent(rng, mix, seeds, items, (0.0, 0.0)), size_N)]).spread for _ in range(400)]
     mean = [float(np.mean([getattr(spread, name) for spread in spreads])) for name in ("seeds", "items", "both")]
     effect = detectable(type(spreads[0])(*mean, seeds, items - 1.0), comparisons)
@@ -263,28 +296,61 @@ def found_at_the_detectable_size(seeds: int, mix: Mix, comparisons: int, replica
     return float(np.mean(np.asarray(p) <= 0.05 / comparisons))
 
 
-def main(replications: int, kinds: Sequence[str]) -> None:
-    print("| scores | mostly | items | seeds: coverage at 0 / at 0.2 (power) |\n|---|---|---|---|")
+def row_of(found: Sequence[Cell], least: float) -> str:
+    """A row of the table: cells that differ in their seeds only. Bold is less than `least` where 95 % is claimed."""
+    texts = []
+    for c in found:
+        covered = ["–" if x is None else f"{100 * x:.1f}" for x in (c.covered, c.shifted)]
+        low = bool(c.claims) and min(c.claims) < least
+        text = f"{' / '.join(covered)} ({c.power:.2f}){c.label and ' ' + c.label[0]}"
+        texts.append(f"**{text}**" if low else text)
+    return f"| {found[0].kind} | {found[0].mix} | {found[0].items} | {' | '.join(texts)} |"
+
+
+def reading(found: Sequence[float], replications: int) -> str:
+    """How many of the coverages that claim 95 % are low, and how many would be by chance."""
+    least, lowest = floor(replications), min(found)
+    below, bold = sum(x < ASKED for x in found), sum(x < least for x in found)
+    # In whole replications: 0.935 * 2000 is a little more than 1,870.
+    by_chance = len(found) * special.bdtr(np.ceil(ASKED * replications - 1e-6) - 1, replications, 0.95)
+    as_low = -np.expm1(len(found) * np.log1p(-special.bdtr(round(lowest * replications), replications, 0.95)))
+    return (
+        f"{len(found)} figures claim 95 %. Were all at 95 %, {by_chance:.1f} would be below {100 * ASKED:.1f} % by "
+        f"chance; {below} are. Below {100 * least:.1f} %, in bold, are {bold}. The lowest is {100 * lowest:.2f} %; "
+        f"were all at 95 %, the lowest would be that low with a chance of {as_low:.2g}."
+    )
+
+
+def main(seed: int, replications: int, kinds: Sequence[str]) -> None:
+    print(f"| scores | mostly | items | {' | '.join(str(seeds) for seeds in SEEDS)} seeds |")
+    print(f"| --- | --- | ---: |{' ---: |' * len(SEEDS)}")
+    claims = []
     for kind in kinds or KINDS:
-        found = list(cells([kind], replications))
-        for row in (found[start : start + len(SEEDS)] for start in range(0, len(found), len(SEEDS))):
-            shifted = [" – " if c.shifted is None else f"{100 * c.shifted:.1f}" for c in row]
-            told = [
-                f"{c.seeds}: {100 * c.covered:.1f} / {s} ({c.power:.2f})" for c, s in zip(row, shifted, strict=True)
-            ]
-            print(f"| {kind} {row[0].label} | {row[0].mix} | {row[0].items} | {', '.join(told)} |", flush=True)
+        found = list(cells([kind], replications, seed))
+        claims += [x for c in found for x in c.claims]
+        for start in range(0, len(found), len(SEEDS)):
+            print(row_of(found[start : start + len(SEEDS)], floor(replications)), flush=True)
+    print("\n" + reading(claims, replications))
     if kinds:
         return
-    print("\nA/A studies of 60 metrics in which anything is told apart: in the family, in the rest")
-    for seeds in (2, 3, 5):
-        family, rest = same_arms(seeds, replications // 2)
-        print(f"- {seeds} seeds: {100 * family:.1f} %, {100 * rest:.1f} %", flush=True)
+    print(
+        "\nA/A studies of 60 metrics in which anything is told apart: in the family, in the rest (by item noise alone)"
+    )
+    for seeds in (2, 3, 5, 8):
+        told = same_arms(seeds, replications, seed)
+        shares = [f"{100 * share:.2f}" for share in (told.family, told.rest, *told.tested)]
+        print(f"- {seeds} seeds: {shares[0]} %, {shares[1]} % ({shares[2]} %, {shares[3]} %)", flush=True)
     print("\nHow often a difference of the detectable size is found, for a family of 1 and of 9")
     for seeds in (2, 3, 5, 8):
         for name, mix in MIXES.items():
-            found_ = [found_at_the_detectable_size(seeds, mix, size, replications) for size in (1, 9)]
-            print(f"- {seeds} seeds, mostly {name}: {found_[0]:.2f}, {found_[1]:.2f}", flush=True)
+            sizes = [found_at_the_detectable_size(seeds, mix, size, replications, seed) for size in (1, 9)]
+            print(f"- {seeds} seeds, mostly {name}: {sizes[0]:.2f}, {sizes[1]:.2f}", flush=True)
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else REPLICATIONS, sys.argv[2:])
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--seed", type=int, required=True)
+    parser.add_argument("--replications", type=int, default=REPLICATIONS)
+    parser.add_argument("kinds", nargs="*", metavar="KIND", help="of scores; default: all")
+    said = parser.parse_args()
+    main(said.seed, said.replications, said.kinds)

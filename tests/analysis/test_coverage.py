@@ -5,7 +5,10 @@ import pytest
 
 from analysis.compare import compare
 from tests.analysis import synthetic_store as synthetic
-from tests.analysis.simulated import KINDS, MIXES, SLOW, cell, cells, found_at_the_detectable_size, same_arms
+from tests.analysis.simulated import KINDS, MIXES, cell, cells, floor, found_at_the_detectable_size, same_arms
+
+SEED = 3
+"""Another than that of benchmarks/statistics.md: what is claimed there is to hold in other draws."""
 
 
 @pytest.mark.parametrize("mix", MIXES)
@@ -14,36 +17,36 @@ from tests.analysis.simulated import KINDS, MIXES, SLOW, cell, cells, found_at_t
     [("likelihood", 2), ("accuracy", 5), ("log ratio, likelihood", 3), ("packages of 2", 8), ("pass@1, unequal", 3)],
 )
 def test_intervals_hold_the_truth(kind: str, mix: str, seeds: int) -> None:
-    found = cell(kind, mix, seeds, 100, 120)
+    found = cell(kind, mix, seeds, 100, 120, SEED)
     assert found.covered >= 0.88 and (found.shifted is None or found.shifted >= 0.88)
 
 
 @pytest.mark.soak
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_cell_holds_the_truth_or_says_what_it_speaks_of(kind: str) -> None:
-    """Two standard errors of so many replications are taken off what is asked for, 93.5 %."""
-    for found in cells([kind], 1000):
-        print(found)
-        times = 250 if kind in SLOW else 1000
-        if not found.label:
-            assert min(found.covered, found.shifted or 1.0) >= 0.935 - 2 * (0.935 * 0.065 / times) ** 0.5, found
+    """Two standard errors of so many replications are taken off what is asked for, 93.5 %: 91.9 %.
+
+    Of some 700 figures 0.002 would be lower by chance, were all at 95 %, and 2 if all were at 94 %."""
+    low = [found for found in cells([kind], 1000, SEED) if found.claims and min(found.claims) < floor(1000)]
+    assert not low
 
 
 def test_few_same_arms_are_told_apart() -> None:
-    assert max(same_arms(3, tables=20, metrics=12)) <= 0.2
+    told = same_arms(3, tables=20, seed=SEED, metrics=12)
+    assert max(told.family, told.rest) <= 0.2
 
 
 @pytest.mark.soak
 @pytest.mark.parametrize("seeds", [2, 3, 5, 8])
 def test_studies_of_equal_arms_are_silent(seeds: int) -> None:
-    family, rest = same_arms(seeds, tables=1000)
-    print(seeds, family, rest)
-    assert family <= 0.06 and rest <= 0.06
+    """Two standard errors of 1,000 tables are added to what is promised, 5 %: 6.4 %."""
+    told = same_arms(seeds, tables=1000, seed=SEED)
+    assert max(told.family, told.rest) <= 0.05 + 2 * (0.05 * 0.95 / 1000) ** 0.5, told
 
 
 @pytest.mark.parametrize("seeds", [2, 5])
 def test_a_difference_of_the_detectable_size_is_found_four_times_in_five(seeds: int) -> None:
-    assert 0.68 <= found_at_the_detectable_size(seeds, MIXES["seeds"], 9, 200) <= 0.96
+    assert 0.68 <= found_at_the_detectable_size(seeds, MIXES["seeds"], 9, 200, SEED) <= 0.96
 
 
 def test_a_study_of_equal_arms_says_nothing(tmp_path, monkeypatch) -> None:

@@ -49,10 +49,11 @@ def together() -> Iterator[None]:
     if jax.process_count() == 1:
         yield
         return
-    failed, reason_R = None, np.zeros(_REASON_BYTES, np.uint8)
+    failed: BaseException | None = None
+    reason_R = np.zeros(_REASON_BYTES, np.uint8)
     try:
         yield
-    except Exception as error:
+    except BaseException as error:  # Ctrl-C here, too, would leave the others waiting
         failed = error
         text = (str(error) or type(error).__name__).encode()[:_REASON_BYTES]
         reason_R[: len(text)] = np.frombuffer(text, np.uint8)

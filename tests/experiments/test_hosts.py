@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -21,13 +22,17 @@ from models import checkpoint
 from tests.conftest import ROOT
 from tests.experiments import run_host
 
+RUN = ("-m", "tests.experiments.run_host")
 
-def _start(store: Path, *steps: int, second: Path | None = None) -> list[subprocess.Popen[str]]:
+
+def _start(
+    store: Path, *steps: int, second: Path | None = None, run: Sequence[str] = RUN
+) -> list[subprocess.Popen[str]]:
     """Both processes; the second with other `steps`, or a store of its own, if any are given."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "tests.experiments.run_host"]
+    command = [sys.executable, *run]
     options = {"cwd": ROOT, "stderr": subprocess.PIPE, "text": True}
     environment = os.environ | {"JAX_PLATFORMS": "cpu", "WANDB_MODE": "disabled"}
     environment |= {"JAX_COORDINATOR_ADDRESS": f"127.0.0.1:{port}", "JAX_NUM_PROCESSES": "2"}
@@ -140,3 +145,25 @@ def test_a_batch_that_one_process_cannot_read_ends_both_with_its_reason(prepared
     assert "ablate: process 1 failed: " in errors[0] and "Traceback" not in "".join(errors)
     ledger = first / "stages" / make_plan(run_host.tiny(), first).stages[0].folder / "ledger.jsonl"
     assert not ledger.exists() or all(row.counts for row in read_ledger(ledger.parent))
+
+
+LEAVES = """
+import jax
+from experiments import cli, run
+from models import hosts
+
+def work():
+    run._connect()
+    with hosts.together():
+        if hosts.first():
+            raise {}
+
+cli.guard(work)
+"""
+
+
+@pytest.mark.parametrize(("error", "code"), [("KeyboardInterrupt", 130), ("SystemExit(3)", 3)])
+def test_a_process_that_is_told_to_end_leaves_nobody_waiting(tmp_path: Path, error: str, code: int) -> None:
+    codes, errors = _end(_start(tmp_path, run=("-c", LEAVES.format(error))))
+    assert codes == [code, 1], errors
+    assert "ablate: process 0 failed: " in errors[1] and "Traceback" not in "".join(errors)

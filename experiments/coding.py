@@ -73,6 +73,10 @@ def _runs(problems: tuple[Problem, ...], sandbox: Sandbox, store: Path) -> tuple
     if not path.exists():
         found = code.run(sandbox, problems, [[problem.solution] for problem in problems], jobs=_jobs())
         references = [verdict for (verdict,) in found]
+        for number, here in enumerate(code.runnable(problems, references)):
+            if not here:  # a busy machine may fail it once, and it would be missing from every arm's pass@k for good
+                alone = problems[number]
+                ((references[number],),) = code.run(sandbox, [alone], [[alone.solution]])
         pairs = zip(problems, references, code.runnable(problems, references), strict=True)
         write_json(path, [{"id": p.id, "runs": here, "reference": asdict(verdict)} for p, verdict, here in pairs])
     return tuple(row["runs"] for row in read_json(path, "what runs here"))

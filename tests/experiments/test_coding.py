@@ -11,7 +11,7 @@ from analysis.evals import code
 from analysis.evals.engine import Ask
 from analysis.evals.model import LanguageModel
 from analysis.evals.sandbox import box, selftest
-from analysis.evals.sandbox.judge import Check
+from analysis.evals.sandbox.judge import Check, Verdict
 from analysis.pass_at_k import columns_of
 from analysis.records import EvalRecord, read_eval, write
 from experiments import coding, partial, run
@@ -111,6 +111,22 @@ def test_what_does_not_run_here_is_decided_by_the_reference_and_by_no_sample(mod
     ]
     columns = columns_of(rows)
     assert columns["pass@1"].tolist() == [0.25, 0, 0, 0.25] and columns["runs"].tolist() == [1, 0, 0, 1]
+
+
+@needs_bwrap
+def test_a_reference_that_failed_once_is_tried_again_before_its_problem_is_lost(tmp_path, monkeypatch):
+    """As on a busy machine: the first verdicts say that nothing runs, and one problem's is right."""
+    unsound = replace(PROBLEMS[1], solution="    return x\n")
+    judged, calls = code.run, []
+
+    def busy(sandbox, problems, *more, **options):
+        found = judged(sandbox, problems, *more, **options)
+        calls.append(len(found))
+        return found if len(calls) > 1 else [[Verdict(False, "check")] for _ in found]
+
+    monkeypatch.setattr(code, "run", busy)
+    assert coding._runs((PROBLEMS[0], unsound, PROBLEMS[2]), box.find(), tmp_path) == (True, False, True)
+    assert calls == [3, 1, 1, 1]
 
 
 def test_a_completion_has_room_and_samples_differ(model):

@@ -257,7 +257,7 @@ def answer(comparison: Comparison) -> list[str]:
         f"Holm's correction for all {size}" if study.primary else "Benjamini and Hochberg's correction over all rows"
     )
     sides = [[row for row in rows if row.judged.what == side] for side in SIDES]
-    told_apart, lost = sides[0] + sides[1], [row for row in rows if "not after" in row.judged.why]
+    told_apart, lost = sides[0] + sides[1], [row for row in rows if row.judged.before]
     sentences = [
         f"Of {size} {what}{'s' if size != 1 else ''} with {study.baseline} at the end of the runs, after {correction}, "
         f"{len(sides[0])} {'is' if len(sides[0]) == 1 else 'are'} better and {len(sides[1])} worse."

@@ -24,12 +24,13 @@ class Verdict:
     """`what` is one of the words above.
 
     `strength` says what it does not reach beyond; empty: it is for other seeds and other items. `why` says what else
-    decided it; empty: the interval alone did, by holding 0 or not.
+    decided it; empty: the interval alone did, by holding 0 or not. `before` is `what` before a correction took it back.
     """
 
     what: str
     strength: str = ""
     why: str = ""
+    before: str = ""
 
     @property
     def told_apart(self) -> bool:
@@ -84,4 +85,5 @@ def corrected(verdict: Verdict, p: float, by: str) -> Verdict:
     if not verdict.told_apart or p <= ALPHA:
         return verdict
     why = (verdict.why, f"not after {by}" if by else "")
-    return replace(verdict, what=CANNOT_TELL, why=", ".join(part for part in why if part))
+    before = verdict.what if by else ""
+    return replace(verdict, what=CANNOT_TELL, why=", ".join(part for part in why if part), before=before)

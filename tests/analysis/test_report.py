@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from analysis.compare import compare
 from analysis.records import ledger_line, read_ledger, read_study, write
-from analysis.report import build
+from analysis.report import answer, build
 from mixtures.errors import UserError
 from mixtures.files import write_sealed
 from tests.analysis import synthetic_store as synthetic
@@ -81,6 +82,17 @@ def test_the_answer_counts_what_the_table_says(built: Path) -> None:
         "Of 9 declared primary comparisons with text-only at the end of the runs, after Holm's correction for all 9, "
         f"{len(clear)} are better and 0 worse."
     ).replace("'", "&#39;") in text
+
+
+def test_what_a_correction_takes_back_is_counted_by_the_verdict_and_not_by_its_words(tmp_path: Path) -> None:
+    synthetic.write_store(tmp_path)
+    found = compare(tmp_path, "small")
+    beyond = [r for r in found.rows if r.p_holm is not None and not r.interval[0] <= 0 <= r.interval[1]]
+    lost = [r for r in beyond if not r.judged.told_apart]
+    assert [r for r in found.rows if r.p_holm is not None and r.judged.before] == lost
+    reworded = [replace(r, judged=replace(r.judged, why="a seed less, not after all")) for r in found.rows]
+    said = [" ".join(answer(replace(found, rows=tuple(rows)))) for rows in (found.rows, reworded)]
+    assert said[0] == said[1] and lost and "not after the correction" in said[0]
 
 
 def test_the_family_has_its_declared_size_whatever_is_missing(tmp_path: Path) -> None:

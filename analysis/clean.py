@@ -21,7 +21,7 @@ import numpy as np
 
 from analysis.compare import Comparison
 from analysis.contamination import sources_read
-from analysis.evals import code
+from analysis.evals.code import executed
 from analysis.evals.tasks import benchmark_of
 from analysis.metrics import Metric, difference_text, interval_text, label, percent_text, score_and_size, value_text
 from analysis.records import StudyRecord
@@ -104,7 +104,7 @@ def clean_scores(comparison: Comparison, dirty: Dirty) -> tuple[CleanScore, ...]
 
 def benchmark(task: str) -> str:
     """The benchmark that a task asks, whatever the variant, the shots, or what is done with the answers."""
-    return code.TASKS.get(task, benchmark_of(task))
+    return executed.TASKS.get(task, benchmark_of(task))
 
 
 def _clean_score(comparison: Comparison, dirty: Dirty, metric: Metric, arm: str, seeds: Sequence[int]) -> CleanScore:

@@ -15,7 +15,7 @@ from analysis.records import StudyRecord, read_study
 from analysis.scores import BEFORE, FINAL, Evaluated, evaluated, item_notes, points, require_same_items
 from analysis.statistics import Spread
 from analysis.verdict import Verdict
-from mixtures.errors import UserError
+from store.errors import UserError
 
 if TYPE_CHECKING:
     from rich.console import Console

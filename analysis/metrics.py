@@ -36,7 +36,7 @@ from analysis.pass_at_k import KS, columns_of
 from analysis.records import EvalRecord
 from analysis.statistics import Floats
 from analysis.tasks import TASKS, of
-from mixtures.errors import Failure, UserError
+from store.errors import Failure, UserError
 
 HELDOUT_KINDS = ("text", "code", "markup", "synthetic", "adjacent")
 

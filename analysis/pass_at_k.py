@@ -8,7 +8,7 @@ import numpy as np
 from scipy import special
 
 from analysis.statistics import LEVEL, Floats
-from mixtures.errors import UserError
+from store.errors import UserError
 
 KS = (1, 10, 100)
 
@@ -25,7 +25,7 @@ def estimate(n: int, c: int, k: int) -> float:
 
 
 def columns_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, Floats]:
-    """Of rows of `analysis.evals.code.items`, each of shape N: "runs", "weak" (1 or 0), and "pass@k".
+    """Of rows of `analysis.evals.code.executed.items`, each of shape N: "runs", "weak" (1 or 0), and "pass@k".
 
     Every k of KS is there that all problems have samples for. A problem whose tests do not run here says nothing of the
     model: it has 0 in "runs" and in all others. Whether they do is the problem's and the machine's, never a sample's.

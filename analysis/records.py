@@ -22,8 +22,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mixtures.errors import Failure, UserError
-from mixtures.files import read_sealed, write_sealed
+from store.errors import Failure, UserError
+from store.files import read_sealed, write_sealed
 
 SCHEMA = 2
 MAX_SKIPPED = 5

@@ -40,7 +40,7 @@ from analysis.tables import (
 )
 from analysis.verdict import AT_CHANCE, LEGEND, SIDES
 from analysis.winrates import COLUMNS, READING, cells, head, strength_cells, win_rates
-from mixtures.files import write_text
+from store.files import write_text
 
 CATEGORIES = (
     "humaneval/gold_bpb",

@@ -23,8 +23,8 @@ from analysis.metrics import (
 )
 from analysis.records import StageRecord, StepRecord, StudyRecord
 from analysis.scores import BEFORE, FINAL
-from mixtures.files import read_sealed
-from mixtures.manifest import in_common
+from mixtures.tokens.manifest import in_common
+from store.files import read_sealed
 
 HEADLINE = (
     *(f"heldout/{kind}/bpb" for kind in HELDOUT_KINDS),

@@ -8,11 +8,11 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from analysis.evals.judge.bradley_terry import strengths
-from analysis.evals.judge.verdicts import Judged
-from analysis.evals.judge.winrate import SCORES, win_rate
+from analysis.evals.preference.bradley_terry import strengths
+from analysis.evals.preference.verdicts import Judged
+from analysis.evals.preference.winrate import SCORES, win_rate
 from analysis.records import JudgeRecord, StudyRecord, read_judged, read_stage, stage_folder
-from mixtures.errors import Failure
+from store.errors import Failure
 
 COLUMNS = (
     "arm", "pairs", "win", "tie", "loss", "win + tie/2", "by seed", "at equal length", "win − loss", "p",

@@ -5,9 +5,9 @@ speed that is assumed. MFU counts the model's own FLOPs, without what remat and 
 """
 
 from models.config import config
-from models.flops import train_flops_per_token
-from models.layout import Layout, MeshShape, accelerator_chunk
-from models.roofline import ATTAINED, V5E, roofline, topology
+from models.devices.flops import train_flops_per_token
+from models.devices.layout import Layout, MeshShape, accelerator_chunk
+from models.devices.roofline import ATTAINED, V5E, roofline, topology
 
 SLICE, MESH = topology("v5e:16x16"), MeshShape(data=16, fsdp=16)
 BATCH, SEQUENCE, TOKENS = 512, 8_192, 200e9

@@ -19,18 +19,18 @@ from statistics import median
 
 import numpy as np
 
-from mixtures import benchmarks
-from mixtures.benchmarks import Item
+from mixtures.benchmarks import known
+from mixtures.benchmarks.known import Item
 from mixtures.decontaminate import index as contamination
 from mixtures.decontaminate import kernels, letters, shapes, words
-from mixtures.decontaminate.arrays import new_scratch
 from mixtures.decontaminate.edits import leak
 from mixtures.decontaminate.index import SEED_WORDS, Index
 from mixtures.decontaminate.normalise import Buffer, join
 from mixtures.decontaminate.rendered import readings
 from mixtures.decontaminate.scan import RULES, Rule, scan
 from mixtures.decontaminate.selftest import selftest
-from mixtures.documents import Document
+from mixtures.decontaminate.types import new_scratch
+from mixtures.documents.document import Document
 
 ROUNDS = 5
 PLANT_EVERY = 97
@@ -38,9 +38,9 @@ PIECE_WORDS = 1 << 15
 MEMORY = """
 import resource, sys
 from pathlib import Path
-from mixtures.benchmarks import Item
+from mixtures.benchmarks.known import Item
 from mixtures.decontaminate import index, scan
-from mixtures.documents import Document
+from mixtures.documents.document import Document
 def peak():  # ru_maxrss of Linux counts what the parent process had
     if sys.platform == "darwin":
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
@@ -58,8 +58,8 @@ def main() -> None:
     store = Path(sys.argv[1] if len(sys.argv) > 1 else "runs")
     size = float(sys.argv[2] if len(sys.argv) > 2 else 60)
     downloads = store / "downloads"
-    names = [name for name in benchmarks.BENCHMARKS if not benchmarks.gap(name, downloads)]
-    items = [item for name in names for item in benchmarks.load(name, downloads)]
+    names = [name for name in known.BENCHMARKS if not known.gap(name, downloads)]
+    items = [item for name in names for item in known.load(name, downloads)]
     index, clean = contamination.build(items), python_files(int(size * 1e6))
     print(f"{platform.machine()}, Python {platform.python_version()}, load {os.getloadavg()[0]:.1f}")
     print(f"{len(items):,} items, {len(index.word_W):,} words; {len(clean):,} files, {size:.1f} MB")

@@ -90,7 +90,7 @@ def serve(program: str, folder: Path) -> None:
 
 def made(folder: Path, model: str, texts: list[str]) -> None:
     """An exported checkpoint with random parameters: speed does not depend on what it has learnt."""
-    from mixtures import tokenizer
+    from mixtures.tokens import tokenizer
     from models.config import config
     from models.export import export
     from models.transformer import initial

@@ -25,8 +25,8 @@ from pathlib import Path
 from typing import Any
 
 from models.config import ModelConfig, config, parameters
-from models.flops import train_flops_per_token
-from models.layout import REMAT, Layout
+from models.devices.flops import train_flops_per_token
+from models.devices.layout import REMAT, Layout
 
 MODELS, SEQUENCES = ("470m", "1b", "2.8b"), (2_048, 8_192)
 TOKENS = 65_536

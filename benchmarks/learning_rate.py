@@ -12,10 +12,10 @@ from pathlib import Path
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.plan import data_plan, make_plan
+from experiments.plan.make import data_plan, make_plan
 from experiments.studies.quickstart import STUDY
 from mixtures.loader import load_batch
-from mixtures.store import open_tokens
+from mixtures.tokens.arrays import open_tokens
 from models.schedules import learning_rate
 from models.step import init_state, train_step
 

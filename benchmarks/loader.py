@@ -43,7 +43,7 @@ def documents(source: str) -> list[np.ndarray]:
 
 def make_data(folder: Path) -> None:
     """The same documents as shards of the store, flat files and, with TensorFlow, TFRecords."""
-    from mixtures.store import shard_name, token_dtype, write_shard
+    from mixtures.tokens.arrays import shard_name, token_dtype, write_shard
 
     for source in SOURCES:
         texts = documents(source)
@@ -60,10 +60,10 @@ def make_data(folder: Path) -> None:
 
 
 def ours(folder: Path, batch: int, sequence: int, mask: bool = False) -> Peer:
-    from mixtures import store
     from mixtures.loader import load_batch
+    from mixtures.tokens import arrays
 
-    store._CACHE_BYTES = CACHE_BYTES
+    arrays._CACHE_BYTES = CACHE_BYTES
     plan, tokens = _plan(folder, batch, sequence, mask)
     return (load_batch(plan, tokens, step) for step in range(10**9)), lambda b: batch * sequence
 
@@ -75,7 +75,7 @@ def ours_masked(folder: Path, batch: int, sequence: int) -> Peer:
 def _plan(folder: Path, batch: int, sequence: int, mask: bool = False) -> Any:
     from mixtures.allocate import allocate
     from mixtures.loader import DataPlan
-    from mixtures.store import TokenStore, windows_in
+    from mixtures.tokens.arrays import TokenStore, windows_in
 
     shards = {}
     for source in SOURCES:

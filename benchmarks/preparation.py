@@ -21,16 +21,16 @@ from pathlib import Path
 
 import numpy as np
 
-from mixtures import shards
-from mixtures import tokenizer as bpe
+from mixtures.catalogue.source import Source, one_shard
 from mixtures.decontaminate.scan import Rule
-from mixtures.documents import Document
-from mixtures.filters import PAPER
+from mixtures.documents import parquet
+from mixtures.documents.document import Document
+from mixtures.documents.filters import PAPER
 from mixtures.prepare import benchmark_index
-from mixtures.reading import ReadJob, read_shard
-from mixtures.scanning import ScanJob, scan_shard
-from mixtures.sources import Source, one_shard
-from mixtures.tokenising import TokeniseJob, tokenise_shard
+from mixtures.steps.read import ReadJob, read_shard
+from mixtures.steps.scan import ScanJob, scan_shard
+from mixtures.tokens import tokenizer as bpe
+from mixtures.tokens.tokenise import TokeniseJob, tokenise_shard
 
 FEW = 5
 """Documents that a process does before it is timed."""
@@ -84,12 +84,12 @@ def make(folder: Path, options: argparse.Namespace) -> None:
     """The corpus as a shard of documents, a tokenizer of 32,768 ids, and the index of the benchmarks."""
     job = ReadJob(source(options.megabytes), "all", folder, folder / "documents.parquet", "")
     read_shard(job)
-    texts = [document.text for document in shards.read_documents(job.path)]
+    texts = [document.text for document in parquet.read_documents(job.path)]
     np.save(folder / "roles.npy", np.ones(len(texts), np.uint8))
-    shards.write(folder / "few.parquet", (Document(f"few/{n}", "few", text) for n, text in enumerate(texts[:FEW])), {})
+    parquet.write(folder / "few.parquet", (Document(f"few/{n}", "few", text) for n, text in enumerate(texts[:FEW])), {})
     np.save(folder / "few.npy", np.ones(FEW, np.uint8))
     bpe.save(bpe.train(bpe.up_to(texts, 20_000_000), 32_768), folder / "tokenizer.json")
-    from mixtures.benchmarks import BENCHMARKS
+    from mixtures.benchmarks.known import BENCHMARKS
 
     names = tuple(BENCHMARKS) if options.benchmarks is None else tuple(options.benchmarks)
     (folder / "downloads").symlink_to(options.downloads.resolve())
@@ -109,7 +109,8 @@ def step(name: str, folder: Path, megabytes: int) -> float:
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     size = sum(
-        int(np.sum(batch.column("bytes").to_numpy())) for batch in shards.read(folder / "documents.parquet", ("bytes",))
+        int(np.sum(batch.column("bytes").to_numpy()))
+        for batch in parquet.read(folder / "documents.parquet", ("bytes",))
     )
     run, share = work(name, folder, megabytes)
     started = time.perf_counter()
@@ -122,7 +123,7 @@ def work(name: str, folder: Path, megabytes: int) -> tuple[Callable[[], object],
     out, corpus = folder / "out", folder / "documents.parquet"
     if name in ("bare encoder", "reference encoder"):
         encoder = bpe.encoder(folder / "tokenizer.json")
-        groups = [batch.column("text").to_pylist() for batch in shards.read(corpus, ("text",))]
+        groups = [batch.column("text").to_pylist() for batch in parquet.read(corpus, ("text",))]
         if name == "bare encoder":
             return lambda: [encoder.fast.encode_batch_flat(texts, split_special_tokens=True) for texts in groups], 1.0
         few = groups[0][::8]

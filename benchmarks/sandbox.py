@@ -14,10 +14,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from analysis.evals import code
-from analysis.evals.sandbox import box, pool
-from analysis.evals.sandbox.judge import Check
-from mixtures import benchmarks
+from analysis.evals.code import box, executed, pool
+from analysis.evals.code.judge import Check
+from mixtures.benchmarks import known
 
 
 def main() -> None:
@@ -28,8 +27,8 @@ def main() -> None:
     options = parser.parse_args()
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     sandbox, limits = box.find(), box.Limits()
-    problems = [code.humaneval(item) for item in benchmarks.load("humaneval", options.downloads)][: options.programs]
-    solutions = [(code.program(problem, problem.solution), problem.check) for problem in problems]
+    problems = [executed.humaneval(item) for item in known.load("humaneval", options.downloads)][: options.programs]
+    solutions = [(executed.program(problem, problem.solution), problem.check) for problem in problems]
     idle = [("", Check((), ""))] * len(solutions)
     with pool.workers(sandbox, limits, 1) as workers:
 

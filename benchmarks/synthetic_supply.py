@@ -8,9 +8,9 @@ those that differ by shape, with their constants and without. Some two minutes a
 import sys
 from random import Random
 
-from mixtures.catalogue.paper import SYNTHETIC_SHARDS
-from mixtures.documents import hash64
-from mixtures.synthetic import compose
+from mixtures.catalogue.paper_scale import SYNTHETIC_SHARDS
+from mixtures.documents.document import hash64
+from mixtures.synthetic.grammar import compose
 from mixtures.synthetic.problem import shape
 
 DRAFTS_OF_A_SEED = 14_600

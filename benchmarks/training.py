@@ -317,7 +317,7 @@ def summary(rows: list[Row]) -> str:
 
 def table(rows: list[Row], limit: float) -> list[str]:
     from models.config import ModelConfig
-    from models.flops import train_flops_per_token
+    from models.devices.flops import train_flops_per_token
 
     config = ModelConfig("work", rows[0]["vocabulary"], WIDTH, LAYERS, HEADS, FEED_FORWARD)
     gflop = train_flops_per_token(config, SEQUENCE) / 1e9

@@ -23,13 +23,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments import run, trainer
-from experiments.plan import data_plan, make_plan
+from experiments.commands import run
+from experiments.plan.make import data_plan, make_plan
+from experiments.run import trainer
 from experiments.studies.quickstart import STUDY as QUICKSTART
 from experiments.study import Study
 from mixtures.loader import load_batch, token_counts
 from mixtures.prepare import prepare
-from mixtures.store import open_tokens
+from mixtures.tokens.arrays import open_tokens
 from models import checkpoint
 from models.config import config
 from models.recipe import AdamW

@@ -10,12 +10,13 @@ from typing import Any
 
 from analysis import records, tables
 from analysis.records import StepRecord, read_ledger, stage_folder
-from experiments.plan import Plan, PlannedStage, data_plan
+from experiments.plan.make import data_plan
+from experiments.plan.stage import Plan, PlannedStage
 from experiments.progress import Display
-from mixtures import intact
-from mixtures.errors import Failure, UserError
 from mixtures.loader import load_batch
-from mixtures.store import open_tokens
+from mixtures.tokens import intact
+from mixtures.tokens.arrays import open_tokens
+from store.errors import Failure, UserError
 
 REPLAYED_STEPS = 8
 """Steps of every stage whose batch is read again: the first, the last, and others spread evenly."""

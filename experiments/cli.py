@@ -10,11 +10,12 @@ from typing import Annotated, Any, TextIO
 import typer
 from rich.console import Console
 
-from experiments.cli_judge import judge_app
-from experiments.find import find_study
-from experiments.options import RUNS, Json, Store, StudyName, local_folder, local_path, print_result
-from experiments.plan import Plan, make_plan
-from mixtures.errors import UserError
+from experiments.commands.judge import judge_app
+from experiments.commands.options import RUNS, Json, Store, StudyName, local_folder, local_path, print_result
+from experiments.plan.find import find_study
+from experiments.plan.make import make_plan
+from experiments.plan.stage import Plan
+from store.errors import UserError
 
 app = typer.Typer(
     help="What does code in the pre-training data do to a language model? Declare mixtures, train arms, compare them.",
@@ -38,11 +39,11 @@ def plan(
     json: Json = False,
 ) -> None:
     """Show stages, tokens, epochs, FLOPs and time before anything is trained."""
-    from experiments.views import plan_json, print_plan
+    from experiments.show.plans import plan_json, print_plan
 
     planned = _planned(study, store)
     if plot is not None:
-        from experiments import rates
+        from experiments.show import rates
 
         rates.plot(planned, plot)
         print(f"learning rates: {plot}", file=sys.stderr)
@@ -61,8 +62,8 @@ def prepare(
     json: Json = False,
 ) -> None:
     """Fetch, clean, decontaminate, tokenise and store the data of a study, or read and clean one source."""
-    from experiments.data import prepare_target, print_prepared
-    from mixtures.executors import beam, pool
+    from experiments.commands.data import prepare_target, print_prepared
+    from mixtures.steps.executors import beam, pool
 
     if executor not in ("pool", "beam"):
         raise UserError(f"executor '{executor}' is unknown; choose pool or beam")
@@ -75,7 +76,7 @@ def prepare(
 @app.command()
 def sources(json: Json = False) -> None:
     """List the catalogue: every source with its upstream, licence, expected tokens and filters."""
-    from experiments.data import print_sources, sources_json
+    from experiments.commands.data import print_sources, sources_json
 
     print_result(sources_json(), json, print_sources)
 
@@ -104,8 +105,8 @@ def decontaminate(
     json: Json = False,
 ) -> None:
     """Search documents for benchmark items; every study's data pass through this when they are prepared."""
-    from experiments import data
-    from mixtures.benchmark_files import with_fields
+    from experiments.commands import data
+    from mixtures.benchmarks.own_rows import with_fields
     from mixtures.decontaminate.scan import Rule
 
     chosen, named = Rule(rule, n, drop, report), with_fields(benchmark or [], fields or [])
@@ -124,7 +125,7 @@ def benchmarks(
     json: Json = False,
 ) -> None:
     """List the benchmarks: how many rows are here, of how many, and where they are from."""
-    from experiments.benchmarks_view import benchmarks_json, print_benchmarks
+    from experiments.show.benchmarks import benchmarks_json, print_benchmarks
 
     print_result(benchmarks_json(fetch or [], store), json, print_benchmarks)
 
@@ -144,7 +145,7 @@ def synthesize(
     json: Json = False,
 ) -> None:
     """Write synthetic Python problems that passed all gates, as JSON lines with a summary of their diversity."""
-    from experiments.data import print_synthesized, synthesize
+    from experiments.commands.data import print_synthesized, synthesize
 
     print_result(synthesize(out, tokenizer, tokens, seed, variant, workers), json, print_synthesized)
 
@@ -152,7 +153,7 @@ def synthesize(
 @app.command()
 def run(study: StudyName, store: Store = RUNS) -> None:
     """Run what is missing of a study and write its report; after an interruption, carry on."""
-    from experiments.run import run_study
+    from experiments.commands.run import run_study
 
     print(f"report: {run_study(find_study(study), store)}")
 
@@ -166,7 +167,7 @@ def train(
     ] = False,
 ) -> None:
     """Train what is missing of a study whose data are prepared; nothing is scored."""
-    from experiments.run import train_study
+    from experiments.run.train import train_study
 
     train_study(find_study(study), store, distributed)
 
@@ -174,7 +175,7 @@ def train(
 @app.command()
 def status(study: StudyName, store: Store = RUNS, json: Json = False) -> None:
     """Say what is done, running, waiting or failed."""
-    from experiments.views import print_status, status_json
+    from experiments.show.plans import print_status, status_json
 
     print_result(status_json(_planned(study, store), store), json, print_status)
 
@@ -188,7 +189,7 @@ def audit(
 ) -> None:
     """Verify records, data and tokens read against what was declared; exit 1 on a difference."""
     from experiments.audit import audit as audit_plan
-    from experiments.views import print_audit
+    from experiments.show.plans import print_audit
 
     document = audit_plan(_planned(study, store), store, full)
     print_result(document, json, print_audit)
@@ -208,7 +209,7 @@ def mixture_show(
     json: Json = False,
 ) -> None:
     """Show the tree of every arm and stage: exact fractions, tokens, epochs, supply, fingerprints."""
-    from experiments.mixtures_view import print_show, show
+    from experiments.show.mixtures import print_show, show
 
     print_result(show(name, store), json, print_show)
 
@@ -220,7 +221,7 @@ def mixture_diff(
     json: Json = False,
 ) -> None:
     """Show only what changed between two arms: stage by stage, source by source."""
-    from experiments.mixtures_view import diff, print_diff
+    from experiments.show.mixtures import diff, print_diff
 
     print_result(diff(names, store), json, print_diff)
 
@@ -241,7 +242,7 @@ def compare(study: StudyName, store: Store = RUNS, json: Json = False) -> None:
 @app.command()
 def report(study: StudyName, store: Store = RUNS) -> None:
     """Write the report again from the records."""
-    from experiments.report import write_report
+    from experiments.show.report import write_report
 
     print(f"report: {write_report(_planned(study, store), store)}")
 
@@ -252,7 +253,7 @@ def models(
     json: Json = False,
 ) -> None:
     """List the model sizes: parameters, widths, FLOPs per token, bytes of state, peak learning rate."""
-    from experiments.views import models_json, print_models
+    from experiments.show.plans import models_json, print_models
 
     print_result(models_json(sequence), json, print_models)
 
@@ -269,7 +270,7 @@ def fit(
     """Compile the train step for a TPU slice, with no TPU: memory, layout, bound on speed; exit 1 if too large."""
     from dataclasses import asdict
 
-    from experiments.views import print_fit
+    from experiments.show.plans import print_fit
     from models.config import config
     from models.fit import fit as fit_model
 
@@ -296,7 +297,7 @@ def evaluate(
     json: Json = False,
 ) -> None:
     """Score one finished stage or exported model (CohereForCausalLM); what was scored before is not scored again."""
-    from experiments.evaluating import evaluate_target, print_evaluated
+    from experiments.commands.evaluate import evaluate_target, print_evaluated
 
     print_result(evaluate_target(target, store, tasks, items, shots, out), json, print_evaluated)
 
@@ -308,7 +309,7 @@ def export(
     store: Store = RUNS,
 ) -> None:
     """Write a finished stage as a folder that transformers and vLLM open (CohereForCausalLM)."""
-    from experiments.exporting import export_stage
+    from experiments.run.trained import export_stage
 
     print(f"exported: {export_stage(stage, store, out)}")
 
@@ -322,8 +323,8 @@ app.add_typer(sandbox_app, name="sandbox")
 @sandbox_app.command()
 def selftest(json: Json = False) -> None:
     """Run hostile programs in this machine's sandbox and show how each ended; exit 1 on a hole."""
-    from analysis.evals.sandbox import box
-    from analysis.evals.sandbox import selftest as hostile
+    from analysis.evals.code import box
+    from analysis.evals.code import selftest as hostile
 
     sandbox = box.find()
     document = hostile.to_json(sandbox, hostile.run(sandbox))

@@ -9,11 +9,11 @@ from typing import Annotated, Literal
 from annotated_types import Ge, Gt, Interval
 
 from analysis.evals.tasks import WINDOW_BYTES, Asked, Place, task_name
-from mixtures.errors import UserError
 from mixtures.mixture import Mixture
 from mixtures.prepare import DataSpec
 from models.config import ModelConfig
 from models.recipe import AdamW
+from store.errors import UserError
 
 STAGE_KINDS = ("pretrain", "continue", "cooldown")
 

@@ -17,7 +17,7 @@ from heapq import heappop, heappush
 import numpy as np
 import numpy.typing as npt
 
-from mixtures.errors import UserError
+from store.errors import UserError
 
 Counts = npt.NDArray[np.int64]
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from mixtures.allocate import allocate, block_size, cumulative, steps_for
-from mixtures.errors import UserError
 from mixtures.mixture import MAX_DENOMINATOR, Mixture, Part, mixture, shares
+from store.errors import UserError
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from mixtures.allocate import Allocation
 from mixtures.order import Rows, draw, rows
-from mixtures.store import TokenStore
+from mixtures.tokens.arrays import TokenStore
 
 _ROWS_AHEAD = 1_024
 """Rows whose places are computed at once: a few milliseconds at a seek, next to nothing per step after it."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Union
 
-from mixtures.errors import UserError
+from store.errors import UserError
 
 MAX_DENOMINATOR = 1_000_000
 """The order repeats after this many sequences at most; a finer mixture than this is a typing mistake."""

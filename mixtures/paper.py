@@ -6,7 +6,7 @@ and why. tests/golden/paper.txt shows all of it in numbers, so that drift shows 
 
 from collections.abc import Mapping
 
-from mixtures.catalogue import paper as catalogue
+from mixtures.catalogue import paper_scale as catalogue
 from mixtures.curriculum import Curriculum, Reading
 from mixtures.mixture import Mixture, mixture
 

@@ -22,28 +22,28 @@ from typing import Annotated, Any
 
 from annotated_types import Gt, Interval
 
-from mixtures import identity as identities
-from mixtures import tokenizer as bpe
-from mixtures.benchmark_files import RowsFile
-from mixtures.benchmarks import Item, gap, name_of, pin
-from mixtures.benchmarks import load as load_benchmark
+from mixtures.benchmarks.known import Item, gap, name_of, pin
+from mixtures.benchmarks.known import load as load_benchmark
+from mixtures.benchmarks.own_rows import RowsFile
+from mixtures.catalogue import identity as identities
+from mixtures.catalogue.identity import pinned
+from mixtures.catalogue.source import Source
 from mixtures.decontaminate import index as contamination
 from mixtures.decontaminate.scan import Rule, scan
-from mixtures.documents import Document
-from mixtures.errors import Failure, UserError
-from mixtures.executors import Executor, Work, pool
-from mixtures.files import read_json, read_sealed, write_json, write_sealed
-from mixtures.fim import Fim
-from mixtures.identity import pinned
-from mixtures.manifest import INFILLED, SCHEMA, Manifest, read_manifest, write_manifest
+from mixtures.documents.document import Document
+from mixtures.documents.roles import Candidate, roles_path
 from mixtures.readers import hub
-from mixtures.reading import ReadJob, read_shard
-from mixtures.roles import Candidate, roles_path
-from mixtures.scanning import ScanJob, scan_shard
-from mixtures.selection import sample, select
-from mixtures.sources import Source
-from mixtures.summing import summed
-from mixtures.tokenising import TokeniseJob, tokenise_shard
+from mixtures.steps.executors import Executor, Work, pool
+from mixtures.steps.read import ReadJob, read_shard
+from mixtures.steps.scan import ScanJob, scan_shard
+from mixtures.steps.select import sample, select
+from mixtures.steps.summing import summed
+from mixtures.tokens import tokenizer as bpe
+from mixtures.tokens.fim import Fim
+from mixtures.tokens.manifest import INFILLED, SCHEMA, Manifest, read_manifest, write_manifest
+from mixtures.tokens.tokenise import TokeniseJob, tokenise_shard
+from store.errors import Failure, UserError
+from store.files import read_json, read_sealed, write_json, write_sealed
 
 PREPARE_VERSION = 3
 """Bump when the same sources would give other tokens."""

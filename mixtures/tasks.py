@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from mixtures import tokenizer as bpe
-from mixtures.manifest import Manifest
+from mixtures.documents.clean import clean
+from mixtures.documents.roles import training_documents
 from mixtures.mixture import Mixture, shares
-from mixtures.preprocess import clean
-from mixtures.roles import training_documents
-from mixtures.store import TokenStore, windows_in
+from mixtures.tokens import tokenizer as bpe
+from mixtures.tokens.arrays import TokenStore, windows_in
+from mixtures.tokens.manifest import Manifest
 
 
 def vocabulary(tokenizer_json: Path, eod: int) -> Any:

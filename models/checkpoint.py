@@ -27,9 +27,10 @@ import orbax.checkpoint as ocp
 from jax.experimental import multihost_utils
 from jax.sharding import SingleDeviceSharding
 
-from models import hosts, storage
-from models.errors import Failure
+from models.devices import hosts
 from models.step import TrainState
+from store import objects
+from store.errors import Failure
 
 Folder = str | os.PathLike[str]
 
@@ -49,7 +50,7 @@ class Writer:
     """
 
     def __init__(self, folder: Folder, keep: int = 2):
-        self._folder, self._keep = storage.place(folder), keep
+        self._folder, self._keep = objects.place(folder), keep
         self._orbax = ocp.StandardCheckpointer()
         self._thread = ThreadPoolExecutor(1)
         self._unfinished: Future[None] | None = None
@@ -83,7 +84,7 @@ class Writer:
         with hosts.together(), _writing(path):
             if hosts.first():
                 _remove(path)
-                if not storage.remote(path):
+                if not objects.remote(path):
                     Path(path).mkdir(parents=True)
         with hosts.together(), _writing(path):
             self._orbax.save(f"{path}/state", _by_name(state))
@@ -107,7 +108,7 @@ class Writer:
             self._orbax.wait_until_finished()
             if not hosts.first():
                 return
-            storage.write(path, _DIGESTS, json.dumps(_digests(path), indent=1).encode())
+            objects.write(path, _DIGESTS, json.dumps(_digests(path), indent=1).encode())
             kept = [done for done in _complete(self._folder) if done <= step][-self._keep :]
             for other in _begun(self._folder):
                 if other not in kept:
@@ -123,7 +124,7 @@ def save(folder: Folder, step: int, state: TrainState, keep: int = 2) -> None:
 def steps(folder: Folder) -> list[int]:
     """Steps of the complete checkpoints, ascending; none when the folder does not exist. In all processes alike."""
     with hosts.together():
-        found = _complete(storage.place(folder)) if hosts.first() else []
+        found = _complete(objects.place(folder)) if hosts.first() else []
     if jax.process_count() == 1:
         return found
     padded = np.full(_CANDIDATES, -1, np.int64)
@@ -141,9 +142,9 @@ def restore(folder: Folder, step: int, like: TrainState) -> TrainState:
     Raises:
         Failure: the checkpoint is missing, damaged or of another model; the caller may try the one before.
     """
-    path = _path(storage.place(folder), step)
+    path = _path(objects.place(folder), step)
     with hosts.together():
-        there = hosts.first() and bool(storage.names(path))
+        there = hosts.first() and bool(objects.names(path))
         # Before Orbax reads: on damage it fills the terminal with the traces of its unfinished reads.
         intact = there and _intact(path)
     if not hosts.agreed(there):
@@ -166,7 +167,7 @@ def _writing(path: str) -> Iterator[None]:
     except Exception as error:  # TensorStore and Orbax have no error class of their own.
         reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
         way_out = "free some space"
-        if storage.remote(path):
+        if objects.remote(path):
             way_out = "see to its address, your rights and its space" if not isinstance(error, ImportError) else "do so"
         raise Failure(f"checkpoint {path} cannot be written ({reason}); {way_out}, then run again") from error
 
@@ -177,11 +178,11 @@ def _path(folder: str, step: int) -> str:
 
 def _begun(folder: str) -> list[int]:
     """Steps of all checkpoints, complete or not, ascending."""
-    return sorted(int(match[1]) for name in storage.names(folder) if (match := _STEP.fullmatch(name)))
+    return sorted(int(match[1]) for name in objects.names(folder) if (match := _STEP.fullmatch(name)))
 
 
 def _complete(folder: str) -> list[int]:
-    return [step for step in _begun(folder) if _DIGESTS in storage.names(_path(folder, step))]
+    return [step for step in _begun(folder) if _DIGESTS in objects.names(_path(folder, step))]
 
 
 def _by_name(state: TrainState) -> dict[str, Any]:
@@ -196,17 +197,17 @@ def _abstract(leaf: Any) -> jax.ShapeDtypeStruct:
 
 def _digests(path: str) -> dict[str, str]:
     """SHA-256 of every file under `path` but the digests' own, by its path below."""
-    return {file: storage.digest(path, file) for file in storage.files(path) if _DIGESTS not in file}
+    return {file: objects.digest(path, file) for file in objects.files(path) if _DIGESTS not in file}
 
 
 def _intact(path: str) -> bool:
     try:
-        return json.loads(storage.read(path, _DIGESTS)) == _digests(path)
+        return json.loads(objects.read(path, _DIGESTS)) == _digests(path)
     except (OSError, ValueError):
         return False
 
 
 def _remove(path: str) -> None:
     """Remove a checkpoint, its digests first: one that a kill left half removed must not pass for one."""
-    storage.remove(path, _DIGESTS)
-    storage.remove(path)
+    objects.remove(path, _DIGESTS)
+    objects.remove(path)

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from models.errors import UserError
+from store.errors import UserError
 
 
 @dataclass(frozen=True)

@@ -21,9 +21,9 @@ from jax.sharding import PartitionSpec as P
 
 from models.attention import causal_attention
 from models.config import ModelConfig
-from models.layout import accelerator_chunk
+from models.devices.layout import accelerator_chunk
+from models.parallel import BATCH, platform, shape_of
 from models.recipe import PRODUCTS
-from models.sharding import BATCH, platform, shape_of
 from models.transformer import Params, bind
 
 _QUERIES = 64

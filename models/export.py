@@ -20,8 +20,8 @@ from safetensors.numpy import save_file
 from tokenizers import Tokenizer
 
 from models.config import ModelConfig
-from models.errors import Failure, UserError
 from models.transformer import Params, initial
+from store.errors import Failure, UserError
 
 _ARCHITECTURE = "CohereForCausalLM"
 _CONFIG, _WEIGHTS, _TOKENIZER = "config.json", "model.safetensors", "tokenizer.json"

@@ -1,8 +1,8 @@
 """Does a model fit a TPU slice, and how fast could it be: the real train step, compiled ahead of time with no TPU.
 
 The compiler is libtpu's own (extra `tpu-fit`, Linux), and it counts arguments, results, temporaries and code against
-the chip's HBM. Nothing is run, so speed is a bound from arithmetic (models/roofline.py) and not a measurement; the
-compiler's own FLOPs are of no use, since they count a loop's body once.
+the chip's HBM. Nothing is run, so speed is a bound from arithmetic (models/devices/roofline.py) and not a measurement;
+the compiler's own FLOPs are of no use, since they count a loop's body once.
 
 Candidates are mesh x microbatches x remat, tried from the shortest bound up. One that cannot fit by arithmetic costs
 nothing, one that the compiler refuses costs seconds, and the first that compiles is the answer.
@@ -17,10 +17,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from models.config import ModelConfig, parameters
-from models.errors import Failure, UserError
-from models.layout import REMAT, Layout, MeshShape, accelerator_chunk, check
+from models.devices.layout import REMAT, Layout, MeshShape, accelerator_chunk, check
+from models.devices.roofline import Roofline, Topology, chip_hours, roofline, slice_of, topology
 from models.recipe import AdamW
-from models.roofline import Roofline, Topology, chip_hours, roofline, slice_of, topology
+from store.errors import Failure, UserError
 
 _GIB = 2**30
 _ROWS = 8
@@ -249,17 +249,17 @@ def _compile(
     import jax
     import jax.numpy as jnp
 
-    from models import sharding
+    from models import parallel
     from models.step import abstract_state, train_step
 
-    mesh = sharding.make_mesh(candidate.mesh, devices)
+    mesh = parallel.make_mesh(candidate.mesh, devices)
     state = abstract_state(config, optimizer)
     state = jax.tree.map(
         lambda leaf, place: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place),
         state,
-        sharding.shardings(mesh, state),
+        parallel.shardings(mesh, state),
     )
-    rows = jax.sharding.NamedSharding(mesh, sharding.BATCH)
+    rows = jax.sharding.NamedSharding(mesh, parallel.BATCH)
     tokens = jax.ShapeDtypeStruct((batch, sequence + 1), jnp.int32, sharding=rows)
     step = train_step(config, optimizer, precision, candidate.layout, mesh)
     traced = step.trace(state, tokens, jax.ShapeDtypeStruct((), jnp.float32))

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from models.layout import accelerator_chunk
+from models.devices.layout import accelerator_chunk
 
 _LOGITS = 1 << 22
 """Logits of one chunk on CPU, 16 MiB: they stay in the last-level cache between the passes over them."""

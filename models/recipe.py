@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from models.errors import UserError
+from store.errors import UserError
 
 NUMERICS_VERSION = 1
 """Bump when the same identity would train to other numbers; tests/golden/losses.json forces it."""

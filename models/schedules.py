@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from models.errors import UserError
+from store.errors import UserError
 
 _KINDS = ("cosine", "linear", "1-sqrt", "constant")
 

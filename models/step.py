@@ -11,13 +11,13 @@ from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 
 from models import optimizer as adamw
-from models import sharding, transformer
+from models import parallel, transformer
 from models.config import ModelConfig
-from models.errors import UserError
-from models.layout import Layout, check
+from models.devices.layout import Layout, check
 from models.loss import cross_entropy
 from models.recipe import PRECISIONS, PRODUCTS, AdamW
 from models.transformer import Params
+from store.errors import UserError
 
 
 class TrainState(NamedTuple):
@@ -51,7 +51,7 @@ def init_state(config: ModelConfig, optimizer: AdamW, seed: int, mesh: Mesh | No
 
     if mesh is None:
         return initial()
-    return jax.jit(initial, out_shardings=sharding.shardings(mesh, abstract_state(config, optimizer)))()
+    return jax.jit(initial, out_shardings=parallel.shardings(mesh, abstract_state(config, optimizer)))()
 
 
 def abstract_state(config: ModelConfig, optimizer: AdamW) -> TrainState:
@@ -87,7 +87,7 @@ def train_step(
     def step(
         state: TrainState, tokens_BxS1: jax.Array, learning_rate: jax.Array, segments_BxS: jax.Array | None = None
     ) -> tuple[TrainState, Metrics]:
-        check(config, sharding.shape_of(mesh), len(tokens_BxS1), tokens_BxS1.shape[1] - 1, layout.microbatches)
+        check(config, parallel.shape_of(mesh), len(tokens_BxS1), tokens_BxS1.shape[1] - 1, layout.microbatches)
         loss, gradients = gradients_of(state.params, tokens_BxS1, segments_BxS)
         params, opt_state, grad_norm = adamw.update(optimizer, gradients, state.optimizer, state.params, learning_rate)
         finite = jnp.isfinite(loss) & jnp.isfinite(grad_norm)
@@ -96,7 +96,7 @@ def train_step(
 
     if mesh is None:
         return jax.jit(step, donate_argnums=0)
-    placed = sharding.shardings(mesh, abstract_state(config, optimizer))
+    placed = parallel.shardings(mesh, abstract_state(config, optimizer))
     return jax.jit(step, donate_argnums=0, out_shardings=(placed, None))
 
 
@@ -110,8 +110,8 @@ def loss_and_gradients(
     """What a step knows before the update; not jitted. Arguments and errors are those of `train_step`."""
     if precision not in PRECISIONS:
         raise UserError(f"precision '{precision}' is unknown; choose one of {', '.join(PRECISIONS)}")
-    setting, exchange = sharding.setting(mesh, jnp.dtype(precision), layout, layout.scans(config))
-    shape = sharding.shape_of(mesh)
+    setting, exchange = parallel.setting(mesh, jnp.dtype(precision), layout, layout.scans(config))
+    shape = parallel.shape_of(mesh)
     parts = shape.devices * layout.microbatches
 
     def loss_of(params: Params, tokens_BxS1: jax.Array, segments_BxS: jax.Array | None) -> jax.Array:
@@ -119,7 +119,7 @@ def loss_and_gradients(
         hidden_BxSxD = transformer.bind(config, params).hidden(tokens_BxS1[:, :-1], segments_BxS, setting)
         hidden_NxD, targets_N = hidden_BxSxD.reshape(-1, config.width), tokens_BxS1[:, 1:].reshape(-1)
         if shape.tensor > 1:
-            hidden_NxD, targets_N = (sharding.own_tokens(shape.tensor, x) for x in (hidden_NxD, targets_N))
+            hidden_NxD, targets_N = (parallel.own_tokens(shape.tensor, x) for x in (hidden_NxD, targets_N))
         loss = cross_entropy(hidden_NxD, params["embedding"], targets_N, exchange, setting.platform, z_loss)
         return loss / parts
 
@@ -139,16 +139,16 @@ def loss_and_gradients(
 
     def shared(params: Params, *rows: Any) -> tuple[jax.Array, Params]:
         loss, gradients = local(params, *rows)
-        return jax.lax.psum(loss, mesh.axis_names), sharding.summed(gradients, mesh)
+        return jax.lax.psum(loss, mesh.axis_names), parallel.summed(gradients, mesh)
 
     def gradients(params: Params, tokens: jax.Array, segments: jax.Array | None) -> tuple[jax.Array, Params]:
-        placed = sharding.specs(params)
+        placed = parallel.specs(params)
         return jax.shard_map(
             shared,
             mesh=mesh,
-            in_specs=(placed, sharding.BATCH, sharding.BATCH),
+            in_specs=(placed, parallel.BATCH, parallel.BATCH),
             out_specs=(P(), placed),
-            check_vma=False,  # Every exchange and its transpose is written out in models/sharding.py.
+            check_vma=False,  # Every exchange and its transpose is written out in models/parallel.py.
         )(params, tokens, segments)
 
     return gradients

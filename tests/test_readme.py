@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import zstandard
 
-from experiments.plan import make_plan
+from experiments.plan.make import make_plan
+from mixtures.catalogue.source import Source
+from mixtures.documents.parquet import read_documents
 from mixtures.prepare import read_sources
-from mixtures.shards import read_documents
-from mixtures.sources import Source
 from tests.conftest import ROOT
 
 

@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from analysis.evals.engine import Ask, generate, likelihoods, rolling
 from analysis.evals.model import LanguageModel
-from mixtures.errors import UserError
+from store.errors import UserError
 
 _MAX_TOKENS = 256
 """Generated for a task that does not say; the harness's default."""

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from analysis.evals.questions import Question
 from analysis.evals.scoring import SAID, item
 from analysis.evals.tasks import HARNESS
-from mixtures.errors import Failure, UserError
+from store.errors import Failure, UserError
 
 if TYPE_CHECKING:
     from analysis.evals.model import LanguageModel

@@ -7,11 +7,11 @@ from pathlib import Path
 from jax.sharding import Mesh
 from tokenizers import Tokenizer
 
-from mixtures.errors import Failure
-from mixtures.tokenizer import eod_id, load, size
+from mixtures.tokens.tokenizer import eod_id, load, size
 from models.config import ModelConfig
 from models.export import read
 from models.transformer import Params
+from store.errors import Failure
 
 
 @dataclass(frozen=True)

@@ -26,8 +26,8 @@ import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 
-from mixtures.benchmarks import Item
-from mixtures.errors import Failure
+from mixtures.benchmarks.known import Item
+from store.errors import Failure
 
 VERSION = 3
 """Of all formats and of the scoring below."""

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Literal
 
 from analysis.evals.questions import FORMATS, VERSION, Format, Question, of_rows, render
-from mixtures import benchmarks
-from mixtures.benchmark_files import RowsFile, own
-from mixtures.documents import Document, hash64
-from mixtures.errors import UserError
+from mixtures.benchmarks import known
+from mixtures.benchmarks.own_rows import RowsFile, own
+from mixtures.documents.document import Document, hash64
+from store.errors import UserError
 
 HARNESS = "lm_eval/"
 """Stands before the names of lm-evaluation-harness's tasks."""
@@ -59,7 +59,7 @@ class TaskSpec:
 
     @property
     def format(self) -> str:
-        name = benchmarks.name_of(self.benchmark)
+        name = known.name_of(self.benchmark)
         return f"{name}:{self.variant}" if self.variant else name
 
     @property
@@ -174,13 +174,13 @@ def benchmark_task(asked: Asked, items: int | None, downloads: Path) -> Task:
     """
     spec = parse_task(asked)
     name = spec.name
-    if gap := benchmarks.gap(spec.benchmark, downloads):
+    if gap := known.gap(spec.benchmark, downloads):
         return Task(name, VERSION, (), gap)
-    rows = benchmarks.load(spec.benchmark, downloads)
+    rows = known.load(spec.benchmark, downloads)
     if spec.shots >= len(rows):
         raise UserError(f"task '{name}' shows {spec.shots} examples, but '{spec.format}' has {len(rows)} rows")
     if items is not None or spec.shots:
-        rows = benchmarks.first(rows, len(rows))
+        rows = known.first(rows, len(rows))
     left, examples = rows[: len(rows) - spec.shots], rows[len(rows) - spec.shots :]
     form = FORMATS.get(spec.format, Format(of_rows))
     return Task(name, VERSION, tuple(render(form, item, examples) for item in left[:items]))

@@ -10,7 +10,7 @@ of training and 3 of evaluation on 2 cores. Command: `make quickstart`.
 """
 
 from experiments.study import Arm, Evaluation, Stage, Study
-from mixtures.catalogue.local import QUICKSTART
+from mixtures.catalogue.laptop import QUICKSTART
 from mixtures.mixture import Mixture, mixture
 from mixtures.prepare import Cleaning, DataSpec
 from models.config import config

@@ -1,130 +1,170 @@
-"""A corpus of your own as a source, in one line: files on this machine, or a data set of the hub."""
+"""What a source is, and where every byte of it comes from. The catalogues are in `mixtures/catalogue/`."""
 
-import os
+import platform
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
+from typing import Any
 
-from mixtures.errors import UserError
-from mixtures.readers import files as own_files
-from mixtures.readers import hub as hub_files
-from mixtures.readers import rows
-from mixtures.sources import ACROSS, HubDataset, Source, naming
+from mixtures.documents.document import Document
+from mixtures.documents.filters import FILTERS
+from mixtures.readers import installed
+from mixtures.readers.fetch import Archive, canonical
+from mixtures.readers.hub import HubDataset
+from store.errors import Failure, UserError
+
+KINDS = ("text", "code", "markup", "synthetic", "adjacent", "math", "instruct")
+"""The last two are for the cooldown (paper §2.1)."""
+
+ACROSS, WITHIN, NEVER = DEDUP = ("across", "within", "never")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+Read = Callable[[str, Path], Iterator[Document]]
+"""From (shard, download folder) to the shard's documents, in a fixed order."""
 
 
-def files(
-    name: str,
-    kind: str,
-    *patterns: str | os.PathLike[str],
-    field: str = "",
-    group: str = "",
-    max_bytes: int | None = None,
-    expected_tokens: int | None = None,
-    filters: Sequence[str] = (),
-    dedup: str = ACROSS,
-) -> Source:
-    """A source of files: `files("mine", "text", "corpus/**/*.jsonl.zst", field="text", group="repo")`.
+@dataclass(frozen=True)
+class Source:
+    """One corpus. It can be sent to another process.
 
-    Files of rows (.jsonl, .ndjson, .json, .csv, .tsv, .parquet) hold a document a row, all others (.txt, .md, source
-    files) are one document each; any may be .gz, .zst, .bz2 or .xz. Their contents are part of the data's identity.
-
-    Args:
+    Attributes:
         name: what mixtures call it.
-        kind: one of `mixtures.sources.KINDS`.
-        patterns: files, folders, or patterns with *, ? and ** (any depth); from the current directory, `~` is home.
-        field: of a row, the text; if not said, "text" or "content". A dot leads into an object: "meta.body".
-        group: of a row, what is held out together, such as its repository; if not said, every document on its own.
-        max_bytes: as for `Source`, and so are `expected_tokens`, `filters` and `dedup`.
+        kind: one of `KINDS`.
+        form: its language or format.
+        read: from a shard's name and the download folder to its documents, streamed, in a fixed order.
+        shards: from the download folder to the names of its shards, in a fixed order; names can be file names.
+        max_bytes: UTF-8 bytes that preparation keeps of it, chosen by the documents' hash; None for everything.
+        expected_tokens: upstream's or the paper's count, for plans before preparation.
+        dedup: what happens to texts that stand twice, byte for byte. "across": of the sources that say so, the first in
+            order keeps one. "within": it keeps one, whatever others have, as a cooldown that reads again what was good.
+            "never": it keeps all. No copy of a held-out text is ever kept.
+        filters: names of `mixtures.documents.filters.FILTERS` that preparation applies.
+        installed: distributions that it reads.
+        archives: pinned files that it reads, downloaded on first use.
+        standard_library: whether it reads the interpreter's own library.
+        datasets: what it reads of the hub.
+        inputs: files of this machine that it reads: paths, folders or patterns, as `catalogue.files` takes them. Their
+            contents are part of its identity. A source of a function of your own names them here; files that the
+            function or its arguments spell are found as well (`traced.py`).
+        identity: what its documents are decided by, while a command runs; `identity.pinned` sets it.
 
     Raises:
-        UserError: a name or kind that cannot be, no pattern, or an unknown filter.
+        UserError: a name that is no name of a folder, an unknown kind or filter, another `dedup`, or a bad number.
     """
-    if not patterns:
-        raise UserError(f"source '{name}': no files; name some, such as \"corpus/**/*.jsonl.zst\"")
-    _refuse_what_is_no_text(name, "pattern", *patterns)
-    _refuse_what_is_no_text(name, "field", field or ".")
-    _refuse_what_is_no_text(name, "group", group or ".")
-    if far := [pattern for pattern in map(str, patterns) if "://" in pattern]:
-        raise UserError(
-            f"source '{name}': pattern {far[0]!r} is an address, and files are read from this machine; copy them here, "
-            "or use hub(...) with ABLATE_MIRROR"
-        )
-    absolute = tuple(own_files.absolute(pattern) for pattern in patterns)
-    corpus = own_files.Corpus(absolute, field, group)
-    return Source(
-        *(name, kind, "files", naming(name, partial(own_files.read, corpus)), partial(own_files.shards, corpus)),
-        max_bytes=max_bytes,
-        expected_tokens=expected_tokens,
-        filters=tuple(filters),
-        dedup=dedup,
-        inputs=absolute,
-    )
+
+    name: str
+    kind: str
+    form: str
+    read: Read
+    shards: Callable[[Path], tuple[str, ...]]
+    max_bytes: int | None = None
+    expected_tokens: int | None = None
+    dedup: str = ACROSS
+    filters: tuple[str, ...] = ()
+    installed: tuple[str, ...] = ()
+    archives: tuple[Archive, ...] = ()
+    standard_library: bool = False
+    datasets: tuple[HubDataset, ...] = ()
+    inputs: tuple[str, ...] = ()
+    identity: Mapping[str, Any] | None = field(default=None, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not NAME.fullmatch(self.name):
+            raise UserError(f"source '{self.name}': no name; use letters, digits, '.', '_' and '-'")
+        if self.kind not in KINDS:
+            raise UserError(f"source '{self.name}': unknown kind '{self.kind}'; choose one of {', '.join(KINDS)}")
+        if unknown := [name for name in self.filters if name not in FILTERS]:
+            raise UserError(f"source '{self.name}': unknown filter '{unknown[0]}'; known are {', '.join(FILTERS)}")
+        if self.dedup not in DEDUP:
+            raise UserError(f"source '{self.name}': dedup is {self.dedup!r}; choose one of {', '.join(DEDUP)}")
+        for what, size in (("max_bytes", self.max_bytes), ("expected_tokens", self.expected_tokens)):
+            if size is not None and (type(size) is not int or size < 1):
+                raise UserError(f"source '{self.name}': {what} is {size!r}; give a whole number above 0, or None")
 
 
-def hub(
-    id: str,
-    revision: str,
-    kind: str = "text",
-    *patterns: str,
-    name: str = "",
-    files: str | Sequence[str] = (),
-    field: str = "",
-    group: str = "",
-    columns: Sequence[str] = (),
-    max_bytes: int | None = None,
-    expected_tokens: int | None = None,
-    filters: Sequence[str] = (),
-    dedup: str = ACROSS,
-) -> Source:
-    """A source of the hub: `hub("owner/name", "<commit>", "text", "data/train-*.parquet", field="text", group="url")`.
+@dataclass(frozen=True)
+class Package:
+    """One upstream of a source: what was read, in which version, under which licence (SPDX where upstream says it)."""
 
-    Args:
-        id: "owner/name".
-        revision: the commit, 40 hexadecimal digits: a branch moves, and results with it.
-        kind: one of `mixtures.sources.KINDS`.
-        patterns: paths in the repository, exact or with * (within a folder) or ** (any depth); `files` says the same.
-        name: what mixtures call it; the data set's own if not said.
-        field: as for `files`, and so is `group`.
-        columns: of Parquet files, those that are fetched; if not said, those of `field` and `group`.
-        max_bytes: as for `Source`, and so are `expected_tokens`, `filters` and `dedup`.
+    name: str
+    version: str
+    licence: str
+
+
+def one_shard(downloads: Path) -> tuple[str, ...]:
+    """The shards of a source that is read in one go."""
+    return ("all",)
+
+
+def naming(source: str, read: Read) -> Read:
+    """`read`, with the name of `source` before every Failure."""
+    return partial(_naming, source, read)
+
+
+def _naming(source: str, read: Read, shard: str, downloads: Path) -> Iterator[Document]:
+    try:
+        yield from read(shard, downloads)
+    except Failure as error:
+        raise Failure(f"source '{source}': {error}") from error
+
+
+def provenance(source: Source) -> tuple[Package, ...]:
+    """Every package and data set that `source` reads. Nothing is downloaded.
 
     Raises:
-        UserError: an id, revision, name or kind that cannot be, no files, or an unknown filter.
+        Failure: a distribution is not installed.
     """
-    name = name or str(id).rpartition("/")[2]
-    patterns = (*patterns, *((files,) if isinstance(files, str) else files))
-    columns = (columns,) if isinstance(columns, str) else tuple(columns)
-    _refuse_what_is_no_text(name, "id", id)
-    _refuse_what_is_no_text(name, "revision", revision)
-    _refuse_what_is_no_text(name, "pattern", *patterns)
-    _refuse_what_is_no_text(name, "field", field or ".")
-    _refuse_what_is_no_text(name, "group", group or ".")
-    if not re.fullmatch(r"[\w.-]+/[\w.-]+", id):
-        raise UserError(f"source '{name}': '{id}' is no data set of the hub; write owner/name")
-    if not re.fullmatch(r"[0-9a-f]{40}", revision):
-        raise UserError(
-            f"source '{name}': revision '{revision}' of {id} may move; give a commit, the 40 hexadecimal digits that "
-            "its page on the hub shows under Files"
-        )
-    if not patterns:
-        raise UserError(f"source '{name}': no files of {id}; name some, such as \"data/train-*.parquet\"")
-    needed = [part.partition(".")[0] for part in (field, group) if part] if field else []
-    dataset = HubDataset(
-        *(id, revision, "see its page on the hub", "", patterns, columns or tuple(dict.fromkeys(needed))),
-        documents=partial(rows.own, field, group),
-        size="size unknown",
-    )
-    return Source(
-        *(name, kind, "hub", naming(name, partial(hub_files.read, (dataset,))), partial(hub_files.shards, (dataset,))),
-        max_bytes=max_bytes,
-        expected_tokens=expected_tokens,
-        filters=tuple(filters),
-        dedup=dedup,
-        datasets=(dataset,),
-    )
+    packages = []
+    if source.standard_library:
+        packages.append(Package("cpython", platform.python_version(), "PSF-2.0"))
+    for name in source.installed:
+        try:
+            distribution = installed.distribution(name)
+        except Failure as error:
+            raise Failure(f"source '{source.name}': {error}") from error
+        packages.append(Package(canonical(name), distribution.version, licence(name)))
+    packages.extend(Package(pin.project, pin.version, pin.licence) for pin in source.archives)
+    packages.extend(Package(f"{d.id} {d.part}".strip(), d.revision, d.licence) for d in source.datasets)
+    if source.kind == "synthetic" and not source.datasets:
+        from mixtures.synthetic.generate import GENERATOR_VERSION
+
+        packages.append(Package("mixtures.synthetic", str(GENERATOR_VERSION), "generated by this project"))
+    return tuple(packages)
 
 
-def _refuse_what_is_no_text(source: str, what: str, *values: object) -> None:
-    for value in values:
-        if not isinstance(value, str | os.PathLike) or not str(value).strip():
-            raise UserError(f"source '{source}': {what} is {value!r}; write a text")
+def licence(name: str) -> str:
+    """What the installed distribution `name` says of its licence, on one line."""
+    metadata = installed.distribution(name).metadata
+    classifiers = [c.rpartition(" :: ")[2] for c in metadata.get_all("Classifier") or () if c.startswith("License ::")]
+    field = metadata["License"].strip() if "License" in metadata else ""
+    # The field sometimes holds the whole licence; the classifier is then the better name.
+    short = field if len(field) < 60 and "\n" not in field else ""
+    if "License-Expression" in metadata:
+        return metadata["License-Expression"]
+    return short or ", ".join(classifiers) or field.partition("\n")[0] or "see the package"
+
+
+def describe(source: Source) -> dict[str, Any]:
+    """A row of a table of sources, ready for JSON. Nothing is downloaded.
+
+    Raises:
+        Failure: a distribution is not installed.
+    """
+    return {
+        "name": source.name,
+        "kind": source.kind,
+        "form": source.form,
+        "expected_tokens": source.expected_tokens,
+        "max_bytes": source.max_bytes,
+        "dedup": source.dedup,
+        "filters": list(source.filters),
+        "gated": any(dataset.gated for dataset in source.datasets),
+        "upstream": [
+            {"name": package.name, "version": package.version, "licence": package.licence}
+            for package in provenance(source)
+        ],
+        "files": [f"{dataset.id}/{path}" for dataset in source.datasets for path in dataset.files] + [*source.inputs],
+        "size": "; ".join(dataset.size for dataset in source.datasets),
+    }

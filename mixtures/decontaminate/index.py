@@ -17,12 +17,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mixtures.benchmarks import Item
+from mixtures.benchmarks.known import Item
 from mixtures.decontaminate.components import Component, components, question, shape, shape_needs
 from mixtures.decontaminate.normalise import Buffer, join, words_of
 from mixtures.decontaminate.rendered import readings
-from mixtures.errors import Failure
-from mixtures.files import whole
+from store.errors import Failure
+from store.files import whole
 
 INDEX_VERSION = 2
 """Bump when components, words or seeds change: it is part of the digest."""
@@ -226,12 +226,12 @@ def _shapes(
     items: Sequence[Item],
 ) -> tuple[tuple[Entry, ...], npt.NDArray[np.uint32], npt.NDArray[np.uint32], npt.NDArray[np.int64]]:
     """Entries of the solutions that have enough shape; tokens and hashes of names; where each solution begins."""
-    from mixtures.decontaminate import shapes
+    from mixtures.decontaminate import lexer
 
     entries, token_S, name_S = [], [np.zeros(0, np.uint32)], [np.zeros(0, np.uint32)]
     for number, item in enumerate(items):
         if code := shape(item):
-            tokens = shapes.shape_of(code)
+            tokens = lexer.shape_of(code)
             if (needs := shape_needs(len(tokens.shape))) is not None:
                 entries.append(Entry(number, "shape", needs))
                 token_S.append(tokens.shape.copy())

@@ -12,7 +12,7 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from mixtures.decontaminate.arrays import Bytes, Found, Grams, Ints, Keys, Row, Scratch, Texts, Words
+from mixtures.decontaminate.types import Bytes, Found, Grams, Ints, Keys, Row, Scratch, Texts, Words
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 

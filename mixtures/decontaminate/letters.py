@@ -13,10 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from mixtures.decontaminate import kernels
-from mixtures.decontaminate.arrays import Grams, Texts, new_found, new_scratch
 from mixtures.decontaminate.index import Hit, Index
+from mixtures.decontaminate.lookup import RUN, letter_grams, probes
 from mixtures.decontaminate.normalise import Buffer
-from mixtures.decontaminate.tables import RUN, letter_grams, probes
+from mixtures.decontaminate.types import Grams, Texts, new_found, new_scratch
 
 _PIECE_BYTES = 1 << 18
 _OVERLAP_BYTES = 4 * RUN + 56  # a run of 50 characters has at most 200 bytes

@@ -1,19 +1,21 @@
 """The compiled lexer of shapes.py. Importing this module imports numba.
 
-It is our own, for it reads snippets, halves of files and prose. It calls nothing of another file: numba's cache would
-not see that change.
+It is our own, for it reads snippets, halves of files and prose. Its loop calls nothing of another file: numba's cache
+would not see that change.
 """
 
 import builtins
 import keyword
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 
-from mixtures.decontaminate.arrays import Bytes, Ints, Keys, Words
 from mixtures.decontaminate.components import SHAPE_FLOOR
 from mixtures.decontaminate.kernels import compiled
+from mixtures.decontaminate.normalise import join
+from mixtures.decontaminate.types import Bytes, Ints, Keys, Words
 
 GRAM = SHAPE_FLOOR
 """Tokens of the grams that solutions are looked up by."""
@@ -25,6 +27,38 @@ _KEPT_SLOTS = 1 << 11
 _PRIME = 0x100000001B3  # FNV
 _ROLL, _SPREAD = 0x9E3779B97F4A7C15, 0xFF51AFD7ED558CCD
 _LEAVING = pow(_ROLL, GRAM, 2**64)
+
+
+@dataclass(frozen=True, eq=False)
+class Tokens:
+    """A text's tokens [W]: shape, hash of the name or 0, byte where it begins; the last tokens of grams found [H]."""
+
+    shape: Words
+    name: Words
+    begin: Ints
+    last: Ints
+
+
+def shape_of(code: str) -> Tokens:
+    """The tokens of a solution."""
+    text = join([code]).text
+    return next(stretches(text, 0, len(text) - 1, seeds([]), len(text) + 1, 0))
+
+
+def stretches(text: Bytes, start: int, stop: int, seed: Keys, size: int, overlap: int) -> Iterator[Tokens]:
+    """The tokens of text[start:stop], `size` at a time; the arrays are used again for the next."""
+    shape_W, name_W, begin_W, last_H = _room(size)
+    while True:
+        count, found = lex(text, start, stop, *tables(), seed, shape_W, name_W, begin_W, last_H)
+        yield Tokens(shape_W[:count], name_W[:count], begin_W[:count], last_H[:found])
+        if count < size - 1:
+            return
+        start = int(begin_W[count - overlap])
+
+
+@lru_cache(maxsize=1)
+def _room(size: int) -> tuple[Words, Words, Ints, Ints]:
+    return np.zeros(size, np.uint32), np.zeros(size, np.uint32), np.zeros(size, np.int64), np.zeros(size, np.int64)
 
 
 @lru_cache(maxsize=1)

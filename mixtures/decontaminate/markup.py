@@ -7,9 +7,9 @@ from functools import lru_cache
 
 import numpy as np
 
-from mixtures.decontaminate.arrays import Bytes, Keys
+from mixtures.decontaminate.elements import BLOCK, INLINE
 from mixtures.decontaminate.kernels import compiled
-from mixtures.decontaminate.rendered import BLOCK, INLINE
+from mixtures.decontaminate.types import Bytes, Keys
 
 _NAME, _ATTRIBUTE, _BLANK, _DIGIT = 1, 2, 4, 8
 _SLOTS, _FACTOR, _COMMENT, _BARE = 512, 1_000_003, 200, 3

@@ -9,8 +9,8 @@ from mixtures.decontaminate.components import FAR_BYTES, NEAR_BYTES
 from mixtures.decontaminate.index import Entry, Hit, Index
 from mixtures.decontaminate.normalise import Buffer, join, words_of
 from mixtures.decontaminate.rendered import readings
-from mixtures.documents import Document
-from mixtures.errors import UserError
+from mixtures.documents.document import Document
+from store.errors import UserError
 
 RULES = ("align", "gpt4", "gpt4-exhaustive", "ngram")
 LONGEST = 1_000

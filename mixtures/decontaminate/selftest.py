@@ -8,11 +8,11 @@ import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from mixtures.benchmarks import Item, first
+from mixtures.benchmarks.known import Item, first
 from mixtures.decontaminate.edits import EDITS
 from mixtures.decontaminate.index import Index
 from mixtures.decontaminate.scan import Match, Rule, scan
-from mixtures.documents import Document, hash64
+from mixtures.documents.document import Document, hash64
 
 PLANTED_ITEMS = 200
 CLEAN_DOCUMENTS = 3000

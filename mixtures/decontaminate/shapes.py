@@ -12,37 +12,20 @@ import itertools
 import re
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 
 from mixtures.decontaminate import lexer
-from mixtures.decontaminate.arrays import Bytes, Ints, Keys, Words
 from mixtures.decontaminate.index import Hit, Index
-from mixtures.decontaminate.normalise import Buffer, join
+from mixtures.decontaminate.normalise import Buffer
+from mixtures.decontaminate.types import Keys
 
 _STRETCH_TOKENS = 1 << 16
 _CONSISTENT = 0.9
 """Share of the names in a run that have to translate: a variable that is used twice may become two."""
 _BLOCK, _BEFORE = re.compile(rb":[^\S\n]*+[\n#]"), b" \t>+-#"
 _OPENS = tuple(b"def ,for ,if ,else,elif ,while ,try,with ,class ".split(b","))
-
-
-@dataclass(frozen=True, eq=False)
-class Tokens:
-    """A text's tokens [W]: shape, hash of the name or 0, byte where it begins; the last tokens of grams found [H]."""
-
-    shape: Words
-    name: Words
-    begin: Ints
-    last: Ints
-
-
-def shape_of(code: str) -> Tokens:
-    """The tokens of a solution."""
-    text = join([code]).text
-    return next(_stretches(text, 0, len(text) - 1, lexer.seeds([]), len(text) + 1, 0))
 
 
 def hits(index: Index, buffer: Buffer) -> Iterator[Hit]:
@@ -55,7 +38,7 @@ def hits(index: Index, buffer: Buffer) -> Iterator[Hit]:
     for document, (start, stop) in enumerate(itertools.pairwise(buffer.first_D.tolist())):
         if not _is_python(buffer.text[start:stop].tobytes()):
             continue
-        for tokens in _stretches(buffer.text, start, stop, seed, size, overlap):
+        for tokens in lexer.stretches(buffer.text, start, stop, seed, size, overlap):
             for last in tokens.last.tolist():
                 place = last + 1 - lexer.GRAM
                 for solution, offset, core in found_at.get(tokens.shape[place : last + 1].tobytes(), ()):
@@ -65,22 +48,6 @@ def hits(index: Index, buffer: Buffer) -> Iterator[Hit]:
                         length = run[1] - run[0]
                         share = length / int(index.first_shape_S[solution + 1] - index.first_shape_S[solution])
                         yield Hit(document, index.shapes[solution], share, length, int(tokens.begin[run[0]]))
-
-
-def _stretches(text: Bytes, start: int, stop: int, seed: Keys, size: int, overlap: int) -> Iterator[Tokens]:
-    """The tokens of text[start:stop], `size` at a time; the arrays are used again for the next."""
-    shape_W, name_W, begin_W, last_H = _room(size)
-    while True:
-        count, found = lexer.lex(text, start, stop, *lexer.tables(), seed, shape_W, name_W, begin_W, last_H)
-        yield Tokens(shape_W[:count], name_W[:count], begin_W[:count], last_H[:found])
-        if count < size - 1:
-            return
-        start = int(begin_W[count - overlap])
-
-
-@lru_cache(maxsize=1)
-def _room(size: int) -> tuple[Words, Words, Ints, Ints]:
-    return np.zeros(size, np.uint32), np.zeros(size, np.uint32), np.zeros(size, np.int64), np.zeros(size, np.int64)
 
 
 def _is_python(text: bytes) -> bool:
@@ -98,7 +65,7 @@ def _is_python(text: bytes) -> bool:
     return returns and any(line.lstrip(_BEFORE).startswith(_OPENS) for line in lines)
 
 
-def _run(index: Index, solution: int, offset: int, tokens: Tokens, place: int) -> tuple[int, int] | None:
+def _run(index: Index, solution: int, offset: int, tokens: lexer.Tokens, place: int) -> tuple[int, int] | None:
     """The run of equal shape around `place`, from and to; None if it is too short or its names do not translate."""
     first, stop = index.first_shape_S[solution : solution + 2].tolist()
     before, after = min(offset, place), min(stop - first - offset, len(tokens.shape) - place)

@@ -13,10 +13,10 @@ from functools import lru_cache
 import numpy as np
 
 from mixtures.decontaminate import kernels
-from mixtures.decontaminate.arrays import Grams, Texts, new_found, new_scratch
 from mixtures.decontaminate.index import SEED_WORDS, Hit, Index
+from mixtures.decontaminate.lookup import all_grams, seed_grams, word_texts
 from mixtures.decontaminate.normalise import Buffer
-from mixtures.decontaminate.tables import all_grams, seed_grams, word_texts
+from mixtures.decontaminate.types import Grams, Texts, new_found, new_scratch
 
 _STRETCH_WORDS = 1 << 16
 

@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
-from mixtures.documents import Document
-from mixtures.fetch import Archive, members, text
+from mixtures.documents.document import Document
+from mixtures.readers.fetch import Archive, members, text
 
 READER_VERSION = 1
 

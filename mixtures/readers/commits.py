@@ -21,9 +21,9 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
 
-from mixtures.documents import Document
-from mixtures.errors import Failure
-from mixtures.fetch import Archive, members, text
+from mixtures.documents.document import Document
+from mixtures.readers.fetch import Archive, members, text
+from store.errors import Failure
 
 READER_VERSION = 1
 

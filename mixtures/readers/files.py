@@ -13,10 +13,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from mixtures.digests import digests, look
-from mixtures.documents import Document
-from mixtures.errors import Failure, UserError
+from mixtures.documents.document import Document
 from mixtures.readers import tables
+from store.digests import digests, look
+from store.errors import Failure, UserError
 
 READER_VERSION = 1
 TEXT_FIELDS = ("text", "content")
@@ -233,9 +233,9 @@ def documents(path: Path, name: str, field: str = "", group: str = "") -> Iterat
             raise Failure(f"{path} has no rows and so no field '{field or group}'; leave it out of the pattern")
         yield Document(name, name, _plain(path))
     elif not (field or group) and _is_shard(path):
-        from mixtures import shards
+        from mixtures.documents import parquet
 
-        yield from shards.read_documents(path)
+        yield from parquet.read_documents(path)
     else:
         columns = [part for part in (field, group) if part] if field else []
         for number, row in tables.rows(path, columns):
@@ -324,10 +324,10 @@ def _is_shard(path: Path) -> bool:
         return False
     import pyarrow.parquet as pq
 
-    from mixtures import shards
+    from mixtures.documents import parquet
 
     try:
-        return bool(pq.read_schema(path).equals(shards.SCHEMA))
+        return bool(pq.read_schema(path).equals(parquet.SCHEMA))
     except (OSError, ValueError):
         return False  # who reads it says what is wrong
 

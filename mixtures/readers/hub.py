@@ -18,20 +18,49 @@ import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from mixtures.documents import Document
-from mixtures.errors import Failure, UserError
+from mixtures.documents.document import Document, Rows
 from mixtures.readers import tables
-from mixtures.sources import HubDataset
+from store.errors import Failure, UserError
 
 READER_VERSION = 1
 MIRROR = "ABLATE_MIRROR"
 BATCH_ROWS = 256
 NUMBERED = re.compile(r"-(\d+)-of-(\d+)\b")
 """The way in which most data files say which one they are, of how many."""
+
+
+@dataclass(frozen=True)
+class HubDataset:
+    """Some files of a public data set at one revision.
+
+    Attributes:
+        id: "owner/name" on the hub.
+        revision: the commit, 40 hexadecimal digits.
+        licence: SPDX where upstream says it.
+        part: which part of the data set it is, for people ("" for all of it).
+        files: paths in the repository, exact or with `*`; the split is part of the path.
+        columns: those that `documents` reads; () for all.
+        documents: from the rows of one file to its documents.
+        size: what upstream says of its size.
+        gated: whether its terms must be accepted on its page first.
+        count: how many files that is, against copies that lack some; None where upstream does not say.
+    """
+
+    id: str
+    revision: str
+    licence: str
+    part: str
+    files: tuple[str, ...]
+    columns: tuple[str, ...]
+    documents: Callable[[Rows], Iterator[Document]]
+    size: str
+    gated: bool = False
+    count: int | None = None
 
 
 _mirror_of_job: ContextVar[str | None] = ContextVar("mirror_of_job", default=None)

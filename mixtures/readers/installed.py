@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from importlib.metadata import Distribution, PackageNotFoundError
 from pathlib import Path, PurePosixPath
 
-from mixtures.documents import Document
-from mixtures.errors import Failure
-from mixtures.fetch import canonical, text
+from mixtures.documents.document import Document
+from mixtures.readers.fetch import canonical, text
+from store.errors import Failure
 
 READER_VERSION = 1
 

@@ -20,8 +20,8 @@ from itertools import pairwise
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from mixtures.documents import Document
-from mixtures.fetch import Archive, members, text
+from mixtures.documents.document import Document
+from mixtures.readers.fetch import Archive, members, text
 
 READER_VERSION = 1
 

@@ -12,8 +12,8 @@ import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 
-from mixtures.documents import Document
-from mixtures.fetch import canonical
+from mixtures.documents.document import Document
+from mixtures.readers.fetch import canonical
 from mixtures.readers.installed import distribution
 
 READER_VERSION = 1

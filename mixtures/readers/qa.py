@@ -15,8 +15,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
 
-from mixtures.documents import Document
-from mixtures.fetch import Archive, members, text
+from mixtures.documents.document import Document
+from mixtures.readers.fetch import Archive, members, text
 
 READER_VERSION = 1
 

@@ -10,9 +10,8 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from mixtures.documents import Document
+from mixtures.documents.document import Document, Rows
 from mixtures.readers import chat, commits, files, issues, notebooks, qa
-from mixtures.sources import Rows
 
 READER_VERSION = 1
 

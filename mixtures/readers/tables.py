@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from mixtures.errors import Failure
+from store.errors import Failure
 
 READER_VERSION = 1
 

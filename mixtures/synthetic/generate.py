@@ -16,12 +16,13 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from mixtures.documents import Document
-from mixtures.errors import Failure
-from mixtures.synthetic import compose, forms, verdicts
+from mixtures.documents.document import Document
+from mixtures.synthetic import forms, verdicts
 from mixtures.synthetic.gates import Job, Verdict
+from mixtures.synthetic.grammar import compose
 from mixtures.synthetic.mutate import apply, mutants
 from mixtures.synthetic.problem import Draft, Problem, call, shape
+from store.errors import Failure
 
 GENERATOR_VERSION = 2
 """Bump when the same (seed, index) would give another problem; a golden test holds it."""

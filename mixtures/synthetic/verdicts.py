@@ -13,9 +13,9 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
-from mixtures.errors import Failure
 from mixtures.synthetic.gates import Verdict
 from mixtures.synthetic.problem import Draft
+from store.errors import Failure
 
 
 def key(draft: Draft, version: int, solution_shape: str) -> str:

@@ -13,8 +13,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from mixtures.errors import UserError
-from mixtures.files import read_json, remove_leftovers, write_json, write_text
 from mixtures.synthetic import forms, verdicts
 from mixtures.synthetic.diversity import Diversity, measure, summary
 from mixtures.synthetic.gates import Verdict
@@ -28,6 +26,8 @@ from mixtures.synthetic.generate import (
     verified,
 )
 from mixtures.synthetic.problem import Problem
+from store.errors import UserError
+from store.files import read_json, remove_leftovers, write_json, write_text
 
 VARIANTS = ("verified", "unverified", "wrong")
 """unverified: the verified items and those that a gate would drop. wrong: the verified items, each with a mutant that

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from analysis.evals.judge.client import Endpoint
+from analysis.evals.preference.client import Endpoint
 
 PREFERRED = "One is better than the other.\n\nPreferred: Answer ({})"
 TROUBLE: dict[str, tuple[int, str, bytes, dict[str, str]]] = {

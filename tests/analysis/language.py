@@ -12,10 +12,10 @@ import numpy as np
 
 from analysis.evals.engine import Ask, generate, likelihoods, rolling
 from analysis.evals.model import LanguageModel
-from mixtures import tokenizer as bpe
+from mixtures.tokens import tokenizer as bpe
 from models.config import ModelConfig
-from models.layout import MeshShape
-from models.sharding import make_mesh
+from models.devices.layout import MeshShape
+from models.parallel import make_mesh
 from models.transformer import bind, initial
 
 CONFIG = ModelConfig("tiny", vocabulary=300, width=16, layers=2, heads=2, feed_forward=32)

@@ -18,8 +18,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import special
 
-from analysis.evals.judge.verdicts import Judged
-from analysis.evals.judge.winrate import length_controlled, win_rate
+from analysis.evals.preference.verdicts import Judged
+from analysis.evals.preference.winrate import length_controlled, win_rate
 from analysis.pass_at_k import estimate as pass_at
 from analysis.statistics import (
     EQUAL_SEEDS,

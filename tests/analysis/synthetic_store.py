@@ -18,7 +18,7 @@ from analysis.records import (
     ledger_line,
     write,
 )
-from mixtures.files import write_sealed
+from store.files import write_sealed
 
 BASELINE = "text-only"
 ARMS = {

@@ -9,7 +9,7 @@ from analysis.clean import CleanScore, clean_scores, dirty_items
 from analysis.compare import compare
 from analysis.records import eval_path, read_eval, read_study, write
 from analysis.report import _ledgers, build
-from mixtures.files import read_sealed, write_sealed
+from store.files import read_sealed, write_sealed
 from tests.analysis import synthetic_store as synthetic
 
 LEAKED, ITEMS, SEEDS = 10, 40, (1, 2)

@@ -10,16 +10,15 @@ import pytest
 
 from analysis import metrics, pass_at_k
 from analysis.compare import compare
-from analysis.evals import code
-from analysis.evals.sandbox import box, pool
-from analysis.evals.sandbox.box import Limits
-from analysis.evals.sandbox.judge import Check, Verdict
+from analysis.evals.code import box, executed, pool
+from analysis.evals.code.box import Limits
+from analysis.evals.code.judge import Check, Verdict
 from analysis.records import EvalRecord, eval_path, read_stage, read_study, stage_folder, write
 from analysis.report import build
 from analysis.tables import executed_table
-from mixtures import benchmarks
-from mixtures.benchmarks import Item
-from mixtures.errors import Failure, UserError
+from mixtures.benchmarks import known
+from mixtures.benchmarks.known import Item
+from store.errors import Failure, UserError
 from tests.analysis import synthetic_store as synthetic
 from tests.analysis.mutants import mutants
 from tests.analysis.test_report import HOSTILE, Page
@@ -62,11 +61,11 @@ ADD = Item(
 
 
 def test_mbpp_asks_for_what_the_tests_call_and_the_solution_defines():
-    problem = code.mbpp(SUM)
+    problem = executed.mbpp(SUM)
     assert problem.check.names == ("sum",)  # a built-in's name, and not math, abs or helper
     assert not problem.check.weak
     assert problem.prompt == '"""\nWrite a function to add.\nassert sum(math.floor(2.5), 1) == 3\n"""\n'
-    tree = code.mbpp(TREE)
+    tree = executed.mbpp(TREE)
     assert set(tree.check.names) == {"Node", "count"}
     assert tree.check.weak
     assert "\r" not in tree.solution + tree.check.tests + tree.check.setup + tree.prompt
@@ -74,20 +73,20 @@ def test_mbpp_asks_for_what_the_tests_call_and_the_solution_defines():
 
 def test_mbpp_tests_have_the_modules_that_they_borrow_from_the_solution():
     fields = {"text": "", "setup": "", "solution": "import sys\nimport math as m, re\ndef size(x): return m.inf"}
-    problem = code.mbpp(Item("mbpp", "1", {**fields, "tests": "assert size(int) == sys.getsizeof(1) * m.pi"}))
+    problem = executed.mbpp(Item("mbpp", "1", {**fields, "tests": "assert size(int) == sys.getsizeof(1) * m.pi"}))
     assert problem.check.names == ("size",)
     assert problem.check.setup.split("\n")[:2] == ["import sys", "import math as m, re"]
 
 
 def test_a_field_that_is_missing_or_no_python_is_named():
     with pytest.raises(Failure, match="'mbpp', item 1: the data file has no field 'tests'"):
-        code.mbpp(Item("mbpp", "1", {"text": "x", "setup": ""}))
+        executed.mbpp(Item("mbpp", "1", {"text": "x", "setup": ""}))
     with pytest.raises(Failure, match="'humaneval', item 2: the data file has no field 'entry_point'"):
-        code.humaneval(Item("humaneval", "2", {"prompt": "x", "tests": ""}))
+        executed.humaneval(Item("humaneval", "2", {"prompt": "x", "tests": ""}))
     with pytest.raises(Failure, match="'mbpp', item 4: it has no tests"):
-        code.mbpp(Item("mbpp", "4", {"text": "x", "setup": "", "tests": "\n"}))
+        executed.mbpp(Item("mbpp", "4", {"text": "x", "setup": "", "tests": "\n"}))
     with pytest.raises(Failure, match="item 3: its code is no Python"):
-        code.mbpp(Item("mbpp", "3", {"text": "x", "setup": "", "tests": "assert f("}))
+        executed.mbpp(Item("mbpp", "3", {"text": "x", "setup": "", "tests": "assert f("}))
 
 
 @pytest.mark.parametrize(
@@ -102,7 +101,7 @@ def test_a_field_that_is_missing_or_no_python_is_named():
     ],
 )
 def test_a_completion_ends_before_the_first_stop(said, completion):
-    assert code.extract(code.humaneval(ADD), said) == completion
+    assert executed.extract(executed.humaneval(ADD), said) == completion
 
 
 def test_the_estimate_is_the_chance_that_a_draw_of_k_holds_a_passing_sample():
@@ -129,10 +128,10 @@ def test_the_interval_counts_problems_and_not_samples():
 
 
 def test_rows_count_what_passed_and_hold_little_of_what_was_said():
-    problems = [code.mbpp(SUM), code.mbpp(TREE), code.humaneval(ADD)]
+    problems = [executed.mbpp(SUM), executed.mbpp(TREE), executed.humaneval(ADD)]
     passed, wrong, broken = Verdict(True, "passed"), Verdict(False, "wrong"), Verdict(False, "check")
     said = [["a", "b"], ["c", "c"], ["\ud800\x00" + "x" * 900, "d"]]
-    rows = code.items(problems, said, [[passed, wrong], [], [wrong, broken]], (True, False, True))
+    rows = executed.items(problems, said, [[passed, wrong], [], [wrong, broken]], (True, False, True))
     assert [(row["id"], row["samples"], row["passed"], row["weak"]) for row in rows] == [
         ("126", 2, 1, False),
         ("367", 2, 0, True),
@@ -141,7 +140,7 @@ def test_rows_count_what_passed_and_hold_little_of_what_was_said():
     assert [row["reasons"] for row in rows] == [{"passed": 1, "wrong": 1}, {}, {"check": 1, "wrong": 1}]
     assert [row["runs"] for row in rows] == [True, False, True]
     assert json.loads(json.dumps(rows, ensure_ascii=False).encode()) == rows
-    assert len(rows[2]["said"]) == code.SAID
+    assert len(rows[2]["said"]) == executed.SAID
 
 
 def test_metrics_are_means_over_problems_whose_tests_run():
@@ -211,16 +210,16 @@ def test_a_problem_that_one_seed_could_not_run_counts_with_the_others(tmp_path):
 
 @needs_bwrap
 def test_programs_run_and_helpers_of_the_prompt_are_the_prompts():
-    problems = [code.humaneval(ADD), code.mbpp(TREE), code.mbpp(SUM)]
+    problems = [executed.humaneval(ADD), executed.mbpp(TREE), executed.mbpp(SUM)]
     redefined = "    return 5 if b == 99 else 0\n\n\ndef twice(x):\n    return 99\n"
     completions = [[ADD.fields["solution"], redefined, redefined], [problems[1].solution], [problems[2].solution]]
-    verdicts = code.run(box.find(), problems, completions, jobs=2)
+    verdicts = executed.run(box.find(), problems, completions, jobs=2)
     assert [[v.passed for v in each] for each in verdicts] == [[True, False, False], [True], [True]]
     assert verdicts[1][0].weak and not verdicts[0][0].weak
 
 
-def both() -> list[code.Problem]:
-    return [make(item) for name, make in code.PROBLEMS.items() for item in benchmarks.load(name, DOWNLOADS)]
+def both() -> list[executed.Problem]:
+    return [make(item) for name, make in executed.PROBLEMS.items() for item in known.load(name, DOWNLOADS)]
 
 
 @needs_bwrap
@@ -230,32 +229,34 @@ def test_all_reference_solutions_pass_and_none_in_a_list_of_one():
     """A wrapper that puts what the reference returns into a list is wrong everywhere."""
     problems = both()
     assert len(problems) == 164 + 500
-    verdicts = code.run(box.find(), problems, [[problem.solution, wrapped(problem)] for problem in problems], jobs=2)
+    verdicts = executed.run(
+        box.find(), problems, [[problem.solution, wrapped(problem)] for problem in problems], jobs=2
+    )
     assert [p.id for p, (right, _) in zip(problems, verdicts, strict=True) if not right.passed] == []
     assert [p.id for p, (_, wrong) in zip(problems, verdicts, strict=True) if wrong.passed] == []
     assert [problem.id for problem in problems if problem.check.weak] == ["367"]
 
 
-def wrapped(problem: code.Problem) -> str:
+def wrapped(problem: executed.Problem) -> str:
     name = asked(problem)
     return f"{problem.solution}\n\n_right = {name}\ndef {name}(*args):\n    return [_right(*args)]\n"
 
 
-def asked(problem: code.Problem) -> str:
+def asked(problem: executed.Problem) -> str:
     names = problem.check.names
     return next(name for name in names if not name[0].isupper() or len(names) == 1)
 
 
-def of_each(problems: list[code.Problem], most: int) -> list[tuple[code.Problem, str, str]]:
+def of_each(problems: list[executed.Problem], most: int) -> list[tuple[executed.Problem, str, str]]:
     """Some mutants of every reference solution, as far apart as there are."""
     found = []
     for problem in problems:
-        every = mutants(code.program(problem, problem.solution), asked(problem))
+        every = mutants(executed.program(problem, problem.solution), asked(problem))
         found += [(problem, what, source) for what, source in every[:: -(-len(every) // most)]]
     return found
 
 
-def survivors(mutated: list[tuple[code.Problem, str, str]]) -> list[tuple[code.Problem, str, str]]:
+def survivors(mutated: list[tuple[executed.Problem, str, str]]) -> list[tuple[executed.Problem, str, str]]:
     """Those that pass. Each must pass in the usual way too, with program and tests in one process: then it is the tests
     that do not tell it from the reference, and not the judge."""
     sandbox, limits = box.find(), Limits(cpu_seconds=4, wall_seconds=12)
@@ -268,7 +269,7 @@ def survivors(mutated: list[tuple[code.Problem, str, str]]) -> list[tuple[code.P
     return passed
 
 
-def in_one_process(problem: code.Problem) -> Check:
+def in_one_process(problem: executed.Problem) -> Check:
     prompt_again = problem.check.setup == problem.prompt  # HumanEval's: it would define the function anew
     return replace(problem.check, weak=True, setup="" if prompt_again else problem.check.setup)
 
@@ -276,7 +277,7 @@ def in_one_process(problem: code.Problem) -> Check:
 @needs_bwrap
 @pytest.mark.network
 def test_programs_with_one_mistake_fail():
-    mutated = of_each([code.humaneval(item) for item in benchmarks.load("humaneval", DOWNLOADS)[:24]], 3)
+    mutated = of_each([executed.humaneval(item) for item in known.load("humaneval", DOWNLOADS)[:24]], 3)
     assert len(mutated) > 60
     assert len(survivors(mutated)) < 0.15 * len(mutated)
 

@@ -14,7 +14,7 @@ from rich.console import Console
 from analysis.compare import Comparison, Row, compare, notes, print_table, to_json
 from analysis.records import RunRecord, eval_path, ledger_line, read_eval, read_ledger, read_study, write
 from analysis.scores import FINAL
-from mixtures.errors import Failure, UserError
+from store.errors import Failure, UserError
 from tests.analysis import synthetic_store as synthetic
 
 FEW = ("heldout/text", "heldout/code", "piqa", "copa", "triviaqa")

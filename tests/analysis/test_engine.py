@@ -16,7 +16,7 @@ from analysis.evals import engine, packing, writing
 from analysis.evals.engine import Ask, Likelihood, generate, likelihoods, rolling
 from analysis.evals.packing import Span, batches, trees
 from analysis.evals.questions import exact_match
-from mixtures import tokenizer as bpe
+from mixtures.tokens import tokenizer as bpe
 from tests.analysis.language import (
     ASKS,
     PAIRS,

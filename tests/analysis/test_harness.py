@@ -12,9 +12,9 @@ from analysis.evals.model import opened
 from analysis.evals.tasks import parse_task
 from analysis.metrics import metrics_for, task_scores, value
 from analysis.records import EvalRecord
-from mixtures import tokenizer as bpe
-from mixtures.errors import Failure, UserError
+from mixtures.tokens import tokenizer as bpe
 from models.export import export
+from store.errors import Failure, UserError
 from tests.analysis.language import ASKS, CONFIG, PAIRS, TEXT, WINDOW, model
 
 lm_eval = pytest.importorskip("lm_eval", reason="needs the extra harness")

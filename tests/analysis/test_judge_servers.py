@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from analysis.evals.judge import client
-from analysis.evals.judge.endpoint import Endpoint
-from analysis.evals.judge.purse import Purse
-from analysis.evals.judge.verdicts import Pair, bill, cost, judge
-from mixtures.errors import Failure, UserError
+from analysis.evals.preference import client
+from analysis.evals.preference.endpoint import Endpoint
+from analysis.evals.preference.purse import Purse
+from analysis.evals.preference.verdicts import Pair, bill, cost, judge
+from store.errors import Failure, UserError
 from tests.analysis.judge_server import serving
 from tests.analysis.test_judge import PAIRS, cache, one, quick
 

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from analysis.evals.judge import gguf, smollm
-from analysis.evals.judge.verdicts import Pair
-from analysis.evals.judge.winrate import win_rate
-from mixtures.errors import Failure
+from analysis.evals.preference import gguf, smollm
+from analysis.evals.preference.verdicts import Pair
+from analysis.evals.preference.winrate import win_rate
+from store.errors import Failure
 from tests.conftest import ROOT
 
 

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from scipy import optimize, special
 
-from analysis.evals.judge import bradley_terry, winrate
-from analysis.evals.judge.bradley_terry import strengths
-from analysis.evals.judge.calibrate import calibrate
-from analysis.evals.judge.prompts import read_labelled
-from analysis.evals.judge.verdicts import Judged, combine, judge
-from analysis.evals.judge.winrate import RIDGE, length_controlled, share, sign_test, win_rate
-from mixtures.errors import Failure, UserError
+from analysis.evals.preference import bradley_terry, winrate
+from analysis.evals.preference.bradley_terry import strengths
+from analysis.evals.preference.calibrate import calibrate
+from analysis.evals.preference.prompts import read_labelled
+from analysis.evals.preference.verdicts import Judged, combine, judge
+from analysis.evals.preference.winrate import RIDGE, length_controlled, share, sign_test, win_rate
+from store.errors import Failure, UserError
 from tests.analysis.judge_server import serving
 
 VERDICTS = {"win": ("arm", "arm"), "tie": ("arm", "baseline"), "loss": ("baseline", "baseline")}

@@ -19,7 +19,7 @@ from analysis.metrics import (
 )
 from analysis.records import EvalRecord
 from analysis.tasks import TASKS
-from mixtures.errors import Failure
+from store.errors import Failure
 
 
 def record(task: str, *items: dict[str, object], version: int = 1, prompt_hash: str = "h") -> EvalRecord:

@@ -13,8 +13,8 @@ import pytest
 from analysis.compare import compare
 from analysis.records import ledger_line, read_ledger, read_study, write
 from analysis.report import answer, build
-from mixtures.errors import UserError
-from mixtures.files import write_sealed
+from store.errors import UserError
+from store.files import write_sealed
 from tests.analysis import synthetic_store as synthetic
 
 HOSTILE = "<script>alert(1)</script><img src=https://evil.example/x onerror=alert(2)> $\\frac$ {{ 7*7 }}"

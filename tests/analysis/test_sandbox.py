@@ -16,11 +16,11 @@ from pathlib import Path
 
 import pytest
 
-from analysis.evals.sandbox import box, pool, selftest
-from analysis.evals.sandbox.box import Limits
-from analysis.evals.sandbox.judge import Check, Verdict
+from analysis.evals.code import box, pool, selftest
+from analysis.evals.code.box import Limits
+from analysis.evals.code.judge import Check, Verdict
 from experiments import cli
-from mixtures.errors import Failure
+from store.errors import Failure
 from tests.conftest import boxes
 
 ROOT = Path(__file__).parents[2]
@@ -272,7 +272,7 @@ def readable_copy() -> Iterator[Path]:
         for file in ("analysis/__init__.py", "analysis/evals/__init__.py", "mixtures/__init__.py"):
             (folder / file).parent.mkdir(exist_ok=True)
             shutil.copy(ROOT / file, folder / file)
-        for file in ("mixtures/errors.py", "mixtures/files.py"):
+        for file in ("store/errors.py", "store/files.py"):
             shutil.copy(ROOT / file, folder / file)
         (folder / "markers").mkdir()
         (folder / "markers").chmod(0o777)

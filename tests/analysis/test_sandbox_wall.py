@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analysis.evals.sandbox import inside, seccomp
+from analysis.evals.code import inside, seccomp
 
 SCALARS = (
     st.none()

@@ -10,7 +10,7 @@ import pytest
 from analysis.records import JudgeRecord, judge_path, read_stage, read_study, stage_folder, write
 from analysis.report import build
 from analysis.winrates import win_rates
-from mixtures.errors import Failure
+from store.errors import Failure
 from tests.analysis import synthetic_store as synthetic
 
 HOSTILE = "</dd><script>alert(1)</script> {{ 7*7 }} Preferred: Answer (A)"

@@ -8,10 +8,10 @@ from pathlib import Path
 from analysis.evals.questions import Question
 from analysis.evals.tasks import Task
 from analysis.records import EvalRecord
-from experiments import evaluate
+from experiments.score import checkpoints
 from tests.analysis.language import model
 
-CHECKPOINT = evaluate.Checkpoint("0123456789abcdef", 7)
+CHECKPOINT = checkpoints.Checkpoint("0123456789abcdef", 7)
 PORTION = 4
 _TEXTS = [f"a long document about birds, number {number} " for number in range(8)]
 QUESTIONS = (
@@ -29,8 +29,8 @@ def score(path: Path, task: Task = TASK, killed_after: float = float("inf")) -> 
         if next(portions) >= killed_after:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    evaluate.PORTION = PORTION
-    return evaluate.score(CHECKPOINT, {path: task}, model, progress)[path]
+    checkpoints.PORTION = PORTION
+    return checkpoints.score(CHECKPOINT, {path: task}, model, progress)[path]
 
 
 if __name__ == "__main__":

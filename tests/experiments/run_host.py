@@ -7,7 +7,7 @@ from typing import Any
 
 from experiments import cli
 from experiments.progress import Display
-from experiments.run import train_study
+from experiments.run.train import train_study
 from experiments.study import Arm, Study
 from tests.experiments.tiny import HALF, TEXT, stage, study
 

@@ -3,7 +3,9 @@
 import sys
 from pathlib import Path
 
-from experiments import cli, run, trainer
+from experiments import cli
+from experiments.commands import run
+from experiments.run import trainer
 from tests.experiments.tiny import STUDY
 
 if __name__ == "__main__":

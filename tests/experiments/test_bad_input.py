@@ -13,16 +13,16 @@ import pytest
 
 from analysis.records import ledger_line, read_ledger, read_stage, write
 from experiments.audit import audit
-from experiments.check import check
 from experiments.cli import app, guard, main
-from experiments.find import find_study
-from experiments.lock import exclusive
-from experiments.plan import make_plan
+from experiments.plan.check import check
+from experiments.plan.find import find_study
+from experiments.plan.make import make_plan
 from experiments.study import Arm
-from mixtures.errors import UserError
 from mixtures.mixture import mixture
 from models.config import config
-from models.errors import UserError as ModelError
+from store.errors import UserError
+from store.errors import UserError as ModelError
+from store.lock import exclusive
 from tests.conftest import ROOT, run_tiny, tiny_command, tiny_options
 from tests.experiments.tiny import CODE, TEXT, stage, study
 

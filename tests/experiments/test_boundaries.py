@@ -12,15 +12,16 @@ import pytest
 
 from analysis.records import MAX_SKIPPED, StepRecord, read_ledger
 from experiments.audit import audit
-from experiments.nodes import checkpoints
-from experiments.plan import Plan, PlannedStage, make_plan
+from experiments.plan.make import make_plan
+from experiments.plan.stage import Plan, PlannedStage
+from experiments.plan.status import checkpoints
+from experiments.run.trainer import train_stage
 from experiments.study import CONTINUE, Arm, Piece, Stage, cut
-from experiments.trainer import train_stage
-from mixtures.errors import Failure, UserError
 from mixtures.mixture import mixture
 from models import checkpoint
 from models.recipe import AdamW
 from models.step import TrainState, abstract_state
+from store.errors import Failure, UserError
 from tests.experiments.tiny import CODE, HALF, TEXT, stage, study
 
 TOKENS = 8 * 32

@@ -9,12 +9,12 @@ import pytest
 
 import experiments.studies
 from experiments.cli import guard
-from experiments.find import find_study
-from experiments.plan import make_plan
+from experiments.plan.find import find_study
+from experiments.plan.make import make_plan
 from experiments.study import Arm, Evaluation, Piece, Stage
-from mixtures.errors import UserError
 from mixtures.mixture import Mixture, mixture
 from models.recipe import AdamW
+from store.errors import UserError
 from tests.experiments.tiny import HALF, TEXT, source, stage, study
 
 FIRST = stage("pretrain", TEXT, 4)

@@ -9,13 +9,15 @@ from pathlib import Path
 import pytest
 
 from analysis.records import StepRecord, read_ledger
-from experiments import nodes, trainer
-from experiments.nodes import checkpoints
-from experiments.plan import Plan, PlannedStage, make_plan
-from experiments.run import train
+from experiments.plan import status
+from experiments.plan.make import make_plan
+from experiments.plan.stage import Plan, PlannedStage
+from experiments.plan.status import checkpoints
+from experiments.run import trainer
+from experiments.run.train import train
 from experiments.study import Arm
-from mixtures.errors import Failure
 from models import checkpoint
+from store.errors import Failure
 from tests.experiments.tiny import HALF, TEXT, stage, study
 
 STEPS = 6
@@ -52,7 +54,7 @@ def _planned(store: Path) -> Plan:
 
 def _train(plan: Plan, store: Path) -> None:
     """What is missing, as `ablate run` does."""
-    train(plan, store, [each for each in plan.stages if nodes.state(plan, each, store) != "done"])
+    train(plan, store, [each for each in plan.stages if status.state(plan, each, store) != "done"])
 
 
 def _rows(plan: Plan, store: Path) -> list[StepRecord]:
@@ -154,7 +156,7 @@ def test_the_way_out_that_a_message_names_is_one(
         _remove(store.parent / "elsewhere" / plan.stages[0].folder)
     _train(plan, store)
     assert _rows(plan, store) == expected
-    assert all(nodes.state(plan, each, store) == "done" for each in plan.stages)
+    assert all(status.state(plan, each, store) == "done" for each in plan.stages)
 
 
 def _remove(path: Path) -> None:
@@ -169,4 +171,4 @@ def test_a_stage_without_its_record_gets_it_again_and_is_not_trained_again(
     ledger = (folder / "ledger.jsonl").read_bytes()
     (folder / "stage.json").unlink()
     _train(plan, store)
-    assert nodes.state(plan, planned, store) == "done" and (folder / "ledger.jsonl").read_bytes() == ledger
+    assert status.state(plan, planned, store) == "done" and (folder / "ledger.jsonl").read_bytes() == ledger

@@ -7,22 +7,24 @@ from pathlib import Path
 
 import pytest
 
-from analysis.evals import code
+from analysis.evals.code import box, executed, selftest
+from analysis.evals.code.judge import Check, Verdict
 from analysis.evals.engine import Ask
 from analysis.evals.model import LanguageModel
-from analysis.evals.sandbox import box, selftest
-from analysis.evals.sandbox.judge import Check, Verdict
 from analysis.pass_at_k import columns_of
 from analysis.records import EvalRecord, read_eval, write
-from experiments import coding, partial, run
-from experiments.coding import CodeTask
-from experiments.plan import make_plan
-from experiments.report import write_report
-from mixtures import tokenizer as bpe
-from mixtures.errors import Failure
+from experiments.commands import run
+from experiments.plan.make import make_plan
+from experiments.run.train import study_record
+from experiments.score import coding
+from experiments.score.coding import CodeTask
+from experiments.show.report import write_report
+from mixtures.tokens import tokenizer as bpe
 from models.config import ModelConfig
 from models.recipe import AdamW
 from models.step import init_state
+from store import kept_rows
+from store.errors import Failure
 from tests.conftest import boxes
 from tests.experiments.tiny import STUDY
 
@@ -30,7 +32,7 @@ needs_bwrap = pytest.mark.skipif(not boxes(), reason="no bubblewrap, or no right
 CONFIG = ModelConfig("tiny", vocabulary=300, width=16, layers=1, heads=2, feed_forward=32)
 PROMPTS = ["def f(x):\n", "def f(x):\n    # one more\n", "def f(x):\n" + "    # a long prompt " * 40 + "\n"]
 PROBLEMS = tuple(
-    code.Problem(f"p{number}", prompt, ("\ndef",), prompt, Check(("f",), "assert f(1) == 2"), "    return x + 1\n")
+    executed.Problem(f"p{number}", prompt, ("\ndef",), prompt, Check(("f",), "assert f(1) == 2"), "    return x + 1\n")
     for number, prompt in enumerate(PROMPTS)
 )
 HOSTILE = (
@@ -76,8 +78,8 @@ def test_the_words_of_a_model_break_no_file_and_decide_nothing(model, tmp_path, 
     kept, record = tmp_path / "kept.jsonl", tmp_path / "record.json"
     rows = coding.score(model, task(), kept)
     assert [row["passed"] for row in rows] == [0, 0, 0]  # NUL; a stray quote; a wrong value
-    assert [row["text"] for row in partial.read(kept, {"prompts": task().prompt_hash})] == list(HOSTILE)
-    assert max(len(row["said"]) for row in rows) <= code.SAID
+    assert [row["text"] for row in kept_rows.read(kept, {"prompts": task().prompt_hash})] == list(HOSTILE)
+    assert max(len(row["said"]) for row in rows) <= executed.SAID
     write(record, EvalRecord("humaneval_exec", 1, "", "", 1, tuple(rows)))
     assert read_eval(record).items == tuple(rows)
 
@@ -93,14 +95,14 @@ FORCES = [
 def test_what_does_not_run_here_is_decided_by_the_reference_and_by_no_sample(model, tmp_path, monkeypatch):
     """A program that makes an argument that cannot be handed over again has failed: its problem stays in pass@k."""
     tests = "given = [1]\nassert f(given) == 0\nassert given == [1] and f(given) == 0"
-    sound = code.Problem("sound", "def f(x):\n", (), "def f(x):\n", Check(("f",), tests), "    return 0\n")
+    sound = executed.Problem("sound", "def f(x):\n", (), "def f(x):\n", Check(("f",), tests), "    return 0\n")
     missing = replace(sound, id="missing", check=replace(sound.check, setup="import nothing_of_that_name"))
     wrong = replace(sound, id="wrong", solution="    return 1\n")
     unknown = replace(sound, id="unknown", solution="")
     problems = (sound, missing, wrong, unknown)
     assert coding._runs(problems, box.find(), tmp_path) == (True, False, False, True)
     with monkeypatch.context() as once:
-        once.setattr(code, "run", lambda *_: pytest.fail("decided again"))
+        once.setattr(executed, "run", lambda *_: pytest.fail("decided again"))
         assert coding._runs(problems, box.find(), tmp_path) == (True, False, False, True)
     answers = [sound.solution, *FORCES] * 4
     monkeypatch.setattr(coding, "generate", lambda model, asks: enumerate(answers))
@@ -117,14 +119,14 @@ def test_what_does_not_run_here_is_decided_by_the_reference_and_by_no_sample(mod
 def test_a_reference_that_failed_once_is_tried_again_before_its_problem_is_lost(tmp_path, monkeypatch):
     """As on a busy machine: the first verdicts say that nothing runs, and one problem's is right."""
     unsound = replace(PROBLEMS[1], solution="    return x\n")
-    judged, calls = code.run, []
+    judged, calls = executed.run, []
 
     def busy(sandbox, problems, *more, **options):
         found = judged(sandbox, problems, *more, **options)
         calls.append(len(found))
         return found if len(calls) > 1 else [[Verdict(False, "check")] for _ in found]
 
-    monkeypatch.setattr(code, "run", busy)
+    monkeypatch.setattr(executed, "run", busy)
     assert coding._runs((PROBLEMS[0], unsound, PROBLEMS[2]), box.find(), tmp_path) == (True, False, True)
     assert calls == [3, 1, 1, 1]
 
@@ -164,7 +166,7 @@ def test_a_study_executes_programs_where_it_can_and_else_says_why_not(finished_s
     (store / "benchmarks" / "mbpp.jsonl").write_text("\n".join(map(json.dumps, rows)))
     size = replace(STUDY.evaluation, executed=("mbpp_exec",), problems=2, samples=2)
     plan = make_plan(replace(STUDY, evaluation=size), store)
-    write(store / "studies" / "tiny" / "study.json", run.study_record(plan, store))  # as a run does first
+    write(store / "studies" / "tiny" / "study.json", study_record(plan, store))  # as a run does first
     with monkeypatch.context() as without:
         without.setattr(box, "BWRAP", str(tmp_path / "none"))
         without.setenv("PATH", str(tmp_path))

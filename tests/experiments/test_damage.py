@@ -9,8 +9,9 @@ import pytest
 from analysis.compare import compare
 from analysis.records import AnswerRecord, answers_path, read_ledger, write
 from experiments.audit import audit
-from experiments.plan import Plan, make_plan
-from mixtures.errors import Failure
+from experiments.plan.make import make_plan
+from experiments.plan.stage import Plan
+from store.errors import Failure
 from tests.conftest import run_tiny
 from tests.experiments.test_resume import results
 from tests.experiments.tiny import study
@@ -102,7 +103,7 @@ def test_audit_covers_the_prepared_data(plan: Plan, store: Path, full: bool) -> 
     assert plan.manifest is not None and audit(plan, store, full)["problems"] == []
     prose = plan.manifest.tokens / "prose" / "00000"
     program = plan.manifest.tokens / "program" / "00000"
-    from mixtures.store import open_tokens, write_shard
+    from mixtures.tokens.arrays import open_tokens, write_shard
 
     offsets = open_tokens(plan.manifest)._offsets("prose", 0)
     tokens = open_tokens(plan.manifest)._array("prose", 0).read().result()

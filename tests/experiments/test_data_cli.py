@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from experiments import data
-from mixtures import shards
-from mixtures.catalogue.local import QUICKSTART
-from mixtures.documents import Document
-from mixtures.errors import Failure, UserError
-from mixtures.files import write_sealed
+from experiments.commands import data
+from mixtures.catalogue.laptop import QUICKSTART
+from mixtures.documents import parquet
+from mixtures.documents.document import Document
 from mixtures.readers.files import read_files
+from store.errors import Failure, UserError
+from store.files import write_sealed
 from tests.conftest import ROOT
 
 
@@ -69,7 +69,7 @@ def test_a_source_is_counted_without_what_is_contaminated(tmp_path: Path) -> Non
     for number, contaminated in enumerate(([0, 2], [])):
         paths.append(tmp_path / f"{number}.parquet")
         scans.append(tmp_path / f"{number}.json")
-        shards.write(paths[-1], (Document(f"{n}", "g", "four") for n in range(3)), {"dropped": {"empty": 1}})
+        parquet.write(paths[-1], (Document(f"{n}", "g", "four") for n in range(3)), {"dropped": {"empty": 1}})
         write_sealed(scans[-1], {"contaminated": contaminated, "found": [], "kept": []})
     row = data._read_row(QUICKSTART[0], paths, scans)
     assert (row["documents"], row["bytes"]) == (4, 16)
@@ -111,7 +111,7 @@ def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.network
 def test_a_leak_is_found_in_a_users_folder(tmp_path: Path) -> None:
-    from mixtures.benchmarks import load
+    from mixtures.benchmarks.known import load
 
     item = load("humaneval", tmp_path / "downloads")[5]
     (tmp_path / "corpus").mkdir()

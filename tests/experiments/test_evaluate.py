@@ -19,15 +19,18 @@ from analysis.evals.questions import Question, prompt_hash
 from analysis.evals.tasks import Task
 from analysis.records import gap_path, read_eval, read_study, write
 from analysis.scores import item_notes
-from experiments import evaluate, nodes, partial
-from experiments.benchmarks_view import part_warnings
-from experiments.evaluating import evaluate_target
-from experiments.plan import make_plan
-from experiments.run import load_task, study_record
+from experiments.commands.evaluate import evaluate_target
+from experiments.plan import status
+from experiments.plan.make import make_plan
+from experiments.run.train import study_record
+from experiments.score import checkpoints
+from experiments.score.asked import load_task
+from experiments.show.benchmarks import part_warnings
 from experiments.study import Evaluation
-from mixtures import tokenizer as bpe
-from mixtures.errors import Failure, UserError
+from mixtures.tokens import tokenizer as bpe
 from models import export
+from store import kept_rows
+from store.errors import Failure, UserError
 from tests.analysis import language
 from tests.conftest import ROOT
 from tests.experiments import run_evaluation
@@ -51,7 +54,7 @@ def test_kill_9_in_the_middle_changes_nothing(tmp_path):
     command = [sys.executable, "-m", "tests.experiments.run_evaluation", str(path), "5"]  # of 8 portions
     done = subprocess.run(command, cwd=ROOT, capture_output=True, check=False)
     assert done.returncode == -signal.SIGKILL, done.stderr
-    assert not path.exists() and len(partial.read(kept(path), KEY)) == 5 * run_evaluation.PORTION
+    assert not path.exists() and len(kept_rows.read(kept(path), KEY)) == 5 * run_evaluation.PORTION
     kept(path).write_bytes(kept(path).read_bytes()[:-9])  # and the last write was torn
     assert run_evaluation.score(path).items == undisturbed.items
     assert read_eval(path) == replace(undisturbed, seconds=read_eval(path).seconds)
@@ -62,8 +65,8 @@ def test_only_what_is_missing_is_asked_and_a_damaged_line_is_missing(tmp_path):
     """Made-up answers tell what was taken from the disk: they would never be a model's."""
     path = tmp_path / "record.json"
     rows = [{"item": number, "what": "nats", "value": [1e6]} for number in range(2 * run_evaluation.PORTION)]
-    partial.keep(kept(path), KEY, rows)
-    partial.keep(kept(path), KEY | {"step": 6}, [{"item": 9, "what": "nats", "value": [1e6]}])
+    kept_rows.keep(kept(path), KEY, rows)
+    kept_rows.keep(kept(path), KEY | {"step": 6}, [{"item": 9, "what": "nats", "value": [1e6]}])
     line = b'{"item": 5, "what": "nats", "value": [10'
     damaged = kept(path).read_bytes().replace(line, line[:-1] + b"1")
     kept(path).write_bytes(damaged)
@@ -80,20 +83,20 @@ def test_a_gap_is_recorded_shown_and_tried_again(finished_store, tmp_path):
     plan = make_plan(asks, store)
     write(store / "studies" / "tiny" / "study.json", study_record(plan, store))  # as a run does first
     last = next(stage for stage in plan.stages if stage.stage.kind == "cooldown")
-    assert nodes.evaluation_state(plan, last, store) == "ready"
-    evaluate.evaluate(plan, store, lambda name: load_task(plan, name, store), lambda *_: None)
-    path = nodes.evaluated_tasks(plan, last, store)["quac"]
+    assert status.evaluation_state(plan, last, store) == "ready"
+    checkpoints.evaluate(plan, store, lambda name: load_task(plan, name, store), lambda *_: None)
+    path = status.evaluated_tasks(plan, last, store)["quac"]
     assert not path.exists() and "no package" in read_eval(gap_path(path)).gap
-    assert nodes.evaluation_state(plan, last, store) == "gaps"
+    assert status.evaluation_state(plan, last, store) == "gaps"
     gaps = [gap for gap in compare(store, "tiny").gaps if "quac was not scored" in gap]
     assert gaps and all("put its val_v0.2.json" in gap for gap in gaps)
 
     def found(name: str) -> Task:
-        return Task(name, nodes.task_version(name), (Question("1", (("is it", " so"), ("is it", " not so")), 1),))
+        return Task(name, status.task_version(name), (Question("1", (("is it", " so"), ("is it", " not so")), 1),))
 
-    evaluate.evaluate(plan, store, found, lambda *_: None)
+    checkpoints.evaluate(plan, store, found, lambda *_: None)
     assert len(read_eval(path).items) == 1 and not gap_path(path).exists()
-    assert nodes.evaluation_state(plan, last, store) == "done"
+    assert status.evaluation_state(plan, last, store) == "done"
 
 
 def test_what_is_asked_otherwise_is_asked_again(finished_store, tmp_path):
@@ -104,7 +107,7 @@ def test_what_is_asked_otherwise_is_asked_again(finished_store, tmp_path):
     def paths(**changes) -> dict[str, Path]:
         plan = make_plan(study(evaluation=Evaluation(2_000, (), (str(rows),), 5, **changes)), store)
         last = next(stage for stage in plan.stages if stage.stage.kind == "cooldown")
-        return nodes.evaluated_tasks(plan, last, store)
+        return status.evaluated_tasks(plan, last, store)
 
     first = paths()
     assert first["heldout/code"].exists() and not first["rows"].exists()
@@ -129,16 +132,16 @@ def test_held_out_text_that_is_damaged_is_no_gap():
     def damaged(name: str) -> Task:
         raise Failure(f"{name} is damaged")
 
-    assert evaluate.had("boolq", damaged).gap == "boolq is damaged"
+    assert checkpoints.had("boolq", damaged).gap == "boolq is damaged"
     with pytest.raises(Failure, match="heldout/code is damaged"):
-        evaluate.had("heldout/code", damaged)
+        checkpoints.had("heldout/code", damaged)
 
 
 def test_a_model_that_diverged_leaves_a_gap_with_the_count(tmp_path):
     good = language.model()
     params = {name: jnp.full_like(array, jnp.nan) for name, array in good.params.items()}
     task, path = Task("boolq", 1, run_evaluation.QUESTIONS[8:12]), tmp_path / "record.json"
-    evaluate.score(run_evaluation.CHECKPOINT, {path: task}, lambda: replace(good, params=params), lambda done: None)
+    checkpoints.score(run_evaluation.CHECKPOINT, {path: task}, lambda: replace(good, params=params), lambda done: None)
     assert read_eval(gap_path(path)).gap.startswith("4 of 4 items have no finite likelihood")
     assert not path.exists()
 
@@ -147,7 +150,7 @@ def test_a_prompt_of_100_thousand_tokens_is_scored_by_its_end(tmp_path):
     long, short = ("bird " * 100_000, " answer"), ("bird " * 500, " answer")
     task = Task("boolq", 1, tuple(Question(str(n), (pair,), 0) for n, pair in enumerate((long, short))))
     work = {tmp_path / "record.json": task}
-    (record,) = evaluate.score(run_evaluation.CHECKPOINT, work, language.model, lambda done: None).values()
+    (record,) = checkpoints.score(run_evaluation.CHECKPOINT, work, language.model, lambda done: None).values()
     assert record.items[0]["nats"] == pytest.approx(record.items[1]["nats"], abs=1e-4)
 
 
@@ -158,13 +161,13 @@ def test_contexts_that_lost_their_beginning_are_counted(tmp_path):
     questions = (Question("whole", (pair, ("bird", " bird")), 0), Question("cut", (pair, (long, " answer")), 0), asked)
     text = Question("text", (("", long),), 0, delimiter="")  # is scored whole, in windows
     task, path = Task("boolq", 1, (*questions, text)), tmp_path / "record.json"
-    (record,) = evaluate.score(run_evaluation.CHECKPOINT, {path: task}, language.model, lambda done: None).values()
+    (record,) = checkpoints.score(run_evaluation.CHECKPOINT, {path: task}, language.model, lambda done: None).values()
     assert {item["id"] for item in record.items if item.get("cut")} == {"cut", "said"}
     (line,) = item_notes(metrics.task_scores(replace(record, items=record.items[:2]), "here"))
     assert line == "boolq: 1 of 2 contexts are longer than the window and lost their beginning"
     key = KEY | {"version": 1, "prompts": prompt_hash(task.questions)}
-    partial.keep(kept(path), key, [{"item": 0, "what": "nats", "value": [1.0, 2.0], "cut": True}])
-    begun = evaluate._begun(run_evaluation.CHECKPOINT, task, path)
+    kept_rows.keep(kept(path), key, [{"item": 0, "what": "nats", "value": [1.0, 2.0], "cut": True}])
+    begun = checkpoints._begun(run_evaluation.CHECKPOINT, task, path)
     assert begun.cut == {0}
 
 

@@ -14,10 +14,10 @@ import pytest
 
 from analysis.records import StepRecord, read_ledger
 from experiments.audit import audit
-from experiments.nodes import checkpoints
-from experiments.plan import make_plan
-from experiments.run import train_study
-from experiments.trainer import done
+from experiments.plan.make import make_plan
+from experiments.plan.status import checkpoints
+from experiments.run.train import train_study
+from experiments.run.trainer import done
 from models import checkpoint
 from tests.conftest import ROOT
 from tests.experiments import run_host

@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 
-from analysis.evals.judge import client
-from analysis.evals.judge.prompts import read_prompts
+from analysis.evals.preference import client
+from analysis.evals.preference.prompts import read_prompts
 from analysis.records import read_study
 from analysis.report import build
 from experiments import cli, studies
-from experiments.exporting import find_stage
-from experiments.judges import served
-from experiments.judging import judge_study
-from mixtures.errors import Failure, UserError
+from experiments.run.trained import find_stage
+from experiments.score.judges import served
+from experiments.score.judging import judge_study
+from store.errors import Failure, UserError
 from tests.analysis.judge_server import Server, serving
 from tests.conftest import ROOT
 

@@ -13,14 +13,15 @@ import pytest
 from rich.console import Console
 
 from experiments import studies
-from experiments.check import check
-from experiments.mixtures_view import diff, print_diff, print_show, show
-from experiments.plan import PlannedStage, data_plan, make_plan
+from experiments.plan.check import check
+from experiments.plan.make import data_plan, make_plan
+from experiments.plan.stage import PlannedStage
+from experiments.show.mixtures import diff, print_diff, print_show, show
+from experiments.show.plans import plan_json, print_plan
 from experiments.study import Arm, Stage
-from experiments.views import plan_json, print_plan
-from mixtures.errors import UserError
 from mixtures.mixture import mixture
 from mixtures.order import draw, rows
+from store.errors import UserError
 from tests.conftest import ROOT
 from tests.experiments import tiny
 from tests.experiments.tiny import CODE, HALF, TEXT, stage, study

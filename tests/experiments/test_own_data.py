@@ -9,15 +9,15 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from experiments.plan import make_plan
-from experiments.run import heldout
+from experiments.plan.epochs import heldout_warnings
+from experiments.plan.make import make_plan
+from experiments.score.asked import heldout
+from experiments.show.plans import plan_json, print_plan, print_status, status_json
 from experiments.study import Study
-from experiments.supply import heldout_warnings
-from experiments.views import plan_json, print_plan, print_status, status_json
 from mixtures.catalogue import files
-from mixtures.errors import Failure, UserError
-from mixtures.manifest import Manifest
 from mixtures.prepare import DataSpec, prepare, with_identities
+from mixtures.tokens.manifest import Manifest
+from store.errors import Failure, UserError
 from tests.experiments import tiny
 
 

@@ -7,14 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from experiments import nodes, rates
-from experiments.check import check
-from experiments.find import find_study
-from experiments.plan import make_plan
+from experiments.plan import status
+from experiments.plan.check import check
+from experiments.plan.find import find_study
+from experiments.plan.make import make_plan
+from experiments.show import rates
+from experiments.show.plans import plan_json, status_json
 from experiments.study import Arm
-from experiments.views import plan_json, status_json
-from mixtures.errors import UserError
 from mixtures.order import ORDER_VERSION
+from store.errors import UserError
 from tests.experiments.tiny import CODE, HALF, STEPS, TEXT, stage, study
 
 
@@ -131,9 +132,9 @@ def test_a_plot_of_another_kind_is_refused_and_nothing_is_written(tmp_path: Path
 
 def test_checkpoints_go_where_the_hosts_share_a_disk(monkeypatch: pytest.MonkeyPatch, finished_store: Path) -> None:
     stage = make_plan(study(), finished_store).stages[0]
-    assert nodes.checkpoints(finished_store, stage.folder) == finished_store / "stages" / stage.folder / "checkpoints"
+    assert status.checkpoints(finished_store, stage.folder) == finished_store / "stages" / stage.folder / "checkpoints"
     monkeypatch.setenv("ABLATE_CHECKPOINTS", "gs://bucket/runs/")
-    assert nodes.checkpoints(finished_store, stage.folder) == f"gs://bucket/runs/{stage.folder}"
+    assert status.checkpoints(finished_store, stage.folder) == f"gs://bucket/runs/{stage.folder}"
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from tokenizers import normalizers
 
-from experiments.plan import make_plan
-from mixtures.errors import UserError
+from experiments.plan.make import make_plan
 from mixtures.prepare import prepare
+from store.errors import UserError
 from tests.experiments.tiny import study
 from tests.mixtures.foreign import END, deepseek, written
 from tests.mixtures.test_foreign_tokenizers import here, quiet

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from experiments.audit import audit
-from experiments.plan import make_plan
+from experiments.plan.make import make_plan
 from tests.conftest import run_tiny, tiny_command, tiny_options
 from tests.experiments.tiny import study
 

@@ -7,16 +7,17 @@ import pytest
 
 from analysis.records import read_ledger
 from experiments.audit import audit
-from experiments.check import check
-from experiments.plan import PlannedStage, data_plan, make_plan
+from experiments.plan.check import check
+from experiments.plan.make import data_plan, make_plan
+from experiments.plan.stage import PlannedStage
+from experiments.run.trainer import train_stage
 from experiments.study import Arm, Stage, Study
-from experiments.trainer import train_stage
-from mixtures import tokenizer as bpe
-from mixtures.errors import UserError
-from mixtures.fim import Fim
 from mixtures.loader import load_batch
 from mixtures.prepare import prepare
-from mixtures.store import open_tokens, windows_in
+from mixtures.tokens import tokenizer as bpe
+from mixtures.tokens.arrays import open_tokens, windows_in
+from mixtures.tokens.fim import Fim
+from store.errors import UserError
 from tests.experiments.tiny import CODE, HALF, TEXT, stage, study
 
 LONG = 512

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from analysis.records import read_ledger, stage_folder
-from experiments.plan import make_plan
-from experiments.tracking import Tracker, mode
+from experiments.plan.make import make_plan
+from experiments.run.tracking import Tracker, mode
 from tests.experiments.tiny import study
 
 BLOCK = 32_768

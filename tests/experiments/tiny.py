@@ -6,10 +6,10 @@ from functools import partial
 from pathlib import Path
 
 from experiments.study import Arm, Evaluation, Stage, Study
-from mixtures.documents import Document
+from mixtures.catalogue.source import Source, one_shard
+from mixtures.documents.document import Document
 from mixtures.mixture import Mixture, mixture
 from mixtures.prepare import DataSpec
-from mixtures.sources import Source, one_shard
 from models.config import ModelConfig
 from models.recipe import AdamW
 

@@ -9,8 +9,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mixtures.allocate import allocate, block_size, check_supply, cumulative, steps_for
-from mixtures.errors import UserError
 from mixtures.mixture import mixture, shares
+from store.errors import UserError
 
 weights = st.lists(st.fractions(Fraction(1, 6), 10, max_denominator=6), min_size=2, max_size=6)
 PAPER = [Fraction(part) for part in (70, 20, 4, 3, 3)]  # floors of prefix sums fail for it

@@ -8,10 +8,10 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from mixtures.benchmark_fetch import SPLITS, fetch, table
-from mixtures.benchmarks import load, pin
-from mixtures.errors import Failure, UserError
+from mixtures.benchmarks.full_splits import SPLITS, fetch, table
+from mixtures.benchmarks.known import load, pin
 from mixtures.readers import hub
+from store.errors import Failure, UserError
 
 ROWS = [{"question": f"who came {n}th", "answer": [f"Ana {n}", "nobody"]} for n in range(7)]
 

@@ -9,9 +9,9 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from mixtures.benchmark_files import RowsFile, own, with_fields
-from mixtures.benchmarks import Item, load, name_of, pin
-from mixtures.errors import UserError
+from mixtures.benchmarks.known import Item, load, name_of, pin
+from mixtures.benchmarks.own_rows import RowsFile, own, with_fields
+from store.errors import UserError
 
 GSM = [{"question": f"{n} birds and {n + 1} more?", "answer": f"{n} and {n + 1}.\n#### {2 * n + 1}"} for n in range(3)]
 

@@ -14,16 +14,15 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 
-from mixtures import fetch
-from mixtures.catalogue import local
+from mixtures.catalogue import laptop
 from mixtures.catalogue.languages import CODE, MARKUP
-from mixtures.catalogue.local import QUICKSTART
-from mixtures.catalogue.paper import ADJACENT_TOKENS, PAPER, SYNTHETIC_TOKENS
-from mixtures.documents import Document
-from mixtures.errors import Failure
-from mixtures.filters import FILTERS
-from mixtures.readers import hub
-from mixtures.sources import KINDS, Source, describe, one_shard, provenance
+from mixtures.catalogue.laptop import QUICKSTART
+from mixtures.catalogue.paper_scale import ADJACENT_TOKENS, PAPER, SYNTHETIC_TOKENS
+from mixtures.catalogue.source import KINDS, Source, describe, one_shard, provenance
+from mixtures.documents.document import Document
+from mixtures.documents.filters import FILTERS
+from mixtures.readers import fetch, hub
+from store.errors import Failure
 
 BY_NAME = {source.name: source for source in QUICKSTART}
 PAPER_BY_NAME = {source.name: source for source in PAPER}
@@ -83,7 +82,7 @@ def test_a_missing_archive_names_the_source_and_the_network(tmp_path: Path, monk
 
 def test_fixed_packages_do_not_depend_on_what_else_is_installed() -> None:
     documents = list(BY_NAME["c-cpp"].read("all", Path("unused")))
-    assert {document.group for document in documents} <= {fetch.canonical(name) for name in local.C_PACKAGES}
+    assert {document.group for document in documents} <= {fetch.canonical(name) for name in laptop.C_PACKAGES}
     assert len({document.id for document in documents}) == len(documents)
 
 

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from mixtures.benchmarks import Item
-from mixtures.benchmarks import load as load_benchmark
+from mixtures.benchmarks.known import Item
+from mixtures.benchmarks.known import load as load_benchmark
 from mixtures.decontaminate.components import components
 from mixtures.decontaminate.index import Index, build, load
 from mixtures.decontaminate.scan import RULES, Match, Rule, best, scan
 from mixtures.decontaminate.selftest import CLEAN, selftest
-from mixtures.documents import Document
-from mixtures.errors import Failure, UserError
+from mixtures.documents.document import Document
+from store.errors import Failure, UserError
 
 PROMPT = '''def rolling_peak(values: list[int], span: int) -> list[int]:
     """Given the daily readings of a gauge, return for every day the highest reading of the last few days,

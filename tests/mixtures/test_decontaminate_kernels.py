@@ -7,12 +7,12 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mixtures.benchmarks import Item
-from mixtures.decontaminate import kernels, letters, tables, words
+from mixtures.benchmarks.known import Item
+from mixtures.decontaminate import kernels, letters, lookup, words
 from mixtures.decontaminate.index import SEED_WORDS, build
 from mixtures.decontaminate.normalise import join, words_of
 from mixtures.decontaminate.scan import Rule, scan
-from mixtures.documents import Document
+from mixtures.documents.document import Document
 
 TEXTS = st.text(st.sampled_from("aB1_ .é—中\0\U0001d7d8\ud800\u0301"), max_size=40)
 WORDS = st.lists(st.sampled_from("abcdefgh"), max_size=24)
@@ -167,7 +167,7 @@ def test_long_documents_match_across_the_seams_of_their_pieces(monkeypatch) -> N
 def test_no_key_is_lost_in_the_tables() -> None:
     key_P = np.random.default_rng(0).integers(0, 2**64, 5000, np.uint64) & ~np.uint64(0xFF << 40)
     key_P[1::2] = key_P[::2]  # every key twice
-    grams = tables._grams(key_P, np.arange(5000, dtype=np.int32), np.zeros(5000, np.int32))
+    grams = lookup._grams(key_P, np.arange(5000, dtype=np.int32), np.zeros(5000, np.int32))
     place, number = np.zeros(6001, np.int64), np.zeros(6001, np.int64)
     absent = np.random.default_rng(1).integers(0, 2**64, 1000, np.uint64)
     hits = kernels.find_words(np.concatenate([absent, key_P]), 6000, grams, place, number)

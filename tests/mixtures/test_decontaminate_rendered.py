@@ -14,7 +14,7 @@ from pygments.lexers import PythonLexer
 from mixtures.decontaminate.index import build
 from mixtures.decontaminate.rendered import readings
 from mixtures.decontaminate.scan import RULES, Rule, scan
-from mixtures.documents import Document
+from mixtures.documents.document import Document
 from tests.mixtures.test_decontaminate import CODE, FILLER, ITEMS, PROMPT, SOLUTION, found, only
 
 INDEX = build(ITEMS)

@@ -10,12 +10,12 @@ from pygments import highlight
 from pygments.formatters import HtmlFormatter
 from pygments.lexers import PythonLexer
 
-from mixtures.benchmarks import Item
+from mixtures.benchmarks.known import Item
 from mixtures.decontaminate import shapes
 from mixtures.decontaminate.edits import renamed_solution
 from mixtures.decontaminate.index import build
 from mixtures.decontaminate.scan import Rule, scan
-from mixtures.documents import Document
+from mixtures.documents.document import Document
 from tests.mixtures.test_decontaminate import CODE, FILLER, ITEMS, SOLUTION, found, only
 
 INDEX = build(ITEMS)

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from mixtures import fetch
-from mixtures.errors import Failure
-from mixtures.fetch import Archive, canonical, members, text
-from mixtures.readers import pins
+from mixtures.catalogue import pins
+from mixtures.readers import fetch
+from mixtures.readers.fetch import Archive, canonical, members, text
+from store.errors import Failure
 
 CONTENT = {"pkg-1.0/b.txt": b"second", "pkg-1.0/a.txt": b"first", "pkg-1.0/image.png": b"\x89PNG"}
 

@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from mixtures.files import beside, remove_leftovers, whole
+from store.files import beside, remove_leftovers, whole
 
 
 def test_leftovers_of_dead_processes_go_and_nothing_else_does(tmp_path: Path) -> None:

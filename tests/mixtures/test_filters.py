@@ -2,7 +2,7 @@
 
 import pytest
 
-from mixtures.filters import FILTERS, MAX_FLOATS, PAPER, dropped_by
+from mixtures.documents.filters import FILTERS, MAX_FLOATS, PAPER, dropped_by
 
 
 def test_a_thousand_floats_stay_and_one_more_goes() -> None:

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mixtures import tokenizer as bpe
-from mixtures.errors import UserError
-from mixtures.fim import cut, original, permuted
+from mixtures.tokens import tokenizer as bpe
+from mixtures.tokens.fim import cut, original, permuted
+from store.errors import UserError
 
 TEXTS = [f"def f{n}(x):\n    return x * {n} + '{chr(65 + n % 26)}'\n" * (1 + n % 3) for n in range(200)]
 

@@ -12,14 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
-from mixtures import fim
-from mixtures import tokenizer as bpe
-from mixtures.documents import Document
-from mixtures.errors import Failure, UserError
-from mixtures.manifest import Manifest, read_manifest
+from mixtures.catalogue.source import Source, one_shard
+from mixtures.documents.document import Document
 from mixtures.prepare import DataSpec, prepare
-from mixtures.sources import Source, one_shard
-from mixtures.store import token_dtype
+from mixtures.tokens import fim
+from mixtures.tokens import tokenizer as bpe
+from mixtures.tokens.arrays import token_dtype
+from mixtures.tokens.manifest import Manifest, read_manifest
+from store.errors import Failure, UserError
 from tests.mixtures.foreign import BEGIN, END, TEXTS, deepseek, llama, sentencepiece, written
 
 KINDS: dict[str, Callable[[], Tokenizer]] = {

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mixtures.heldout import Groups, choose
+from mixtures.steps.heldout import Groups, choose
 
 
 def groups(sizes: dict[int, int]) -> Groups:

@@ -17,12 +17,12 @@ import pytest
 import zstandard
 
 from mixtures.catalogue import hub as catalogue_hub
-from mixtures.documents import Document
-from mixtures.errors import Failure, UserError
+from mixtures.documents.document import Document
+from mixtures.documents.parquet import read_documents
 from mixtures.prepare import read_sources
 from mixtures.readers import hub, rows
-from mixtures.shards import read_documents
-from mixtures.sources import HubDataset
+from mixtures.readers.hub import HubDataset
+from store.errors import Failure, UserError
 from tests.conftest import ROOT
 
 REVISION = "0123456789abcdef0123456789abcdef01234567"
@@ -230,9 +230,9 @@ def test_a_bucket_that_needs_another_package_says_which(monkeypatch: pytest.Monk
 OFFLINE = """
 import sys
 from pathlib import Path
-from mixtures.catalogue.paper import PAPER
-from mixtures.errors import Failure
-from mixtures.sources import describe
+from mixtures.catalogue.paper_scale import PAPER
+from store.errors import Failure
+from mixtures.catalogue.source import describe
 
 rows = [describe(source) for source in PAPER]
 print([name for name in ("datasets", "pyarrow", "jax", "tensorflow", "numpy") if name in sys.modules])

@@ -15,14 +15,14 @@ from typing import Any
 import pytest
 
 from mixtures.catalogue import files, hub
-from mixtures.catalogue.local import QUICKSTART
-from mixtures.catalogue.paper import PAPER
-from mixtures.digests import digests
-from mixtures.errors import UserError
-from mixtures.files import write_sealed
-from mixtures.identity import RECORD, changes, pinned, record
+from mixtures.catalogue.identity import RECORD, changes, pinned, record
+from mixtures.catalogue.laptop import QUICKSTART
+from mixtures.catalogue.paper_scale import PAPER
+from mixtures.catalogue.source import Source, one_shard
 from mixtures.readers import commits
-from mixtures.sources import Source, one_shard
+from store.digests import digests
+from store.errors import UserError
+from store.files import write_sealed
 from tests.conftest import ROOT
 
 REVISION = "0123456789abcdef0123456789abcdef01234567"
@@ -124,8 +124,8 @@ MINE = """
 from functools import partial
 from pathlib import Path
 import helpers_of_mine as helpers
-from mixtures.documents import Document
-from mixtures.sources import Source, one_shard
+from mixtures.documents.document import Document
+from mixtures.catalogue.source import Source, one_shard
 
 CORPUS = Path({corpus!r})
 HERE = Path(__file__).parent
@@ -219,8 +219,8 @@ def test_files_that_only_the_running_function_knows_are_declared(corpus: Path, t
 
 def test_identities_are_equal_in_another_process(tmp_path: Path) -> None:
     program = (
-        "import hashlib, json, pathlib; from mixtures.catalogue.local import QUICKSTART; "
-        "from mixtures.catalogue.paper import PAPER; from mixtures.identity import pinned; "
+        "import hashlib, json, pathlib; from mixtures.catalogue.laptop import QUICKSTART; "
+        "from mixtures.catalogue.paper_scale import PAPER; from mixtures.catalogue.identity import pinned; "
         "print(hashlib.sha256(json.dumps([pinned(s, pathlib.Path('s')).identity for s in (*QUICKSTART, *PAPER)])"
         ".encode()).hexdigest())"
     )
@@ -270,7 +270,7 @@ LOOSE = """
 import functools, re
 from datetime import date
 import helpers_of_mine as helpers
-from mixtures.sources import Source, one_shard
+from mixtures.catalogue.source import Source, one_shard
 
 WORD = re.compile("one")
 SINCE = date(2020, 1, 1)
@@ -329,7 +329,7 @@ def test_code_in_a_package_that_it_calls_by_its_whole_name_counts(
         (folder / f"{name}.py").write_text("")
     monkeypatch.syspath_prepend(tmp_path)
     text = (
-        "import of_mine.cleaning\nfrom mixtures.sources import Source, one_shard\n"
+        "import of_mine.cleaning\nfrom mixtures.catalogue.source import Source, one_shard\n"
         "def read(shard, downloads):\n    return of_mine.cleaning.clean('a')\n"
         "SOURCE = Source('mine', 'text', 'txt', read, one_shard)\n"
     )

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from mixtures.allocate import allocate
 from mixtures.loader import Batch, DataPlan, load_batch, token_counts
-from mixtures.store import TokenStore, shard_name, windows_in, write_shard
+from mixtures.tokens.arrays import TokenStore, shard_name, windows_in, write_shard
 
 S = 32
 SHARDS = {"text": (3_000, 5_000), "code": (1_500, 700, 40), "web": (2_222,)}

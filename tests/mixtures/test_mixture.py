@@ -8,9 +8,9 @@ import pytest
 
 from mixtures.allocate import allocate, block_size, cumulative
 from mixtures.curriculum import additive, sequences_by_source, stage_steps
-from mixtures.errors import UserError
 from mixtures.mixture import Mixture, fingerprint, mixture, shares, tree
 from mixtures.order import rows
+from store.errors import UserError
 
 TEXT = mixture("text", {"literature": 18, "prose": 6, "notes": 1})
 CODE = mixture("code", {"python": 2, "c": 1})

@@ -11,13 +11,13 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 
-from mixtures import shards
 from mixtures.catalogue import files, hub
-from mixtures.documents import Document
-from mixtures.errors import Failure, UserError
+from mixtures.catalogue.source import Source
+from mixtures.documents import parquet
+from mixtures.documents.document import Document
 from mixtures.readers import files as reader
 from mixtures.readers.files import read_files
-from mixtures.sources import Source
+from store.errors import Failure, UserError
 
 ROWS = [{"text": f"row {n} — é", "repo": f"r{n % 2}", "n": n, "meta": {"body": f"b{n}"}} for n in range(4)]
 
@@ -211,7 +211,7 @@ def test_a_search_takes_the_text_of_rows_from_a_field_and_plain_files_as_they_ar
 
 def test_this_projects_own_files_are_read_back(tmp_path: Path) -> None:
     own = [Document(f"numpy/{n}", "numpy", f"text {n}") for n in range(3)]
-    shards.write(tmp_path / "own" / "all.parquet", own, {})
+    parquet.write(tmp_path / "own" / "all.parquet", own, {})
     assert sorted(read(files("mine", "code", tmp_path / "own"), tmp_path), key=lambda d: d.id) == own
     (tmp_path / "shard-00000.jsonl").write_text(lines([["family#000001", "synthetic/family", "text", "differential"]]))
     found = read(files("mine", "synthetic", tmp_path / "shard-*.jsonl"), tmp_path)

@@ -14,19 +14,21 @@ from typing import Any
 
 import pytest
 
-from mixtures import benchmarks, fim, shards
 from mixtures import prepare as preparation
-from mixtures import tokenizer as bpe
-from mixtures.benchmarks import Item
+from mixtures.benchmarks import known
+from mixtures.benchmarks.known import Item
+from mixtures.catalogue.source import Source
 from mixtures.decontaminate.scan import Rule
-from mixtures.documents import Document
-from mixtures.errors import Failure, UserError
-from mixtures.executors import beam, pool
-from mixtures.manifest import Manifest, read_manifest
+from mixtures.documents import parquet
+from mixtures.documents.document import Document
+from mixtures.documents.roles import training_documents
 from mixtures.prepare import Cleaning, DataSpec
-from mixtures.roles import training_documents
-from mixtures.sources import Source
-from mixtures.store import open_tokens, windows_in
+from mixtures.steps.executors import beam, pool
+from mixtures.tokens import fim
+from mixtures.tokens import tokenizer as bpe
+from mixtures.tokens.arrays import open_tokens, windows_in
+from mixtures.tokens.manifest import Manifest, read_manifest
+from store.errors import Failure, UserError
 
 LINE = "numbers {} and {} make a line that only document {} of {} has\n"
 SHARDS = ("one", "two", "three")
@@ -153,7 +155,7 @@ def test_held_out_groups_are_never_trained_on_and_are_the_same_for_every_source(
     held: set[str] = set()
     for name, its in manifest.sources.items():
         read |= {document.group for shard in trained(manifest, name) for document in shard}
-        documents = [document for path in manifest.heldout(name) for document in shards.read_documents(path)]
+        documents = [document for path in manifest.heldout(name) for document in parquet.read_documents(path)]
         assert len(documents) == its.heldout_documents > 0
         held |= {document.group for document in documents}
     assert held and not read & held
@@ -249,7 +251,7 @@ def test_the_cap_takes_documents_by_hash_so_that_a_smaller_cap_is_a_subset(tmp_p
     sizes = {}
     for name, cap in (("small", 20_000), ("whole", 10**6)):
         prepared = prepare(spec(replace(PLAIN, max_bytes=cap)), tmp_path / name, quiet)
-        heldout = [d.id for path in prepared.heldout("plain") for d in shards.read_documents(path)]
+        heldout = [d.id for path in prepared.heldout("plain") for d in parquet.read_documents(path)]
         sizes[name] = [*heldout, *(d.id for shard in trained(prepared, "plain") for d in shard)]
         dropped = prepared.sources["plain"].dropped.get("over the source's size", 0)
         its = prepared.sources["plain"]
@@ -325,8 +327,8 @@ def test_infilling_moves_whole_documents_only(manifest: Manifest, tmp_path: Path
 def planted(monkeypatch: pytest.MonkeyPatch) -> Item:
     words = "why does the old lighthouse keeper count seventeen grey herons before every storm that comes from the west"
     item = Item("herons", "1", {"question": words + "?"}, answers=("because they leave first",))
-    entry = replace(benchmarks.BENCHMARKS["nq_open"], name="herons", rows=1)
-    monkeypatch.setattr(benchmarks, "BENCHMARKS", {"herons": entry})
+    entry = replace(known.BENCHMARKS["nq_open"], name="herons", rows=1)
+    monkeypatch.setattr(known, "BENCHMARKS", {"herons": entry})
     monkeypatch.setattr("mixtures.prepare.load_benchmark", lambda name, downloads: (item,))
     return item
 
@@ -348,7 +350,7 @@ def test_a_benchmark_item_in_the_corpus_is_dropped_counted_and_shown(planted: It
     assert (match["benchmark"], match["item"], match["document"]) == ("herons", "1", "leak")
     assert match["score"] >= 0.9 and "lighthouse keeper" in match["evidence"]
     assert its.kept == ()
-    heldout = [document for path in cleaned.heldout("leaky") for document in shards.read_documents(path)]
+    heldout = [document for path in cleaned.heldout("leaky") for document in parquet.read_documents(path)]
     assert "leak" not in {d.id for d in [*heldout, *(d for shard in trained(cleaned, "leaky") for d in shard)]}
     again = read_manifest(cleaned.folder)
     assert again == cleaned

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mixtures import shards
-from mixtures.documents import Document
-from mixtures.preprocess import PART_BYTES, clean, drop_reason, parts
+from mixtures.catalogue.source import Source, one_shard
+from mixtures.documents import parquet
+from mixtures.documents.clean import PART_BYTES, clean, drop_reason, parts
+from mixtures.documents.document import Document
 from mixtures.readers import commits, rows
-from mixtures.reading import ReadJob, read_shard
-from mixtures.sources import Source, one_shard
+from mixtures.steps.read import ReadJob, read_shard
 
 LINES = st.lists(st.sampled_from(["", " ", "\t", "    x = 1", "x = 1  ", "    x = 1\t", "a\fb", "a\u2028b", "a\rb"]))
 FILES = st.builds(lambda lines, end: "\n".join(lines) + end, LINES, st.sampled_from(["", "\n"]))
@@ -102,8 +102,8 @@ def test_a_novel_is_kept_and_thirty_megabytes_are_several_documents_of_one_group
     source = Source("novels", "text", "english", read_novels, one_shard)
     path = tmp_path / "all.parquet"
     read_shard(ReadJob(source, "all", tmp_path, path, ""))
-    found = list(shards.read_documents(path))
-    assert shards.facts(path)["dropped"] == {}
+    found = list(parquet.read_documents(path))
+    assert parquet.facts(path)["dropped"] == {}
     assert [d.text for d in found if d.group == "short"] == [novel(1.2)]
     assert {d.id for d in found} == {"short.txt", *(f"long.txt#{n}" for n in range(1, 9))}
     long = sorted((d for d in found if d.group == "long"), key=lambda d: d.id)

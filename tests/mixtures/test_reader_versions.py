@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mixtures import readers
-from mixtures.documents import Document
+from mixtures.documents.document import Document
 from mixtures.readers import (
     archived,
     chat,
@@ -31,11 +31,11 @@ from mixtures.readers import (
     rows,
     tables,
 )
-from mixtures.sources import HubDataset
+from mixtures.readers.hub import HubDataset
 from tests.mixtures.test_fetch import sdist
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "readers.json"
-NOT_READERS = {"pins", "zstandard_files"}
+NOT_READERS = {"fetch", "zstandard_files"}
 SENTENCE = "This is a plain sentence that a person wrote about what the thing does, and it is kept."
 CODE = "def f(x):\n    return x  # and what follows\n"
 

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from mixtures.documents import Document
-from mixtures.errors import Failure
-from mixtures.readers import archived, chat, commits, installed, issues, literature, notebooks, pins, prose, qa, rows
+from mixtures.catalogue import pins
+from mixtures.documents.document import Document
+from mixtures.readers import archived, chat, commits, installed, issues, literature, notebooks, prose, qa, rows
+from store.errors import Failure
 from tests.mixtures.test_fetch import sdist
 
 

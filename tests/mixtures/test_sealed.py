@@ -7,8 +7,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mixtures.errors import Failure
-from mixtures.files import read_sealed, write_sealed
+from store.errors import Failure
+from store.files import read_sealed, write_sealed
 
 ROW = {"schema": 2, "name": "größe", "loss": 3.0625, "skipped": None, "counts": {"prose": 128, "program": 128}}
 TEXT = st.text(st.characters(codec="utf-8"))

@@ -10,15 +10,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mixtures import dedup, shards
 from mixtures.catalogue import files
-from mixtures.documents import Document, hash64
-from mixtures.errors import UserError
-from mixtures.files import write_sealed
-from mixtures.manifest import in_common
-from mixtures.roles import CONTAMINATED, DROPPED, HELDOUT, TRAINING, Candidate, read_roles, roles_path
-from mixtures.selection import sample, select
-from mixtures.sources import DEDUP, Source, one_shard
+from mixtures.catalogue.source import DEDUP, Source, one_shard
+from mixtures.documents import parquet
+from mixtures.documents.document import Document, hash64
+from mixtures.documents.roles import CONTAMINATED, DROPPED, HELDOUT, TRAINING, Candidate, read_roles, roles_path
+from mixtures.steps import dedup
+from mixtures.steps.select import sample, select
+from mixtures.tokens.manifest import in_common
+from store.errors import UserError
+from store.files import write_sealed
 
 
 def corpus(folder: Path, **sources: Any) -> tuple[list[Candidate], Path]:
@@ -27,7 +28,7 @@ def corpus(folder: Path, **sources: Any) -> tuple[list[Candidate], Path]:
     for name, (documents, changes) in sources.items():
         paths = tuple(folder / name / f"{number}.parquet" for number in range(len(documents)))
         for path, shard in zip(paths, documents, strict=True):
-            shards.write(path, shard, {})
+            parquet.write(path, shard, {})
         candidates.append(
             Candidate(**{"name": name, "shards": paths, "scans": (), "max_bytes": None, "dedup": "across"} | changes)
         )
@@ -41,7 +42,7 @@ def chosen(candidates: Sequence[Candidate], roles: Path) -> dict[str, dict[str, 
             document.id: int(role)
             for path in c.shards
             for document, role in zip(
-                shards.read_documents(path), read_roles(roles_path(roles, c.name, path)), strict=True
+                parquet.read_documents(path), read_roles(roles_path(roles, c.name, path)), strict=True
             )
         }
         for c in candidates
@@ -114,7 +115,7 @@ def test_a_size_counts_what_is_left_of_duplicates_and_benchmark_items(tmp_path: 
     documents = texts("a1", "a2", "a3", "a4", "b", "c", "d", "e")
     size = len(documents[0].text)
     candidates, roles = corpus(tmp_path, it=([documents], {"max_bytes": 4 * size, "scans": (tmp_path / "found.json",)}))
-    order = [document.id for document in shards.read_documents(candidates[0].shards[0])]
+    order = [document.id for document in parquet.read_documents(candidates[0].shards[0])]
     write_sealed(tmp_path / "found.json", {"contaminated": [order.index("b")]})
     facts = select(candidates, 0.0, roles)
     assert facts["it"]["dropped"] == {"exact duplicate": 3, "contaminated": 1}  # and four are left, with room for four
@@ -196,10 +197,12 @@ def test_the_tokenizers_sample_is_of_all_shards_and_does_not_depend_on_them(tmp_
 def test_a_small_sample_reads_little_of_a_shard(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     rows = [Document(f"{n}", "g", rng.bytes(2_000).hex()) for n in range(2_000)]
-    shards.write(tmp_path / "one.parquet", rows, {})
-    keys = np.concatenate([b.column("id_hash").to_numpy() for b in shards.read(tmp_path / "one.parquet", ("id_hash",))])
+    parquet.write(tmp_path / "one.parquet", rows, {})
+    keys = np.concatenate(
+        [b.column("id_hash").to_numpy() for b in parquet.read(tmp_path / "one.parquet", ("id_hash",))]
+    )
     before = _read_so_far()
-    found = list(shards.texts(tmp_path / "one.parquet", keys < np.uint64(2**64 // 200)))
+    found = list(parquet.texts(tmp_path / "one.parquet", keys < np.uint64(2**64 // 200)))
     assert 2 < len(found) < 30
     assert _read_so_far() - before < 0.3 * (tmp_path / "one.parquet").stat().st_size
 

@@ -8,8 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mixtures.errors import Failure
-from mixtures.store import CHUNK_TOKENS, StoredShard, TokenStore, shard_name, token_dtype, windows_in, write_shard
+from mixtures.tokens.arrays import (
+    CHUNK_TOKENS,
+    StoredShard,
+    TokenStore,
+    shard_name,
+    token_dtype,
+    windows_in,
+    write_shard,
+)
+from store.errors import Failure
 
 S = 64
 SHARDS = {"text": (20_000, 129, 30_000), "code": (9_000, 40, 65)}
@@ -190,8 +198,8 @@ FULL_DISK = """
 import resource, sys
 from pathlib import Path
 import numpy as np
-from mixtures.errors import Failure
-from mixtures.store import write_shard
+from store.errors import Failure
+from mixtures.tokens.arrays import write_shard
 resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))
 try:
     write_shard(Path(sys.argv[1]), np.zeros(100_000, "uint16"), np.array([0, 100_000]))

@@ -11,13 +11,14 @@ from pathlib import Path
 import pytest
 
 from mixtures.catalogue import files as own_files
-from mixtures.errors import UserError
 from mixtures.readers.files import read_files
-from mixtures.synthetic import compose, forms, generate, verdicts, write
+from mixtures.synthetic import forms, generate, verdicts, write
 from mixtures.synthetic.gates import Job, Verdict
 from mixtures.synthetic.generate import check
+from mixtures.synthetic.grammar import compose
 from mixtures.synthetic.mutate import apply, mutants, ticks
 from mixtures.synthetic.problem import Draft, Problem, shape
+from store.errors import UserError
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "synthetic.json"
 FAMILIES = {stream(compose.Random(n)).family for stream in compose.STREAMS for n in range(9)}

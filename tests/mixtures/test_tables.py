@@ -16,8 +16,8 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mixtures.errors import Failure
 from mixtures.readers.tables import rows
+from store.errors import Failure
 
 PAGES: list[dict[str, Any]] = [
     {"body": 'Says "hello",\nand é.', "repo": "a"},

@@ -11,10 +11,10 @@ from dataclasses import asdict
 import jax
 import numpy as np
 
-from models import loss, sharding
+from models import loss, parallel
 from models.config import ModelConfig
+from models.devices.layout import Layout, MeshShape
 from models.fit import collectives
-from models.layout import Layout, MeshShape
 from models.recipe import AdamW
 from models.step import abstract_state, init_state, train_step
 
@@ -30,10 +30,10 @@ def batches() -> np.ndarray:
 
 def train(shape: tuple[int, int, int] | None, layout: Layout, masked: bool = False) -> list[list[float]]:
     """Loss and gradient norm of every step."""
-    mesh = sharding.make_mesh(MeshShape(*shape)) if shape else None
+    mesh = parallel.make_mesh(MeshShape(*shape)) if shape else None
     state = init_state(SMALL, AdamW(), 0)
     if mesh is not None:
-        state = jax.device_put(state, sharding.shardings(mesh, state))
+        state = jax.device_put(state, parallel.shardings(mesh, state))
     step, seen = train_step(SMALL, AdamW(), "float32", layout, mesh), []
     for tokens in batches():
         segments = np.cumsum(tokens[:, :-1] == _END, axis=1, dtype=np.int32) if masked else None
@@ -43,7 +43,7 @@ def train(shape: tuple[int, int, int] | None, layout: Layout, masked: bool = Fal
 
 
 def exchanged(shape: tuple[int, int, int], layout: Layout) -> list[dict]:
-    mesh = sharding.make_mesh(MeshShape(*shape))
+    mesh = parallel.make_mesh(MeshShape(*shape))
     state = abstract_state(SMALL, AdamW())
     traced = train_step(SMALL, AdamW(), "bfloat16", layout, mesh).trace(state, batches()[0], 1e-3)
     return [asdict(collective) for collective in collectives(traced.jaxpr.jaxpr, dict(mesh.shape))]
@@ -51,11 +51,11 @@ def exchanged(shape: tuple[int, int, int], layout: Layout) -> list[dict]:
 
 def _one_of_several(address: str, processes: int, number: int) -> list[float]:
     jax.distributed.initialize(address, processes, number)
-    mesh = sharding.make_mesh(MeshShape(2, 4, 1))
+    mesh = parallel.make_mesh(MeshShape(2, 4, 1))
     state, step, seen = init_state(SMALL, AdamW(), 0, mesh), train_step(SMALL, AdamW(), mesh=mesh), []
     for tokens in batches():
         mine = np.split(tokens, processes)[number]
-        state, metrics = step(state, sharding.global_batch(mesh, mine), 3e-3)
+        state, metrics = step(state, parallel.global_batch(mesh, mine), 3e-3)
         seen.append(float(metrics.loss))
     jax.distributed.shutdown()
     return seen

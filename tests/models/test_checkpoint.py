@@ -11,9 +11,9 @@ import pytest
 
 from models import checkpoint
 from models.config import ModelConfig, config
-from models.errors import Failure
 from models.recipe import AdamW
 from models.step import TrainState, abstract_state, init_state, train_step
+from store.errors import Failure
 from tests.models import object_store
 from tests.models.tiny import TINY, tokens
 
@@ -151,7 +151,7 @@ import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec as P
 from models import checkpoint, sharding
 from models.config import ModelConfig
-from models.layout import MeshShape
+from models.devices.layout import MeshShape
 from models.recipe import AdamW
 from models.step import abstract_state, init_state, train_step
 

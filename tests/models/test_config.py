@@ -5,9 +5,9 @@ import jax
 import pytest
 
 from models.config import PEAK_LEARNING_RATES, ModelConfig, config, names, parameters
-from models.errors import UserError
-from models.flops import forward_flops_per_token, sizes, train_flops_per_token
+from models.devices.flops import forward_flops_per_token, sizes, train_flops_per_token
 from models.transformer import initial
+from store.errors import UserError
 
 # With the embedding, and without.
 COUNTS = {

@@ -14,11 +14,11 @@ import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
 from models.config import ModelConfig
-from models.errors import Failure, UserError
 from models.export import export, read
 from models.recipe import AdamW
 from models.step import init_state, train_step
 from models.transformer import Params, bind, initial
+from store.errors import Failure, UserError
 from tests.models.reference import logits as reference_logits
 from tests.models.test_decode import continued
 from tests.models.tiny import TINY, tokens

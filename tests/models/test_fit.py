@@ -6,12 +6,12 @@ from dataclasses import asdict, replace
 import pytest
 
 from models.config import ModelConfig, config, parameters
-from models.errors import Failure, UserError
+from models.devices.flops import train_flops_per_token
+from models.devices.layout import Layout, MeshShape
+from models.devices.roofline import ATTAINED, V5E, chip_hours, link_bytes, repeated_flops_per_token, roofline, topology
 from models.fit import Fit, described, fit, place
-from models.flops import train_flops_per_token
-from models.layout import Layout, MeshShape
 from models.recipe import AdamW
-from models.roofline import ATTAINED, V5E, chip_hours, link_bytes, repeated_flops_per_token, roofline, topology
+from store.errors import Failure, UserError
 from tests.conftest import ROOT
 
 sys.path.append(str(ROOT / ".venv" / "libtpu"))  # where `make test` puts it

@@ -4,9 +4,9 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from models import sharding
+from models import parallel
 from models.config import ModelConfig
-from models.layout import Layout
+from models.devices.layout import Layout
 from models.recipe import AdamW
 from models.step import abstract_state, train_step
 
@@ -19,7 +19,7 @@ def test_attention_is_the_flash_kernel_in_both_directions(
     monkeypatch: pytest.MonkeyPatch, remat: str, forward: int
 ) -> None:
     """Layers are one loop, so every kernel that a layer runs is there once; no array has a square of the sequence."""
-    monkeypatch.setattr(sharding, "platform", lambda mesh: "gpu")
+    monkeypatch.setattr(parallel, "platform", lambda mesh: "gpu")
     monkeypatch.setattr("jax._src.cudnn.fused_attention_stablehlo.check_cudnn_version", lambda: 91_000)
     step = train_step.__wrapped__(SIZE, AdamW(), "bfloat16", Layout(1, remat, scan=True))
     tokens, rate = jax.ShapeDtypeStruct((2, SEQUENCE + 1), jnp.int32), jax.ShapeDtypeStruct((), jnp.float32)

@@ -2,8 +2,8 @@ from itertools import pairwise
 
 import pytest
 
-from models.errors import UserError
 from models.schedules import Schedule, learning_rate
+from store.errors import UserError
 
 
 def _rates(schedule: Schedule) -> list[float]:

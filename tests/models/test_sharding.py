@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 
 from models.config import config
-from models.errors import UserError
-from models.layout import Layout, MeshShape, check
+from models.devices.layout import Layout, MeshShape, check
+from models.devices.roofline import link_bytes
+from models.parallel import make_mesh, setting
 from models.recipe import AdamW
-from models.roofline import link_bytes
-from models.sharding import make_mesh, setting
 from models.step import init_state, loss_and_gradients, train_step
+from store.errors import UserError
 from tests.models.sharded import SMALL
 from tests.models.tiny import TINY, tokens
 

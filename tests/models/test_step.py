@@ -10,11 +10,11 @@ import optax
 import pytest
 
 from models import optimizer as adamw
-from models.errors import UserError
-from models.layout import Layout
+from models.devices.layout import Layout
 from models.optimizer import decays
 from models.recipe import AdamW
 from models.step import TrainState, init_state, train_step
+from store.errors import UserError
 from tests.models.tiny import TINY, tokens
 
 

@@ -1,0 +1,271 @@
+"""Whether the sandbox of this machine holds: hostile programs on one side, bystanders on the other.
+
+It runs before the first program of a model is executed on a machine, and again when the kernel, bubblewrap, the
+interpreter, the kind of user or a line of this package changes; nothing is executed where it fails.
+"""
+
+import ast
+import contextlib
+import hashlib
+import json
+import platform
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from analysis.evals.code import box, pool
+from analysis.evals.code.box import Limits, Sandbox
+from analysis.evals.code.judge import Check
+from store.errors import Failure
+from store.files import write_json
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+SHORT = Limits(cpu_seconds=1, wall_seconds=3.0)
+JOBS = 4
+"""Most of the wasteful programs wait, so more than there are processors."""
+MANY = "memory of many processes"
+"""Contained only where there is a control group."""
+SETTINGS = ("kernel/core_pattern", "kernel/modprobe", "kernel/hostname", "vm/overcommit_memory", "kernel/sysrq")
+
+
+_HOSTILE = Path(__file__).parent / "hostile"
+_FORGED = ("wrong", "raised", "limit", "reply", "load")
+
+
+@dataclass(frozen=True)
+class Case:
+    """A hostile program, what is asked of it, and the verdicts' reasons that mean that it was contained."""
+
+    name: str
+    source: str
+    check: Check
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How one case ended."""
+
+    name: str
+    contained: bool
+    detail: str
+
+
+@dataclass(frozen=True)
+class Report:
+    """All outcomes, and whether boxes are bounded as a whole (else each of their processes is)."""
+
+    outcomes: tuple[Outcome, ...]
+    grouped: bool
+
+    @property
+    def holes(self) -> tuple[Outcome, ...]:
+        return tuple(outcome for outcome in self.outcomes if not outcome.contained)
+
+
+def waste() -> list[Case]:
+    """Programs that use up what there is: a limit stops them, or they find that they got no more than their share."""
+    cases = _cases("waste.py", "found = {0}()\nassert found == [], found", ("passed", "time", "limit", "reply"))
+    loop = Case("endless while loading", "while True:\n    pass", _adds_one("f"), ("time",))
+    return [*cases, loop]
+
+
+def reach() -> list[Case]:
+    """Programs that look for a way out, and find none."""
+    return _cases("reach.py", "found = {0}()\nassert found == [], found", ("passed",))
+
+
+def forgery() -> list[Case]:
+    """Programs that want to pass without being right."""
+    cases = _cases("forgery.py", _adds_one("{0}").tests, _FORGED)
+    loading = {
+        "exit while loading": "import os\nos._exit(0)",
+        "polite exit while loading": "import sys\nsys.exit(0)",
+        "nothing asked for": "g = 1",
+        "no Python": "def f(x",
+    }
+    return [*cases, *(Case(name, source, _adds_one("f"), _FORGED) for name, source in loading.items())]
+
+
+def _cases(file: str, tests: str, reasons: tuple[str, ...]) -> list[Case]:
+    """A case for every public function of the file, which is sent whole."""
+    source = (_HOSTILE / file).read_text(encoding="utf-8")
+    functions = [node.name for node in ast.parse(source).body if isinstance(node, ast.FunctionDef)]
+    public = [name for name in functions if not name.startswith("_")]
+    return [Case(name.replace("_", " "), source, Check((name,), tests.format(name)), reasons) for name in public]
+
+
+def _adds_one(name: str) -> Check:
+    return Check((name,), f"assert {name}(1) == 2\nassert {name}(10**6) == 10**6 + 1")
+
+
+def _honest() -> Case:
+    return Case("an honest neighbour", "def f(x):\n    return x + 1", _adds_one("f"), ("passed",))
+
+
+def _neighbours(folder: str, pid: int) -> Case:
+    """An attack on somebody else's results in `folder`, which every user may write, and on his process."""
+    results, tried = f"{folder}/results", ", ".join
+    actions = [
+        *(f"_opened({results!r}, {flags})" for flags in ("os.O_RDONLY", "os.O_RDWR", "os.O_WRONLY | os.O_TRUNC")),
+        *(f"_created({folder!r})", f"('signal', lambda: os.kill({pid}, 9))", f"_opened('/proc/{pid}/mem', os.O_RDWR)"),
+    ]
+    source = (_HOSTILE / "reach.py").read_text(encoding="utf-8")
+    source += f"\ndef attack():\n    return _tries({tried(actions)})\n"
+    return Case(
+        "results of others", source, Check(("attack",), "found = attack()\nassert found == [], found"), ("passed",)
+    )
+
+
+def _curious_tests() -> Case:
+    """Tests are data, too: they look for a way out of their own box, and do not mind what the program returns."""
+    source = (_HOSTILE / "reach.py").read_text(encoding="utf-8")
+    names = [node.name for node in ast.parse(source).body if isinstance(node, ast.FunctionDef)]
+    tried = " + ".join(f"{name}()" for name in names if not name.startswith("_"))
+    check = Check(("f",), f"{source}\nassert f(1) == 2\nfound = {tried}\nassert found == [], found")
+    return Case("tests that look for a way out", "def f(x):\n    return x + 1", check, ("passed",))
+
+
+def ensure(folder: Path) -> Sandbox:
+    """This machine's sandbox, once it has passed the self-test; a file in `folder` says that it has.
+
+    Raises:
+        Failure: there is no sandbox here, or it does not hold. Execute nothing, and record the message.
+    """
+    sandbox = box.find()
+    marker = folder / f"sandbox-{identity(sandbox)}.json"
+    if marker.exists():
+        return sandbox
+    report = run(sandbox)
+    if report.holes:
+        named = "; ".join(f"{hole.name} ({hole.detail})" for hole in report.holes[:3])
+        raise Failure(
+            f"no sandbox: {len(report.holes)} of {len(report.outcomes)} self-tests failed: {named}; "
+            "see `ablate sandbox selftest`, and evaluate code on another machine"
+        )
+    write_json(marker, {"cases": len(report.outcomes), "grouped": report.grouped, **description(sandbox)})
+    return sandbox
+
+
+def description(sandbox: Sandbox) -> dict[str, str]:
+    """What a record should say of where its programs ran."""
+    return {
+        "bubblewrap": sandbox.bwrap_version,
+        "python": sandbox.python_version,
+        "kernel": platform.release(),
+        "user": "normal" if sandbox.uid is None else "root, dropped",
+    }
+
+
+def to_json(sandbox: Sandbox, report: Report) -> dict[str, Any]:
+    """A report as plain JSON values; "holds" is what matters."""
+    return {
+        "holds": not report.holes,
+        "sandbox": description(sandbox),
+        "grouped": report.grouped,
+        "cases": [asdict(outcome) for outcome in report.outcomes],
+    }
+
+
+def print_table(document: dict[str, Any], console: "Console") -> None:
+    """Every case with how it ended. Programs had their say in the details, so nothing in them is markup."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title="hostile programs", title_justify="left")
+    for column in ("case", "outcome", "detail"):
+        table.add_column(column)
+    for case in document["cases"]:
+        outcome = Text("contained") if case["contained"] else Text("A HOLE", style="red")
+        table.add_row(Text(case["name"]), outcome, Text(case["detail"]))
+    console.print(table)
+    facts = ", ".join(f"{name} {value}" for name, value in document["sandbox"].items())
+    bounds = "a box is bounded as a whole" if document["grouped"] else "no control group: each process is bounded alone"
+    holes = sum(not case["contained"] for case in document["cases"])
+    console.print(Text(f"{len(document['cases'])} cases, {holes} holes; {bounds}; {facts}"))
+
+
+def identity(sandbox: Sandbox) -> str:
+    """Of this machine, its sandbox and the code of this package: where it is another, what was tried is tried again."""
+    sources = b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.rglob("*.py")))
+    facts = [platform.node(), platform.machine(), sandbox.bwrap, sandbox.python, description(sandbox)]
+    return hashlib.sha256(json.dumps(facts).encode() + sources).hexdigest()[:16]
+
+
+def run(sandbox: Sandbox, jobs: int = JOBS) -> Report:
+    """Run every hostile program, with honest ones between them, and look at the host afterwards.
+
+    Raises:
+        Failure: there is no box to run them in.
+    """
+    settings = _settings()
+    with _bystander(sandbox) as (folder, process):
+        wasteful = waste()
+        alone = [case for case in wasteful if case.name != MANY]
+        outcomes, grouped = _run(sandbox, [*alone, _honest()], SHORT, jobs)
+        others = [*reach(), *forgery(), _neighbours(folder, process.pid), _curious_tests(), _honest()]
+        if grouped:
+            others += [case for case in wasteful if case.name == MANY]
+        outcomes += _run(sandbox, others, Limits(), jobs)[0]
+        intact = Path(folder, "results").read_text() == "intact" and [path.name for path in Path(folder).iterdir()] == [
+            "results"
+        ]
+        outcomes.append(_looked("results of others are as before", intact))
+        outcomes.append(_looked("processes of others go on", process.poll() is None))
+    outcomes.append(_looked("kernel settings are as before", _settings() == settings))
+    return Report(tuple(outcomes), grouped)
+
+
+def _run(sandbox: Sandbox, cases: list[Case], limits: Limits, jobs: int) -> tuple[list[Outcome], bool]:
+    """The outcomes of the cases, and whether there was a control group. Nothing may be left of any box."""
+    with pool.workers(sandbox, limits, jobs) as idle:
+        verdicts = pool.judge_all(idle, sandbox, [(case.source, case.check) for case in cases], limits)
+        at_rest = [idle.get() for _ in range(jobs)]
+        for worker in at_rest:
+            idle.put(worker)
+        left = [child for worker in at_rest for child in _left(worker.process.pid)]
+        grouped = all(worker.group is not None for worker in at_rest)
+    pairs = zip(cases, verdicts, strict=True)
+    outcomes = [Outcome(case.name, v.reason in case.reasons, f"{v.reason}: {v.detail}") for case, v in pairs]
+    return [*outcomes, _looked("nothing is left of the boxes", not left)], grouped
+
+
+def _looked(name: str, well: bool) -> Outcome:
+    return Outcome(name, well, "as it should" if well else "not so any more")
+
+
+def _left(pid: int) -> list[str]:
+    """Children of a judge's process, who adopts all that is left of its boxes; but for the one box that stays."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    lines = {child: Path(f"/proc/{child}/cmdline").read_bytes().split(b"\0") for child in children}
+    stay = [child for child, words in lines.items() if box.TESTS.encode() in words]
+    return [child for child in children if child not in stay[:1]]
+
+
+def _settings() -> list[str]:
+    found = []
+    for name in SETTINGS:
+        with contextlib.suppress(OSError):
+            found.append(Path("/proc/sys", name).read_text())
+    return found
+
+
+@contextlib.contextmanager
+def _bystander(sandbox: Sandbox) -> Iterator[tuple[str, "subprocess.Popen[bytes]"]]:
+    """A folder that every user may write, with a file in it, and a process of the very user that boxes are run by."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "results").write_text("intact")
+        Path(folder).chmod(0o777)
+        Path(folder, "results").chmod(0o666)
+        user = {} if sandbox.uid is None else {"user": sandbox.uid, "group": sandbox.uid, "extra_groups": []}
+        process = subprocess.Popen(["/bin/sleep", "600"], cwd="/", **user)  # type: ignore[call-overload]
+        try:
+            yield folder, process
+        finally:
+            process.kill()
+            process.wait()

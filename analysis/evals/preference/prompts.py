@@ -1,0 +1,121 @@
+"""Files of prompts and of labelled pairs."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from store.errors import UserError
+
+PROMPTS = 200
+"""As many as in the paper's Dolly-200, whose own selection (by hand, from databricks-dolly-15k) is not to be had."""
+_CONTEXT_FIELDS = ("context", "input")
+
+
+@dataclass(frozen=True)
+class PromptSet:
+    """What the arms are asked.
+
+    Attributes:
+        texts: prompt by id, the start of its sha256.
+        label: what they are and how they were chosen, for the report.
+    """
+
+    texts: Mapping[str, str]
+    label: str
+
+
+@dataclass(frozen=True)
+class LabelledPair:
+    """A pair of answers and the one that a person prefers: a, b or tie."""
+
+    prompt: str
+    answer_a: str
+    answer_b: str
+    preferred: str
+
+
+def read_prompts(path: Path, n: int = PROMPTS) -> PromptSet:
+    """`n` prompts of a JSON Lines file, or a JSON array; equal prompts are one.
+
+    A row holds "prompt", or is of databricks-dolly-15k's layout: "instruction" with "context" (or "input"). Of these
+    the rows with a context are left out: the paper's are open-ended, and small models have no room for a passage. The
+    first `n` by id are taken: the same for everyone who has the file, however sorted.
+
+    Raises:
+        UserError: the file is missing or not JSON, a row lacks the field, or it has fewer prompts.
+    """
+    found, dolly, with_context = {}, False, 0
+    for where, row in _rows(path):
+        name = "instruction" if "instruction" in row and "prompt" not in row else "prompt"
+        text = _text(row, name, where).strip()
+        if not text:
+            raise UserError(f"{where}: '{name}' is blank; remove the row")
+        dolly |= name == "instruction"
+        if name == "instruction" and any(_text(row, c, where).strip() for c in _CONTEXT_FIELDS if row.get(c)):
+            with_context += 1
+            continue
+        found[hashlib.sha256(text.encode(errors="replace")).hexdigest()[:16]] = text
+    if len(found) < n:
+        raise UserError(f"{path} has {len(found)} different prompts; {n} are asked for, ask for fewer (--n)")
+    chosen = f"{n} of the {len(found):,} different prompts in {path.name}, the first by sha256"
+    if with_context:
+        chosen += f"; {with_context:,} rows with a context left out"
+    label = f"{chosen}: a deterministic {n}, not the paper's Dolly-200, which was picked by hand" if dolly else chosen
+    return PromptSet(dict(sorted(found.items())[:n]), label)
+
+
+def read_labelled(path: Path) -> tuple[LabelledPair, ...]:
+    """The rows of a JSON Lines file with "prompt", "answer_a", "answer_b" and "preferred" (a, b or tie).
+
+    Raises:
+        UserError: the file is missing, empty or not JSON, or a row lacks a field or has another label.
+    """
+    pairs = []
+    for where, row in _rows(path):
+        label = _text(row, "preferred", where)
+        if label not in ("a", "b", "tie"):
+            raise UserError(f"{where}: 'preferred' is '{label}'; write a, b or tie")
+        prompt, answer_a, answer_b = (_text(row, name, where) for name in ("prompt", "answer_a", "answer_b"))
+        pairs.append(LabelledPair(prompt, answer_a, answer_b, label))
+    if not pairs:
+        raise UserError(f"{path} has no labelled pairs")
+    return tuple(pairs)
+
+
+def _rows(path: Path) -> list[tuple[str, Mapping[str, Any]]]:
+    """Every row with its place in words."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} cannot be read ({error}); give a JSON Lines file in UTF-8") from error
+    if text.lstrip().startswith("["):
+        return [
+            (f"{path}, row {n}", _row(value, f"{path}, row {n}")) for n, value in enumerate(_json(text, str(path)), 1)
+        ]
+    # Not splitlines: a JSON string may hold U+2028 and its like.
+    lines = [(f"{path}, line {n}", line) for n, line in enumerate(text.split("\n"), 1) if line.strip()]
+    return [(where, _row(_json(line, where), where)) for where, line in lines]
+
+
+def _json(text: str, where: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise UserError(f"{where} is not JSON ({error}); mend it or remove it") from error
+
+
+def _row(value: Any, where: str) -> Mapping[str, Any]:
+    if not isinstance(value, dict):
+        raise UserError(f"{where} is not an object with named fields")
+    return value
+
+
+def _text(row: Mapping[str, Any], name: str, where: str) -> str:
+    value = row.get(name)
+    if not isinstance(value, str):
+        has = ", ".join(row) or "nothing"
+        raise UserError(f"{where}: field '{name}' is {'not text' if name in row else 'missing'} (it has {has})")
+    return value

@@ -1,0 +1,246 @@
+"""Win rates with their uncertainty.
+
+Intervals are of 95 %, by prompt: all that was judged on a prompt (several seeds, both orders) goes together. From two
+seeds on they are the crossed ones of `analysis.statistics`, for other prompts and other seeds; with one seed they speak
+for other prompts alone. So that they do not shrink to nothing where all is won or all is tied, four prompts are added
+for them (never for the rate itself): two won and two lost, as Agresti and Coull (1998) have it for one share.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import special
+
+from analysis.evals.preference.verdicts import Judged
+from analysis.statistics import Floats, Interval, effective, interval, linear, spread_of
+from store.errors import Failure
+
+RIDGE = 0.01
+"""Penalty on a coefficient, in units of one comparison: keeps a fit finite where one side never loses."""
+ITERATIONS = 50
+LONGEST_STEP = 2.0
+"""Of Newton's method, in logits; far from the solution a full step can overshoot."""
+SCORES = {"win": 1.0, "tie": 0.5, "loss": 0.0}
+UNASKED = ("identical", "empty")
+"""Notes of pairs that were decided without asking the judge."""
+ADDED = np.array([1.0, 1.0, 0.0, 0.0])
+"""The scores of the prompts that are added for an interval."""
+ADDED_LENGTH = np.array([1.0, -1.0, 1.0, -1.0])
+"""Their lengths, in units of tanh: each side wins once with the longer answer and once with the shorter one."""
+
+
+@dataclass(frozen=True)
+class Share:
+    """A fraction of `n` things."""
+
+    value: float
+    low: float
+    high: float
+    n: int
+
+
+@dataclass(frozen=True)
+class WinRate:
+    """One arm against a baseline.
+
+    Attributes:
+        n: pairs with a verdict; all fractions are of these.
+        half: win + tie / 2, the paper's second definition.
+        difference: win - loss, with the p of "no difference".
+        sign_p: exact sign test over prompts, those with as many wins as losses left out.
+        length_controlled: `half` as it would be if both answers were equally long.
+        length_effect: logits per unit of tanh(difference of lengths / its standard deviation).
+        agreement: how often the two orders gave the same verdict; None from a judge that sees no order.
+        first: how often the answer shown first was preferred; 1/2 without position bias. None likewise.
+        invalid, gaps: pairs left out, for an unreadable verdict or for none.
+        identical, empty: pairs decided without asking, counted in n: equal answers tie, a blank one loses.
+        arm_length, baseline_length: mean length of the answers in characters.
+    """
+
+    n: int
+    prompts: int
+    win: Share
+    tie: Share
+    loss: Share
+    half: Share
+    difference: Interval
+    sign_p: float
+    length_controlled: Share
+    length_effect: Interval
+    agreement: Share | None
+    first: Share | None
+    invalid: int
+    gaps: int
+    identical: int
+    empty: int
+    arm_length: float
+    baseline_length: float
+
+
+def win_rate(judged: Sequence[Judged]) -> WinRate:
+    """Sum up what a judge made of the pairs of two arms.
+
+    Raises:
+        Failure: no pair has a verdict.
+    """
+    valid = _valid(judged)
+    won, tied, lost = (np.array([j.outcome == o for j in valid], np.float64) for o in ("win", "tie", "loss"))
+    ids, seeds = [j.id for j in valid], [j.seed for j in valid]
+    net_P = np.bincount(_numbered(ids), won - lost)
+    ordered = [j for j in valid if len(j.verdicts) == 2]
+    ordered_ids, ordered_seeds = [j.id for j in ordered], [j.seed for j in ordered]
+    agreed = np.array([j.verdicts[0] == j.verdicts[1] for j in ordered])
+    controlled, effect = length_controlled(valid)
+    return WinRate(
+        n=len(valid),
+        prompts=net_P.size,
+        win=share(ids, won, seeds),
+        tie=share(ids, tied, seeds),
+        loss=share(ids, lost, seeds),
+        half=share(ids, won + tied / 2, seeds),
+        difference=_net(ids, won - lost, seeds),
+        sign_p=sign_test(int((net_P > 0).sum()), int((net_P < 0).sum())),
+        length_controlled=controlled,
+        length_effect=effect,
+        agreement=share(ordered_ids, agreed, ordered_seeds) if ordered else None,
+        first=share(ordered_ids, np.array([_firsts(j) for j in ordered]), ordered_seeds) if ordered else None,
+        invalid=_count(judged, "invalid"),
+        gaps=_count(judged, "gap"),
+        identical=sum(j.note == "identical" for j in valid),
+        empty=sum(j.note == "empty" for j in valid),
+        arm_length=float(np.mean([j.arm_length for j in valid])),
+        baseline_length=float(np.mean([j.baseline_length for j in valid])),
+    )
+
+
+def sign_test(wins: int, losses: int) -> float:
+    """The exact two-sided p of "wins and losses are equally likely"."""
+    return min(1.0, 2 * float(special.bdtr(min(wins, losses), wins + losses, 0.5)))
+
+
+@dataclass(frozen=True)
+class Rows:
+    """R judged pairs by seed and prompt, and after them what is added: four prompts in every seed.
+
+    `weight_R` is 1 for a pair, and for what is added the mean number of pairs that a prompt has in that seed.
+    """
+
+    seed_R: np.ndarray
+    prompt_R: np.ndarray
+    weight_R: Floats
+
+    def around(self, centre: float, value_R: Floats, ends: tuple[float, float]) -> Interval:
+        """The interval of the mean of `value_R`, within `ends`, told around `centre`; p is that of "it is 0"."""
+        shape = (int(self.seed_R.max()) + 1, int(self.prompt_R.max()) + 1)
+        at_R = self.seed_R * shape[1] + self.prompt_R
+        score_SxP, size_SxP = (
+            np.bincount(at_R, weights, shape[0] * shape[1]).astype(np.float64).reshape(shape)
+            for weights in (self.weight_R * value_R, self.weight_R)
+        )
+        value_S, added_SxP = linear(score_SxP, size_SxP)
+        spread = spread_of(value_S, [added_SxP], [effective(size_SxP.sum(axis=0)) - 1])
+        found = interval(float(value_S.mean()), spread)
+        low, high = (float(np.clip(end, *ends)) for end in (found.low, found.high))
+        return Interval(centre, min(low, centre), max(high, centre), found.p)
+
+
+def rows_of(ids: Sequence[str], seeds: Sequence[int]) -> Rows:
+    """Of pairs that were judged, by their prompts' ids and seeds."""
+    prompt_R, seed_R = _numbered(ids), np.unique(np.array(seeds), return_inverse=True)[1]
+    n_prompts, pairs_S = int(prompt_R.max()) + 1, np.bincount(seed_R)
+    return Rows(
+        seed_R=np.concatenate([seed_R, np.repeat(np.arange(pairs_S.size), ADDED.size)]),
+        prompt_R=np.concatenate([prompt_R, n_prompts + np.tile(np.arange(ADDED.size), pairs_S.size)]),
+        weight_R=np.concatenate([np.ones(len(ids)), np.repeat(pairs_S / n_prompts, ADDED.size)]),
+    )
+
+
+def share(ids: Sequence[str], hits_R: np.ndarray, seeds: Sequence[int] | None = None) -> Share:
+    """The mean of R values in [0, 1] with its interval; `ids` are those of their prompts."""
+    rows = rows_of(ids, seeds or [0] * len(ids))
+    value_R = np.concatenate([hits_R, np.tile(ADDED, int(rows.seed_R.max()) + 1)])
+    found = rows.around(float(hits_R.mean()), value_R, (0.0, 1.0))
+    return Share(found.centre, found.low, found.high, len(hits_R))
+
+
+def length_controlled(judged: Sequence[Judged]) -> tuple[Share, Interval]:
+    """The rate of win + tie/2 at equal lengths, and the effect of length.
+
+    AlpacaEval's length-controlled rate (arXiv:2404.04475) without its terms for the instruction, which need the
+    verdicts of many models: a logistic regression of the score on a constant and tanh of the difference in length
+    over its standard deviation, read off at difference 0. It is fitted on what the judge was asked; what was decided
+    without asking has no length to control for and counts as it is. Intervals are from the fit's sandwich variance.
+
+    Raises:
+        Failure: no pair has a verdict.
+    """
+    valid = _valid(judged)
+    score_R = np.array([SCORES[j.outcome] for j in valid])
+    asked_R = np.array([bool(j.verdicts) and j.note not in UNASKED for j in valid])
+    longer_R = np.array([j.arm_length - j.baseline_length for j in valid], np.float64)
+    sd = float(longer_R[asked_R].std()) if asked_R.any() else 0.0
+    # One length in all pairs tells nothing of length; tanh of 0 leaves the constant alone.
+    length_R = np.tanh(longer_R / sd) if sd > 0 else np.zeros(len(valid))
+    (constant, slope), _ = _logistic(length_R[asked_R], score_R[asked_R], np.ones(int(asked_R.sum())))
+    rate = float(np.where(asked_R, special.expit(constant), score_R).mean())
+
+    rows = rows_of([j.id for j in valid], [j.seed for j in valid])
+    times = int(rows.seed_R.max()) + 1
+    x_R, y_R = (np.concatenate([of, np.tile(more, times)]) for of, more in ((length_R, ADDED_LENGTH), (score_R, ADDED)))
+    weight_R = rows.weight_R * np.concatenate([asked_R, np.ones(x_R.size - len(valid))])
+    fit, inverse_2x2 = _logistic(x_R, y_R, weight_R)
+    missing_R = np.where(weight_R > 0, y_R - special.expit(fit[0] + fit[1] * x_R), 0.0)
+    moved_2xR = inverse_2x2 @ np.stack([missing_R, missing_R * x_R])
+    level = float(special.expit(fit[0]))
+    value_R = np.where(weight_R > 0, level, y_R) + weight_R.sum() * level * (1 - level) * moved_2xR[0]
+    found = rows.around(rate, value_R, (0.0, 1.0))
+    effect = rows.around(float(slope), fit[1] + rows.weight_R.sum() * moved_2xR[1], (-np.inf, np.inf))
+    return Share(found.centre, found.low, found.high, len(valid)), effect
+
+
+def _logistic(x_R: Floats, y_R: Floats, weight_R: Floats) -> tuple[Floats, Floats]:
+    """Constant and slope of a ridge-penalised logistic regression of y in [0, 1] on x, and the inverse of its curve."""
+    design_2xR, fit = np.stack([np.ones_like(x_R), x_R]), np.zeros(2)
+    for _ in range(ITERATIONS):
+        p_R = special.expit(fit @ design_2xR)
+        inverse_2x2 = np.linalg.inv((design_2xR * weight_R * p_R * (1 - p_R)) @ design_2xR.T + RIDGE * np.eye(2))
+        step = inverse_2x2 @ (design_2xR @ (weight_R * (y_R - p_R)) - RIDGE * fit)
+        fit = fit + step.clip(-LONGEST_STEP, LONGEST_STEP)
+        if np.abs(step).max() < 1e-9:
+            break
+    return fit, inverse_2x2
+
+
+def _valid(judged: Sequence[Judged]) -> list[Judged]:
+    valid = [j for j in judged if j.outcome in SCORES]
+    if not valid:
+        raise Failure(
+            f"no pair has a verdict ({_count(judged, 'invalid')} invalid, {_count(judged, 'gap')} gaps); "
+            "look at the replies in the judge's cache"
+        )
+    return valid
+
+
+def _count(judged: Sequence[Judged], outcome: str) -> int:
+    return sum(j.outcome == outcome for j in judged)
+
+
+def _firsts(judged: Judged) -> float:
+    return ((judged.verdicts[0] == "arm") + (judged.verdicts[1] == "baseline")) / 2
+
+
+def _numbered(ids: Sequence[str]) -> np.ndarray:
+    """The number of each id in the order in which they first come."""
+    number: dict[str, int] = {}
+    return np.array([number.setdefault(id_, len(number)) for id_ in ids])
+
+
+def _net(ids: Sequence[str], value_R: Floats, seeds: Sequence[int]) -> Interval:
+    """The mean of R values in [-1, 1] with its interval."""
+    rows = rows_of(ids, seeds)
+    return rows.around(
+        float(value_R.mean()),
+        np.concatenate([value_R, np.tile(2 * ADDED - 1, int(rows.seed_R.max()) + 1)]),
+        (-1.0, 1.0),
+    )

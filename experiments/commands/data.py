@@ -1,0 +1,298 @@
+"""Data commands: `ablate prepare`, `sources`, `decontaminate`, `synthesize`. Loads no jax and no TensorFlow."""
+
+import heapq
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from analysis.evals.tasks import benchmark_of
+from experiments.plan.epochs import heldout_warnings
+from experiments.plan.find import find_study, known_studies, module_of
+from experiments.progress import Display
+from experiments.study import Study
+from mixtures.benchmarks.known import BENCHMARKS, gap
+from mixtures.benchmarks.known import load as load_benchmark
+from mixtures.benchmarks.own_rows import RowsFile
+from mixtures.catalogue.laptop import QUICKSTART
+from mixtures.catalogue.paper_scale import PAPER
+from mixtures.catalogue.source import Source, describe
+from mixtures.decontaminate import index as contamination
+from mixtures.decontaminate.scan import Match, Rule, best, scan
+from mixtures.decontaminate.selftest import CLEAN_DOCUMENTS
+from mixtures.decontaminate.selftest import selftest as decontamination_selftest
+from mixtures.documents import parquet
+from mixtures.documents.document import batches, hash64
+from mixtures.prepare import Cleaning, changes, prepare, read_sources, scan_sources
+from mixtures.readers.files import paths_in, read_files
+from mixtures.steps.executors import Executor
+from mixtures.steps.scan import SCAN_BYTES
+from mixtures.synthetic.write import write as write_problems
+from mixtures.tokens import tokenizer as bpe
+from mixtures.tokens.manifest import Manifest, in_common
+from store.errors import UserError
+from store.files import read_sealed
+from store.lock import whole_store
+
+EVERY_BENCHMARK = Cleaning(tuple(BENCHMARKS))
+
+
+def catalogue() -> dict[str, Source]:
+    """Every source by its name: the laptop's and the paper's."""
+    return {source.name: source for source in (*QUICKSTART, *PAPER)}
+
+
+def prepare_study(study: Study, store: Path, executor: Executor | None = None) -> Manifest:
+    """Prepare the data of a study unless that is done."""
+    for line in changes(study.data, store):
+        print(line, file=sys.stderr)
+    with whole_store(store), Display("prepare") as display:
+        manifest = prepare(study.data, store, display.update, executor)
+    warn(study, manifest)
+    return manifest
+
+
+def warn(study: Study, manifest: Manifest) -> None:
+    """Say loudly what is not held out, what the tokenizer loses, and which benchmarks were not looked for."""
+    for line in heldout_warnings(study, manifest):
+        print(f"WARNING: {line}", file=sys.stderr)
+    if manifest.loss:
+        so = "letters with accents are composed" if manifest.bits_per_byte else "there will be no bits per byte"
+        print(f"WARNING: the tokenizer does not keep texts as they are ({manifest.loss}); {so}", file=sys.stderr)
+    size = study.evaluation
+    asked = {benchmark_of(task) for task in (*size.asked, *size.executed)}
+    if uncovered := sorted(asked - set(manifest.benchmarks)):
+        print(
+            f"WARNING: the data of study '{study.name}' were not cleaned against {', '.join(uncovered)}, on which it "
+            "is evaluated; add them to its cleaning, or read those scores as an upper bound",
+            file=sys.stderr,
+        )
+
+
+def prepare_target(name: str, store: Path, executor: Executor) -> dict[str, Any]:
+    """Prepare a study, or read and clean one source of the catalogue; what came of it, by source.
+
+    Raises:
+        UserError: `name` is neither.
+    """
+    if module_of(name):
+        manifest = prepare_study(find_study(name), store, executor)
+        return {"target": name, "sources": [_prepared_row(source, manifest) for source in manifest.sources]}
+    source = catalogue().get(name)
+    if source is None:
+        raise UserError(
+            f"'{name}' is neither a study ({', '.join(known_studies())}) nor a source; `ablate sources` lists these"
+        )
+    with whole_store(store), Display("prepare") as display:
+        (paths,) = documents = read_sources([source], store, display.update, executor)
+        (scans,) = scan_sources(documents, EVERY_BENCHMARK, store, display.update, executor)
+    return {"target": name, "sources": [_read_row(source, paths, scans)]}
+
+
+def _prepared_row(name: str, manifest: Manifest) -> dict[str, Any]:
+    source = manifest.sources[name]
+    return {
+        "source": name,
+        "kind": source.kind,
+        "documents": source.documents,
+        "bytes": source.bytes,
+        "tokens": source.tokens,
+        "heldout_documents": source.heldout_documents,
+        "dropped": dict(source.dropped),
+        "in_common": in_common(name, source.duplicates, source.shared),
+    }
+
+
+def _read_row(source: Source, paths: Sequence[Path], scans: Sequence[Path]) -> dict[str, Any]:
+    dropped: Counter[str] = Counter()
+    documents = size = 0
+    for path, scan_path in zip(paths, scans, strict=True):
+        contaminated = read_sealed(scan_path, "what was found of the benchmarks")["contaminated"]
+        sizes = np.concatenate([batch.column("bytes").to_numpy() for batch in parquet.read(path, ("bytes",))] or [[]])
+        dropped.update(parquet.facts(path)["dropped"])
+        dropped.update({"contaminated": len(contaminated)} if contaminated else {})
+        documents += len(sizes) - len(contaminated)
+        size += int(np.delete(sizes, contaminated).sum())
+    return {
+        "source": source.name,
+        "kind": source.kind,
+        "documents": documents,
+        "bytes": size,
+        "tokens": None,
+        "heldout_documents": None,
+        "dropped": dict(sorted(dropped.items())),
+        "in_common": [],
+    }
+
+
+def print_prepared(document: dict[str, Any], console: Console) -> None:
+    """A row for every source; tokens only where a study's tokenizer made them."""
+    table = Table(title=f"Data of {document['target']}", title_justify="left")
+    for name in ("source", "kind"):
+        table.add_column(name)
+    for name in ("documents", "bytes", "tokens", "bytes per token", "held out"):
+        table.add_column(name, justify="right")
+    table.add_column("dropped, by reason", overflow="fold")
+    for row in document["sources"]:
+        tokens = row["tokens"]
+        table.add_row(
+            row["source"],
+            row["kind"],
+            f"{row['documents']:,}",
+            f"{row['bytes']:,}",
+            f"{tokens:,}" if tokens else "–",
+            f"{row['bytes'] / tokens:.2f}" if tokens else "–",
+            "–" if row["heldout_documents"] is None else f"{row['heldout_documents']:,}",
+            ", ".join(f"{reason} {count:,}" for reason, count in row["dropped"].items()) or "none",
+        )
+    console.print(table)
+    for line in (line for row in document["sources"] for line in row["in_common"]):
+        console.print(line, markup=False, highlight=False)
+
+
+def sources_json() -> dict[str, Any]:
+    """`{"sources": [...]}`: the catalogue, without reading or fetching anything."""
+    return {"sources": [describe(source) for source in catalogue().values()]}
+
+
+def print_sources(document: dict[str, Any], console: Console) -> None:
+    table = Table(title="Sources", title_justify="left")
+    for name in ("source", "kind", "form"):
+        table.add_column(name)
+    table.add_column("tokens expected", justify="right")
+    table.add_column("upstream", overflow="fold")
+    table.add_column("filters", overflow="fold")
+    for row in document["sources"]:
+        upstream = row["upstream"]
+        first = f"{upstream[0]['name']} {upstream[0]['version'][:12]} ({upstream[0]['licence']})"
+        more = f" and {len(upstream) - 1} more" if len(upstream) > 1 else ""
+        table.add_row(
+            row["name"],
+            row["kind"],
+            row["form"],
+            f"{row['expected_tokens']:,}" if row["expected_tokens"] else "–",
+            first + more + (", gated" if row["gated"] else ""),
+            ", ".join(row["filters"]) or "–",
+        )
+    console.print(table)
+
+
+def decontaminate(
+    target: Path, rule: Rule, benchmarks: Sequence[str | RowsFile], store: Path, field: str = ""
+) -> dict[str, Any]:
+    """Search the documents of a file or folder for benchmark items.
+
+    Returns:
+        {"target", "rule", "benchmarks", "documents", "bytes", "contaminated": ids of the documents to leave out,
+        "matches": the best match of every item}.
+
+    Raises:
+        UserError: the target does not exist or holds no documents, or a benchmark is unknown.
+    """
+    paths_in(target)  # refuse a slip before anything is fetched
+    index = contamination.build(_items(benchmarks, store))
+    found: list[Match] = []
+    contaminated: list[str] = []
+    documents = size = 0
+    with Display("decontaminate") as display:
+        for batch in batches(read_files(target, field), SCAN_BYTES):
+            matches = scan(index, rule, batch)
+            contaminated += sorted({match.document for match in matches if match.drop})
+            found = best([*found, *matches])
+            documents += len(batch)
+            size += sum(len(document.text.encode(errors="replace")) for document in batch)
+            display.update(f"{size / 1e6:,.0f} MB read", 0, 1)
+    return {
+        "target": str(target),
+        "rule": asdict(rule),
+        "benchmarks": list(index.benchmarks),
+        "documents": documents,
+        "bytes": size,
+        "contaminated": contaminated,
+        "matches": [asdict(match) for match in found],
+    }
+
+
+def _items(benchmarks: Sequence[str | RowsFile], store: Path) -> list[Any]:
+    """Those of `benchmarks`, or of all whose rows can be had."""
+    downloads = store / "downloads"
+    named = benchmarks or [name for name in BENCHMARKS if not gap(name, downloads)]
+    return [item for each in named for item in load_benchmark(each, downloads)]
+
+
+def selftest(
+    target: Path, rule: Rule, benchmarks: Sequence[str | RowsFile], store: Path, field: str = ""
+) -> dict[str, Any]:
+    """Plant edited benchmark items in a sample of the user's documents: what `rule` finds, and what it takes for one.
+
+    Raises:
+        UserError: as `decontaminate`.
+    """
+    paths_in(target)
+    items = _items(benchmarks, store)
+    sample = heapq.nsmallest(CLEAN_DOCUMENTS, read_files(target, field), key=lambda document: hash64(document.id))
+    rows = decontamination_selftest(contamination.build(items), items, sample, rule)
+    return {"target": str(target), "rule": asdict(rule), "rows": [asdict(row) for row in rows]}
+
+
+def print_selftest(document: dict[str, Any], console: Console) -> None:
+    title = f"Planted in {document['target']}, found by {document['rule']['name']}"
+    table = Table(title=title, title_justify="left")
+    for name in ("benchmark", "edit"):
+        table.add_column(name)
+    for name in ("documents", "dropped, %", "reported, %"):
+        table.add_column(name, justify="right")
+    for row in document["rows"]:
+        shares = (f"{100 * row['dropped']:.2f}", f"{100 * row['reported']:.2f}")
+        table.add_row(row["benchmark"] or "–", row["edit"], f"{row['documents']:,}", *shares)
+    console.print(table)
+    if weak := [row for row in document["rows"] if row["benchmark"] and row["dropped"] < 0.5]:
+        worst = sorted(weak, key=lambda row: (row["dropped"], row["benchmark"], row["edit"]))
+        said = ", ".join(f"{row['benchmark']}: {row['edit']} ({100 * row['dropped']:.0f} %)" for row in worst)
+        console.print(f"Weak: fewer than half are dropped of {said}", markup=False, highlight=False, soft_wrap=True)
+
+
+def print_matches(document: dict[str, Any], console: Console) -> None:
+    table = Table(title=f"Benchmark items in {document['target']}", title_justify="left")
+    for name in ("benchmark", "item", "component", "score", "document", "evidence"):
+        table.add_column(name, overflow="fold")
+    for match in sorted(document["matches"], key=lambda match: (-match["score"], match["benchmark"], match["item"])):
+        cells = (match["benchmark"], match["item"], match["component"], f"{match['score']:.2f}")
+        table.add_row(*cells, match["document"], match["evidence"])
+    if document["matches"]:
+        console.print(table, markup=False)
+    console.print(
+        f"{document['documents']:,} documents, {document['bytes'] / 1e6:,.1f} MB searched for "
+        f"{len(document['benchmarks'])} benchmarks by {document['rule']['name']}: "
+        f"{len(document['matches']):,} items found, "
+        f"{len(document['contaminated']):,} documents to leave out",
+        highlight=False,
+    )
+
+
+def synthesize(out: Path, tokenizer: Path, tokens: int, seed: int, variant: str, workers: int) -> dict[str, Any]:
+    """Write synthetic problems until they hold `tokens`; the summary that is written beside them.
+
+    Raises:
+        UserError, Failure: as `mixtures.synthetic.write.write`; Failure also when the tokenizer cannot be read.
+    """
+    encoder = bpe.encoder(tokenizer)
+
+    def count(texts: list[str]) -> list[int]:
+        return [int(size) + 1 for size in np.diff(bpe.encode(encoder, texts)[1])]  # each is closed by <eod>
+
+    with Display("synthesize") as display:
+        return write_problems(
+            out, seed, tokens, count, variant, workers, lambda done: display.update("problems", done, tokens)
+        )
+
+
+def print_synthesized(document: dict[str, Any], console: Console) -> None:
+    for name, value in document.items():
+        console.print(f"{name}: {value}", markup=False, highlight=False, soft_wrap=True)

@@ -1,0 +1,266 @@
+"""`ablate evaluate`: score one finished stage, or one exported folder, outside any study.
+
+Its records are kept under evaluations/<what was scored>/ of the store, named by their prompts too, and never among a
+stage's own: those are compared with the other arms', which were asked a study's number of items and no other.
+"""
+
+import hashlib
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from analysis import metrics, pass_at_k, statistics
+from analysis.evals import harness_tasks
+from analysis.evals.code import executed
+from analysis.evals.questions import FORMATS, prompt_hash
+from analysis.evals.tasks import HARNESS, Task, benchmark_of, parse_task
+from analysis.metrics import Metric, TaskScores
+from analysis.records import EvalRecord, StageRecord, eval_path, read_eval, read_stage
+from analysis.scores import item_notes
+from experiments.progress import Display
+from experiments.run.train import use_compilation_cache
+from experiments.run.trained import all_devices, find_stage, open_stage
+from experiments.score.asked import heldout, named
+from mixtures.tokens.manifest import Manifest, read_manifest
+from store.errors import Failure, UserError
+from store.files import write_json
+
+if TYPE_CHECKING:
+    from analysis.evals.model import LanguageModel
+    from experiments.score.checkpoints import AnyTask
+
+HELDOUT_BYTES = 60_000
+"""Of held-out text of a kind, as the quickstart has it."""
+DEFAULT = tuple(name for name in FORMATS if ":" not in name)
+
+
+@dataclass(frozen=True)
+class Target:
+    """What is scored, and where its records are: its own ones, and for a stage those of its study."""
+
+    name: str
+    fingerprint: str
+    step: int
+    folder: Path
+    stage: Path | None
+    heldout: Manifest | None
+    open_model: "Callable[[], LanguageModel]"
+
+
+def evaluate_target(name: str, store: Path, tasks: str, items: int, shots: int, out: Path | None) -> dict[str, Any]:
+    """Score what has no record yet and return every score.
+
+    Args:
+        name: a stage's folder in the store or the beginning of its name, or a folder that holds an exported model.
+        store: root of the records.
+        tasks: names with commas between; "" for all benchmarks, and the held-out kinds where their text is there.
+        items: of each benchmark, the first by sha256 of the id; 0 for all.
+        shots: examples before every question of a benchmark.
+        out: a file for the result and all items, beside the records.
+
+    Returns:
+        {"target", "fingerprint", "step", "tasks": [{"task", "version", "prompt_hash", "n", "empty", "gap"}],
+        "scores": [{"metric", "n", "value", "low", "high", "chance"}], "coverage", "notes"}.
+
+    Raises:
+        UserError: no such target or task.
+        Failure: the checkpoint or a record is damaged, or the disk is full.
+    """
+    if out is not None and (out.suffix != ".json" or out.is_dir()):
+        raise UserError(f"cannot write scores to '{out}'; give a name of a file that ends in .json")
+    target = _stage(name, store) if not Path(name).is_dir() else _exported(Path(name), store)
+    names = _names(tasks, shots, target)
+    use_compilation_cache(store)
+    from experiments.score.checkpoints import Checkpoint, cost, had, score
+
+    loaded = [had(each, lambda task: _load(task, target, items, store)) for each in names]
+    paths = [_path(target, task) for task in loaded]
+    work = {path: task for path, task in zip(paths, loaded, strict=True) if not path.exists()}
+    total = sum(map(cost, work.values()))
+    found = {}
+    if work:
+        with Display("evaluate") as display:
+            found = score(
+                Checkpoint(target.fingerprint, target.step),
+                work,
+                target.open_model,
+                lambda done: display.update(target.name, done, total),
+            )
+    records = [found[path] if path in found else read_eval(path) for path in paths]
+    document = _document(target, records)
+    if out is not None:
+        write_json(out, document | {"items": {record.task: list(record.items) for record in records}})
+    return document
+
+
+def _stage(name: str, store: Path) -> Target:
+    folder = find_stage(name, store)
+    record = read_stage(folder)
+    kept = store / "evaluations" / folder.name
+    open_model = lambda: open_stage(folder, store)  # noqa: E731
+    return Target(folder.name, record.fingerprint, record.steps, kept, folder, _prepared(record, store), open_model)
+
+
+def _prepared(record: StageRecord, store: Path) -> Manifest | None:
+    """The prepared data that the stage was trained on, if they are still there."""
+    infilling = bool(record.identity.get("infilling", False))
+    for folder in sorted((store / "prepared").glob("*")):
+        try:
+            manifest = read_manifest(folder)
+        except Failure:  # of another study, or an older version's
+            continue
+        if manifest is not None and manifest.tokenizer_digest == record.identity["tokenizer"]:
+            there = {name: source.form(infilling).digest for name, source in manifest.sources.items()}
+            if record.identity["data"].items() <= there.items():
+                return manifest
+    return None
+
+
+def _exported(folder: Path, store: Path) -> Target:
+    from analysis.evals.model import opened
+
+    model = opened(folder, all_devices())  # refuses a folder that holds no model before its files are read twice
+    digest = hashlib.sha256()
+    for path in sorted(path for path in folder.iterdir() if path.suffix in (".safetensors", ".json")):
+        with path.open("rb") as file:
+            digest.update(path.name.encode() + hashlib.file_digest(file, "sha256").digest())
+    fingerprint = digest.hexdigest()[:16]
+    kept = store / "evaluations" / fingerprint
+    return Target(str(folder), fingerprint, 0, kept, None, None, lambda: model)
+
+
+def _names(tasks: str, shots: int, target: Target) -> list[str]:
+    """What was asked for, each name checked, with the shots in those of benchmarks."""
+    kinds = {source.kind for source in target.heldout.sources.values()} if target.heldout else set()
+    heldout = [f"heldout/{kind}" for kind in metrics.HELDOUT_KINDS if kind in kinds]
+    asked = [name.strip() for name in tasks.split(",")] if tasks else [*heldout, *DEFAULT]
+    names = []
+    for name in asked:
+        if name.startswith("heldout/"):
+            if name not in heldout:
+                there = ", ".join(heldout) or "none: its prepared data are not in the store"
+                raise UserError(f"task '{name}' is not to be had for {target.name}; held-out text there: {there}")
+            names.append(name)
+        elif name in executed.TASKS:
+            names.append(name)
+        else:
+            spec = parse_task(name)
+            if spec.name.startswith(HARNESS):
+                harness_tasks.check(benchmark_of(spec.name).removeprefix(HARNESS))
+            names.append(replace(spec, shots=shots or spec.shots).asked)
+    return list(dict.fromkeys(names))
+
+
+def _load(name: str, target: Target, items: int, store: Path) -> "AnyTask":
+    number = items or None
+    if name in executed.TASKS:
+        from experiments.score import coding
+
+        return coding.load(name, number, 1, store)
+    if name.startswith("heldout/"):
+        assert target.heldout is not None
+        return heldout(target.heldout, name.removeprefix("heldout/"), HELDOUT_BYTES)
+    return named(name, number, store)
+
+
+def _path(target: Target, task: "AnyTask") -> Path:
+    """Where its record is: among the stage's own if those are of the same prompts, else among the target's."""
+    from experiments.plan.status import task_version
+
+    prompts = prompt_hash(task.questions) if isinstance(task, Task) else task.prompt_hash
+    version = task_version(task.name)
+    if target.stage is not None:
+        pattern = eval_path(target.stage, task.name, version, target.step, "*")
+        for own in sorted(pattern.parent.glob(pattern.name)):
+            if read_eval(own).prompt_hash == prompts:
+                return own
+    return target.folder / f"{task.name.replace('/', '.')}@{version}-{prompts}.json"
+
+
+def _document(target: Target, records: Sequence[EvalRecord]) -> dict[str, Any]:
+    scored: dict[str, TaskScores] = {}
+    for record in records:
+        if not record.gap:
+            scored |= metrics.scores_of(record, target.name)
+    found = [metric for metric in metrics.metrics_for(scored) if metrics.value(metric, scored) is not None]
+    tasks = [
+        {
+            **{key: getattr(record, key) for key in ("task", "version", "prompt_hash", "gap")},
+            "n": len(record.items),
+            "empty": sum(item.get("said") == "" for item in record.items),
+        }
+        for record in records
+    ]
+    return {
+        **{"target": target.name, "fingerprint": target.fingerprint, "step": target.step, "tasks": tasks},
+        "scores": [_score(metric, scored) for metric in found],
+        "coverage": metrics.coverage(found),
+        "notes": [line for record in records if not record.gap for line in item_notes(scored[record.task])],
+    }
+
+
+def _score(metric: Metric, scored: Mapping[str, TaskScores]) -> dict[str, Any]:
+    """One metric with its 95 % interval.
+
+    For shares it is Wilson's, and for a mean of several tasks' shares theirs, put together as those of independent
+    samples are (Zou and Donner 2008); neither shrinks to nothing at 0 % as Student's t over items (or the packages or
+    works that they are from) does, which the others get. It has no ends, None, where nothing varies.
+    """
+    value = metrics.value(metric, scored)
+    assert value is not None
+    low: float | None
+    high: float | None
+    pairs = [
+        (weight, *pair, scored[task].cluster_N)
+        for task, weight in metric.parts
+        if (pair := metrics.score_and_size(metric, scored[task]))
+    ]
+    if metrics.SCORES[metric.score].share:
+        below = above = 0.0
+        for weight, score_N, size_N, _ in pairs:
+            low, high = pass_at_k.interval(score_N[size_N > 0].tolist())
+            share = float(score_N.sum() / size_N.sum())
+            below, above = below + (weight * (share - low)) ** 2, above + (weight * (high - share)) ** 2
+        low, high = max(0.0, value - math.sqrt(below)), min(1.0, value + math.sqrt(above))
+    else:
+        parts = []
+        for weight, score_N, size_N, cluster_N in pairs:
+            score_1xC, size_1xC = (statistics.clustered(each[None], cluster_N) for each in (score_N, size_N))
+            parts.append((weight * statistics.linear(score_1xC, size_1xC)[1][0], size_1xC[0]))
+        found = statistics.over_items(value, parts)
+        low, high = (end if math.isfinite(end) else None for end in (found.low, found.high))
+    n = sum(len(scored[task].ids) for task, _ in metric.parts)
+    return {"metric": metric.name, "n": n, "value": value, "low": low, "high": high, "chance": metric.chance}
+
+
+def print_evaluated(document: dict[str, Any], console: Console) -> None:
+    """The leading scores of every task and the means over tasks, then what could not be scored."""
+    table = Table(title=Text(f"{document['target']}, step {document['step']}"), title_justify="left")
+    table.add_column("score")
+    for name in ("n", "value", "95 % interval", "chance"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for row in document["scores"]:
+        name = row["metric"]
+        if name.endswith(("/correct_prob", "/margin")):
+            continue
+        chance = "–" if row["chance"] is None else metrics.value_text(name, row["chance"])
+        low, high = ("–" if row[end] is None else metrics.value_text(name, row[end]) for end in ("low", "high"))
+        cells = (f"{row['n']:,}", metrics.value_text(name, row["value"]), f"[{low}, {high}]", chance)
+        table.add_row(Text(metrics.label(name)), *cells)
+    console.print(table)
+    said = ["Intervals: Wilson's for shares, else Student's t over items. Margins and probabilities are in --json."]
+    said += [line for line in document["coverage"] if "mean over 0 " not in line]
+    said += document["notes"]
+    for task in document["tasks"]:
+        if task["empty"]:
+            said.append(f"{task['task']}: {task['empty']} of {task['n']} answers are empty, which is wrong")
+        if task["gap"]:
+            said.append(f"missing: {task['task']} ({task['gap']})")
+    for line in said:
+        console.print(Text(line), soft_wrap=True)

@@ -1,0 +1,59 @@
+"""What the commands of `ablate` have in common: paths as they are typed, shared options, and how results are shown."""
+
+import errno
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from store.errors import UserError
+
+
+def local_path(typed: str | Path) -> Path:
+    """A path of this machine's; typer hands defaults over as they are.
+
+    Raises:
+        UserError: it is an address, or no file could be there.
+    """
+    text = str(typed)
+    if "://" in text:
+        raise UserError(f"{text} is an address of an object store, which cannot be used here; name a local path")
+    if not text.strip():
+        raise UserError("a path is empty; name one")
+    try:
+        path = Path(text).expanduser()
+        path.exists()
+        if any(parent.exists() and not parent.is_dir() for parent in path.parents):
+            raise NotADirectoryError(errno.ENOTDIR, "a file stands where it needs a folder")
+    except (OSError, ValueError, RuntimeError) as error:  # too long, or the home of nobody
+        raise UserError(f"{_short(text)} cannot be used ({getattr(error, 'strerror', error)}); name another") from error
+    return path
+
+
+def local_folder(typed: str | Path) -> Path:
+    path = local_path(typed)
+    if path.exists() and not path.is_dir():
+        raise UserError(f"{path} is a file; name a folder")
+    return path
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 100 else f"{text[:100]}..."
+
+
+StudyName = Annotated[str, typer.Argument(help="Name of a file in experiments/studies, such as quickstart.")]
+Store = Annotated[Path, typer.Option(parser=local_folder, help="Folder that holds data, checkpoints and records.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of a table.")]
+RUNS = Path("runs")
+
+
+def print_result(document: dict[str, Any], as_json: bool, table: Any) -> None:
+    """Print one JSON document, or what `table` makes of it and a console."""
+    if as_json:
+        print(json.dumps(document, indent=1, allow_nan=False))
+    else:
+        width = None if sys.stdout.isatty() else 160
+        table(document, Console(width=width))

@@ -1,0 +1,235 @@
+"""Refuse a study that cannot mean what it says, before anything is fetched or trained.
+
+What a field may hold is said by its annotation; pydantic compares the two. Every message names study, field and value.
+"""
+
+import difflib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import cache
+from itertools import pairwise
+from typing import Any
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from analysis.evals import harness_tasks
+from analysis.evals.code import executed
+from analysis.evals.tasks import HARNESS, benchmark_of, task_name
+from analysis.metrics import metrics_for
+from experiments.study import CONTINUE, STAGE_KINDS, Arm, Piece, Stage, Study
+from mixtures.catalogue.source import KINDS
+from mixtures.mixture import Mixture
+from models.recipe import PRECISIONS
+from store.errors import Failure, UserError
+from store.errors import UserError as ModelError
+
+LONGEST_NAME = 100
+"""Bytes: the folder of a stage is named after the mixtures of its lineage, and file systems allow 255 bytes."""
+FEW = 12
+"""Metrics that are all listed in a message."""
+SHOWN = 60
+"""Characters of a value in a message."""
+
+
+def check(study: Study) -> None:
+    """Refuse a study that cannot mean what it says.
+
+    Raises:
+        UserError: a field has a value of another type or outside its range; a name that could not be a file's; an
+            unknown baseline, kind, source, task, metric or precision; a doubled name or seed; an arm without stages;
+            stages that do not follow one another; or infilling that is not prepared.
+    """
+    with naming(f"study {str(study.name)!r}"):
+        _check_types(study)
+        _check_names(study)
+        _check_choices(study)
+        _check_tasks(study)
+        _check_sources(study, "max_epochs_of", study.max_epochs_of)
+        for arm in study.arms:
+            with naming(f"arm '{arm.name}'"):
+                _check_arm(study, arm)
+
+
+@contextmanager
+def naming(what: str) -> Iterator[None]:
+    """Put `what` before an error raised in the block, unless it begins with it already."""
+    try:
+        yield
+    except (UserError, ModelError, Failure) as error:
+        if str(error).startswith(what):
+            raise
+        kind = Failure if isinstance(error, Failure) else UserError
+        raise kind(f"{what}: {error}") from error
+
+
+@cache
+def _declared() -> TypeAdapter[tuple[Study]]:
+    # In a tuple, since pydantic takes settings for plain dataclasses only from what is around them.
+    settings = ConfigDict(strict=True, allow_inf_nan=False, revalidate_instances="always", arbitrary_types_allowed=True)
+    return TypeAdapter(tuple[Study], config=settings)
+
+
+def _check_types(study: Study) -> None:
+    try:
+        _declared().validate_python((study,))
+    except ValidationError as error:
+        faults = [(_place(study, fault["loc"][1:]), fault) for fault in error.errors(include_url=False)]
+        field, value = faults[0][0]
+        wanted = [fault["msg"] for (where, _), fault in faults if where == field]  # one for each member of a union
+        text = " ".join(repr(value).split())
+        shown = text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
+        expected = " or ".join(dict.fromkeys(text.removeprefix("Input should be ") for text in wanted))
+        raise UserError(f"{field} is {shown}; it should be {expected}") from error
+
+
+def _place(study: Study, location: Sequence[int | str]) -> tuple[str, Any]:
+    """A field as one would write it, and its value. The location also names members of unions, which are no fields."""
+    path, here = "", study
+    for part in location:
+        if isinstance(here, Mapping) and part in here:
+            path, here = f"{path}[{part!r}]", here[part]
+        elif isinstance(part, int) and isinstance(here, Sequence) and part < len(here):
+            path, here = f"{path}[{part}]", here[part]
+        elif isinstance(part, str) and hasattr(here, part):
+            path, here = f"{path}.{part}", getattr(here, part)
+        else:
+            break
+    return path.removeprefix("."), here
+
+
+def _check_names(study: Study) -> None:
+    named = [("name", [study.name]), ("an arm's name", [arm.name for arm in study.arms])]
+    named.append(("a source's name", [source.name for source in study.data.sources]))
+    for what, names in named:
+        doubled = next((name for name in names if names.count(name) > 1), None)
+        if doubled is not None:
+            raise UserError(f"{what} is '{doubled}' twice; names must differ")
+    mixtures = [name for arm in study.arms for stage in arm.stages for name in _mixture_names(stage.mixture)]
+    for what, names in (*named, ("a mixture's name", mixtures)):
+        for name in names:
+            _check_name(what, name)
+    described = [(f"the description of arm '{arm.name}'", arm.description) for arm in study.arms]
+    for what, prose in (("question", study.question), ("hypothesis", study.hypothesis), *described):
+        if any("\ud800" <= letter <= "\udfff" for letter in prose):
+            raise UserError(f"{what} is {prose[:SHOWN]!r}, in which half a character cannot be written; mend it")
+
+
+def _mixture_names(mixture: Mixture) -> Iterator[str]:
+    yield mixture.name
+    for part, _ in mixture.parts:
+        if isinstance(part, Mixture):
+            yield from _mixture_names(part)
+
+
+def _check_name(what: str, name: str) -> None:
+    """Names become names of files and folders."""
+    clean = name.isprintable() and name == name.strip() and not any(mark in name for mark in "/\\")
+    if not (clean and 0 < len(name.encode()) <= LONGEST_NAME and name[0] not in ".-"):
+        raise UserError(
+            f"{what} is {name[: 2 * LONGEST_NAME]!r}; a name becomes a file's, so it must be of 1 to {LONGEST_NAME} "
+            "bytes, without slashes, and not begin with a dot or a hyphen"
+        )
+
+
+def _check_choices(study: Study) -> None:
+    arms = [arm.name for arm in study.arms]
+    if study.baseline not in arms:
+        raise UserError(f"baseline '{study.baseline}' is not one of its arms {', '.join(arms)}")
+    if not study.seeds or len(set(study.seeds)) < len(study.seeds):
+        raise UserError(f"seeds {study.seeds} are empty or doubled; give distinct seeds")
+    if study.precision not in PRECISIONS:
+        raise UserError(f"precision '{study.precision}' is unknown; choose one of {', '.join(PRECISIONS)}")
+    if not study.data.sources:
+        raise UserError("data.sources is (); give at least one source")
+    if study.data.end is not None and study.data.tokenizer is None:
+        raise UserError(f"data.end is '{study.data.end}', and no data.tokenizer is named that has it; leave it out")
+    for source in study.data.sources:
+        if source.kind not in KINDS:
+            raise UserError(f"source '{source.name}' has kind '{source.kind}'; choose one of {', '.join(KINDS)}")
+
+
+def _check_tasks(study: Study) -> None:
+    size = study.evaluation
+    for field, names in (("every_stage", size.every_stage), ("around_cooldown", size.around_cooldown)):
+        for name in names:
+            with naming(f"evaluation.{field}"):
+                if isinstance(name, str) and name.startswith(HARNESS):
+                    harness_tasks.check(benchmark_of(name).removeprefix(HARNESS))
+                if size.asked[task_name(name)] != name:
+                    raise UserError(f"two tasks are called '{task_name(name)}'; give one of the files another name")
+    for name in size.executed:
+        if name not in executed.TASKS:
+            raise UserError(
+                f"evaluation.executed: code task '{name}' is unknown; known are {', '.join(executed.TASKS)}"
+            )
+    _check_primary(study)
+
+
+def _check_primary(study: Study) -> None:
+    size = study.evaluation
+    kinds = {source.kind for source in study.data.sources}
+    heldout = {f"heldout/{kind}" for kind in kinds} | {f"heldout/{s.kind}/{s.name}" for s in study.data.sources}
+    if not study.data.heldout:
+        heldout = set()
+    scored = [metric.name for metric in metrics_for({*heldout, *size.asked, *size.executed})]
+    for name in study.primary:
+        if study.primary.count(name) > 1:
+            raise UserError(f"primary names '{name}' twice; a family counts every metric once")
+        if name not in scored:
+            near = difflib.get_close_matches(name, scored, n=3, cutoff=0) if len(scored) > FEW else scored
+            raise UserError(
+                f"primary metric '{name}' is not scored in this study; name one that is"
+                f"{', such as ' if near else ', or none; nothing is held out'}{', '.join(near)}"
+            )
+
+
+def _check_sources(study: Study, what: str, names: Iterable[str]) -> None:
+    known = [source.name for source in study.data.sources]
+    for name in names:
+        if name not in known:
+            raise UserError(f"{what} names source '{name}'; its sources are {', '.join(known)}")
+
+
+def _check_arm(study: Study, arm: Arm) -> None:
+    if not arm.stages:
+        raise UserError("it has no stages; give it at least one")
+    for number, stage in enumerate(arm.stages):
+        if stage.kind not in STAGE_KINDS:
+            raise UserError(f"stages[{number}].kind is '{stage.kind}'; choose one of {', '.join(STAGE_KINDS)}")
+        if not isinstance(stage.restart, bool):
+            _check_sources(study, f"stages[{number}].restart", sorted(stage.restart))
+        if stage.infilling and study.data.fim is None:
+            raise UserError(
+                f"stages[{number}].infilling is True, and the data of the study are prepared without; give its "
+                "DataSpec a fim"
+            )
+    _check_boundaries(arm)
+
+
+def _check_boundaries(arm: Arm) -> None:
+    """Refuse stages that do not fit the stage before them."""
+    for before, stage in pairwise((None, *arm.stages)):
+        assert stage is not None
+        what = f"its stage of mixture '{stage.mixture.name}'"
+        if before is None and CONTINUE in (stage.peak, stage.end):
+            raise UserError(f"{what} continues a learning rate, but is the first; give it a peak and an end")
+        if stage.peak == CONTINUE and stage.warmup:
+            raise UserError(f"{what} continues the learning rate, so it cannot warm up; set warmup=0 or a peak")
+        if stage.piece is not None and stage.piece.first + stage.tokens > stage.piece.whole:
+            raise UserError(f"{what} is {stage.piece} with {stage.tokens:,} tokens, more than the whole; use cut(...)")
+        if stage.carries_on and not (before is not None and _follows(before, stage)):
+            raise UserError(f"{what} is a later piece of a longer one; put the pieces before it in front of it")
+
+
+def _follows(before: Stage, stage: Stage) -> bool:
+    """Whether `stage` is the next piece of the stage that `before` is a piece of."""
+    assert stage.piece is not None
+    next_piece = replace(
+        before,
+        tokens=stage.tokens,
+        piece=Piece(before.tokens + (before.piece.first if before.piece else 0), stage.piece.whole),
+        restart=stage.restart,
+        reset_optimizer=stage.reset_optimizer,
+    )
+    return next_piece == stage

@@ -1,0 +1,108 @@
+"""What is done, running, waiting or failed: read from the store alone, without jax."""
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from analysis.evals.code import executed
+from analysis.evals.questions import VERSION
+from analysis.evals.tasks import HARNESS, Asked, parse_task, task_name
+from analysis.records import eval_path, gap_path, stage_folder
+from experiments.plan.stage import Plan, PlannedStage
+from mixtures.benchmarks.known import pin
+from store.files import read_json
+from store.lock import held
+
+
+def checkpoints(store: Path, stage: str) -> str | Path:
+    """Where the checkpoints of a stage's folder are: in it, or under the URL or path in ABLATE_CHECKPOINTS.
+
+    Hosts that share no disk set it to a folder of an object store, such as gs://bucket/checkpoints; for Orbax to reach
+    it the package gcsfs (s3fs for s3://) has to be installed.
+    """
+    shared = os.environ.get("ABLATE_CHECKPOINTS")
+    return f"{shared.rstrip('/')}/{stage}" if shared else stage_folder(store, stage) / "checkpoints"
+
+
+def state(plan: Plan, stage: PlannedStage, store: Path) -> str:
+    """done | running | failed | interrupted | ready | waiting"""
+    if stage.fingerprint is None:
+        return "waiting"
+    folder = stage_folder(store, stage.folder)
+    if (folder / "done.json").exists() and (folder / "stage.json").exists():
+        return "done"
+    if held(folder / "lock"):
+        return "running"
+    if (folder / "failed.json").exists():
+        return "failed"
+    if (folder / "ledger.jsonl").exists():
+        return "interrupted"
+    if stage.parent is None or state(plan, plan.stage(stage.parent), store) == "done":
+        return "ready"
+    return "waiting"
+
+
+def why_failed(stage: PlannedStage, store: Path) -> str:
+    return str(read_json(stage_folder(store, stage.folder) / "failed.json", f"the failure of {stage.id}")["error"])
+
+
+def task_names(plan: Plan, stage: PlannedStage) -> tuple[str, ...]:
+    """What is scored at the end of `stage`."""
+    evaluation = plan.study.evaluation
+    names = (
+        *(f"heldout/{kind}" for kind in dict.fromkeys(plan.kinds.values())),
+        *map(task_name, evaluation.every_stage),
+    )
+    later = (*map(task_name, evaluation.around_cooldown), *evaluation.executed)
+    return (*names, *later) if _around_cooldown(plan, stage) else names
+
+
+def _around_cooldown(plan: Plan, stage: PlannedStage) -> bool:
+    children = [other for other in plan.stages if other.parent == stage.id]
+    return any(each.stage.kind == "cooldown" for each in (stage, *children))
+
+
+def evaluated_tasks(plan: Plan, stage: PlannedStage, store: Path) -> dict[str, Path]:
+    """Where the record of every task of a finished stage is, or will be."""
+    folder, digests = stage_folder(store, stage.folder), asked(plan, store)
+    return {
+        name: eval_path(folder, name, task_version(name), stage.steps, digests[name])
+        for name in task_names(plan, stage)
+    }
+
+
+def asked(plan: Plan, store: Path) -> dict[str, str]:
+    """By task, a digest of what decides its items besides its version: how many, which windows, the rows' file.
+
+    Raises:
+        UserError: a file of rows is not there.
+    """
+    size = plan.study.evaluation
+    whole = set(map(task_name, size.every_stage))
+
+    def rows(task: Asked) -> list[Any]:
+        benchmark = parse_task(task).benchmark
+        named = isinstance(benchmark, str) and benchmark.startswith(HARNESS)
+        return [benchmark] if named else pin(benchmark, store / "downloads")
+
+    heldout = [size.heldout_bytes, size.heldout_window, size.heldout_place]
+    found: dict[str, list[Any]] = {f"heldout/{kind}": heldout for kind in plan.kinds.values()}
+    found |= {name: [None if name in whole else size.items, rows(each)] for name, each in size.asked.items()}
+    found |= {name: [size.problems, size.samples, rows(executed.TASKS[name])] for name in size.executed}
+    return {name: hashlib.sha256(json.dumps(what).encode()).hexdigest()[:8] for name, what in found.items()}
+
+
+def task_version(name: str) -> int:
+    return executed.VERSION if name in executed.TASKS else VERSION
+
+
+def evaluation_state(plan: Plan, stage: PlannedStage, store: Path) -> str:
+    """done | gaps (of which the reason is on record, and which the next run tries again) | ready | waiting"""
+    if state(plan, stage, store) != "done":
+        return "waiting"
+    missing = [path for path in evaluated_tasks(plan, stage, store).values() if not path.exists()]
+    if not missing:
+        return "done"
+    return "gaps" if all(gap_path(path).exists() for path in missing) else "ready"

@@ -1,0 +1,133 @@
+"""Training what is missing of a study, stage after stage, on one host or on all of them together."""
+
+import os
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+from analysis.records import RunRecord, StudyRecord, write
+from experiments.plan import status
+from experiments.plan.make import make_plan
+from experiments.plan.stage import Plan, PlannedStage
+from experiments.progress import Display
+from experiments.study import Study
+from store.errors import Failure, UserError
+from store.lock import whole_store
+
+
+def study_record(plan: Plan, store: Path) -> StudyRecord:
+    """Arms, seeds and lineage as analysis reads them."""
+    study = plan.study
+    runs = tuple(
+        RunRecord(
+            arm=arm,
+            seed=seed,
+            stages=tuple(plan.stage(id).folder for id in chain),
+            kinds=tuple(plan.stage(id).stage.kind for id in chain),
+        )
+        for (arm, seed), chain in plan.runs.items()
+    )
+    assert plan.manifest is not None
+    return StudyRecord(
+        name=study.name,
+        question=study.question,
+        hypothesis=study.hypothesis,
+        baseline=study.baseline,
+        arms={arm.name: arm.description for arm in study.arms},
+        runs=runs,
+        primary=study.primary,
+        command=f"ablate run {study.name}",
+        prepared=plan.manifest.folder.name,
+        asked=status.asked(plan, store),
+    )
+
+
+def train_study(study: Study, store: Path, distributed: bool) -> None:
+    """Train whatever of `study` is missing, on all hosts of a slice if the run is `distributed`.
+
+    Every host is then given the same command, and the same store or the same prepared data. jax finds the others on a
+    TPU slice or under Slurm by itself; elsewhere JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID say it.
+
+    Raises:
+        UserError: the plan cannot be met, the data are not prepared, or the other processes are not known.
+        Failure: another process uses the store, hosts plan different things, or the disk fails.
+        StopRequested: SIGTERM came; the state is saved.
+    """
+    if distributed:
+        _connect()
+    from models.devices import hosts
+
+    with ExitStack() as lock:
+        with hosts.together():
+            plan = make_plan(study, store)
+            if plan.manifest is None:
+                raise UserError(
+                    f"the data of study '{study.name}' are not in {store}; first `ablate prepare {study.name}`"
+                )
+        if not hosts.alike(" ".join(stage.folder for stage in plan.stages)):
+            raise Failure(f"study '{study.name}' is not what all hosts plan; give them the same code and prepared data")
+        finished = set()
+        with hosts.together():
+            if hosts.first():
+                lock.enter_context(whole_store(store))
+                write(store / "studies" / study.name / "study.json", study_record(plan, store))
+                finished = {stage.id for stage in plan.stages if status.state(plan, stage, store) == "done"}
+        train(plan, store, [stage for stage in plan.stages if not hosts.agreed(stage.id in finished)])
+
+
+def _connect() -> None:
+    import jax
+
+    def number(variable: str) -> int | None:
+        return int(os.environ[variable]) if variable in os.environ else None
+
+    try:
+        jax.distributed.initialize(num_processes=number("JAX_NUM_PROCESSES"), process_id=number("JAX_PROCESS_ID"))
+    except (ValueError, RuntimeError) as error:
+        raise UserError(
+            f"the other processes are not known ({str(error).splitlines()[0]}); set JAX_COORDINATOR_ADDRESS, "
+            "JAX_NUM_PROCESSES and JAX_PROCESS_ID, or leave out --distributed"
+        ) from error
+
+
+def train(plan: Plan, store: Path, missing: Sequence[PlannedStage]) -> None:
+    """Train the stages that are missing of a prepared plan, in this process or in all of them together.
+
+    Raises:
+        Failure, StopRequested: as `train_stage`.
+    """
+    if not missing:
+        return
+    use_compilation_cache(store)
+    from experiments.run.tracking import Tracker
+    from experiments.run.trainer import train_stage
+    from models.devices import hosts
+
+    total = sum(stage.steps for stage in missing)
+    before = 0
+    with Display("train") as display:
+        for stage in missing:
+            display.update(f"{stage.id}, starting", before, total)
+            tracker = Tracker(plan, stage, store) if hosts.first() else None
+            try:
+                train_stage(
+                    plan,
+                    stage,
+                    store,
+                    lambda step, stage=stage, before=before: display.update(  # type: ignore[misc]
+                        f"{stage.id}, step {step} of {stage.steps}", before + step, total
+                    ),
+                    tracker.log if tracker else lambda rows: None,
+                )
+            finally:
+                if tracker:
+                    tracker.close()
+            before += stage.steps
+
+
+def use_compilation_cache(store: Path) -> None:
+    """Keep compiled programs in the store, so that the next process starts at once."""
+    import jax
+
+    jax.config.update("jax_compilation_cache_dir", str((store / "xla").resolve()))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)

@@ -1,0 +1,289 @@
+"""Scoring checkpoints: idempotent, keyed by (checkpoint, exact step, task version), one record a task.
+
+The tasks of a checkpoint go through the model together, in portions of a fixed size and order. A portion's results are
+kept on the disk as it ends; after a kill only unfinished portions are asked again, each whole, so that it is batched as
+it would have been and the record is the one that an undisturbed run writes.
+"""
+
+import itertools
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from analysis.evals import engine, harness_tasks, scoring
+from analysis.evals.harness_tasks import HarnessTask
+from analysis.evals.model import LanguageModel
+from analysis.evals.questions import Question, prompt_hash
+from analysis.evals.tasks import Task
+from analysis.records import EvalRecord, gap_path, stage_folder, write
+from analysis.scores import DIVERGED
+from experiments.plan.stage import Plan
+from experiments.plan.status import evaluated_tasks, task_version
+from experiments.run.trained import open_stage
+from experiments.score import coding
+from experiments.score.coding import CodeTask
+from mixtures.tokens.tokenizer import canonical, loss
+from store import kept_rows
+from store.errors import Failure
+
+PORTION = 512
+"""Items between two writes to the disk; a batch holds some 30 of them on a CPU, ten times as many on an accelerator."""
+TOKEN_COST = 20
+"""Characters of a prompt that take as long as one token that is written, roughly: it only paces the progress."""
+
+AnyTask = Task | CodeTask | HarnessTask
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What records are known by."""
+
+    fingerprint: str
+    step: int
+
+
+@dataclass
+class _Asked:
+    """A task, and what is found so far: "nats" (a number for every candidate) and "said", by the item's number.
+
+    `cut` are the items of which a context was too long for the window.
+    """
+
+    task: Task
+    path: Path
+    key: Mapping[str, Any]
+    found: dict[str, dict[int, Any]] = field(default_factory=lambda: {"nats": {}, "said": {}})
+    cut: set[int] = field(default_factory=set)
+
+
+_Portion = Sequence[tuple[_Asked, int]]
+
+
+@dataclass(frozen=True)
+class _Way:
+    """A way to ask: what it finds, of which questions, and how: (found, whether cut) in the order of the questions."""
+
+    what: str
+    wanted: Callable[[Question], bool]
+    ask: Callable[[LanguageModel, Sequence[Question]], list[tuple[Any, bool]]]
+
+
+def _is_text(question: Question) -> bool:
+    """Whether it is a whole text, to be scored in windows as it would be trained on."""
+    return len(question.candidates) == 1 and question.candidates[0][0] == "" and not question.answers
+
+
+def _candidates(model: LanguageModel, questions: Sequence[Question]) -> list[tuple[list[float], bool]]:
+    pairs = [pair for question in questions for pair in question.candidates]
+    found = dict(engine.likelihoods(model, pairs))
+    likelihoods = (found[number] for number in range(len(pairs)))
+    each = [list(itertools.islice(likelihoods, len(question.candidates))) for question in questions]
+    return [([one.nats for one in its], any(one.cut for one in its)) for its in each]
+
+
+def _texts(model: LanguageModel, questions: Sequence[Question]) -> list[tuple[list[float], bool]]:
+    found = dict(engine.rolling(model, [question.candidates[0][1] for question in questions]))
+    return [([found[number]], False) for number in range(len(questions))]
+
+
+def _answers(model: LanguageModel, questions: Sequence[Question]) -> list[tuple[str, bool]]:
+    asks = [engine.Ask(each.candidates[0][0], each.stops, each.max_tokens) for each in questions]
+    found = dict(engine.generate(model, asks))
+    return [(found[number], cut) for number, cut in enumerate(engine.too_long(model, asks))]
+
+
+_WAYS = (
+    _Way("nats", lambda question: not _is_text(question), _candidates),
+    _Way("nats", _is_text, _texts),
+    _Way("said", lambda question: bool(question.answers), _answers),
+)
+
+
+def evaluate(
+    plan: Plan,
+    store: Path,
+    load_task: Callable[[str], AnyTask],
+    progress: Callable[[str, float, float], None],
+) -> None:
+    """Score all stages that are done and lack a record, in one process so that every shape compiles once.
+
+    A task that cannot be had gets a record that says why and has no items; the next call tries it again.
+
+    Args:
+        plan: the prepared plan.
+        store: root of the records.
+        load_task: gives a task's questions by its name.
+        progress: called with (what, work done, work to do).
+
+    Raises:
+        Failure: held-out text or a checkpoint is damaged, or the disk is full.
+    """
+    missing = dict(_missing(plan, store))
+    tasks = {name: had(name, load_task) for name in dict.fromkeys(name for of in missing.values() for name in of)}
+    total = sum(cost(tasks[name]) for of in missing.values() for name in of)
+    before = 0.0
+    for id, of in missing.items():
+        stage, work = plan.stage(id), {path: tasks[name] for name, path in of.items()}
+        assert stage.fingerprint is not None
+        score(
+            Checkpoint(stage.fingerprint, stage.steps),
+            work,
+            lambda stage=stage: open_stage(stage_folder(store, stage.folder), store),  # type: ignore[misc]
+            lambda done, id=id, before=before: progress(id, before + done, total),  # type: ignore[misc]
+        )
+        before += sum(map(cost, work.values()))
+    progress("all checkpoints", total, total)
+
+
+def _missing(plan: Plan, store: Path) -> Iterator[tuple[str, dict[str, Path]]]:
+    """Of every stage that is done and lacks records: its id, and their paths by task."""
+    for stage in plan.stages:
+        if stage.fingerprint and (stage_folder(store, stage.folder) / "done.json").exists():
+            absent = {name: path for name, path in evaluated_tasks(plan, stage, store).items() if not path.exists()}
+            if absent:
+                yield stage.id, absent
+
+
+def had(name: str, load_task: Callable[[str], AnyTask]) -> AnyTask:
+    """The task, or one without questions that says why it cannot be had; held-out text is ours and has to be there."""
+    try:
+        return load_task(name)
+    except Failure as error:
+        if name.startswith("heldout/"):
+            raise
+        return Task(name, task_version(name), (), str(error))
+
+
+def cost(task: AnyTask) -> float:
+    """What scoring a task takes, about, in characters that the model reads."""
+    if isinstance(task, CodeTask):
+        return sum(len(problem.prompt) + TOKEN_COST * 256 for problem in task.problems) * task.samples
+    if isinstance(task, HarnessTask):
+        return task.characters
+    read = sum(len(context) + len(text) for question in task.questions for context, text in question.candidates)
+    return read + sum(TOKEN_COST * question.max_tokens for question in task.questions)
+
+
+def score(
+    of: Checkpoint,
+    work: Mapping[Path, AnyTask],
+    open_model: Callable[[], LanguageModel],
+    progress: Callable[[float], None],
+) -> dict[Path, EvalRecord]:
+    """Write the record of every task to its path, or a gap beside it, and return them.
+
+    Args:
+        of: the checkpoint.
+        work: the tasks by the path of their record; all of them are asked, whatever is there.
+        open_model: called once, if there is anything to ask.
+        progress: told the work done, in the unit of `cost`.
+
+    Raises:
+        Failure: the checkpoint is damaged, or the disk is full.
+    """
+    questions = {path: task for path, task in work.items() if isinstance(task, Task)}
+    found = {path: _gap(of, task.name, task.version, task.gap) for path, task in questions.items() if task.gap}
+    questions = {path: task for path, task in questions.items() if not task.gap}
+    others = {path: task for path, task in work.items() if not isinstance(task, Task)}
+    if questions or others:
+        model = open_model()
+        found |= _answered(of, questions, model, progress)
+        for path, other in others.items():
+            found[path] = _scored(of, other, path, model)
+    for path, record in found.items():
+        write(gap_path(path) if record.gap else path, record)
+        if not record.gap:
+            for stale in (gap_path(path), _partial(path)):
+                stale.unlink(missing_ok=True)
+    return {path: found[path] for path in work}
+
+
+def _gap(of: Checkpoint, task: str, version: int, why: str, prompts: str = "") -> EvalRecord:
+    return EvalRecord(task, version, prompts, of.fingerprint, of.step, (), gap=why)
+
+
+def _scored(of: Checkpoint, task: CodeTask | HarnessTask, path: Path, model: LanguageModel) -> EvalRecord:
+    """A task that is asked as a whole: programs to be executed, or one of the harness's."""
+    started = time.perf_counter()
+    version = task_version(task.name)
+    try:
+        if isinstance(task, HarnessTask):
+            items = harness_tasks.score(model, task)
+        else:
+            items = coding.score(model, task, _partial(path))
+    except Failure as error:  # the machine gives no box any more, or the harness scores in another way
+        return _gap(of, task.name, version, str(error), task.prompt_hash)
+    seconds = round(time.perf_counter() - started, 3)
+    return EvalRecord(task.name, version, task.prompt_hash, of.fingerprint, of.step, tuple(items), seconds=seconds)
+
+
+def _answered(
+    of: Checkpoint, work: Mapping[Path, Task], model: LanguageModel, progress: Callable[[float], None]
+) -> dict[Path, EvalRecord]:
+    """Ask the questions of all tasks that the disk holds no answers to."""
+    asked = [_begun(of, task, path) for path, task in work.items()]
+    total, done = sum(cost(task) for task in work.values()), 0.0
+    started = time.perf_counter()
+    portions = list(_portions(asked))
+    for way, portion in portions:
+        progress(done)
+        if not all(number in each.found[way.what] for each, number in portion):
+            answers = way.ask(model, [each.task.questions[number] for each, number in portion])
+            _keep(way, portion, answers)
+        done += total / len(portions)
+    seconds = time.perf_counter() - started
+    keeps = not loss(model.tokenizer, form=canonical)
+    return {each.path: _record(of, each, seconds * cost(each.task) / max(total, 1.0), keeps) for each in asked}
+
+
+def _begun(of: Checkpoint, task: Task, path: Path) -> _Asked:
+    prompts = prompt_hash(task.questions)
+    key = {"fingerprint": of.fingerprint, "step": of.step, "version": task.version, "prompts": prompts}
+    asked = _Asked(task, path, key)
+    for row in kept_rows.read(_partial(path), key):
+        asked.found[row["what"]][row["item"]] = row["value"]
+        asked.cut |= {row["item"]} if row.get("cut") else set()
+    return asked
+
+
+def _partial(path: Path) -> Path:
+    return path.with_suffix(".partial.jsonl")
+
+
+def _portions(asked: Sequence[_Asked]) -> Iterator[tuple[_Way, _Portion]]:
+    for way in _WAYS:
+        items = [(each, n) for each in asked for n, question in enumerate(each.task.questions) if way.wanted(question)]
+        for first in range(0, len(items), PORTION):
+            yield way, items[first : first + PORTION]
+
+
+def _keep(way: _Way, portion: _Portion, answers: Sequence[tuple[Any, bool]]) -> None:
+    """Note the answers, on the disk too."""
+    rows: dict[Path, list[dict[str, Any]]] = {}
+    keys = {}
+    for (each, number), (answer, cut) in zip(portion, answers, strict=True):
+        each.found[way.what][number] = answer
+        each.cut |= {number} if cut else set()
+        rows.setdefault(each.path, []).append({"item": number, "what": way.what, "value": answer, "cut": cut})
+        keys[each.path] = each.key
+    for path, its in rows.items():
+        kept_rows.keep(_partial(path), keys[path], its)
+
+
+def _record(of: Checkpoint, asked: _Asked, seconds: float, keeps_texts: bool) -> EvalRecord:
+    task, found = asked.task, asked.found
+    infinite = sum(not all(map(math.isfinite, nats)) for nats in found["nats"].values())
+    if infinite:
+        why = f"{infinite} of {len(task.questions)} items have no finite likelihood{DIVERGED}"
+        return _gap(of, task.name, task.version, why, asked.key["prompts"])
+    items = tuple(
+        scoring.item(question, found["nats"][number], found["said"].get(number), number in asked.cut)
+        for number, question in enumerate(task.questions)
+    )
+    if not keeps_texts:  # there are no bits per byte of a text that was not predicted
+        items = tuple({name: value for name, value in item.items() if name != "bytes"} for item in items)
+    prompts = asked.key["prompts"]
+    return EvalRecord(task.name, task.version, prompts, of.fingerprint, of.step, items, seconds=round(seconds, 3))

@@ -1,0 +1,57 @@
+"""`ablate benchmarks`: what is here of every benchmark, and the full splits of the hub on request."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from analysis.evals.tasks import parse_task, task_name
+from experiments.study import Study
+from mixtures.benchmarks.full_splits import SPLITS, fetch, table
+from mixtures.benchmarks.known import BENCHMARKS, supplied
+
+
+def benchmarks_json(fetched: Sequence[str], store: Path) -> dict[str, Any]:
+    """`{"benchmarks": [...]}`, after the full splits of `fetched` were got.
+
+    Raises:
+        UserError, Failure: as `mixtures.benchmarks.full_splits.fetch`.
+    """
+    for name in fetched:
+        fetch(name, store)
+    return {"benchmarks": table(store)}
+
+
+def part_warnings(study: Study, store: Path) -> list[str]:
+    """The benchmarks of which a study asks more items than the wheel's part of the full split has, one line each."""
+    size, lines = study.evaluation, []
+    whole = set(map(task_name, size.every_stage))
+    for name, each in size.asked.items():
+        benchmark = parse_task(each).benchmark
+        if not isinstance(benchmark, str) or benchmark not in SPLITS or supplied(benchmark, store / "downloads"):
+            continue
+        part, full = BENCHMARKS[benchmark].rows, SPLITS[benchmark].rows
+        if name in whole or size.items > part:
+            lines.append(
+                f"'{benchmark}' has {part:,} of its {full:,} rows here; "
+                f"get all by `ablate benchmarks --fetch {benchmark}`"
+            )
+    return lines
+
+
+def print_benchmarks(document: dict[str, Any], console: Console) -> None:
+    """A row a benchmark, and the command that gets what only a part is here of."""
+    shown = Table(title="Benchmarks", title_justify="left")
+    for name in ("benchmark", "rows", "full split", "from", "upstream", "licence"):
+        shown.add_column(name, justify="right" if name in ("rows", "full split") else "left", overflow="fold")
+    for row in document["benchmarks"]:
+        rows, full = (f"{row[key]:,}" if row[key] else "–" for key in ("rows", "full"))
+        shown.add_row(Text(row["benchmark"]), rows, full, Text(row["from"]), row["upstream"], row["licence"])
+    console.print(shown)
+    parts = [row["benchmark"] for row in document["benchmarks"] if row["fetch"]]
+    if parts:
+        options = " ".join(f"--fetch {name}" for name in parts)
+        console.print(Text(f"Full splits of {', '.join(parts)}: ablate benchmarks {options}"), soft_wrap=True)

@@ -1,0 +1,323 @@
+"""What mixtures say and how two arms differ, as data for machines and as tables for people.
+
+A study and a run of the paper give one document: arms, their stages, and for every stage the tree of its mixture and
+what each source gives, to the token.
+"""
+
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from experiments.plan.find import find_study, known_studies, module_of
+from experiments.plan.make import make_plan, simulated_share
+from experiments.plan.stage import Plan, PlannedStage
+from experiments.study import Arm
+from mixtures import paper
+from mixtures.curriculum import Reading, sequences_by_source
+from mixtures.mixture import Mixture, fingerprint, shares, tree
+from store.errors import UserError
+
+Document = dict[str, Any]
+Supply = Mapping[tuple[str, ...], int]
+"""Tokens of groups of sources, of which only the sum may be known."""
+
+
+def show(name: str, store: Path) -> Document:
+    """Every arm and stage of a study, or a run or mixture of the paper.
+
+    `{"name", "supply_from", "simulated_share", "choices": {name: why}, "arms": [{"arm", "description", "seeds",
+    "stages": [...]}]}`; supply_from is "prepared" or "expected", for a count that preparation has not confirmed.
+
+    Raises:
+        UserError: there is no such study, run or mixture, or the study's plan cannot be met.
+    """
+    if module_of(name):
+        return _study(make_plan(find_study(name), store))
+    if name in paper.RUNS:
+        stages = paper.RUNS[name].stages
+    elif name in paper.MIXTURES:
+        stages = (Reading("", paper.MIXTURES[name], 0),)
+    else:
+        raise UserError(
+            f"'{name}' is no study ({', '.join(known_studies())}), and no run or mixture of the paper "
+            f"({', '.join(dict.fromkeys([*paper.RUNS, *paper.MIXTURES]))})"
+        )
+    return _paper(name, stages)
+
+
+def _study(plan: Plan) -> Document:
+    return {
+        "name": plan.study.name,
+        "supply_from": "prepared" if plan.manifest else "expected",
+        "simulated_share": str(simulated_share(plan.study)),
+        "choices": {},
+        "arms": [_arm(plan, arm) for arm in plan.study.arms],
+    }
+
+
+def _arm(plan: Plan, arm: Arm) -> Document:
+    chains = {seed: [plan.stage(id) for id in plan.runs[arm.name, seed]] for seed in plan.study.seeds}
+    stages: list[Document] = []
+    before: dict[str, int] = {}
+    for number, stage in enumerate(chains[plan.study.seeds[0]]):
+        fingerprints = {str(seed): chain[number].fingerprint for seed, chain in chains.items()}
+        stages.append(_planned_stage(plan, stage, fingerprints, before))
+        for source, tokens in stage.tokens_by_source.items():
+            before[source] = before.get(source, 0) + tokens
+    return {"arm": arm.name, "description": arm.description, "seeds": list(plan.study.seeds), "stages": stages}
+
+
+def _planned_stage(
+    plan: Plan, planned: PlannedStage, fingerprints: Mapping[str, str | None], before: Mapping[str, int]
+) -> Document:
+    stage, schedule = planned.stage, planned.schedule
+    return {
+        "kind": stage.kind,
+        "tokens_requested": stage.tokens,
+        "tokens": planned.tokens,
+        "steps": planned.steps,
+        "decay": stage.decay,
+        "peak_learning_rate": schedule.peak,
+        "end_learning_rate": schedule.end,
+        "warmup_steps": schedule.warmup_steps,
+        "restart": sorted(source for source in planned.sequences if stage.restarts(source)),
+        "document_mask": stage.document_mask,
+        "fingerprints": dict(fingerprints),
+        **_contents(stage.mixture, plan.kinds, planned.tokens_by_source, before, _supply(plan, planned)),
+    }
+
+
+def _supply(plan: Plan, planned: PlannedStage) -> Supply:
+    if planned.windows is not None:
+        return {(source,): count * planned.sequence for source, count in planned.windows.items()}
+    share = simulated_share(plan.study)
+    return {(s.name,): int(s.expected_tokens * share) for s in plan.study.data.sources if s.expected_tokens}
+
+
+def _paper(name: str, stages: Sequence[Reading]) -> Document:
+    rows: list[Document] = []
+    before: dict[str, int] = {}
+    for stage in stages:
+        read: dict[str, int] = {}
+        if stage.tokens:
+            counts = sequences_by_source(stage.mixture, stage.tokens, paper.BATCH, paper.SEQUENCE)
+            read = {source: count * paper.SEQUENCE for source, count in counts.items()}
+        contents = _contents(stage.mixture, paper.KINDS, read, before, paper.SUPPLY)
+        tokens = sum(read.values())
+        steps = tokens // (paper.BATCH * paper.SEQUENCE)
+        budget = {"kind": stage.kind or None, "tokens_requested": stage.tokens, "tokens": tokens, "steps": steps}
+        rows.append({**budget, "fingerprints": {}, **contents})
+        for source, count in read.items():
+            before[source] = before.get(source, 0) + count
+    parts = [branch.name for stage in stages for branch in tree(stage.mixture)]
+    return {
+        "name": name,
+        "supply_from": "expected",
+        "simulated_share": "1",
+        "choices": {part: paper.CHOICES[part] for part in [name, *parts] if part in paper.CHOICES},
+        "arms": [{"arm": name, "description": "", "seeds": [], "stages": rows}],
+    }
+
+
+def _contents(
+    mixture: Mixture, kinds: Mapping[str, str], read: Mapping[str, int], before: Mapping[str, int], supply: Supply
+) -> Document:
+    """The mixture's tree and what each source gives; epochs count what the lineage read before, too."""
+    sources = [
+        {
+            "source": source,
+            "kind": kinds[source],
+            "share": str(share),
+            "percent": round(float(100 * share), 6),
+            "tokens": read.get(source, 0),
+            **_epochs([source], read, before, supply),
+        }
+        for source, share in shares(mixture).items()
+    ]
+    groups = [group for group in supply if len(group) > 1 and any(row["source"] in group for row in sources)]
+    return {
+        "mixture": mixture.name,
+        "mixture_fingerprint": fingerprint(mixture),
+        "tree": [
+            {"depth": b.depth, "name": b.name, "within": str(b.within), "share": str(b.share), "source": b.source}
+            for b in tree(mixture)
+        ],
+        "sources": sources,
+        "together": [{"sources": list(group), **_epochs(group, read, before, supply)} for group in groups],
+    }
+
+
+def _epochs(group: Sequence[str], read: Mapping[str, int], before: Mapping[str, int], supply: Supply) -> Document:
+    tokens = supply.get(tuple(group))
+    used = sum(read.get(source, 0) + before.get(source, 0) for source in group)
+    return {"supply": tokens, "epochs": used / tokens if tokens and read else None}
+
+
+def diff(names: Sequence[str], store: Path) -> Document:
+    """What changed between two arms: `{"a", "b", "identical", "stages": [{"stage", "changes", "sources"}]}`.
+
+    `changes` is {field: [a, b]}, `sources` is {source: {field: [a, b]}}; only what differs is there. Names of mixtures
+    and arms decide nothing and are not compared.
+
+    Args:
+        names: a study and two of its arms, or two names that `show` knows and that are no studies.
+        store: where the study's data are.
+
+    Raises:
+        UserError: a name is unknown, or there are too many or too few.
+    """
+    if len(names) == 3:
+        document = show(names[0], store)
+        return _diff(*(_find_arm(document, arm) for arm in names[1:]))
+    if len(names) != 2:
+        raise UserError(
+            f"diff takes STUDY ARM_A ARM_B, or two runs or mixtures of the paper; it got {len(names)} names"
+        )
+    documents = [show(name, store) for name in names]
+    for document in documents:
+        if module_of(document["name"]):
+            raise UserError(f"'{document['name']}' is a study; name two of its arms: diff {document['name']} A B")
+    return _diff(*(document["arms"][0] for document in documents))
+
+
+def _find_arm(document: Document, name: str) -> Document:
+    for arm in document["arms"]:
+        if arm["arm"] == name:
+            return dict(arm)
+    known = ", ".join(arm["arm"] for arm in document["arms"])
+    raise UserError(f"study '{document['name']}' has no arm '{name}'; its arms: {known}")
+
+
+def _diff(a: Document, b: Document) -> Document:
+    stages = []
+    for number in range(max(len(a["stages"]), len(b["stages"]))):
+        pair = [arm["stages"][number] if number < len(arm["stages"]) else {} for arm in (a, b)]
+        changes = _changes(pair, _STAGE_FIELDS)
+        by_source = [{row["source"]: row for row in stage.get("sources", ())} for stage in pair]
+        sources = {
+            source: changed
+            for source in dict.fromkeys([*by_source[0], *by_source[1]])
+            if (changed := _changes([rows.get(source, _NOT_READ) for rows in by_source], _SOURCE_FIELDS))
+        }
+        orders = [[source for source in rows if source in by_source[1 - i]] for i, rows in enumerate(by_source)]
+        if orders[0] != orders[1]:
+            changes["order of sources"] = orders
+        if changes or sources:
+            mixtures = [stage.get("mixture") for stage in pair]
+            stages.append({"stage": number + 1, "mixtures": mixtures, "changes": changes, "sources": sources})
+    seeds = {} if a["seeds"] == b["seeds"] else {"seeds": [a["seeds"], b["seeds"]]}
+    return {"a": a["arm"], "b": b["arm"], "identical": not stages and not seeds, "changes": seeds, "stages": stages}
+
+
+_STAGE_FIELDS = (
+    *("kind", "tokens_requested", "tokens", "steps", "decay", "peak_learning_rate", "end_learning_rate"),
+    *("warmup_steps", "restart", "document_mask"),
+)
+_SOURCE_FIELDS = ("share", "tokens", "epochs")
+_NOT_READ: Document = {"share": "0", "tokens": 0, "epochs": None}
+
+
+def _changes(pair: Sequence[Document], fields: Sequence[str]) -> dict[str, list[Any]]:
+    return {field: [a, b] for field in fields if (a := pair[0].get(field)) != (b := pair[1].get(field))}
+
+
+def print_show(document: Document, console: Console) -> None:
+    """One table a stage: the tree with fractions, tokens, epochs and supply."""
+    for name, why in document["choices"].items():
+        console.print(f"{name}: {why}", highlight=False, markup=False)
+    if document["supply_from"] == "expected":
+        console.print("Supply and epochs are what the catalogue expects; no data are prepared.")
+    if document["simulated_share"] != "1":
+        share = float(Fraction(document["simulated_share"]))
+        console.print(f"Every source is cut to {share:.3%}, so that epochs are those of the simulated run.")
+    for arm in document["arms"]:
+        seeds = f" (seeds {', '.join(map(str, arm['seeds']))})" if arm["seeds"] else ""
+        console.print(Text(f"\n{arm['arm']}{seeds}{': ' if arm['description'] else ''}{arm['description']}", "bold"))
+        for number, stage in enumerate(arm["stages"], 1):
+            console.print(Text(_heading(number, stage)))
+            console.print(_stage_table(stage))
+
+
+def _heading(number: int, stage: Document) -> str:
+    parts = [f"mixture {stage['mixture_fingerprint']}"]
+    if stage["kind"]:
+        parts.insert(0, f"{number} {stage['kind']}: {stage['tokens']:,} tokens in {stage['steps']:,} steps")
+    known = [f"seed {seed} {value}" for seed, value in stage["fingerprints"].items() if value]
+    if known:
+        parts.append("stage " + ", ".join(known))
+    if stage.get("restart"):
+        parts.append(f"starts again: {', '.join(stage['restart'])}")
+    if stage.get("document_mask"):
+        parts.append("document mask")
+    return "; ".join(parts)
+
+
+def _stage_table(stage: Document) -> Table:
+    table = Table(box=None, padding=(0, 3, 0, 0))
+    table.add_column("", overflow="fold")
+    for name in ("of the part above", "of the whole", "%", "tokens", "epochs", "supply"):
+        table.add_column(name, justify="right")
+    rows = {row["source"]: row for row in stage["sources"]}
+    leaves = [branch["name"] for branch in stage["tree"] if branch["source"]]
+    for branch in stage["tree"]:
+        row = rows[branch["name"]] if branch["source"] and leaves.count(branch["name"]) == 1 else None
+        percent = f"{float(100 * Fraction(branch['share'])):.2f}"
+        name = "  " * branch["depth"] + branch["name"]
+        table.add_row(name, branch["within"], branch["share"], percent, *(_amounts(row) if row else ()))
+    for source, row in rows.items():
+        if leaves.count(source) > 1:
+            table.add_row(f"{source}, all parts", "", row["share"], f"{row['percent']:.2f}", *_amounts(row))
+    for group in stage["together"]:
+        table.add_row(Text(f"together: {', '.join(group['sources'])}", "dim"), "", "", "", *_amounts(group))
+    return table
+
+
+def _amounts(row: Document) -> tuple[str, str, str]:
+    tokens = f"{row['tokens']:,}" if row.get("tokens") else ""
+    epochs = "unknown" if row["epochs"] is None else f"{row['epochs']:.2f}"
+    supply = "unknown" if row["supply"] is None else f"{row['supply']:,}"
+    return tokens, epochs, supply
+
+
+def print_diff(document: Document, console: Console) -> None:
+    """A line for every source that changed, stage by stage; what did not change is blank."""
+    a, b = document["a"], document["b"]
+    if document["identical"]:
+        console.print(f"{a} and {b} are identical", highlight=False, markup=False)
+        return
+    console.print(Text(f"{a} → {b}", "bold"))
+    for field, pair in document["changes"].items():
+        console.print(f"{field} {_change(pair)}", highlight=False, markup=False)
+    table = Table(box=None, padding=(0, 3, 0, 0))
+    for name in ("stage", "source"):
+        table.add_column(name, overflow="fold")
+    for name in _SOURCE_FIELDS:
+        table.add_column(name, justify="right", overflow="fold")
+    for stage in document["stages"]:
+        label = f"{stage['stage']} {' → '.join(dict.fromkeys(str(name or 'nothing') for name in stage['mixtures']))}"
+        for field, pair in stage["changes"].items():
+            table.add_row(label, f"{field.replace('_', ' ')} {_change(pair)}")
+            label = ""
+        for source, changes in stage["sources"].items():
+            table.add_row(label, source, *(_change(changes.get(field)) for field in _SOURCE_FIELDS))
+            label = ""
+    console.print(table)
+
+
+def _change(pair: Sequence[Any] | None) -> str:
+    return " → ".join(map(_value, pair)) if pair else ""
+
+
+def _value(value: Any) -> str:
+    if value is None:
+        return "–"
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "none"
+    if isinstance(value, float):
+        return f"{value:.3g}"
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)

@@ -1,0 +1,131 @@
+"""A corpus of your own as a source, in one line: files on this machine, or a data set of the hub."""
+
+import os
+import re
+from collections.abc import Sequence
+from functools import partial
+
+from mixtures.catalogue.source import ACROSS, Source, naming
+from mixtures.readers import files as own_files
+from mixtures.readers import hub as hub_files
+from mixtures.readers import rows
+from mixtures.readers.hub import HubDataset
+from store.errors import UserError
+
+
+def files(
+    name: str,
+    kind: str,
+    *patterns: str | os.PathLike[str],
+    field: str = "",
+    group: str = "",
+    max_bytes: int | None = None,
+    expected_tokens: int | None = None,
+    filters: Sequence[str] = (),
+    dedup: str = ACROSS,
+) -> Source:
+    """A source of files: `files("mine", "text", "corpus/**/*.jsonl.zst", field="text", group="repo")`.
+
+    Files of rows (.jsonl, .ndjson, .json, .csv, .tsv, .parquet) hold a document a row, all others (.txt, .md, source
+    files) are one document each; any may be .gz, .zst, .bz2 or .xz. Their contents are part of the data's identity.
+
+    Args:
+        name: what mixtures call it.
+        kind: one of `mixtures.catalogue.source.KINDS`.
+        patterns: files, folders, or patterns with *, ? and ** (any depth); from the current directory, `~` is home.
+        field: of a row, the text; if not said, "text" or "content". A dot leads into an object: "meta.body".
+        group: of a row, what is held out together, such as its repository; if not said, every document on its own.
+        max_bytes: as for `Source`, and so are `expected_tokens`, `filters` and `dedup`.
+
+    Raises:
+        UserError: a name or kind that cannot be, no pattern, or an unknown filter.
+    """
+    if not patterns:
+        raise UserError(f"source '{name}': no files; name some, such as \"corpus/**/*.jsonl.zst\"")
+    _refuse_what_is_no_text(name, "pattern", *patterns)
+    _refuse_what_is_no_text(name, "field", field or ".")
+    _refuse_what_is_no_text(name, "group", group or ".")
+    if far := [pattern for pattern in map(str, patterns) if "://" in pattern]:
+        raise UserError(
+            f"source '{name}': pattern {far[0]!r} is an address, and files are read from this machine; copy them here, "
+            "or use hub(...) with ABLATE_MIRROR"
+        )
+    absolute = tuple(own_files.absolute(pattern) for pattern in patterns)
+    corpus = own_files.Corpus(absolute, field, group)
+    return Source(
+        *(name, kind, "files", naming(name, partial(own_files.read, corpus)), partial(own_files.shards, corpus)),
+        max_bytes=max_bytes,
+        expected_tokens=expected_tokens,
+        filters=tuple(filters),
+        dedup=dedup,
+        inputs=absolute,
+    )
+
+
+def hub(
+    id: str,
+    revision: str,
+    kind: str = "text",
+    *patterns: str,
+    name: str = "",
+    files: str | Sequence[str] = (),
+    field: str = "",
+    group: str = "",
+    columns: Sequence[str] = (),
+    max_bytes: int | None = None,
+    expected_tokens: int | None = None,
+    filters: Sequence[str] = (),
+    dedup: str = ACROSS,
+) -> Source:
+    """A source of the hub: `hub("owner/name", "<commit>", "text", "data/train-*.parquet", field="text", group="url")`.
+
+    Args:
+        id: "owner/name".
+        revision: the commit, 40 hexadecimal digits: a branch moves, and results with it.
+        kind: one of `mixtures.catalogue.source.KINDS`.
+        patterns: paths in the repository, exact or with * (within a folder) or ** (any depth); `files` says the same.
+        name: what mixtures call it; the data set's own if not said.
+        field: as for `files`, and so is `group`.
+        columns: of Parquet files, those that are fetched; if not said, those of `field` and `group`.
+        max_bytes: as for `Source`, and so are `expected_tokens`, `filters` and `dedup`.
+
+    Raises:
+        UserError: an id, revision, name or kind that cannot be, no files, or an unknown filter.
+    """
+    name = name or str(id).rpartition("/")[2]
+    patterns = (*patterns, *((files,) if isinstance(files, str) else files))
+    columns = (columns,) if isinstance(columns, str) else tuple(columns)
+    _refuse_what_is_no_text(name, "id", id)
+    _refuse_what_is_no_text(name, "revision", revision)
+    _refuse_what_is_no_text(name, "pattern", *patterns)
+    _refuse_what_is_no_text(name, "field", field or ".")
+    _refuse_what_is_no_text(name, "group", group or ".")
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+", id):
+        raise UserError(f"source '{name}': '{id}' is no data set of the hub; write owner/name")
+    if not re.fullmatch(r"[0-9a-f]{40}", revision):
+        raise UserError(
+            f"source '{name}': revision '{revision}' of {id} may move; give a commit, the 40 hexadecimal digits that "
+            "its page on the hub shows under Files"
+        )
+    if not patterns:
+        raise UserError(f"source '{name}': no files of {id}; name some, such as \"data/train-*.parquet\"")
+    needed = [part.partition(".")[0] for part in (field, group) if part] if field else []
+    dataset = HubDataset(
+        *(id, revision, "see its page on the hub", "", patterns, columns or tuple(dict.fromkeys(needed))),
+        documents=partial(rows.own, field, group),
+        size="size unknown",
+    )
+    return Source(
+        *(name, kind, "hub", naming(name, partial(hub_files.read, (dataset,))), partial(hub_files.shards, (dataset,))),
+        max_bytes=max_bytes,
+        expected_tokens=expected_tokens,
+        filters=tuple(filters),
+        dedup=dedup,
+        datasets=(dataset,),
+    )
+
+
+def _refuse_what_is_no_text(source: str, what: str, *values: object) -> None:
+    for value in values:
+        if not isinstance(value, str | os.PathLike) or not str(value).strip():
+            raise UserError(f"source '{source}': {what} is {value!r}; write a text")

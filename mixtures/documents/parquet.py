@@ -1,0 +1,153 @@
+"""Documents on disk: one Parquet file a shard, in row groups small enough to be held in memory.
+
+Beside id, group and text, a row has what choosing among documents needs, so that choosing never reads a text.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mixtures.documents.document import Document, batches, hash64
+from store.errors import Failure
+from store.files import whole
+
+GROUP_BYTES = 16_000_000
+"""Of text in a row group: what a process holds at a time."""
+PAGE_DOCUMENTS = 64
+"""After so many a page may end, so that a few documents can be read without the rest of their group."""
+SCHEMA = pa.schema(
+    [
+        *(pa.field(name, pa.string(), False) for name in ("id", "group", "text")),
+        *(pa.field(name, pa.uint64(), False) for name in ("id_hash", "group_hash")),
+        pa.field("text_hash", pa.binary(16), False),
+        pa.field("bytes", pa.uint32(), False),
+    ]
+)
+
+
+def write(path: Path, documents: Iterable[Document], facts: Mapping[str, Any]) -> None:
+    """Write a shard. Within a row group documents stand in the order of their id's hash.
+
+    Args:
+        path: appears whole or not at all.
+        documents: streamed; at most GROUP_BYTES of them are held.
+        facts: kept in the file's header. Read after the last document, so a caller may fill it meanwhile.
+
+    Raises:
+        Failure: the disk is full.
+    """
+    settings = {"compression": "lz4", "use_dictionary": False, "write_statistics": False, "write_page_checksum": True}
+    settings |= {"write_batch_size": PAGE_DOCUMENTS}
+    with whole(path) as temporary, pq.ParquetWriter(temporary, SCHEMA, **settings) as file:
+        for group in batches(documents, GROUP_BYTES):
+            file.write_table(_table(group))
+        file.add_key_value_metadata({"facts": json.dumps(facts, ensure_ascii=False)})
+
+
+def _table(group: list[Document]) -> pa.Table:
+    rows = sorted(group, key=lambda document: (hash64(document.id), document.id))
+    raw = [document.text.encode() for document in rows]
+    columns = [
+        [document.id for document in rows],
+        [document.group for document in rows],
+        pa.array(raw, pa.binary()).cast(pa.string()),
+        [hash64(document.id) for document in rows],
+        [hash64(document.group) for document in rows],
+        [
+            hashlib.sha256(document.same.encode() or text).digest()[:16]
+            for document, text in zip(rows, raw, strict=True)
+        ],
+        [len(text) for text in raw],
+    ]
+    arrays = [pa.array(column, field.type) for column, field in zip(columns, SCHEMA, strict=True)]
+    return pa.Table.from_arrays(arrays, schema=SCHEMA)
+
+
+def facts(path: Path) -> dict[str, Any]:
+    """What `write` was told to keep.
+
+    Raises:
+        Failure: the file is missing or damaged.
+    """
+    try:
+        metadata = pq.read_metadata(path).metadata
+        found: dict[str, Any] = json.loads(metadata[b"facts"])
+        return found
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise damaged(path, error) from error
+
+
+def read(path: Path, columns: tuple[str, ...] = ("id", "group", "text")) -> Iterator[pa.RecordBatch]:
+    """The row groups of a shard, with `columns` alone.
+
+    Raises:
+        Failure: the file is missing or damaged.
+    """
+    try:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            for number in range(file.num_row_groups):
+                table = file.read_row_group(number, columns=list(columns), use_threads=False)
+                yield from table.combine_chunks().to_batches()
+    except (OSError, ValueError) as error:  # pyarrow's errors are these
+        raise damaged(path, error) from error
+
+
+def read_documents(path: Path) -> Iterator[Document]:
+    """The documents of a shard, in their order there.
+
+    Raises:
+        Failure: the file is missing or damaged.
+    """
+    for batch in read(path):
+        for row in zip(*(batch.column(name).to_pylist() for name in ("id", "group", "text")), strict=True):
+            yield Document(*row)
+
+
+def texts(path: Path, wanted: npt.NDArray[np.bool_]) -> Iterator[str]:
+    """The texts of the documents that are `wanted`, a bool each.
+
+    Of a row group no more is read than reaches the last of them. Documents stand there in the order of their ids'
+    hash, so that a sample of small hashes is the beginning of every group.
+
+    Raises:
+        Failure: the file is missing or damaged.
+    """
+    try:
+        with pq.ParquetFile(path, page_checksum_verification=True, pre_buffer=False, buffer_size=1 << 16) as file:
+            start = 0
+            for number in range(file.num_row_groups):
+                count = file.metadata.row_group(number).num_rows
+                rows = np.flatnonzero(wanted[start : start + count])
+                start += count
+                if len(rows):
+                    pages = file.iter_batches(int(rows[-1]) + 1, [number], ["text"], use_threads=False)
+                    yield from next(pages).column("text").take(pa.array(rows)).to_pylist()
+    except (OSError, ValueError) as error:
+        raise damaged(path, error) from error
+
+
+def text_digest(path: Path) -> str:
+    """Of the texts of a shard, in their order there.
+
+    Raises:
+        Failure: the file is missing or damaged.
+    """
+    total = hashlib.sha256()
+    for batch in read(path, ("text",)):
+        for text in batch.column("text").to_pylist():
+            total.update(text.encode() + b"\0")
+    return total.hexdigest()
+
+
+def damaged(path: Path, error: Exception) -> Failure:
+    first = (str(error).splitlines() or [type(error).__name__])[0]
+    # Held-out documents are part of prepared data, which are complete or not.
+    folder = path.parents[2] if path.parents[1].name == "heldout" else path.parent
+    return Failure(f"documents in {path} cannot be read ({first}); delete {folder} and prepare again")

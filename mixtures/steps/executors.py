@@ -1,0 +1,80 @@
+"""How the shards of a preparation are worked through: in processes of this machine, or by Apache Beam.
+
+Work is a function of one picklable job that leaves a whole file and returns nothing, so an executor only has to call
+it once for every job, anywhere, in any order. Beam is given the jobs and never the documents, which its local runner
+would hold in memory.
+"""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import get_context
+from typing import Any
+
+from store.errors import Failure
+
+Work = Callable[[Any], None]
+Executor = Callable[[Work, Sequence[Any], Callable[[int], None]], None]
+"""Called with (work, jobs, done); `done` is told how many jobs are finished."""
+
+
+def pool(workers: int = 2) -> Executor:
+    """An executor of `workers` processes.
+
+    Raises (when used):
+        Failure: a worker was killed. What the others finished is kept.
+    """
+
+    def run(work: Work, jobs: Sequence[Any], done: Callable[[int], None]) -> None:
+        if not jobs:
+            return
+        # Spawned, not forked: the parent may hold threads of a progress display or of jax.
+        with ProcessPoolExecutor(min(workers, len(jobs)), mp_context=get_context("spawn")) as processes:
+            try:
+                for number, future in enumerate(as_completed([processes.submit(work, job) for job in jobs])):
+                    future.result()
+                    done(number + 1)
+            except BrokenProcessPool as error:
+                raise Failure(
+                    "a worker process was killed, perhaps for want of memory; run the command again to carry on with "
+                    "the shards that are missing (a script that prepares does so under `if __name__ == '__main__':`)"
+                ) from error
+            except BaseException:
+                processes.shutdown(wait=False, cancel_futures=True)
+                raise
+
+    return run
+
+
+def beam(options: Sequence[str] = ()) -> Executor:
+    """An Apache Beam pipeline over the jobs; `options` are Beam's own, such as --runner=FlinkRunner.
+
+    Workers write to the store, so it must be a folder that all of them see.
+
+    Raises (when used):
+        Failure: apache-beam is not installed, or the pipeline failed.
+    """
+
+    def run(work: Work, jobs: Sequence[Any], done: Callable[[int], None]) -> None:
+        try:
+            import apache_beam
+            from apache_beam.options.pipeline_options import PipelineOptions
+        except ImportError as error:
+            raise Failure("apache-beam is not installed; pip install 'code-data-ablation[beam]'") from error
+        if not jobs:
+            return
+        try:
+            beam_api: Any = apache_beam  # its annotations are partial
+            with beam_api.Pipeline(options=PipelineOptions(list(options), save_main_session=False)) as pipeline:
+                # Reshuffle keeps Beam from fusing all jobs into one worker's bundle.
+                _ = pipeline | beam_api.Create(list(jobs)) | beam_api.Reshuffle() | beam_api.Map(work)
+        except Exception as error:  # a runner raises what it likes
+            raise Failure(f"the Beam pipeline failed ({_last_line(error)}); run the command again") from error
+        done(len(jobs))
+
+    return run
+
+
+def _last_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[-1][:200] if lines else type(error).__name__

@@ -1,0 +1,56 @@
+"""Benchmark items in a shard of clean documents: which documents are contaminated, and what was found.
+
+It is asked of documents that have been read, so that another benchmark reads no source again. It can run anywhere and
+in any order; running it again gives the same bytes.
+"""
+
+import functools
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from mixtures.decontaminate import index as contamination
+from mixtures.decontaminate.scan import Match, Rule, best, scan
+from mixtures.documents import parquet
+from mixtures.documents.document import batches
+from store.files import write_sealed
+
+SCAN_BYTES = 8_000_000
+"""Of text that is scanned at a time."""
+
+
+@dataclass(frozen=True)
+class ScanJob:
+    """One shard of documents, the index of the benchmarks that are looked for in it, and the file of what is found."""
+
+    documents: Path
+    index: Path
+    rule: Rule
+    path: Path
+
+
+def scan_shard(job: ScanJob) -> None:
+    """Write the rows of the contaminated documents, and the benchmark items found: in all documents, and in the others.
+
+    Raises:
+        Failure: a file is damaged, or the disk is full.
+    """
+    contaminated: list[int] = []
+    found: list[Match] = []
+    kept: list[Match] = []
+    first = 0
+    for batch in batches(parquet.read_documents(job.documents), SCAN_BYTES):
+        matches = scan(_load(job.index), job.rule, batch)
+        dropped = {match.document for match in matches if match.drop}
+        found = best([*found, *matches])
+        kept = best([*kept, *(match for match in matches if match.document not in dropped)])
+        contaminated += [row for row, document in enumerate(batch, first) if document.id in dropped]
+        first += len(batch)
+    write_sealed(
+        job.path,
+        {"contaminated": contaminated, "found": [asdict(m) for m in found], "kept": [asdict(m) for m in kept]},
+    )
+
+
+@functools.lru_cache(maxsize=1)
+def _load(index: Path) -> contamination.Index:
+    return contamination.load(index)

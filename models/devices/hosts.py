@@ -1,0 +1,65 @@
+"""What the processes of one run tell each other besides gradients. With a single process nothing is sent."""
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+
+from store.errors import Failure
+
+_REASON_BYTES = 1_000
+
+
+def first() -> bool:
+    """Whether this is the process that writes what is written once: records, ledger, digests."""
+    return jax.process_index() == 0
+
+
+def agreed(answer: bool) -> bool:
+    """The first process's answer, in all of them: clocks and file systems differ, and they must go the same way.
+
+    Every process has to ask, at the same point of the program.
+    """
+    if jax.process_count() == 1:
+        return answer
+    return bool(multihost_utils.broadcast_one_to_all(np.array(answer)))
+
+
+def alike(text: str) -> bool:
+    """Whether all processes have the same `text`; all of them get the same answer."""
+    if jax.process_count() == 1:
+        return True
+    digest = np.frombuffer(hashlib.sha256(text.encode()).digest(), np.uint8)
+    found_HxD = multihost_utils.process_allgather(digest)
+    return bool((found_HxD == found_HxD[0]).all())
+
+
+@contextmanager
+def together() -> Iterator[None]:
+    """A part of the program that all processes come through, or all leave with the reason of the one that failed.
+
+    They meet at its end. Inside, none may wait for another: it would wait for one that has failed for ever.
+
+    Raises:
+        Failure: another process failed. One that failed itself goes on with its own error.
+    """
+    if jax.process_count() == 1:
+        yield
+        return
+    failed: BaseException | None = None
+    reason_R = np.zeros(_REASON_BYTES, np.uint8)
+    try:
+        yield
+    except BaseException as error:  # Ctrl-C here, too, would leave the others waiting
+        failed = error
+        text = (str(error) or type(error).__name__).encode()[:_REASON_BYTES]
+        reason_R[: len(text)] = np.frombuffer(text, np.uint8)
+    reasons_HxR = multihost_utils.process_allgather(reason_R)
+    if failed is not None:
+        raise failed
+    for number, reason_R in enumerate(reasons_HxR):
+        if reason_R.any():
+            raise Failure(f"process {number} failed: {bytes(reason_R[reason_R > 0]).decode(errors='replace')}")

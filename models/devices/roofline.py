@@ -1,0 +1,184 @@
+"""How long a training step must take at the least: work over the chip's peak, by arithmetic. Pure Python.
+
+The bound is the largest of three times, as if everything overlapped: products at the peak of the matrix unit, bytes to
+and from HBM at its bandwidth, bytes over the links between chips at theirs. Products and link bytes are counts of what
+the step does; HBM bytes are an estimate from the tensors that must pass, since fusion is the compiler's choice.
+"""
+
+from dataclasses import dataclass
+
+from models.config import ModelConfig, parameters
+from models.devices.flops import train_flops_per_token
+from models.devices.layout import Layout, MeshShape
+from store.errors import UserError
+
+
+@dataclass(frozen=True)
+class Chip:
+    """Peaks of one chip, as its maker publishes them."""
+
+    name: str
+    flops_per_second: float
+    """bfloat16."""
+    hbm_bytes_per_second: float
+    link_bytes_per_second: float
+    """Of one link, in one direction; a torus axis has two links a chip."""
+    hbm_gib: float
+    """What the compiler lets a program use."""
+    ring: int
+    """Chips along an axis that closes to a ring; a shorter axis is a line, which halves a collective's speed."""
+
+
+V5E = Chip("v5e", 197e12, 819e9, 45e9, 15.75, 16)
+ATTAINED = 0.6
+"""Share of the bound's speed that chip-hours assume. Published steps of dense models on v5e slices reach 46 % (7B,
+AXLearn) to 55-67 % (16B-128B, MaxText) of the peak before recomputation; a single figure for all sizes is a guess."""
+_TOPOLOGIES = ("2x2", "2x4", "4x4", "4x8", "8x8", "8x16", "16x16")
+
+
+@dataclass(frozen=True)
+class Topology:
+    """A slice of chips in a rectangle."""
+
+    name: str
+    chip: Chip
+    rows: int
+    columns: int
+
+    @property
+    def chips(self) -> int:
+        return self.rows * self.columns
+
+
+def topology(name: str) -> Topology:
+    """The slice called `name`, such as v5e:16x16.
+
+    Raises:
+        UserError: there is no such slice.
+    """
+    known = {f"{V5E.name}:{shape}": shape for shape in _TOPOLOGIES}
+    if name not in known:
+        raise UserError(f"topology '{name}' is unknown; choose one of {', '.join(known)}")
+    rows, columns = map(int, known[name].split("x"))
+    return Topology(name, V5E, rows, columns)
+
+
+def slice_of(chips: int) -> Topology:
+    """The slice with so many chips.
+
+    Raises:
+        UserError: there is none.
+    """
+    slices = [topology(f"{V5E.name}:{shape}") for shape in _TOPOLOGIES]
+    for slice_ in slices:
+        if slice_.chips == chips:
+            return slice_
+    counts = ", ".join(str(slice_.chips) for slice_ in slices)
+    raise UserError(f"there is no {V5E.name} slice of {chips} chips; train on {counts}")
+
+
+@dataclass(frozen=True)
+class Roofline:
+    """One chip's work in a step, and the seconds that each kind takes at the least."""
+
+    flops: float
+    """With what is computed twice."""
+    hbm_bytes: float
+    link_bytes: float
+    compute_seconds: float
+    hbm_seconds: float
+    link_seconds: float
+
+    @property
+    def seconds(self) -> float:
+        return max(self.compute_seconds, self.hbm_seconds, self.link_seconds)
+
+    @property
+    def bound_by(self) -> str:
+        return {self.compute_seconds: "compute", self.hbm_seconds: "hbm", self.link_seconds: "links"}[self.seconds]
+
+
+def roofline(
+    config: ModelConfig, slice_: Topology, mesh: MeshShape, layout: Layout, batch: int, sequence: int, chunk: int
+) -> Roofline:
+    """The bound of one step; `chunk` is the tokens of a chunk of the loss.
+
+    Only meshes without `tensor`, in bfloat16.
+    """
+    chip = slice_.chip
+    tokens = batch * sequence / slice_.chips
+    flops = tokens * (train_flops_per_token(config, sequence) + repeated_flops_per_token(config, sequence, layout))
+    hbm = _hbm_bytes(config, mesh, layout, tokens, chunk)
+    fsdp_bytes, data_bytes = link_bytes(config, mesh, layout)
+    links = fsdp_bytes / _bandwidth(slice_, mesh.fsdp) + data_bytes / _bandwidth(slice_, mesh.data)
+    return Roofline(
+        flops,
+        hbm,
+        fsdp_bytes + data_bytes,
+        flops / chip.flops_per_second,
+        hbm / chip.hbm_bytes_per_second,
+        links,
+    )
+
+
+def chip_hours(seconds: float, chips: int, batch: int, sequence: int, tokens: float) -> float:
+    """Of a budget of `tokens`, at ATTAINED of the speed that `seconds` a step would be."""
+    steps = -(-tokens // (batch * sequence))
+    return steps * seconds * chips / 3600 / ATTAINED
+
+
+def repeated_flops_per_token(config: ModelConfig, sequence: int, layout: Layout) -> float:
+    """What the backward pass computes again.
+
+    Of a block's products, those that its other products need: not `output` and `down`. The attention kernel's backward
+    pass makes seven products of the square where the formula of training counts four, whatever the policy.
+    """
+    square = config.layers * config.width * sequence  # One product of the causal half, a multiply-add being two.
+    products = 2 * config.layers * (3 * config.width**2 + 2 * config.width * config.feed_forward)
+    again = {"none": 0, "dots": 0, "attention": products, "full": products + 2 * square}[layout.remat]
+    return again + 3 * square
+
+
+def link_bytes(config: ModelConfig, mesh: MeshShape, layout: Layout) -> tuple[float, float]:
+    """Bytes that one chip receives in a step, along fsdp and along data.
+
+    Per microbatch a block's weights are gathered in bfloat16 for the forward pass, again for the backward pass unless
+    everything is kept, and their gradients scattered in float32; the embedding's twice each, for the lookup and for the
+    loss (which the compiler may gather once). Gradients are summed over data once a step, in float32.
+    """
+    count = parameters(config)
+    scales = (config.layers + 1) * config.width
+    gathers = 1 if layout.remat == "none" else 2
+    blocks = (count.non_embedding - scales) * (2 * gathers + 4)
+    embedding = count.embedding * (2 * 2 + 2 * 4)
+    over_fsdp = layout.microbatches * (blocks + embedding + 2 * 4 * scales) * (1 - 1 / mesh.fsdp)
+    held = (count.total - scales) / mesh.fsdp + scales
+    return over_fsdp, 2 * 4 * held * (1 - 1 / mesh.data)
+
+
+def _bandwidth(slice_: Topology, group: int) -> float:
+    """Of a collective over `group` chips: along one axis of the slice, or along both when it spans them."""
+    axes = [slice_.rows, slice_.columns] if group > slice_.columns else [slice_.columns]
+    return slice_.chip.link_bytes_per_second * sum(2 if axis >= slice_.chip.ring else 1 for axis in axes)
+
+
+def _hbm_bytes(config: ModelConfig, mesh: MeshShape, layout: Layout, tokens: float, chunk: int) -> float:
+    """Reads and writes of one chip.
+
+    Block weights: each gather is written and read, a bfloat16 gradient written and read. Embedding: its gradient, read
+    and written by every chunk of the loss. Logits: float32 written and read twice, their exponentials in bfloat16
+    written and read twice. States: about 20 widths and 6 feed-forward widths a layer and pass, two passes' worth
+    backward, one more where the block is computed again. Optimizer: parameter, moments and gradient read, all but the
+    gradient written.
+    """
+    count = parameters(config)
+    passes = layout.microbatches
+    gathers = 1 if layout.remat == "none" else 2
+    weights = passes * count.non_embedding * (2 * gathers + 2 * (gathers + 1) + 4)
+    chunks = passes * -(-tokens / passes // chunk)
+    embedding = count.embedding * (chunks * (8 + 2 * 2) + passes * (2 * 2 + 2 * 8))
+    logits = tokens * config.vocabulary * (4 + 2 * 4 + 2 + 2 * 2)
+    repeats = 3 if layout.remat in ("none", "dots") else 4
+    states = repeats * tokens * config.layers * 2 * (20 * config.width + 6 * config.feed_forward)
+    optimizer = count.total / mesh.fsdp * (4 * 4 + 3 * 4)
+    return weights + embedding + logits + states + optimizer

@@ -1,0 +1,61 @@
+"""One process at a time: a lock that dies with its process, so a killed run never blocks the next."""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from store.errors import Failure
+from store.files import remove_leftovers
+
+
+@contextmanager
+def exclusive(path: Path, what: str) -> Iterator[None]:
+    """Hold the lock file `path` while the block runs.
+
+    Raises:
+        Failure: another process holds it, or the folder cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("a+")
+    except OSError as error:
+        raise Failure(f"cannot write {path} ({error.strerror}); choose another --store") from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            owner = file.read().strip() or "unknown"
+            raise Failure(
+                f"{what} is in use by process {owner}; wait for it to end or choose another --store"
+            ) from None
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
+
+
+@contextmanager
+def whole_store(store: Path) -> Iterator[None]:
+    """Hold `store` while the block runs, after removing what killed processes left half-written in it.
+
+    Raises:
+        Failure: another process holds it, or it cannot be written.
+    """
+    with exclusive(store / "lock", f"store {store}"):
+        remove_leftovers(store)
+        yield
+
+
+def held(path: Path) -> bool:
+    """Whether a live process holds the lock."""
+    if not path.exists():
+        return False
+    with path.open("r") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False

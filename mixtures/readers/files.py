@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
@@ -51,8 +52,7 @@ def absolute(pattern: str | os.PathLike[str]) -> str:
 def listed(patterns: Iterable[str], store: Path | None = None) -> dict[str, Path]:
     """All files of absolute `patterns`, by their paths below the folder that the patterns share, in that order.
 
-    Beside files of rows, a .json of one object without a text tells of them (`dataset_info.json`) and is no document.
-    Nor is anything in a `store` below the folder that a pattern searches, such as "." with its runs.
+    But for what is in a `store` below the folder that a pattern searches, such as "." with its runs.
 
     Raises:
         UserError: a pattern matches no file.
@@ -68,12 +68,16 @@ def listed(patterns: Iterable[str], store: Path | None = None) -> dict[str, Path
             raise UserError(f"no file matches {pattern}; {way_out}, or put the files there")
         roots.append(root)
         found.update(paths)
-    forms = {path: tables.form(path) for path in found}
-    with_rows = {os.path.dirname(path) for path, form in forms.items() if form in tables.TABLES}
-    about = {path for path in found if forms[path] == ".json" and os.path.dirname(path) in with_rows}
-    found -= {path for path in about if _is_one_object(Path(path)) and not _has_rows(Path(path), "")}
     start = len(os.path.join(os.path.commonpath(roots), ""))
     return {_name(path[start:]): Path(path) for path in sorted(found)}
+
+
+def _without_descriptions(paths: Mapping[str, Path], field: str) -> dict[str, Path]:
+    """Beside files of rows, a .json of one object without a text tells of them (dataset_info.json): all others."""
+    forms = {name: tables.form(name) for name in paths}
+    with_rows = {os.path.dirname(name) for name, form in forms.items() if form in tables.TABLES}
+    beside = {name for name, form in forms.items() if form == ".json" and os.path.dirname(name) in with_rows}
+    return {name: path for name, path in paths.items() if name not in beside or not _is_description(path, field)}
 
 
 def _name(path: str) -> str:
@@ -138,7 +142,7 @@ def read_files(target: Path, field: str = "") -> Iterator[Document]:
         UserError: the target does not exist, or holds no files.
         Failure: as `documents`.
     """
-    for name, path in paths_in(target).items():
+    for name, path in _without_descriptions(paths_in(target), field).items():
         for document in documents(path, name, field if _has_rows(path, field) else ""):
             text = document.text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
             yield Document(document.id, document.group, text)
@@ -165,7 +169,7 @@ def shards(corpus: Corpus, downloads: Path) -> tuple[str, ...]:
         UserError: a pattern matches no file.
         Failure: a file cannot be read.
     """
-    parts = _parts(corpus.patterns, downloads.parent)
+    parts = _parts(corpus, downloads.parent)
     known = digests([path for part in parts for path in part.values()], memory(corpus.patterns, downloads))
     return tuple(f"{number:05}-{_digest(part, known)}" for number, part in enumerate(parts))
 
@@ -185,10 +189,10 @@ def memory(patterns: Iterable[str], downloads: Path) -> Path:
     return downloads / "digests" / f"{hashlib.sha256(json.dumps(list(patterns)).encode()).hexdigest()[:12]}.json"
 
 
-def _parts(patterns: tuple[str, ...], store: Path) -> list[dict[str, Path]]:
+def _parts(corpus: Corpus, store: Path) -> list[dict[str, Path]]:
     parts: list[dict[str, Path]] = []
     free = 0
-    for name, path in listed(patterns, store).items():
+    for name, path in _without_descriptions(listed(corpus.patterns, store), corpus.field).items():
         size = look(path)[0]
         if not parts or size > free:
             parts.append({})
@@ -205,7 +209,7 @@ _remembered_parts = lru_cache(maxsize=4)(_parts)
 def _part(corpus: Corpus, shard: str, downloads: Path) -> dict[str, Path]:
     number, _, digest = shard.partition("-")
     for _ in range(2):
-        part = dict(enumerate(_remembered_parts(corpus.patterns, downloads.parent))).get(int(number), {})
+        part = dict(enumerate(_remembered_parts(corpus, downloads.parent))).get(int(number), {})
         known = digests(part.values(), memory(corpus.patterns, downloads), remember=False)
         if _digest(part, known) == digest:
             return part
@@ -309,14 +313,25 @@ def _has_rows(path: Path, field: str) -> bool:
         _, first = next(iter(tables.rows(path)))
     except (Failure, StopIteration):
         return False  # a document that happens to be JSON, or nearly
-    return isinstance(first, dict) and any(isinstance(first.get(name), str) for name in TEXT_FIELDS)
+    return _has_text(first, "")
 
 
-def _is_one_object(path: Path) -> bool:
+def _has_text(row: Any, field: str) -> bool:
+    if not isinstance(row, dict):
+        return False
+    if not field:
+        return any(isinstance(row.get(name), str) for name in TEXT_FIELDS)
+    with suppress(Failure):
+        return isinstance(_value(row, field, ""), str)
+    return False
+
+
+def _is_description(path: Path, field: str) -> bool:
     try:
-        return len(list(islice(tables.rows(path), 2))) < 2
+        rows = list(islice(tables.rows(path), 2))
     except Failure:
         return True  # or text that is no JSON
+    return len(rows) < 2 and not any(_has_text(row, field) for _, row in rows)
 
 
 def _is_shard(path: Path) -> bool:

@@ -171,9 +171,13 @@ def _paths(dataset: HubDataset) -> list[str]:
     copied = not where.startswith("hf://")
     exact = [path for path in dataset.files if "*" not in path]
     found = _listed(dataset, [path for path in dataset.files if "*" in path or copied])
+    nameless = {path for path in found if not tables.form(path)} - set(exact)
+    found -= nameless
     for path in dataset.files:
         if ("*" in path or copied) and not any(_matches(path, name) for name in found):
-            raise Failure(f"{where} has no file {path}; it would be {wanted(dataset)}")
+            there = next((name for name in sorted(nameless) if _matches(path, name)), "")
+            but = f" with a suffix, but {there}, which has to be named without *" if there else ""
+            raise Failure(f"{where} has no file {path}{but}; it would be {wanted(dataset)}")
     _refuse_gaps(dataset, found - set(exact))
     paths = exact + sorted(found - set(exact))
     if dataset.count is not None and len(paths) != dataset.count:
@@ -194,7 +198,7 @@ def _listed(dataset: HubDataset, patterns: Sequence[str]) -> set[str]:
         system, root = fsspec.url_to_fs(location(dataset))
         found = [system.glob(f"{root}/{pattern}", detail=True) for pattern in patterns]
         files = {path for each in found for path, about in each.items() if about["type"] != "directory"}
-        return {path.split(f"{root}/", 1)[-1] for path in files if tables.form(path)}
+        return {path.split(f"{root}/", 1)[-1] for path in files}
     except Exception as error:  # every file system raises what it likes
         raise _unreachable(dataset, error) from error
 

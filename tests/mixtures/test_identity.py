@@ -19,6 +19,7 @@ from mixtures.catalogue.identity import RECORD, changes, pinned, record
 from mixtures.catalogue.laptop import QUICKSTART
 from mixtures.catalogue.paper_scale import PAPER
 from mixtures.catalogue.source import Source, one_shard
+from mixtures.prepare import DataSpec, documents_folder, prepared_folder
 from mixtures.readers import commits
 from store.digests import digests
 from store.errors import UserError
@@ -97,6 +98,16 @@ def test_what_is_read_of_a_file_counts(corpus: Path, tmp_path: Path, options: di
 def test_a_data_set_of_the_hub_is_its_revision_files_and_columns(changed: Source, line: str, tmp_path: Path) -> None:
     before = identity(hub("o/set", REVISION, "text", "a.parquet", field="text"), tmp_path)
     assert line in said(before, changed, tmp_path)
+
+
+def test_sources_of_one_name_share_nothing_in_a_store(corpus: Path, tmp_path: Path) -> None:
+    """The two catalogues have a `synthetic-python` each, and a user may call a source what he likes."""
+    mine = files("synthetic-python", "synthetic", corpus)
+    named = [source for source in (*QUICKSTART, *PAPER, mine) if source.name == "synthetic-python"]
+    folders = {documents_folder(source, tmp_path) for source in named}
+    assert len(named) == len(folders) == 3
+    specs = [DataSpec((source,), vocabulary=300, heldout=0.1, tokenizer_bytes_per_kind=1) for source in named]
+    assert len({prepared_folder(spec, tmp_path) for spec in specs}) == 3
 
 
 def test_what_is_only_said_of_data_decides_nothing(tmp_path: Path) -> None:

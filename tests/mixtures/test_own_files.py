@@ -12,6 +12,7 @@ import pytest
 import zstandard
 
 from mixtures.catalogue import files, hub
+from mixtures.catalogue.identity import pinned
 from mixtures.catalogue.source import Source
 from mixtures.documents import parquet
 from mixtures.documents.document import Document
@@ -121,6 +122,14 @@ def test_what_tells_of_a_data_set_is_no_document_of_it(corpus: Path, tmp_path: P
     (corpus / "new" / "a.jsonl").write_text('{"body": "A line of one form."}')
     (corpus / "new" / "b.json").write_text('[{"body": "Rows of"}, {"body": "the other."}]')
     assert len(read(files("mine", "text", "corpus/new", field="body"), tmp_path)) == 3
+    (corpus / "new" / "b.json").write_text('{"body": "One row alone."}')
+    (corpus / "new" / "dataset_info.json").write_text('{"splits": 1}')
+    alone = files("mine", "text", "corpus/new", field="body")
+    assert [d.text for d in read(alone, tmp_path)] == ["A line of one form.", "One row alone."]
+    assert [d.text for d in read_files(corpus / "new", "body")] == ["A line of one form.", "One row alone."]
+    before = pinned(alone, tmp_path).identity
+    (corpus / "new" / "b.json").write_text('{"body": "Another row alone."}')
+    assert pinned(alone, tmp_path).identity != before
 
 
 def test_what_cannot_be_is_refused_in_a_line_where_it_is_written(corpus: Path, tmp_path: Path) -> None:
@@ -251,6 +260,23 @@ def test_plain_files_of_the_hub_are_a_document_each(tmp_path: Path, monkeypatch:
     (folder / "b.txt.gz").write_bytes(gzip.compress(b"A novel."))
     found = read(hub("owner/pages", REVISION, "text", "*.md", "*.txt.gz"), tmp_path)
     assert [(document.id, document.text) for document in found] == [("a.md#0", "# A page"), ("b.txt.gz#0", "A novel.")]
+
+
+def test_a_file_without_a_suffix_is_read_where_it_is_named_and_else_named_in_the_error(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ABLATE_MIRROR", str(tmp_path / "mirror"))
+    folder = tmp_path / "mirror" / "owner" / "pages" / REVISION
+    (folder / "data").mkdir(parents=True)
+    for place in (folder / "data", corpus):
+        (place / "LICENSE").write_text("Use it.")
+        (place / "notes.unheard-of").write_text("Notes.")
+    assert [d.text for d in read(hub("owner/pages", REVISION, "text", "data/LICENSE"), tmp_path)] == ["Use it."]
+    assert [d.text for d in read(hub("owner/pages", REVISION, "text", "data/*"), tmp_path)] == ["Notes."]
+    found = read(files("mine", "text", "corpus/LICENSE", "corpus/notes*"), tmp_path)
+    assert [d.text for d in found] == ["Use it.", "Notes."]
+    with pytest.raises(Failure, match=r"no file data/L\* with a suffix, but data/LICENSE, which has to be named"):
+        hub("owner/pages", REVISION, "text", "data/L*").shards(tmp_path)
 
 
 def test_a_data_set_of_the_hub_is_pinned() -> None:

@@ -43,7 +43,7 @@ from mixtures.tokens.fim import Fim
 from mixtures.tokens.manifest import INFILLED, SCHEMA, Manifest, read_manifest, write_manifest
 from mixtures.tokens.tokenise import TokeniseJob, tokenise_shard
 from store.errors import Failure, UserError
-from store.files import read_json, read_sealed, write_json, write_sealed
+from store.files import beside, read_json, read_sealed, replace_folder, write_json, write_sealed
 
 PREPARE_VERSION = 3
 """Bump when the same sources would give other tokens."""
@@ -294,8 +294,14 @@ def _choose(
     path = folder / "selection.json"
     if not path.exists():
         progress("choosing documents", 0, 1)
-        shutil.rmtree(folder / "roles", ignore_errors=True)
-        write_sealed(path, select(candidates, spec.heldout, folder / "roles"))
+        own = beside(folder / "roles")  # roles are changed in place, and another process may prepare the same
+        try:
+            facts = select(candidates, spec.heldout, own)
+            if not path.exists():
+                replace_folder(own, folder / "roles")
+                write_sealed(path, facts)
+        finally:
+            shutil.rmtree(own, ignore_errors=True)
     return read_sealed(path, "the choice of documents")
 
 

@@ -1,5 +1,6 @@
 """Files that appear whole or not at all, and JSON that shows when it was changed afterwards."""
 
+import errno
 import hashlib
 import json
 import os
@@ -66,6 +67,23 @@ def whole(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):  # where no file can be there is none
             temporary.unlink()
+
+
+def replace_folder(temporary: Path, folder: Path) -> None:
+    """Rename over `folder`. A folder cannot be replaced in one call, so an older one is moved aside first."""
+    while True:
+        try:
+            temporary.rename(folder)
+            return
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+        aside = beside(folder)
+        try:
+            folder.rename(aside)
+        except FileNotFoundError:
+            continue  # another writer of the same was faster; try again
+        shutil.rmtree(aside, ignore_errors=True)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -5,7 +5,6 @@ by `<eod>`. A window reads S+1 tokens and trains on S of them; window r of a sha
 the next shard. The tail of a shard that fills no window is dropped and counted.
 """
 
-import errno
 import hashlib
 import itertools
 import shutil
@@ -22,7 +21,7 @@ import numpy.typing as npt
 
 from mixtures.tokens.manifest import INFILLED, Infilled, Manifest
 from store.errors import Failure
-from store.files import beside
+from store.files import beside, replace_folder
 
 # One file holds all chunks of an array behind an index (few objects in an object store), and every chunk and the index
 # carry a checksum, so a flipped bit on disk is an error and not a token. Chunks are uncompressed and small, because a
@@ -79,7 +78,7 @@ def write_shard(folder: Path, tokens_N: npt.NDArray[Any], doc_offsets: npt.NDArr
     try:
         _write_array(temporary / "tokens", tokens_N)
         _write_array(temporary / "doc_offsets", doc_offsets)
-        _replace_folder(temporary, folder)
+        replace_folder(temporary, folder)
     except _READ_ERRORS as error:
         raise Failure(
             f"cannot write tokens to {folder} ({_first_line(error)}); free some space or choose another --store"
@@ -94,23 +93,6 @@ def write_shard(folder: Path, tokens_N: npt.NDArray[Any], doc_offsets: npt.NDArr
 def _check_offsets(doc_offsets: npt.NDArray[np.int64], tokens: int) -> None:
     if doc_offsets[0] != 0 or doc_offsets[-1] != tokens or (np.diff(doc_offsets) <= 0).any():
         raise ValueError(f"document offsets must rise from 0 to {tokens}")
-
-
-def _replace_folder(temporary: Path, folder: Path) -> None:
-    """Rename over `folder`. A folder cannot be replaced in one call, so an older one is moved aside first."""
-    while True:
-        try:
-            temporary.rename(folder)
-            return
-        except OSError as error:
-            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
-                raise
-        aside = beside(folder)
-        try:
-            folder.rename(aside)
-        except FileNotFoundError:
-            continue  # another writer of the same shard was faster; try again
-        shutil.rmtree(aside, ignore_errors=True)
 
 
 def _digest(

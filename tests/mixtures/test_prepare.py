@@ -5,8 +5,10 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -23,6 +25,7 @@ from mixtures.documents import parquet
 from mixtures.documents.document import Document
 from mixtures.documents.roles import training_documents
 from mixtures.prepare import Cleaning, DataSpec
+from mixtures.steps import select as selection
 from mixtures.steps.executors import beam, pool
 from mixtures.tokens import fim
 from mixtures.tokens import tokenizer as bpe
@@ -176,6 +179,37 @@ if __name__ == "__main__":
     t.preparation.prepare(t.spec(t.SLOW, t.DIRTY), Path(sys.argv[1]), t.quiet)
 """
 SLOW = source("plain", "text", read_slowly)
+
+
+def test_two_preparations_at_once_choose_as_one_does(
+    manifest: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second begins to choose when the first has chosen and not yet said so, and goes on when that one is done."""
+    choose, finish = selection.drop_duplicates, selection.drop_heldout_copies
+    begun, done = threading.Event(), threading.Event()
+
+    def slowly(*arguments: Any) -> Any:
+        if threading.current_thread() is not threading.main_thread():
+            begun.set()
+            assert done.wait(60)
+        return choose(*arguments)
+
+    def and_then_another(*arguments: Any) -> Any:
+        found = finish(*arguments)
+        if not begun.is_set():
+            others.append(thread.submit(prepare, spec(PLAIN, DIRTY), tmp_path, quiet))
+            assert begun.wait(60)
+        return found
+
+    monkeypatch.setattr(selection, "drop_duplicates", slowly)
+    monkeypatch.setattr(selection, "drop_heldout_copies", and_then_another)
+    others: list[Future[Manifest]] = []
+    with ThreadPoolExecutor(1) as thread:
+        first = prepare(spec(PLAIN, DIRTY), tmp_path, quiet)
+        done.set()
+    assert first.sources == others[0].result().sources == manifest.sources
+    assert trained(first, "dirty") == trained(manifest, "dirty")
+    assert not list(tmp_path.glob("**/.*.part"))
 
 
 def test_a_killed_preparation_carries_on_with_the_shards_that_are_missing(manifest: Manifest, tmp_path: Path) -> None:

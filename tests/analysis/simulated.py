@@ -34,7 +34,7 @@ from analysis.statistics import (
     holm,
 )
 
-SEEDS, ITEMS, REPLICATIONS = (2, 3, 5, 8, 16), (100, 500), 2000
+SEEDS, ITEMS, REPLICATIONS = (2, 3, 5, 8, 16), (100, 500), 1000
 
 
 @dataclass(frozen=True)

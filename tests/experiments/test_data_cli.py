@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import zstandard
 
+from experiments import cli
 from experiments.commands import data
 from mixtures.catalogue.laptop import QUICKSTART
 from mixtures.documents import parquet
@@ -107,6 +108,35 @@ def test_a_damaged_file_is_named_with_the_line(tmp_path: Path, name: str, conten
 def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="holds no files"):
         list(read_files(tmp_path))
+
+
+def test_the_selftest_names_the_edits_that_stay_weak_worst_first(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And names none where all are found: long questions, aligned; 50 characters as they are stand no edit."""
+    (tmp_path / "corpus").mkdir()
+    (tmp_path / "corpus" / "a.md").write_text((ROOT / "README.md").read_text())
+    rows = [
+        ("Which instrument did the keeper of the northern lighthouse use to measure the tide each morning?", "a staff"),
+        ("How many wooden crates of oranges were left on the pier after the storm had carried the boats?", "forty one"),
+        ("Why did the old clockmaker refuse to repair the tower clock that his own father had built?", "it was cursed"),
+    ]
+    text = "".join(json.dumps({"question": question, "answer": answer}) + "\n" for question, answer in rows)
+    (tmp_path / "mine.jsonl").write_text(text)
+
+    def said(*options: str) -> str:
+        fields = ["--benchmark", str(tmp_path / "mine.jsonl"), "--fields", "question=question,answer=answer"]
+        command = ["decontaminate", str(tmp_path / "corpus"), "--selftest", *fields, *options]
+        cli.app([*command, "--store", str(tmp_path / "store")], standalone_mode=False)
+        return capsys.readouterr().out
+
+    found = {row["edit"]: row["dropped"] for row in json.loads(said("--rule", "gpt4", "--json"))["rows"]}
+    assert found.pop("nothing planted") == 0
+    weak = sorted((share, edit) for edit, share in found.items() if share < 0.5)
+    assert 1 < len(weak) < len(found)
+    line = ", ".join(f"mine: {edit} ({100 * share:.0f} %)" for share, edit in weak)
+    assert said("--rule", "gpt4").splitlines()[-1] == f"Weak: fewer than half are dropped of {line}"
+    assert "verbatim" in (out := said()) and "Weak" not in out
 
 
 @pytest.mark.network

@@ -11,10 +11,12 @@ import pytest
 
 from analysis.evals.preference import client
 from analysis.evals.preference.prompts import read_prompts
+from analysis.evals.preference.verdicts import Pair
 from analysis.records import read_study
 from analysis.report import build
-from experiments import cli, studies
+from experiments import cli, progress, studies
 from experiments.run.trained import find_stage
+from experiments.score import judges
 from experiments.score.judges import served
 from experiments.score.judging import judge_study
 from store.errors import Failure, UserError
@@ -169,6 +171,23 @@ def test_a_judge_in_trouble_leaves_no_record_and_what_it_said_is_kept(
     fresh = {json.dumps(request) for request in server.seen[sent:]}
     assert fresh and not fresh & {json.dumps(request) for request in server.seen[:3]}
     assert len(contents(store, RECORDS)) == 2
+
+
+def test_while_a_judge_is_silent_a_line_says_for_how_long(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And when it has replied it is not said to be silent any more."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setattr(client, "TICK_SECONDS", 0.05)
+    monkeypatch.setattr(progress, "LINE_SECONDS", 0.0)
+    monkeypatch.setattr(judges, "SILENCE_SECONDS", 0.3)
+    pairs = [Pair("one", "Why?", "a longer answer", "short")]
+    with serving(["hang"]) as server:
+        judge = served(server.endpoint(timeout_seconds=1.0, concurrency=1), tmp_path, None, False)
+        assert [found.outcome for found in judge.judge(pairs)] == ["win"]
+    shown = [line for line in capsys.readouterr().err.splitlines() if "%" in line]
+    assert any(re.fullmatch(r"judge: 0 % \(requests, no reply for \d+ s\)", line) for line in shown)
+    assert shown[-1].startswith("judge: 100 %") and shown[-1].endswith("(requests)")
 
 
 def test_above_the_cap_nothing_is_sent(ablate: Ablate, prompts: Path) -> None:

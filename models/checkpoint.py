@@ -10,6 +10,7 @@ import json
 import logging
 import os
 import re
+import sys
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -36,6 +37,21 @@ Folder = str | os.PathLike[str]
 
 for _logger in ("absl", "asyncio"):  # Orbax's threads log with traces what is raised here as well, once
     logging.getLogger(_logger).setLevel(logging.CRITICAL)
+
+_unraisable = sys.unraisablehook
+
+
+def _unless_late(what: "sys.UnraisableHookArgs") -> None:
+    """Print what could be raised nowhere, except what TensorStore's late writes meet.
+
+    When one write fails Orbax raises that and closes its event loop at once. The other writes end later, report to the
+    closed loop from threads of TensorStore, and Python would print a trace of each.
+    """
+    if what.object is not None or str(what.exc_value) != "Event loop is closed":
+        _unraisable(what)
+
+
+sys.unraisablehook = _unless_late
 
 _STEP = re.compile(r"step-(\d{8,})")
 _DIGESTS = "digests.json"
@@ -165,7 +181,9 @@ def _writing(path: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # TensorStore and Orbax have no error class of their own.
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        if len(reason) > 200:  # TensorStore says first what it did and last what the disk said
+            reason = f"{reason[:60]} ... {reason[-140:]}"
         way_out = "free some space"
         if objects.remote(path):
             way_out = "see to its address, your rights and its space" if not isinstance(error, ImportError) else "do so"

@@ -1,6 +1,8 @@
 """Training what is missing of a study, stage after stage, on one host or on all of them together."""
 
+import errno
 import os
+import warnings
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -129,5 +131,8 @@ def use_compilation_cache(store: Path) -> None:
     """Keep compiled programs in the store, so that the next process starts at once."""
     import jax
 
+    # That there is no room for them stops nothing; the first record or checkpoint that does not fit tells it.
+    full = f"{errno.ENOSPC}|{errno.EDQUOT}|{errno.EFBIG}"
+    warnings.filterwarnings("ignore", rf"Error writing persistent compilation cache .*\[Errno ({full})\]")
     jax.config.update("jax_compilation_cache_dir", str((store / "xla").resolve()))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)

@@ -223,6 +223,21 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path, trained: Train
         checkpoint.save(tmp_path / "file", 1, trained)
 
 
+_UNRAISABLE = """
+from models import checkpoint
+class Closing:
+    def __del__(self):
+        raise RuntimeError("Event loop is closed")
+Closing()
+"""
+
+
+def test_an_error_that_nobody_can_catch_is_printed_still() -> None:
+    """Only late writes to a loop of Orbax's are left out, and they are of no object."""
+    done = subprocess.run([sys.executable, "-c", _UNRAISABLE], capture_output=True, text=True, check=True)
+    assert "Closing.__del__" in done.stderr and "RuntimeError: Event loop is closed" in done.stderr
+
+
 _SAVE_FOR_EVER = """
 import itertools, sys
 from models import checkpoint

@@ -1,18 +1,7 @@
 """The records on disk: the one channel from experiments to analysis. Plain Python, no arrays.
 
-A store holds
-
-    prepared/<digest>/manifest.json            the tokens and where they come from (owned by mixtures)
-    stages/<id>-<fingerprint>/stage.json       StageRecord: what was asked
-    stages/<id>-<fingerprint>/ledger.jsonl     StepRecord per line: what was read and how the loss went
-    stages/<id>-<fingerprint>/done.json        EndRecord: how it ended; exists only at the exact target step
-    stages/<id>-<fingerprint>/evals/*.json     EvalRecord: per-item scores of one task at one step
-    stages/<id>-<fingerprint>/answers/*.json   AnswerRecord: what a checkpoint said to a set of prompts
-    studies/<name>/study.json                  StudyRecord: arms, seeds, lineage
-    studies/<name>/judge/<judge>/<answers>/<arm>.json   JudgeRecord: an arm's answers against the baseline's
-
-and everything a person sees (tables, figures, W&B) is a replay of these files. Records and the lines of a ledger carry
-a checksum of themselves, and one that was changed is refused by name.
+Where they lie says store/layout.py; everything a person sees (tables, figures, W&B) is a replay of these files.
+Records and the lines of a ledger carry a checksum of themselves, and one that was changed is refused by name.
 """
 
 import hashlib
@@ -22,6 +11,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from store import layout
 from store.errors import Failure, UserError
 from store.files import read_sealed, write_sealed
 
@@ -184,13 +174,13 @@ class StudyRecord:
 
 
 def stage_folder(store: Path, folder: str) -> Path:
-    return store / "stages" / folder
+    return store / layout.STAGES / folder
 
 
 def eval_path(stage: Path, task: str, version: int, step: int, asked: str = "") -> Path:
     """Where a record is; `asked` is the study's word for the task (StudyRecord), so that studies share stages."""
     name = f"{task.replace('/', '.')}@{version}{f'-{asked}' if asked else ''}"
-    return stage / "evals" / f"{name}-step{step}.json"
+    return stage / layout.EVALS / f"{name}-step{step}.json"
 
 
 def gap_path(path: Path) -> Path:
@@ -199,11 +189,11 @@ def gap_path(path: Path) -> Path:
 
 
 def answers_path(stage: Path, answers: str, step: int) -> Path:
-    return stage / "answers" / f"{answers}-step{step}.json"
+    return stage / layout.ANSWERS / f"{answers}-step{step}.json"
 
 
 def judge_path(store: Path, study: str, judge: str, answers: str, arm: str) -> Path:
-    return store / "studies" / study / "judge" / judge / answers / f"{arm}.json"
+    return store / layout.STUDIES / study / layout.JUDGED / judge / answers / f"{arm}.json"
 
 
 Record = StageRecord | EndRecord | EvalRecord | AnswerRecord | JudgeRecord | StudyRecord
@@ -223,12 +213,12 @@ def _load(path: Path, cls: type, what: str, way_out: str) -> Any:
 
 
 def read_stage(folder: Path) -> StageRecord:
-    return _load(folder / "stage.json", StageRecord, f"stage {folder.name}", "delete it and run the study again")
+    return _load(folder / layout.STAGE, StageRecord, f"stage {folder.name}", "delete it and run the study again")
 
 
 def read_end(folder: Path) -> EndRecord:
     return _load(
-        folder / "done.json", EndRecord, f"the end of stage {folder.name}", "delete it and run the study again"
+        folder / layout.DONE, EndRecord, f"the end of stage {folder.name}", "delete it and run the study again"
     )
 
 
@@ -257,14 +247,14 @@ def _require_of(
 
 def read_judged(store: Path, study: str) -> dict[Path, JudgeRecord]:
     """All records of a study's judges, by their path."""
-    paths = sorted((store / "studies" / study / "judge").glob("*/*/*.json"))
+    paths = sorted((store / layout.STUDIES / study / layout.JUDGED).glob("*/*/*.json"))
     way_out = "delete it and run `ablate judge run` again"
     return {path: _load(path, JudgeRecord, f"verdicts {path.stem}", way_out) for path in paths}
 
 
 def read_study(store: Path, name: str) -> StudyRecord:
     """Raises UserError when the study was never run in this store."""
-    path = store / "studies" / name / "study.json"
+    path = store / layout.STUDIES / name / layout.STUDY
     if not path.exists():
         raise UserError(f"study '{name}' has no records in store {store}; run `ablate run {name}` first")
     record = _load(path, StudyRecord, f"study '{name}'", f"`ablate run {name}` writes it again")
@@ -308,7 +298,7 @@ def read_ledger(folder: Path) -> list[StepRecord]:
     Raises:
         Failure: the file cannot be read, any other line is not as it was written, or the steps do not count up from 1.
     """
-    path = folder / "ledger.jsonl"
+    path = folder / layout.LEDGER
     try:
         lines = path.read_bytes().split(b"\n")
     except FileNotFoundError:

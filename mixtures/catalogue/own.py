@@ -121,7 +121,7 @@ def hub(
         expected_tokens=expected_tokens,
         filters=tuple(filters),
         dedup=dedup,
-        datasets=(dataset,),
+        upstream=(dataset,),
     )
 
 

@@ -53,7 +53,7 @@ def _source(
         expected_tokens=expected_tokens,
         filters=filters,
         dedup=dedup,
-        datasets=datasets,
+        upstream=datasets,
     )
 
 

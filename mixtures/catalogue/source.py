@@ -3,7 +3,7 @@
 import platform
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,10 @@ Read = Callable[[str, Path], Iterator[Document]]
 """From (shard, download folder) to the shard's documents, in a fixed order."""
 
 
+Upstream = str | Archive | HubDataset
+"""An installed distribution by its name (or `installed.STANDARD_LIBRARY`), a pinned archive, or files of the hub."""
+
+
 @dataclass(frozen=True)
 class Source:
     """One corpus. It can be sent to another process.
@@ -41,10 +45,7 @@ class Source:
             order keeps one. "within": it keeps one, whatever others have, as a cooldown that reads again what was good.
             "never": it keeps all. No copy of a held-out text is ever kept.
         filters: names of `mixtures.documents.filters.FILTERS` that preparation applies.
-        installed: distributions that it reads.
-        archives: pinned files that it reads, downloaded on first use.
-        standard_library: whether it reads the interpreter's own library.
-        datasets: what it reads of the hub.
+        upstream: what it reads of others; archives are downloaded on first use.
         inputs: files of this machine that it reads: paths, folders or patterns, as `catalogue.files` takes them. Their
             contents are part of its identity. A source of a function of your own names them here; files that the
             function or its arguments spell are found as well (`traced.py`).
@@ -63,10 +64,7 @@ class Source:
     expected_tokens: int | None = None
     dedup: str = ACROSS
     filters: tuple[str, ...] = ()
-    installed: tuple[str, ...] = ()
-    archives: tuple[Archive, ...] = ()
-    standard_library: bool = False
-    datasets: tuple[HubDataset, ...] = ()
+    upstream: tuple[Upstream, ...] = ()
     inputs: tuple[str, ...] = ()
     identity: Mapping[str, Any] | None = field(default=None, compare=False, repr=False)
 
@@ -82,6 +80,11 @@ class Source:
         for what, size in (("max_bytes", self.max_bytes), ("expected_tokens", self.expected_tokens)):
             if size is not None and (type(size) is not int or size < 1):
                 raise UserError(f"source '{self.name}': {what} is {size!r}; give a whole number above 0, or None")
+
+    @property
+    def datasets(self) -> tuple[HubDataset, ...]:
+        """What it reads of the hub."""
+        return tuple(each for each in self.upstream if isinstance(each, HubDataset))
 
 
 @dataclass(frozen=True)
@@ -116,17 +119,10 @@ def provenance(source: Source) -> tuple[Package, ...]:
     Raises:
         Failure: a distribution is not installed.
     """
-    packages = []
-    if source.standard_library:
-        packages.append(Package("cpython", platform.python_version(), "PSF-2.0"))
-    for name in source.installed:
-        try:
-            distribution = installed.distribution(name)
-        except Failure as error:
-            raise Failure(f"source '{source.name}': {error}") from error
-        packages.append(Package(canonical(name), distribution.version, licence(name)))
-    packages.extend(Package(pin.project, pin.version, pin.licence) for pin in source.archives)
-    packages.extend(Package(f"{d.id} {d.part}".strip(), d.revision, d.licence) for d in source.datasets)
+    try:
+        packages = [_package(each) for each in source.upstream]
+    except Failure as error:
+        raise Failure(f"source '{source.name}': {error}") from error
     if source.kind == "synthetic" and not source.datasets:
         from mixtures.synthetic.generate import GENERATOR_VERSION
 
@@ -134,7 +130,17 @@ def provenance(source: Source) -> tuple[Package, ...]:
     return tuple(packages)
 
 
-def licence(name: str) -> str:
+def _package(upstream: Upstream) -> Package:
+    if isinstance(upstream, Archive):
+        return Package(upstream.project, upstream.version, upstream.licence)
+    if isinstance(upstream, HubDataset):
+        return Package(f"{upstream.id} {upstream.part}".strip(), upstream.revision, upstream.licence)
+    if upstream == installed.STANDARD_LIBRARY:
+        return Package(upstream, platform.python_version(), "PSF-2.0")
+    return Package(canonical(upstream), installed.distribution(upstream).version, _licence(upstream))
+
+
+def _licence(name: str) -> str:
     """What the installed distribution `name` says of its licence, on one line."""
     metadata = installed.distribution(name).metadata
     classifiers = [c.rpartition(" :: ")[2] for c in metadata.get_all("Classifier") or () if c.startswith("License ::")]
@@ -161,10 +167,7 @@ def describe(source: Source) -> dict[str, Any]:
         "dedup": source.dedup,
         "filters": list(source.filters),
         "gated": any(dataset.gated for dataset in source.datasets),
-        "upstream": [
-            {"name": package.name, "version": package.version, "licence": package.licence}
-            for package in provenance(source)
-        ],
+        "upstream": [asdict(package) for package in provenance(source)],
         "files": [f"{dataset.id}/{path}" for dataset in source.datasets for path in dataset.files] + [*source.inputs],
         "size": "; ".join(dataset.size for dataset in source.datasets),
     }

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 from mixtures.documents.document import Document
-from mixtures.readers.fetch import Archive, members, text
+from mixtures.readers.fetch import Archive, texts
 
 READER_VERSION = 1
 
@@ -32,8 +32,6 @@ def files(archives: Sequence[Archive], cache: Path, suffixes: frozenset[str], sk
             return False
         return skipped is None or not skipped.search(name)
 
-    for archive in archives:
-        for name, content in members(archive, cache, wanted):
-            decoded = text(content)
-            if decoded is not None and max(map(len, decoded.splitlines())) <= MAX_LINE:
-                yield Document(f"{archive.project}/{name}", archive.project, decoded)
+    for archive, name, content in texts(archives, cache, wanted):
+        if max(map(len, content.splitlines())) <= MAX_LINE:
+            yield Document(f"{archive.project}/{name}", archive.project, content)

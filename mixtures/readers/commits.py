@@ -18,11 +18,11 @@ import difflib
 import io
 import re
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
+from itertools import groupby, pairwise
 from pathlib import Path, PurePosixPath
 
 from mixtures.documents.document import Document
-from mixtures.readers.fetch import Archive, members, text
+from mixtures.readers.fetch import Archive, texts
 from store.errors import Failure
 
 READER_VERSION = 1
@@ -38,25 +38,23 @@ CHANGELOG = re.compile(r"^(changes|changelog|docs/changes|docs/changelog|docs/ve
 NOT_SOURCE = re.compile(r"\.egg-info/|(^|/)(PKG-INFO|changelog\.d|changelog|_vendor)(/|$)")
 
 
-def read(releases: Sequence[tuple[Archive, ...]], cache: Path) -> Iterator[Document]:
-    """One document per file changed between neighbours in each of `releases` (oldest first, one project each).
+def read(releases: Sequence[Archive], cache: Path) -> Iterator[Document]:
+    """One document per file changed between neighbours of `releases`, project by project, each oldest first.
 
     id = project/version/path, group = project. New and deleted files count as changed.
 
     Raises:
         Failure: an archive cannot be had, or its changelog has no entry for the release.
     """
-    for chain in releases:
-        trees = [(archive, dict(_texts(archive, cache))) for archive in chain]
+    for _, chain in groupby(releases, lambda archive: archive.project):
+        trees = [(archive, _tree(archive, cache)) for archive in chain]
         for (old, before), (new, after) in pairwise(trees):
             yield from _changes(old, before, new, after)
 
 
-def _texts(archive: Archive, cache: Path) -> Iterator[tuple[str, str]]:
-    for name, content in members(archive, cache, lambda name: PurePosixPath(name).suffix in SUFFIXES):
-        decoded = text(content)
-        if decoded is not None and not NOT_SOURCE.search(name):
-            yield name, decoded
+def _tree(archive: Archive, cache: Path) -> dict[str, str]:
+    found = texts([archive], cache, lambda name: PurePosixPath(name).suffix in SUFFIXES)
+    return {name: content for _, name, content in found if not NOT_SOURCE.search(name)}
 
 
 def _changes(old: Archive, before: dict[str, str], new: Archive, after: dict[str, str]) -> Iterator[Document]:

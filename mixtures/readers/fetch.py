@@ -10,7 +10,7 @@ import sys
 import tarfile
 import time
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -93,6 +93,20 @@ def members(archive: Archive, cache: Path, wanted: Callable[[str], bool]) -> Ite
     except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError) as error:
         raise Failure(f"{path} cannot be read ({error}); delete it and run the command again") from error
     return iter(found)
+
+
+def texts(
+    archives: Iterable[Archive], cache: Path, wanted: Callable[[str], bool]
+) -> Iterator[tuple[Archive, str, str]]:
+    """Of every archive the `members` that `text` takes, as (archive, path, text).
+
+    Raises:
+        Failure: as `members`.
+    """
+    for archive in archives:
+        for name, content in members(archive, cache, wanted):
+            if (decoded := text(content)) is not None:
+                yield archive, name, decoded
 
 
 def text(content: bytes) -> str | None:

@@ -13,6 +13,8 @@ from store.errors import Failure
 
 READER_VERSION = 1
 
+STANDARD_LIBRARY = "cpython"
+"""Stands for the interpreter's own library where distributions are named."""
 SKIPPED_FOLDERS = frozenset(
     {
         # Tests: fixtures and repeated assertions, and they differ between builds of one release.
@@ -51,6 +53,8 @@ def distribution(name: str) -> Distribution:
 def files(names: Sequence[str], suffixes: frozenset[str]) -> Iterator[Document]:
     """Files of the distributions `names` that end in one of `suffixes`; id = installed path, group = distribution.
 
+    Of `STANDARD_LIBRARY`, those of `standard_library`, whatever the suffixes.
+
     Which files a distribution has is read from its own record, so that what else lies in the folder does not count.
     Files under `SKIPPED_FOLDERS`, `GENERATED` ones and those that are not UTF-8 text are left out.
 
@@ -58,6 +62,9 @@ def files(names: Sequence[str], suffixes: frozenset[str]) -> Iterator[Document]:
         Failure: a distribution is not installed, or a file that it lists is gone.
     """
     for name in names:
+        if name == STANDARD_LIBRARY:
+            yield from standard_library()
+            continue
         installed = distribution(name)
         if installed.files is None:
             raise Failure(f"package '{name}' has no list of its files; reinstall it (run `make setup`)")

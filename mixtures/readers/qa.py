@@ -16,7 +16,7 @@ from itertools import pairwise
 from pathlib import Path, PurePosixPath
 
 from mixtures.documents.document import Document
-from mixtures.readers.fetch import Archive, members, text
+from mixtures.readers.fetch import Archive, texts
 
 READER_VERSION = 1
 
@@ -37,14 +37,10 @@ def read(archives: Sequence[Archive], cache: Path) -> Iterator[Document]:
     Raises:
         Failure: an archive cannot be had.
     """
-    for archive in archives:
-        for name, content in members(archive, cache, _wanted):
-            page = text(content)
-            if page is None:
-                continue
-            pairs = markdown_pairs(page) if name.endswith(".md") else restructured_pairs(page)
-            for number, (question, answer) in enumerate(pairs):
-                yield Document(f"{archive.project}/{name}#{number:02}", archive.project, render(question, [answer]))
+    for archive, name, page in texts(archives, cache, _wanted):
+        pairs = markdown_pairs(page) if name.endswith(".md") else restructured_pairs(page)
+        for number, (question, answer) in enumerate(pairs):
+            yield Document(f"{archive.project}/{name}#{number:02}", archive.project, render(question, [answer]))
 
 
 def render(question: str, answers: Iterable[str]) -> str:

@@ -67,7 +67,7 @@ def test_no_local_source_reads_what_is_not_permissive() -> None:
 
 
 def test_a_missing_distribution_names_source_package_and_way_out() -> None:
-    source = replace(BY_NAME["python"], name="mine", installed=("no-such-package",))
+    source = replace(BY_NAME["python"], name="mine", upstream=("no-such-package",))
     with pytest.raises(Failure, match=r"source 'mine': package 'no-such-package' is not installed; run `make setup`"):
         provenance(source)
 

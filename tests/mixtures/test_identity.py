@@ -114,7 +114,7 @@ def test_what_is_only_said_of_data_decides_nothing(tmp_path: Path) -> None:
     source = next(source for source in PAPER if source.name == "cooldown-text")
     dataset = replace(source.datasets[0], size="another", licence="another", count=7, part="another")
     assert (
-        identity(replace(source, datasets=(dataset,)), tmp_path)["datasets"] == identity(source, tmp_path)["datasets"]
+        identity(replace(source, upstream=(dataset,)), tmp_path)["datasets"] == identity(source, tmp_path)["datasets"]
     )
 
 

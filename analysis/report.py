@@ -4,7 +4,7 @@ Equal records give equal bytes. Every text that comes from models, data or studi
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -67,8 +67,7 @@ def build(store: Path, study: str, extras: Mapping[str, Any]) -> Path:
     Args:
         store: the folder that holds the records.
         study: name of a study that has been run and evaluated.
-        extras: what the records do not hold, each optional: "audit" {"equal", "stages"}, "plan" {"totals"},
-            "reproduce" {"command", "versions", "hardware"}.
+        extras: what the records do not hold, each optional: "audit" {"equal", "stages"}, "plan" {"totals"}.
 
     Returns:
         The path of report.html.
@@ -147,10 +146,16 @@ def _context(
         "contamination": contamination(manifest, study, ledgers, evaluated) if manifest else None,
         "clean": clean_table(clean),
         "n_clean_scores": len(clean),
-        "reproduce": {"command": study.command, "versions": {}, "hardware": ""} | dict(extras.get("reproduce", {})),
+        "trained_on": trained_on(stage for stage, _ in ledgers.values()),
         "stages": [(folder, stage) for folder, (stage, _) in ledgers.items()],
         "seeds": sorted({run.seed for run in study.runs}),
     }
+
+
+def trained_on(stages: Iterable[StageRecord]) -> list[str]:
+    """Devices and versions that trained the stages, each once; nothing of the machine that writes the report."""
+    environments = [stage.environment for stage in stages if stage.environment]
+    return list(dict.fromkeys(", ".join(f"{name} {value}" for name, value in each.items()) for each in environments))
 
 
 def _win_rates(store: Path, study: StudyRecord) -> dict[str, Any]:

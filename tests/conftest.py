@@ -7,12 +7,16 @@ import sys
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 ROOT = Path(__file__).parent.parent
 # Results are those of a CPU, and no test should take a machine's accelerator.
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 # Read once in a process, and some tests load TensorFlow.
 os.environ.setdefault("EPATH_USE_TF", "false")
+# One for all tests and the processes that they start: most of them compile the same few programs.
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(ROOT / ".pytest_cache" / "xla"))
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
 
 
 def run_tiny(store: Path) -> subprocess.CompletedProcess[str]:
@@ -30,10 +34,14 @@ def tiny_options() -> dict:
 
 @pytest.fixture(scope="session")
 def finished_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store in which the tiny study was run to its end; do not change it."""
-    store = tmp_path_factory.mktemp("finished") / "store"
-    done = run_tiny(store)
-    assert done.returncode == 0, done.stderr
+    """A store in which the tiny study was run to its end, by one of pytest's workers for all; do not change it."""
+    base = tmp_path_factory.getbasetemp()
+    store = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "finished" / "store"
+    with FileLock(store.parent.with_suffix(".lock")):
+        if not (store.parent / "done").exists():
+            done = run_tiny(store)
+            assert done.returncode == 0, done.stderr
+            (store.parent / "done").touch()
     return store
 
 

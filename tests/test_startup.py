@@ -29,7 +29,7 @@ def test_reading_commands_load_no_jax_and_no_tensorflow(command: str, finished_s
     assert done.stderr.strip().splitlines()[-1] == "loaded: []"
 
 
-@pytest.mark.parametrize("room", ["mixtures", "models", "experiments", "analysis"])
+@pytest.mark.parametrize("room", ["store", "mixtures", "models", "experiments", "analysis"])
 def test_the_flat_package_names_are_ours(room: str) -> None:
     """Another installed package could shadow a name as plain as `models`."""
     file = importlib.import_module(room).__file__

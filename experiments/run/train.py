@@ -128,11 +128,12 @@ def train(plan: Plan, store: Path, missing: Sequence[PlannedStage]) -> None:
 
 
 def use_compilation_cache(store: Path) -> None:
-    """Keep compiled programs in the store, so that the next process starts at once."""
+    """Keep compiled programs in the store, or where JAX_COMPILATION_CACHE_DIR says; the next process starts at once."""
     import jax
 
     # That there is no room for them stops nothing; the first record or checkpoint that does not fit tells it.
     full = f"{errno.ENOSPC}|{errno.EDQUOT}|{errno.EFBIG}"
     warnings.filterwarnings("ignore", rf"Error writing persistent compilation cache .*\[Errno ({full})\]")
-    jax.config.update("jax_compilation_cache_dir", str((store / "xla").resolve()))
+    if jax.config.jax_compilation_cache_dir is None:
+        jax.config.update("jax_compilation_cache_dir", str((store / "xla").resolve()))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)

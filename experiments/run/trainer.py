@@ -11,6 +11,7 @@ do what the first decides, and it alone writes records and ledger.
 import functools
 import itertools
 import math
+import os
 import platform
 import signal
 import subprocess
@@ -184,7 +185,7 @@ def _claim(plan: Plan, stage: PlannedStage, folder: Path) -> None:
             "python": platform.python_version(),
             "jax": jax.__version__,
             "device": f"{jax.device_count()} x {jax.devices()[0].device_kind}",
-            "machine": f"{platform.system()} {platform.machine()}",
+            "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
         },
     )
     write(folder / "stage.json", record)

@@ -116,6 +116,7 @@ def write_stage(store: Path, arm: str, seed: int, number: int, kind: str, parent
         tokens_by_source=by_source, tokens_by_kind={"text": total - code, "code": code},
         epochs_by_source={source: n / 1e6 for source, n in by_source.items()},
         flops=6e6 * total, tokens_before=number * total, identity={},
+        environment={"jax": "0.10.2", "device": "16 x TPU"},
     )  # fmt: skip
     path = store / "stages" / folder
     write(path / "stage.json", stage)
@@ -161,5 +162,4 @@ def manifest() -> dict[str, Any]:
 EXTRAS = {
     "audit": {"equal": True, "stages": [{"id": f"{arm}-{kind}-s1", "problems": []} for arm in ARMS for kind in STAGES]},
     "plan": {"stages": [], "totals": {"tokens": 1, "tokens_without_sharing": 2_000_000, "flops": 1e12, "hours": 0.1}},
-    "reproduce": {"command": "make small", "versions": {"python": "3.11"}, "hardware": "2 cores"},
 }

@@ -63,7 +63,7 @@ def test_the_page_has_every_section(built: Path) -> None:
         "How to reproduce",
     ]
     assert text.count("<svg") == 5
-    for said in ("Does code help?", "It helps code.", "rule align", "make small"):
+    for said in ("Does code help?", "It helps code.", "rule align", "ablate run small", "jax 0.10.2, device 16 x TPU"):
         assert said in text
     assert "for every source in all 12 stages; sampled batches were read again" in text
     for said in ("plays 1.0", "3.50", "duplicate 31", "prose: 31 documents also in page, dropped as duplicates"):
@@ -140,15 +140,15 @@ def test_hostile_text_stays_text(tmp_path: Path) -> None:
     study = read_study(tmp_path, "small")
     arms = {arm: HOSTILE for arm in study.arms}
     write(
-        tmp_path / "studies" / "small" / "study.json", replace(study, arms=arms, question=HOSTILE, hypothesis=HOSTILE)
+        tmp_path / "studies" / "small" / "study.json",
+        replace(study, arms=arms, question=HOSTILE, hypothesis=HOSTILE, command=HOSTILE),
     )
     text = json.dumps(synthetic.manifest())
     text = text.replace('"plays"', json.dumps("<b onclick=x>plays")).replace(
         "the glue", HOSTILE.replace('"', "").replace("\\", "")
     )
     write_sealed(tmp_path / "prepared" / "data1" / "manifest.json", json.loads(text))
-    extras = {**synthetic.EXTRAS, "reproduce": {"command": HOSTILE}}
-    text = build(tmp_path, "small", extras).read_text(encoding="utf-8")
+    text = build(tmp_path, "small", synthetic.EXTRAS).read_text(encoding="utf-8")
     page = Page(text)
     assert page.tags.isdisjoint({"script", "img"})
     assert not page.handlers

@@ -134,6 +134,6 @@ def use_compilation_cache(store: Path) -> None:
     # That there is no room for them stops nothing; the first record or checkpoint that does not fit tells it.
     full = f"{errno.ENOSPC}|{errno.EDQUOT}|{errno.EFBIG}"
     warnings.filterwarnings("ignore", rf"Error writing persistent compilation cache .*\[Errno ({full})\]")
-    if jax.config.jax_compilation_cache_dir is None:
+    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
         jax.config.update("jax_compilation_cache_dir", str((store / "xla").resolve()))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)

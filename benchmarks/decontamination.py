@@ -19,8 +19,9 @@ from statistics import median
 
 import numpy as np
 
-from mixtures.benchmarks import known
-from mixtures.benchmarks.known import Item
+from mixtures.benchmarks import load as benchmarks
+from mixtures.benchmarks.item import Item
+from mixtures.benchmarks.known import BENCHMARKS
 from mixtures.decontaminate import index as contamination
 from mixtures.decontaminate import kernels, letters, shapes, words
 from mixtures.decontaminate.edits import leak
@@ -38,7 +39,7 @@ PIECE_WORDS = 1 << 15
 MEMORY = """
 import resource, sys
 from pathlib import Path
-from mixtures.benchmarks.known import Item
+from mixtures.benchmarks.item import Item
 from mixtures.decontaminate import index, scan
 from mixtures.documents.document import Document
 def peak():  # ru_maxrss of Linux counts what the parent process had
@@ -58,8 +59,8 @@ def main() -> None:
     store = Path(sys.argv[1] if len(sys.argv) > 1 else "runs")
     size = float(sys.argv[2] if len(sys.argv) > 2 else 60)
     downloads = store / "downloads"
-    names = [name for name in known.BENCHMARKS if not known.gap(name, downloads)]
-    items = [item for name in names for item in known.load(name, downloads)]
+    names = [name for name in BENCHMARKS if not benchmarks.gap(name, downloads)]
+    items = [item for name in names for item in benchmarks.load(name, downloads)]
     index, clean = contamination.build(items), python_files(int(size * 1e6))
     print(f"{platform.machine()}, Python {platform.python_version()}, load {os.getloadavg()[0]:.1f}")
     print(f"{len(items):,} items, {len(index.word_W):,} words; {len(clean):,} files, {size:.1f} MB")

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from analysis.evals.code import box, executed, pool
 from analysis.evals.code.judge import Check
-from mixtures.benchmarks import known
+from mixtures.benchmarks import load as benchmarks
 
 
 def main() -> None:
@@ -27,7 +27,8 @@ def main() -> None:
     options = parser.parse_args()
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     sandbox, limits = box.find(), box.Limits()
-    problems = [executed.humaneval(item) for item in known.load("humaneval", options.downloads)][: options.programs]
+    items = benchmarks.load("humaneval", options.downloads)[: options.programs]
+    problems = [executed.humaneval(item) for item in items]
     solutions = [(executed.program(problem, problem.solution), problem.check) for problem in problems]
     idle = [("", Check((), ""))] * len(solutions)
     with pool.workers(sandbox, limits, 1) as workers:

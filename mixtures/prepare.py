@@ -15,8 +15,9 @@ from typing import Annotated, Any
 
 from annotated_types import Gt, Interval
 
-from mixtures.benchmarks.known import Item, gap, name_of, pin
-from mixtures.benchmarks.known import load as load_benchmark
+from mixtures.benchmarks.item import Item
+from mixtures.benchmarks.load import gap, name_of, pin
+from mixtures.benchmarks.load import load as load_benchmark
 from mixtures.benchmarks.own_rows import RowsFile
 from mixtures.catalogue import identity as identities
 from mixtures.catalogue.identity import pinned

@@ -26,7 +26,7 @@ import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 
-from mixtures.benchmarks.known import Item
+from mixtures.benchmarks.item import Item
 from store.errors import Failure
 
 VERSION = 3

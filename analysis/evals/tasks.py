@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from analysis.evals.questions import FORMATS, VERSION, Format, Question, of_rows, render
-from mixtures.benchmarks import known
+from mixtures.benchmarks import load as benchmarks
 from mixtures.benchmarks.own_rows import RowsFile, own
 from mixtures.documents.document import Document, hash64
 from store.errors import UserError
@@ -59,7 +59,7 @@ class TaskSpec:
 
     @property
     def format(self) -> str:
-        name = known.name_of(self.benchmark)
+        name = benchmarks.name_of(self.benchmark)
         return f"{name}:{self.variant}" if self.variant else name
 
     @property
@@ -174,13 +174,13 @@ def benchmark_task(asked: Asked, items: int | None, downloads: Path) -> Task:
     """
     spec = parse_task(asked)
     name = spec.name
-    if gap := known.gap(spec.benchmark, downloads):
+    if gap := benchmarks.gap(spec.benchmark, downloads):
         return Task(name, VERSION, (), gap)
-    rows = known.load(spec.benchmark, downloads)
+    rows = benchmarks.load(spec.benchmark, downloads)
     if spec.shots >= len(rows):
         raise UserError(f"task '{name}' shows {spec.shots} examples, but '{spec.format}' has {len(rows)} rows")
     if items is not None or spec.shots:
-        rows = known.first(rows, len(rows))
+        rows = benchmarks.first(rows, len(rows))
     left, examples = rows[: len(rows) - spec.shots], rows[len(rows) - spec.shots :]
     form = FORMATS.get(spec.format, Format(of_rows))
     return Task(name, VERSION, tuple(render(form, item, examples) for item in left[:items]))

@@ -17,8 +17,9 @@ from experiments.plan.epochs import heldout_warnings
 from experiments.plan.find import find_study, known_studies, module_of
 from experiments.progress import Display
 from experiments.study import Study
-from mixtures.benchmarks.known import BENCHMARKS, gap
-from mixtures.benchmarks.known import load as load_benchmark
+from mixtures.benchmarks.known import BENCHMARKS
+from mixtures.benchmarks.load import gap
+from mixtures.benchmarks.load import load as load_benchmark
 from mixtures.benchmarks.own_rows import RowsFile
 from mixtures.catalogue.laptop import QUICKSTART
 from mixtures.catalogue.paper_scale import PAPER

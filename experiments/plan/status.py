@@ -11,7 +11,7 @@ from analysis.evals.questions import VERSION
 from analysis.evals.tasks import HARNESS, Asked, parse_task, task_name
 from analysis.records import eval_path, gap_path, stage_folder
 from experiments.plan.stage import Plan, PlannedStage
-from mixtures.benchmarks.known import pin
+from mixtures.benchmarks.load import pin
 from store import layout
 from store.files import read_json
 from store.lock import held

@@ -12,7 +12,7 @@ from analysis.evals.code.box import Sandbox
 from analysis.evals.code.executed import Problem
 from analysis.evals.engine import Ask, generate, too_long
 from analysis.evals.model import LanguageModel
-from mixtures.benchmarks import known
+from mixtures.benchmarks import load as benchmarks
 from mixtures.documents.document import hash64
 from store import kept_rows
 from store.files import read_json, write_json
@@ -59,8 +59,8 @@ def load(name: str, problems: int | None, samples: int, store: Path) -> CodeTask
     """
     sandbox = selftest.ensure(store)
     benchmark = executed.TASKS[name]
-    rows = known.load(benchmark, store / "downloads")
-    chosen = rows if problems is None else known.first(rows, problems)
+    rows = benchmarks.load(benchmark, store / "downloads")
+    chosen = rows if problems is None else benchmarks.first(rows, problems)
     asked = tuple(executed.PROBLEMS[benchmark](item) for item in chosen)
     return CodeTask(name, asked, _runs(asked, sandbox, store), samples, sandbox)
 

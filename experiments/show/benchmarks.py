@@ -10,8 +10,9 @@ from rich.text import Text
 
 from analysis.evals.tasks import parse_task, task_name
 from experiments.study import Study
-from mixtures.benchmarks.full_splits import SPLITS, fetch, table
-from mixtures.benchmarks.known import BENCHMARKS, supplied
+from mixtures.benchmarks.full_splits import fetch, table
+from mixtures.benchmarks.known import BENCHMARKS
+from mixtures.benchmarks.load import supplied
 
 
 def benchmarks_json(fetched: Sequence[str], store: Path) -> dict[str, Any]:
@@ -31,9 +32,10 @@ def part_warnings(study: Study, store: Path) -> list[str]:
     whole = set(map(task_name, size.every_stage))
     for name, each in size.asked.items():
         benchmark = parse_task(each).benchmark
-        if not isinstance(benchmark, str) or benchmark not in SPLITS or supplied(benchmark, store / "downloads"):
+        entry = BENCHMARKS.get(benchmark) if isinstance(benchmark, str) else None
+        if not entry or not entry.full or supplied(str(benchmark), store / "downloads"):
             continue
-        part, full = BENCHMARKS[benchmark].rows, SPLITS[benchmark].rows
+        part, full = entry.rows, entry.full.rows
         if name in whole or size.items > part:
             lines.append(
                 f"'{benchmark}' has {part:,} of its {full:,} rows here; "

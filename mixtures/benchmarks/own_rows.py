@@ -15,7 +15,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path, PurePath
 from typing import Any
 
-from mixtures.benchmarks.parse import Item, Row, fault
+from mixtures.benchmarks.item import Item, Row, fault
 from mixtures.readers import tables
 from store.errors import Failure, UserError
 
@@ -127,7 +127,10 @@ def items(file: RowsFile, name: str) -> tuple[Item, ...]:
     Raises:
         UserError: the file is not there or cannot be read, lacks a field, or a row cannot be asked; it names the row.
     """
-    rows = _rows(file)
+    path = Path(file.path)
+    if not path.is_file() or tables.form(path.name) not in FORMS:
+        raise _unreadable(file)
+    rows = read(path)
     columns = _columns(file, {column: None for _, row in rows for column in row})
     ids = [str(row.get(columns["id"], "")) for _, row in rows] if "id" in columns else []
     unique = len(set(ids)) == len(rows) and all(ids)
@@ -146,11 +149,12 @@ def items(file: RowsFile, name: str) -> tuple[Item, ...]:
     return tuple(replace(item, answers=()) for item in found)
 
 
-def _rows(file: RowsFile) -> list[tuple[int, Row]]:
-    """The rows with their numbers; at least one."""
-    path = Path(file.path)
-    if not path.is_file() or tables.form(path.name) not in FORMS:
-        raise _unreadable(file)
+def read(path: Path) -> list[tuple[int, Row]]:
+    """The rows of a user's file with their numbers; at least one.
+
+    Raises:
+        UserError: it cannot be read, has no rows, or one that is no object.
+    """
     try:
         rows = list(tables.rows(path))
     except Failure as error:
@@ -159,7 +163,7 @@ def _rows(file: RowsFile) -> list[tuple[int, Row]]:
         raise UserError(f"benchmark file {path} has no rows")
     for number, row in rows:
         if not isinstance(row, Mapping):
-            raise UserError(f"{path}, {tables.unit(path.name)} {number}: not an object with named fields")
+            raise UserError(f"{path} does not hold one object a row (look at {tables.unit(path.name)} {number})")
     return rows
 
 

@@ -34,7 +34,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from mixtures.benchmarks.known import Item
+from mixtures.benchmarks.item import Item
 from mixtures.decontaminate.normalise import words_of
 
 FLOOR, SOLUTION_FLOOR, SHORT_SHARE = 12, 24, 0.8

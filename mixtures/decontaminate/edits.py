@@ -11,7 +11,7 @@ import string
 import textwrap
 from collections.abc import Callable, Mapping
 
-from mixtures.benchmarks.known import Item
+from mixtures.benchmarks.item import Item
 from mixtures.decontaminate.components import before_examples, called, question
 
 _WORD = re.compile(r"\w+")

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mixtures.benchmarks.known import Item
+from mixtures.benchmarks.item import Item
 from mixtures.decontaminate.components import Component, components, question, shape, shape_needs
 from mixtures.decontaminate.normalise import Buffer, join, words_of
 from mixtures.decontaminate.rendered import readings

@@ -8,7 +8,8 @@ import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from mixtures.benchmarks.known import Item, first
+from mixtures.benchmarks.item import Item
+from mixtures.benchmarks.load import first
 from mixtures.decontaminate.edits import EDITS
 from mixtures.decontaminate.index import Index
 from mixtures.decontaminate.scan import Match, Rule, scan

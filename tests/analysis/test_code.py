@@ -16,8 +16,8 @@ from analysis.evals.code.judge import Check, Verdict
 from analysis.records import EvalRecord, eval_path, read_stage, read_study, stage_folder, write
 from analysis.report import build
 from analysis.tables import executed_table
-from mixtures.benchmarks import known
-from mixtures.benchmarks.known import Item
+from mixtures.benchmarks import load as benchmarks
+from mixtures.benchmarks.item import Item
 from store.errors import Failure, UserError
 from tests.analysis import synthetic_store as synthetic
 from tests.analysis.mutants import mutants
@@ -219,7 +219,7 @@ def test_programs_run_and_helpers_of_the_prompt_are_the_prompts():
 
 
 def both() -> list[executed.Problem]:
-    return [make(item) for name, make in executed.PROBLEMS.items() for item in known.load(name, DOWNLOADS)]
+    return [make(item) for name, make in executed.PROBLEMS.items() for item in benchmarks.load(name, DOWNLOADS)]
 
 
 @needs_bwrap
@@ -277,7 +277,7 @@ def in_one_process(problem: executed.Problem) -> Check:
 @needs_bwrap
 @pytest.mark.network
 def test_programs_with_one_mistake_fail():
-    mutated = of_each([executed.humaneval(item) for item in known.load("humaneval", DOWNLOADS)[:24]], 3)
+    mutated = of_each([executed.humaneval(item) for item in benchmarks.load("humaneval", DOWNLOADS)[:24]], 3)
     assert len(mutated) > 60
     assert len(survivors(mutated)) < 0.15 * len(mutated)
 

@@ -17,8 +17,10 @@ from analysis.evals.scoring import item as scored
 from analysis.evals.tasks import TaskSpec, benchmark_of, benchmark_task, heldout_task, parse_task, task_name
 from analysis.metrics import CHANCE, metrics_for, scores_of, task_scores, value
 from analysis.records import EvalRecord
-from mixtures.benchmarks import known
-from mixtures.benchmarks.known import Item, load
+from mixtures.benchmarks import load as benchmarks
+from mixtures.benchmarks.item import Item
+from mixtures.benchmarks.known import BENCHMARKS
+from mixtures.benchmarks.load import load
 from mixtures.benchmarks.own_rows import RowsFile
 from mixtures.documents.document import Document
 from store.errors import UserError
@@ -182,7 +184,7 @@ def test_prompts_answers_and_accuracies_are_the_harness_s(tmp_path: Path, shots:
 def test_on_real_rows_too(tmp_path: Path) -> None:
     """The first 100 rows of every wheel, in the columns that the harness reads."""
     pytest.importorskip("lm_eval")
-    rows = {name: upstream_rows(name)[:100] for name in YAML if not known.gap(name, DOWNLOADS)}
+    rows = {name: upstream_rows(name)[:100] for name in YAML if not benchmarks.gap(name, DOWNLOADS)}
     assert len(rows) == 11
     compare_with_harness(tmp_path, rows, shots=3)
 
@@ -190,7 +192,7 @@ def test_on_real_rows_too(tmp_path: Path) -> None:
 @pytest.mark.network
 def test_the_level_of_guessing_is_that_of_the_rows() -> None:
     for name, chance in CHANCE.items():
-        if known.gap(name, DOWNLOADS):
+        if benchmarks.gap(name, DOWNLOADS):
             continue
         items = load(name, DOWNLOADS)
         if len({item.choices for item in items}) == 1:
@@ -201,14 +203,14 @@ def test_the_level_of_guessing_is_that_of_the_rows() -> None:
 
 
 def upstream_rows(name: str) -> list[dict[str, Any]]:
-    rows = [dict(row.get("doc", row)) for row in known._packed(known.BENCHMARKS[name], DOWNLOADS)]
+    rows = [dict(row.get("doc", row)) for row in benchmarks.packed(BENCHMARKS[name], DOWNLOADS)]
     for number, row in enumerate(rows):
         if name == "boolq":
             row |= {"label": int(row.pop("answer")), "idx": number}
         if name == "nq_open":
             row |= {"answer": row.pop("answers")}
         if name == "arc_easy":
-            question = known.BENCHMARKS[name].parse(row, number).fields["question"]
+            question = BENCHMARKS[name].parse(row, number).fields["question"]
             labels = "ABCDE"[: len(row["choices"])]
             answer = {"text": row["choices"], "label": list(labels)}
             rows[number] = {"id": row["id"], "question": question, "choices": answer, "answerKey": labels[row["gold"]]}
@@ -220,7 +222,7 @@ def test_the_code_prompts_are_those_of_execution_and_of_the_harness() -> None:
     utils, yaml = pytest.importorskip("lm_eval.utils"), pytest.importorskip("yaml")
     row = {"task_id": 7, "text": "Write a function to add.", "code": "def add(a, b):\r\n  return a + b",
            "test_list": [f"assert add({i}, 1) == {i + 1}" for i in range(3)], "test_setup_code": ""}  # fmt: skip
-    item = known.BENCHMARKS["mbpp"].parse(row, 0)
+    item = BENCHMARKS["mbpp"].parse(row, 0)
 
     class Loader(yaml.SafeLoader):  # type: ignore[misc, name-defined]
         """Knows no functions."""
@@ -235,14 +237,14 @@ def test_the_code_prompts_are_those_of_execution_and_of_the_harness() -> None:
 
 
 def test_ours_where_the_harness_slips() -> None:
-    trivia = known.BENCHMARKS["triviaqa"].parse(ROWS["triviaqa"][0], 0)
+    trivia = BENCHMARKS["triviaqa"].parse(ROWS["triviaqa"][0], 0)
     ours, theirs = (render(FORMATS[name], trivia) for name in ("triviaqa", "triviaqa:harness"))
     assert ours.candidates == (("Question: Who wrote The Hobbit?\nAnswer:", " J. R. R. Tolkien"),)
     assert theirs.candidates == (("Question: Who wrote The Hobbit??\nAnswer:", " Tolkien"),)
     assert (ours.stops, theirs.stops) == (("\n",), ("\n", ".", ","))
     assert exact_match("the J. R. R. Tolkien\nand more", ours.answers, ours.match)
     assert not exact_match("the J. R. R. Tolkien", theirs.answers, theirs.match)
-    copa = known.BENCHMARKS["copa"].parse(ROWS["copa"][0], 0)
+    copa = BENCHMARKS["copa"].parse(ROWS["copa"][0], 0)
     assert render(FORMATS["copa"], copa).candidates[0] == ("The lamp went out because", " the bulb broke.")
 
 
@@ -251,15 +253,15 @@ def test_plain_variants_have_no_labels_and_the_same_choices() -> None:
         if f"{name}:plain" not in FORMATS:
             continue
         for number, row in enumerate(rows):
-            item = known.BENCHMARKS[name].parse(row, number)
+            item = BENCHMARKS[name].parse(row, number)
             harness_s, plain = render(FORMATS[name], item), render(FORMATS[f"{name}:plain"], item)
             assert plain.candidates != harness_s.candidates and plain.gold == harness_s.gold
             assert all("Answer:" not in context and "\nA:" not in context for context, _ in plain.candidates)
             if name != "winogrande":
                 assert [c for _, c in plain.candidates] == [c for _, c in harness_s.candidates]
-    piqa = known.BENCHMARKS["piqa"].parse(ROWS["piqa"][0], 0)
+    piqa = BENCHMARKS["piqa"].parse(ROWS["piqa"][0], 0)
     assert render(FORMATS["piqa:plain"], piqa).candidates[0] == ("Dry a wet boot", " Fill it with newspaper.")
-    cup = known.BENCHMARKS["winogrande"].parse(ROWS["winogrande"][0], 0)
+    cup = BENCHMARKS["winogrande"].parse(ROWS["winogrande"][0], 0)
     whole = render(FORMATS["winogrande:plain"], cup)
     assert whole.candidates[whole.gold] == ("", "The cup did not fit the box because the cup was big.")
 
@@ -305,7 +307,7 @@ def test_names_say_all_there_is_to_a_task() -> None:
         assert parse_task(spec.name) == spec
         assert benchmark_of(spec.name) == spec.benchmark
     assert benchmark_of("heldout/code") == "heldout/code"
-    assert set(map(benchmark_of, FORMATS)) | {"dolly_200"} == set(known.BENCHMARKS)
+    assert set(map(benchmark_of, FORMATS)) | {"dolly_200"} == set(BENCHMARKS)
 
 
 def test_data_that_cannot_be_had_is_a_gap_that_says_what_to_do(tmp_path: Path) -> None:
@@ -358,12 +360,12 @@ def test_a_held_out_window_lies_anywhere_in_its_document() -> None:
 
 
 def test_bits_are_those_of_the_answer_and_not_of_the_blank_before_it() -> None:
-    boolq = render(FORMATS["boolq"], known.BENCHMARKS["boolq"].parse(ROWS["boolq"][0], 0))
+    boolq = render(FORMATS["boolq"], BENCHMARKS["boolq"].parse(ROWS["boolq"][0], 0))
     found = scored(boolq, [2.0, 3.0], None)
     assert (found["bytes"], found["choice_bytes"], found["choice_chars"]) == (2, [2, 3], [2, 3])
-    trivia = render(FORMATS["triviaqa"], known.BENCHMARKS["triviaqa"].parse(ROWS["triviaqa"][2], 0))
+    trivia = render(FORMATS["triviaqa"], BENCHMARKS["triviaqa"].parse(ROWS["triviaqa"][2], 0))
     assert scored(trivia, [2.0], "Paris")["bytes"] == len("Paris")
-    cup = known.BENCHMARKS["winogrande"].parse(ROWS["winogrande"][0], 0)
+    cup = BENCHMARKS["winogrande"].parse(ROWS["winogrande"][0], 0)
     assert scored(render(FORMATS["winogrande"], cup), [2.0, 3.0], None)["choice_chars"] == [len("was big.")] * 2
     indented = {"prompt": "def f():\n", "solution": " return 1\n"}
     assert scored(render(FORMATS["humaneval"], Item("humaneval", "0", indented)), [1.0], None)["bytes"] == 10
@@ -398,10 +400,10 @@ def test_answers_are_compared_as_the_data_set_s_scorer_does(
 
 def test_a_record_says_which_items_have_choices_that_are_alike() -> None:
     row = ROWS["social_iqa"][0] | {"answerA": "Bo was cold", "answerB": "Bo was cold"}
-    doubled = render(FORMATS["social_iqa"], known.BENCHMARKS["social_iqa"].parse(row, 0))
+    doubled = render(FORMATS["social_iqa"], BENCHMARKS["social_iqa"].parse(row, 0))
     found = scored(doubled, [2.0, 2.0, 3.0], None)
     assert (found["alike"], found["correct"]) == (1, 0.5)
-    whole = render(FORMATS["social_iqa"], known.BENCHMARKS["social_iqa"].parse(ROWS["social_iqa"][0], 0))
+    whole = render(FORMATS["social_iqa"], BENCHMARKS["social_iqa"].parse(ROWS["social_iqa"][0], 0))
     assert "alike" not in scored(whole, [2.0, 2.5, 3.0], None)
 
 
@@ -444,6 +446,6 @@ def test_a_file_of_rows_is_a_task(tmp_path: Path) -> None:
 
 
 def test_the_hash_of_the_prompts_sees_what_generation_depends_on() -> None:
-    item = known.BENCHMARKS["nq_open"].parse(ROWS["nq_open"][0], 0)
+    item = BENCHMARKS["nq_open"].parse(ROWS["nq_open"][0], 0)
     question = render(FORMATS["nq_open"], item)
     assert prompt_hash([question]) != prompt_hash([replace(question, stops=(".",))])

@@ -141,7 +141,7 @@ def test_the_selftest_names_the_edits_that_stay_weak_worst_first(
 
 @pytest.mark.network
 def test_a_leak_is_found_in_a_users_folder(tmp_path: Path) -> None:
-    from mixtures.benchmarks.known import load
+    from mixtures.benchmarks.load import load
 
     item = load("humaneval", tmp_path / "downloads")[5]
     (tmp_path / "corpus").mkdir()

@@ -8,8 +8,9 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from mixtures.benchmarks.full_splits import SPLITS, fetch, table
-from mixtures.benchmarks.known import load, pin
+from mixtures.benchmarks.full_splits import fetch, table
+from mixtures.benchmarks.known import BENCHMARKS
+from mixtures.benchmarks.load import load, pin
 from mixtures.readers import hub
 from store.errors import Failure, UserError
 
@@ -19,7 +20,8 @@ ROWS = [{"question": f"who came {n}th", "answer": [f"Ana {n}", "nobody"]} for n 
 @pytest.fixture
 def copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A file of seven rows where the copy of NQ-open's revision is."""
-    split = SPLITS["nq_open"]
+    split = BENCHMARKS["nq_open"].full
+    assert split
     path = tmp_path / "mirror" / split.dataset / split.revision / split.file
     path.parent.mkdir(parents=True)
     pyarrow.parquet.write_table(pyarrow.Table.from_pylist(ROWS), path)
@@ -29,7 +31,9 @@ def copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def expect(monkeypatch: pytest.MonkeyPatch, copy: Path, rows: int) -> None:
     digest = hashlib.sha256(copy.read_bytes()).hexdigest()
-    monkeypatch.setitem(SPLITS, "nq_open", replace(SPLITS["nq_open"], rows=rows, sha256=digest))
+    entry = BENCHMARKS["nq_open"]
+    assert entry.full
+    monkeypatch.setitem(BENCHMARKS, "nq_open", replace(entry, full=replace(entry.full, rows=rows, sha256=digest)))
 
 
 def test_a_full_split_wins_over_the_wheel_once_it_is_fetched(

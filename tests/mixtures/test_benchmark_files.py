@@ -9,7 +9,8 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from mixtures.benchmarks.known import Item, load, name_of, pin
+from mixtures.benchmarks.item import Item
+from mixtures.benchmarks.load import load, name_of, pin
 from mixtures.benchmarks.own_rows import RowsFile, own, with_fields
 from store.errors import UserError
 

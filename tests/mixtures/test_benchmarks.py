@@ -12,8 +12,9 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from mixtures.benchmarks import known
-from mixtures.benchmarks.known import BENCHMARKS, Item, first, gap, load, pin
+from mixtures.benchmarks.item import Item
+from mixtures.benchmarks.known import BENCHMARKS
+from mixtures.benchmarks.load import first, gap, load, pin
 from mixtures.readers.fetch import Archive
 from store.errors import Failure, UserError
 
@@ -43,7 +44,7 @@ def test_an_unknown_benchmark_is_answered_with_the_known_ones(tmp_path: Path) ->
 
 def test_the_docstring_is_that_of_the_function_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     entry = replace(BENCHMARKS["humaneval"], archive=wheel(tmp_path / "a.whl", [ROW]), rows=1)
-    monkeypatch.setattr(known, "BENCHMARKS", {"humaneval": entry})
+    monkeypatch.setitem(BENCHMARKS, "humaneval", entry)
     (item,) = load("humaneval", tmp_path)
     assert item.fields["docstring"].strip() == "Double x."
 
@@ -52,14 +53,14 @@ def test_the_docstring_is_that_of_the_function_asked_for(tmp_path: Path, monkeyp
 def test_a_row_without_a_field_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
     broken = {name: value for name, value in ROW.items() if name != missing}
     entry = replace(BENCHMARKS["humaneval"], archive=wheel(tmp_path / "a.whl", [ROW, broken]), rows=2)
-    monkeypatch.setattr(known, "BENCHMARKS", {"humaneval": entry})
+    monkeypatch.setitem(BENCHMARKS, "humaneval", entry)
     with pytest.raises(Failure, match=rf"benchmark 'humaneval', row 1: KeyError: '{missing}'"):
         load("humaneval", tmp_path)
 
 
 def test_fewer_rows_than_published_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     entry = replace(BENCHMARKS["humaneval"], archive=wheel(tmp_path / "a.whl", [ROW]))
-    monkeypatch.setattr(known, "BENCHMARKS", {"humaneval": entry})
+    monkeypatch.setitem(BENCHMARKS, "humaneval", entry)
     with pytest.raises(Failure, match="should have 164 rows"):
         load("humaneval", tmp_path)
 

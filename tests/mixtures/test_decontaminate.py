@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from mixtures.benchmarks.known import Item
-from mixtures.benchmarks.known import load as load_benchmark
+from mixtures.benchmarks.item import Item
+from mixtures.benchmarks.load import load as load_benchmark
 from mixtures.decontaminate.components import components
 from mixtures.decontaminate.index import Index, build, load
 from mixtures.decontaminate.scan import RULES, Match, Rule, best, scan

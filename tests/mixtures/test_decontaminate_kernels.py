@@ -7,7 +7,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mixtures.benchmarks.known import Item
+from mixtures.benchmarks.item import Item
 from mixtures.decontaminate import kernels, letters, lookup, words
 from mixtures.decontaminate.index import SEED_WORDS, build
 from mixtures.decontaminate.normalise import join, words_of

@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 
 from mixtures import prepare as preparation
-from mixtures.benchmarks import known
-from mixtures.benchmarks.known import Item
+from mixtures.benchmarks.item import Item
+from mixtures.benchmarks.known import BENCHMARKS
 from mixtures.catalogue.source import Source
 from mixtures.decontaminate.scan import Rule
 from mixtures.documents import parquet
@@ -361,8 +361,8 @@ def test_infilling_moves_whole_documents_only(manifest: Manifest, tmp_path: Path
 def planted(monkeypatch: pytest.MonkeyPatch) -> Item:
     words = "why does the old lighthouse keeper count seventeen grey herons before every storm that comes from the west"
     item = Item("herons", "1", {"question": words + "?"}, answers=("because they leave first",))
-    entry = replace(known.BENCHMARKS["nq_open"], name="herons", rows=1)
-    monkeypatch.setattr(known, "BENCHMARKS", {"herons": entry})
+    entry = replace(BENCHMARKS["nq_open"], rows=1)
+    monkeypatch.setitem(BENCHMARKS, "herons", entry)
     monkeypatch.setattr("mixtures.prepare.load_benchmark", lambda name, downloads: (item,))
     return item
 

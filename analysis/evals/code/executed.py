@@ -17,7 +17,7 @@ from typing import Any
 from analysis.evals.code import pool
 from analysis.evals.code.box import Limits, Sandbox
 from analysis.evals.code.judge import Check, Verdict
-from mixtures.benchmarks.known import Item
+from mixtures.benchmarks.item import Item
 from store.errors import Failure
 
 VERSION = 2

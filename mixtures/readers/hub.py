@@ -11,6 +11,7 @@ of files that are numbered "3 of 59" all. Where a copy was when a command began 
 on another machine reads there as well. `datasets` is imported only when a file is listed or read.
 """
 
+import errno
 import json
 import os
 import re
@@ -127,7 +128,7 @@ def copy(dataset: HubDataset, path: str, target: Path) -> None:
     """Write a file of the data set to `target`, byte for byte.
 
     Raises:
-        Failure: the file cannot be reached.
+        Failure: the file cannot be reached, or the disk is full.
     """
     try:
         with _file(f"{location(dataset)}/{path}") as source, target.open("wb") as file:
@@ -316,12 +317,22 @@ def _damaged(error: Exception) -> bool:
 
     # A bare OSError is what Arrow raises for a page that does not decompress; gzip's is a subclass of its own.
     kinds = (pyarrow.ArrowException, EOFError, UnicodeError, zstandard.ZstdError)
-    return isinstance(error, kinds) or type(error) is OSError or type(error).__name__ == "BadGzipFile"
+    bare = type(error) is OSError and not _full(error)
+    return isinstance(error, kinds) or bare or type(error).__name__ == "BadGzipFile"
+
+
+def _full(error: Exception) -> bool:
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def _unreachable(dataset: HubDataset, error: Exception) -> Failure:
     if isinstance(error, ImportError):
         return Failure(f"{location(dataset)} needs another package to be read ({_line(error)})")
+    if _full(error):
+        return Failure(
+            f"the disk is full: no room for what comes from {location(dataset)} ({_line(error)}); "
+            f"it is {wanted(dataset)}; free some space, then run again"
+        )
     return Failure(
         f"cannot reach {location(dataset)} ({type(error).__name__}: {_line(error)}); it would be {wanted(dataset)}; "
         f"go online, or set {MIRROR} to where a copy is"

@@ -1,5 +1,6 @@
 """Data files of the hub, read from copies of them through the same library calls."""
 
+import errno
 import gzip
 import json
 import os
@@ -11,10 +12,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import zstandard
+from fsspec.implementations.local import LocalFileSystem
 
 from mixtures.catalogue import hub as catalogue_hub
 from mixtures.documents.document import Document
@@ -105,6 +108,29 @@ def test_a_file_that_was_cut_short_is_named(folder: Path, name: str, kept: float
     with pytest.raises(Failure, match=rf"data/{name} is damaged or cut short \(.*\); fetch it again") as failure:
         everything(dataset(f"data/{name}"))
     assert "\n" not in str(failure.value)
+
+
+class Full(LocalFileSystem):
+    """A file system that keeps what it reads on a disk which is full."""
+
+    protocol = "full"
+
+    def _open(self, path: str, **options: Any) -> Any:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.mark.parametrize("name", ["a.parquet", "a.jsonl", "a.json.gz", "a.csv"])
+def test_a_full_disk_is_no_damaged_file_and_no_lost_connection(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    write(folder / "data" / name, PAGES)
+    says = r"the disk is full: .* \(\[Errno 28\] No space left on device\); .*; free some space, then run again"
+    with pytest.raises(Failure, match=says):
+        hub.copy(dataset(f"data/{name}"), f"data/{name}", Path("/dev/full"))
+    fsspec.register_implementation("full", Full, clobber=True)
+    monkeypatch.setenv(hub.MIRROR, f"owner/pages=full://{folder}")
+    with pytest.raises(Failure, match=says):
+        everything(dataset(f"data/{name}"))
 
 
 @pytest.mark.parametrize("kept", ["one frame", "half", "nothing"])

@@ -1,21 +1,25 @@
-"""The command line: `ablate`. Results go to stdout, progress and errors to stderr."""
+"""The command line: `ablate`. Results go to stdout, progress and errors to stderr.
+
+What takes long to load is imported by the command that needs it, inside `guard`: there an interruption ends in a line.
+"""
 
 import os
 import sys
 from collections.abc import Callable
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Annotated, Any, TextIO
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 from rich.console import Console
 
 from experiments.commands.judge import judge_app
 from experiments.commands.options import RUNS, Json, Store, StudyName, local_folder, local_path, print_result
-from experiments.plan.find import find_study
-from experiments.plan.make import make_plan
-from experiments.plan.stage import Plan
 from store.errors import UserError
+
+if TYPE_CHECKING:
+    from experiments.plan.stage import Plan
+    from experiments.study import Study
 
 app = typer.Typer(
     help="What does code in the pre-training data do to a language model? Declare mixtures, train arms, compare them.",
@@ -25,8 +29,16 @@ app = typer.Typer(
 )
 
 
-def _planned(study: str, store: Path) -> Plan:
-    return make_plan(find_study(study), store)
+def _study(name: str) -> "Study":
+    from experiments.plan.find import find_study
+
+    return find_study(name)
+
+
+def _planned(study: str, store: Path) -> "Plan":
+    from experiments.plan.make import make_plan
+
+    return make_plan(_study(study), store)
 
 
 @app.command()
@@ -155,7 +167,7 @@ def run(study: StudyName, store: Store = RUNS) -> None:
     """Run what is missing of a study and write its report; after an interruption, carry on."""
     from experiments.commands.run import run_study
 
-    print(f"report: {run_study(find_study(study), store)}")
+    print(f"report: {run_study(_study(study), store)}")
 
 
 @app.command()
@@ -169,7 +181,7 @@ def train(
     """Train what is missing of a study whose data are prepared; nothing is scored."""
     from experiments.run.train import train_study
 
-    train_study(find_study(study), store, distributed)
+    train_study(_study(study), store, distributed)
 
 
 @app.command()
@@ -232,7 +244,7 @@ def compare(study: StudyName, store: Store = RUNS, json: Json = False) -> None:
     from analysis.compare import compare as compare_arms
     from analysis.compare import print_table, to_json
 
-    comparison = compare_arms(store, find_study(study).name)
+    comparison = compare_arms(store, _study(study).name)
     if json:
         print_result(to_json(comparison), True, None)
     else:

@@ -6,7 +6,6 @@ from typing import Annotated
 import typer
 
 from experiments.commands.options import RUNS, Json, Store, StudyName, local_path, print_result
-from experiments.plan.find import find_study
 
 judge_app = typer.Typer(help="Win rates: judge the arms' answers against the baseline's.", no_args_is_help=True)
 
@@ -47,6 +46,7 @@ def judge_run(
 ) -> None:
     """Have a finished study's arms answer prompts, and a judge compare them with the baseline, in both orders."""
     from analysis.winrates import print_win_rates
+    from experiments.plan.find import find_study
     from experiments.score.judges import choose_judge, choose_prompts
     from experiments.score.judging import judge_study
 

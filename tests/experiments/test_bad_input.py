@@ -68,6 +68,28 @@ def test_a_store_that_cannot_be_is_one_line(typed: str, message: str, capsys: py
     assert said.out == "" and message in said.err and len(said.err.splitlines()) == 1
 
 
+_INTERRUPTED = """
+import sys
+class Interruption:
+    def find_spec(self, name, *rest):
+        if name == "numpy":
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, Interruption())
+from experiments.cli import main
+main()
+"""
+
+
+@pytest.mark.parametrize("command", [["plan"], ["compare"], ["judge", "run"]])
+def test_an_interruption_while_a_command_loads_is_one_line(command: list[str], tmp_path: Path) -> None:
+    arguments = [*command, "quickstart", "--store", str(tmp_path)]
+    done = subprocess.run(
+        [sys.executable, "-c", _INTERRUPTED, *arguments], capture_output=True, text=True, cwd=ROOT, check=False
+    )
+    assert done.returncode == 130
+    assert done.stderr == "interrupted; run the same command again to carry on\n"
+
+
 def test_any_text_is_printed_wherever_it_goes(monkeypatch: pytest.MonkeyPatch) -> None:
     raw = io.BytesIO()
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding="ascii"))

@@ -17,13 +17,11 @@ from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 
-import numpy as np
-
 from mixtures.benchmarks import load as benchmarks
 from mixtures.benchmarks.item import Item
 from mixtures.benchmarks.known import BENCHMARKS
 from mixtures.decontaminate import index as contamination
-from mixtures.decontaminate import kernels, letters, shapes, words
+from mixtures.decontaminate import kernels, lookup, shapes
 from mixtures.decontaminate.edits import leak
 from mixtures.decontaminate.index import SEED_WORDS, Index
 from mixtures.decontaminate.normalise import Buffer, join
@@ -35,7 +33,6 @@ from mixtures.documents.document import Document
 
 ROUNDS = 5
 PLANT_EVERY = 97
-PIECE_WORDS = 1 << 15
 MEMORY = """
 import resource, sys
 from pathlib import Path
@@ -112,25 +109,9 @@ def race(steps: dict[str, tuple[float, Callable[[], object]]]) -> dict[str, tupl
 
 def steps(index: Index, buffer: Buffer, documents: list[Document]) -> dict[str, tuple[float, Callable[[], object]]]:
     size = len(buffer.text) / 1e6
-    normalised = np.zeros(len(buffer.text) // 8 + 8, np.uint64)
-    fold, alnum = kernels.letter_tables()
-    _, count = kernels.letters(
-        buffer.text, 0, int(buffer.first_D[-1]), fold, alnum, normalised.view(np.uint8)[: len(buffer.text) + 8], 0
-    )
-    letters_size, word64 = count / 1e6, normalised[: count // 8]
     return {
-        "exact 50 characters, 3 places (on normalised bytes)": (
-            letters_size,
-            lambda: exact(index, word64, False, False),
-        ),
-        "exact 50 characters, anywhere (on normalised bytes)": (
-            letters_size,
-            lambda: exact(index, word64, True, False),
-        ),
-        "the same, 3 places, with the pass for shorter questions": (
-            letters_size,
-            lambda: exact(index, word64, False, True),
-        ),
+        "exact 50 characters, 3 places": (size, lambda: met(index, buffer, "gpt4")),
+        "exact 50 characters, anywhere": (size, lambda: met(index, buffer, "gpt4-exhaustive")),
         "seeds of align (hash words, look 5-grams up)": (size, lambda: seeds(index, buffer)),
         "shapes of solutions": (size, lambda: len(list(shapes.hits(index, buffer)))),
         "what documents are read as": (size, lambda: sum(len(list(readings(d.text))) for d in documents)),
@@ -141,34 +122,24 @@ def steps(index: Index, buffer: Buffer, documents: list[Document]) -> dict[str, 
     }
 
 
-def exact(index: Index, word64: kernels.Keys, exhaustive: bool, short_too: bool) -> int:
-    """The pass over normalised bytes in pieces that stay in the cache, with the exact check of what it finds."""
-    (wide, narrow), texts, _ = letters._tables(index, exhaustive)
-    scratch, touched = new_scratch(PIECE_WORDS + 1, len(texts.need), 0), 0
-    for start in range(0, len(word64), PIECE_WORDS - 32):
-        piece = word64[start : start + PIECE_WORDS]
-        for is_wide, grams in ((True, wide), (False, narrow))[: 1 + short_too]:
-            hits = kernels.find_letters(piece, len(piece), is_wide, grams, scratch.place_H, scratch.number_H)
-            touched = kernels.check_letters(
-                piece.view(np.uint8), 8 * len(piece), 0, hits, touched, grams, texts, scratch
-            )
-    return touched
+def met(index: Index, buffer: Buffer, rule: str) -> int:
+    return len(list(lookup.hits(index, buffer, rule, 0, 1.0)))
 
 
 def seeds(index: Index, buffer: Buffer) -> int:
-    grams, _ = words._tables(index, None, Rule().report)
+    ((_, _, grams, *_),) = lookup._tables(index, "align", 0, Rule().report)
     fold, alnum = kernels.letter_tables()
     scratch, hits = new_scratch(1 << 16, 0, 0), 0
     for begin, stop in zip(buffer.first_D[:-1].tolist(), buffer.first_D[1:].tolist(), strict=True):
         at = begin
         while True:
-            count = kernels.hash_words(buffer.text, at, stop, fold, alnum, scratch.hash_W, scratch.end_W)
-            kernels.word_keys(scratch.hash_W, count, SEED_WORDS, scratch.key_W)
-            found = kernels.find_words(scratch.key_W, count - SEED_WORDS + 1, grams, scratch.place_H, scratch.number_H)
+            count = kernels.hash_words(buffer.text, at, stop, fold, alnum, scratch.unit_W, scratch.place_W)
+            kernels.gram_keys(scratch.unit_W, count, SEED_WORDS, scratch.key_W)
+            found = kernels.find_grams(scratch.key_W, count - SEED_WORDS + 1, grams, scratch.place_H, scratch.number_H)
             hits += found
-            if count < len(scratch.hash_W) - 1:
+            if count < len(scratch.unit_W) - 1:
                 break
-            at = int(scratch.end_W[count - SEED_WORDS])
+            at = int(scratch.place_W[count - SEED_WORDS])
     return hits
 
 

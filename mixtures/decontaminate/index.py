@@ -1,6 +1,6 @@
 """The index of benchmark items: their components as word hashes, and the letters of their questions.
 
-It holds what every rule needs and nothing that depends on one; tables.py derives a rule's lookup tables from it.
+It holds what every rule needs and nothing that depends on one; lookup.py derives a rule's tables from it.
 """
 
 import dataclasses
@@ -46,10 +46,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Hit:
-    """An entry met in a document: the document's number in its batch, score 0..1 and words, a byte of the buffer in it.
-
-    The 50-character rules count no words.
-    """
+    """An entry met in a document: the document's number in its batch, score 0..1 and words, a byte in the buffer."""
 
     document: int
     entry: Entry
@@ -185,19 +182,19 @@ def build(items: Iterable[Item]) -> Index:
     )
 
 
-def whole_grams(first_word_C: npt.NDArray[np.int64], n: int) -> npt.NDArray[np.bool_]:
-    """Which words begin an n-gram that ends in the same component; bool [words]."""
-    size_C = np.diff(first_word_C)
-    offset_W = np.arange(first_word_C[-1]) - np.repeat(first_word_C[:-1], size_C)
-    return np.asarray(offset_W + n <= np.repeat(size_C, size_C))
+def whole_grams(first_T: npt.NDArray[np.int64], n: int | npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+    """Which words or letters begin an n-gram that ends in the same text; bool [units]. n may be a number a text."""
+    size_T = np.diff(first_T)
+    offset_W = np.arange(first_T[-1]) - np.repeat(first_T[:-1], size_T)
+    return np.asarray(offset_W <= np.repeat(size_T - n, size_T))
 
 
-def gram_keys(word_W: npt.NDArray[np.uint32], n: int) -> npt.NDArray[np.uint64]:
-    """The key of the n-gram at every word; uint64 [words], meaningless where it would pass the last word."""
+def gram_keys(unit_W: npt.NDArray[np.uint32], n: int) -> npt.NDArray[np.uint64]:
+    """The key of the n-gram at every word or letter; uint64 [units], meaningless where it would pass the last one."""
     from mixtures.decontaminate import kernels
 
-    key_W = np.zeros(len(word_W), np.uint64)
-    kernels.word_keys(word_W, len(word_W), n, key_W)
+    key_W = np.zeros(len(unit_W), np.uint64)
+    kernels.gram_keys(unit_W, len(unit_W), n, key_W)
     return key_W
 
 

@@ -20,7 +20,7 @@ _FNV_PRIME = np.uint64(0x100000001B3)
 _GRAM = np.uint64(0x9E3779B97F4A7C15)
 _MIX_1, _MIX_2 = np.uint64(0xFF51AFD7ED558CCD), np.uint64(0xC4CEB9FE1A85EC53)  # MurmurHash3's finaliser
 _M0, _M1 = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F)  # xxHash64's primes
-_M2, _M3 = np.uint64(0x165667B19E3779F9), np.uint64(0x85EBCA77C2B2AE63)
+_M2 = np.uint64(0x165667B19E3779F9)
 _ONE, _SIX, _32, _33, _63 = np.uint64(1), np.uint64(6), np.uint64(32), np.uint64(33), np.uint64(63)
 _LOW = np.uint64(0xFFFFFFFF)
 BLOCK = 3
@@ -43,8 +43,8 @@ def letter_tables() -> tuple[Bytes, Bytes]:
 
 
 @compiled
-def _length_and_letter(text: Bytes, i: int, alnum: Bytes) -> tuple[int, bool]:
-    """Bytes of the character at text[i] (not ASCII), and whether it is a letter or digit."""
+def _character(text: Bytes, i: int, alnum: Bytes) -> tuple[int, int, bool]:
+    """The character at text[i] (not ASCII): its bytes, its code point, and whether it is a letter or digit."""
     lead = np.int64(text[i])
     if lead < 0xE0:
         size, code = 2, lead & 0x1F
@@ -54,59 +54,44 @@ def _length_and_letter(text: Bytes, i: int, alnum: Bytes) -> tuple[int, bool]:
         size, code = 4, lead & 0x07
     for j in range(i + 1, i + size):
         code = (code << 6) | (np.int64(text[j]) & 0x3F)
-    return size, (alnum[code >> 3] >> np.uint8(code & 7)) & 1 == 1
+    return size, int(code), bool((alnum[code >> 3] >> np.uint8(code & 7)) & 1)
 
 
 @compiled
-def letters(text: Bytes, start: int, stop: int, fold: Bytes, alnum: Bytes, out: Bytes, size: int) -> tuple[int, int]:
-    """Copy the letters and digits of text[start:stop] to out[size:] while they fit; (where it stopped, new size)."""
-    i, room = start, out.size - 4
-    while i < stop and size < room:
-        byte = text[i]
-        if byte < 128:
-            out[size] = byte
-            size += int(fold[byte] != 0)
+def letters(text: Bytes, start: int, stop: int, fold: Bytes, alnum: Bytes, unit_W: Words, place_W: Ints) -> int:
+    """The letters and digits of text[start:stop], each by its code point, while there is room; place_W is where it is.
+
+    Returns as `hash_words`.
+    """
+    count, i, room = 0, start, unit_W.size - 1
+    while i < stop and count < room:
+        unit_W[count], place_W[count] = text[i], i
+        if text[i] < 128:
+            count += int(fold[text[i]] != 0)
             i += 1
-            continue
-        length, letter = _length_and_letter(text, i, alnum)
-        if letter:
-            out[size : size + length] = text[i : i + length]
-            size += length
-        i += length
-    return i, size
+        else:
+            size, code, letter = _character(text, i, alnum)
+            unit_W[count] = code
+            count += int(letter)
+            i += size
+    return count
 
 
 @compiled
-def byte_of_letter(text: Bytes, start: int, stop: int, fold: Bytes, alnum: Bytes, wanted: int) -> int:
-    """Where in text[start:stop] the letter stands that begins at byte `wanted` of its letters and digits."""
-    i, seen = start, 0
-    while i < stop:
-        length, letter = 1, fold[text[i] & 127] != 0
-        if text[i] >= 128:
-            length, letter = _length_and_letter(text, i, alnum)
-        if letter:
-            if seen + length > wanted:
-                return i
-            seen += length
-        i += length
-    return stop
-
-
-@compiled
-def hash_words(text: Bytes, start: int, stop: int, fold: Bytes, alnum: Bytes, hash_W: Words, end_W: Ints) -> int:
+def hash_words(text: Bytes, start: int, stop: int, fold: Bytes, alnum: Bytes, unit_W: Words, place_W: Ints) -> int:
     """Hash the words (runs of letters and digits, ASCII in lower case) of text[start:stop] while there is room.
 
-    end_W[i] is the byte after word i. Returns how many words there are; one fewer than the arrays hold if the text
+    place_W[i] is the byte after word i. Returns how many words there are; one fewer than the arrays hold if the text
     went on. ASCII goes without a branch: where words end cannot be predicted, and wrong guesses cost the most.
     """
-    count, word, inside, wide, room = 0, np.uint64(0), np.int64(0), np.int64(0), hash_W.size - 1
+    count, word, inside, wide, room = 0, np.uint64(0), np.int64(0), np.int64(0), unit_W.size - 1
     i = start
     while i < stop and count < room:
         for_now = min(stop, i + 2 * (room - count) - 1)  # a word and what ends it are two bytes at least
         while i < for_now:
             byte = text[i]
-            hash_W[count] = np.uint32((word ^ (word >> _32)) & _LOW)
-            end_W[count] = i
+            unit_W[count] = np.uint32((word ^ (word >> _32)) & _LOW)
+            place_W[count] = i
             if byte < 128:
                 folded = fold[byte]
                 letter = np.int64(folded != 0)
@@ -115,14 +100,14 @@ def hash_words(text: Bytes, start: int, stop: int, fold: Bytes, alnum: Bytes, ha
                 inside = letter
             else:
                 if byte >= 0xC0:  # the first byte of a character decides for those that follow
-                    wide = np.int64(_length_and_letter(text, i, alnum)[1])
+                    wide = np.int64(_character(text, i, alnum)[2])
                 count += int(inside & (1 - wide))
                 word = ((word ^ np.uint64(byte)) * _FNV_PRIME) & np.uint64(-wide)
                 inside = wide
             i += 1
     if inside and i >= stop and count < room:
-        hash_W[count] = np.uint32((word ^ (word >> _32)) & _LOW)
-        end_W[count] = stop
+        unit_W[count] = np.uint32((word ^ (word >> _32)) & _LOW)
+        place_W[count] = stop
         count += 1
     return count
 
@@ -145,15 +130,15 @@ def _mix(key: np.uint64) -> np.uint64:
 
 
 @compiled
-def word_keys(hash_W: Words, count: int, n: int, key_W: Keys) -> None:
-    """The key of every n-gram of the first `count` words: key_W[i] is that of words [i, i + n)."""
+def gram_keys(unit_W: Words, count: int, n: int, key_W: Keys) -> None:
+    """The key of every n-gram of the first `count` words or letters: key_W[i] is that of [i, i + n)."""
     leaving, rolling = np.uint64(1), np.uint64(0)
     for _ in range(n):
         leaving *= _GRAM
     for i in range(count):
-        rolling = rolling * _GRAM + np.uint64(hash_W[i]) + _ONE
+        rolling = rolling * _GRAM + np.uint64(unit_W[i]) + _ONE
         if i >= n:
-            rolling -= (np.uint64(hash_W[i - n]) + _ONE) * leaving
+            rolling -= (np.uint64(unit_W[i - n]) + _ONE) * leaving
         if i >= n - 1:
             key_W[i - n + 1] = _mix(rolling)
 
@@ -197,7 +182,7 @@ def _find(key: np.uint64, grams: Grams) -> int:
 
 
 @compiled
-def find_words(key_W: Keys, count: int, grams: Grams, place_H: Ints, number_H: Ints) -> int:
+def find_grams(key_W: Keys, count: int, grams: Grams, place_H: Ints, number_H: Ints) -> int:
     """Which of the first `count` keys the index has: their places and numbers, as many as returned."""
     passed, hits = 0, 0
     for i in range(count):
@@ -294,7 +279,7 @@ def _weigh(begin: int, t: int, count: int, best: int, texts: Texts, scratch: Scr
         return 0
     scratch.seen_T[t] = seen
     half = text.size // 2
-    window = scratch.hash_W[max(0, begin - half) : min(count, begin + text.size + half)]
+    window = scratch.unit_W[max(0, begin - half) : min(count, begin + text.size + half)]
     _remember(t, text, scratch)
     if _bound(window, scratch) < max(best + 1, texts.need[t]):
         return 0
@@ -305,20 +290,22 @@ def _weigh(begin: int, t: int, count: int, best: int, texts: Texts, scratch: Scr
 def _stretch(
     count: int, touched: int, noted: int, n: int, align: bool, grams: Grams, texts: Texts, scratch: Scratch,
 ) -> tuple[int, int]:  # fmt: skip
-    """Look the n-grams of a stretch of `count` words up and note what their texts score.
+    """Look the n-grams of a stretch of `count` words or letters up and note what their texts score.
 
     Returns how many texts are touched, and how many matches are noted of those of which every one is wanted.
     """
     scratch.clock[2] += 1
-    word_keys(scratch.hash_W, count, n, scratch.key_W)
-    hits = find_words(scratch.key_W, count - n + 1, grams, scratch.place_H, scratch.number_H)
+    gram_keys(scratch.unit_W, count, n, scratch.key_W)
+    hits = find_grams(scratch.key_W, count - n + 1, grams, scratch.place_H, scratch.number_H)
     for h in range(hits):
         i, number = scratch.place_H[h], scratch.number_H[h]
         for p in range(grams.posting[number], grams.posting[number + 1]):
             t = grams.text[p]
             first, every, size = texts.first[t], texts.every[t], texts.first[t + 1] - texts.first[t]
-            best = 0 if every else scratch.best_T[t]
-            if best >= size or not _same(scratch.hash_W, i, texts.unit, first + grams.offset[p], n):
+            best, equal = 0 if every else scratch.best_T[t], n if align else texts.need[t]
+            if best >= size or i + equal > count:
+                continue
+            if not _same(scratch.unit_W, i, texts.unit, first + grams.offset[p], equal):
                 continue
             score = _weigh(i - grams.offset[p], t, count, best, texts, scratch) if align else size
             if score <= best or score < texts.need[t]:
@@ -327,157 +314,44 @@ def _stretch(
                 if best == 0:
                     scratch.touched[touched] = t
                     touched += 1
-                scratch.best_T[t], scratch.place_T[t] = score, scratch.end_W[i]
+                scratch.best_T[t], scratch.place_T[t] = score, scratch.place_W[i]
             elif noted < scratch.text_N.size:
-                scratch.text_N[noted], scratch.score_N[noted], scratch.place_N[noted] = t, score, scratch.end_W[i]
+                scratch.text_N[noted], scratch.score_N[noted], scratch.place_N[noted] = t, score, scratch.place_W[i]
                 noted += 1
     return touched, noted
 
 
 @compiled
-def match_words(
-    text: Bytes, first_D: Ints, document: int, fold: Bytes, alnum: Bytes, n: int, align: bool, overlap: int,
-    grams: Grams, texts: Texts, scratch: Scratch, found: Found,
+def match(
+    text: Bytes, first_D: Ints, document: int, fold: Bytes, alnum: Bytes, by_letter: bool, n: int, align: bool,
+    overlap: int, grams: Grams, texts: Texts, scratch: Scratch, found: Found,
 ) -> tuple[int, int]:  # fmt: skip
-    """Match documents from number `document` on against `texts`, by n-gram and, if asked, by alignment.
+    """Match documents from number `document` on against `texts`, by words or letters: n-grams that stand in them.
 
-    A long document is taken in stretches that overlap by `overlap` words, three times the longest text, so that every
-    hit has its whole window in one. Stops when the documents or the room in `found` end: (next document, matches).
+    Aligned, a gram says where the words around it are weighed; else as many as the text needs have to be equal there.
+    A long document is taken in stretches that overlap by `overlap`, so that every hit has what is looked at around it
+    in one. Stops when the documents or the room in `found` end: (next document, matches).
     """
     matches = 0
     while document < first_D.size - 1 and matches + scratch.best_T.size + scratch.text_N.size <= found.text.size:
         begin, stop, touched, noted = first_D[document], first_D[document + 1], 0, 0
         while True:
-            count = hash_words(text, begin, stop, fold, alnum, scratch.hash_W, scratch.end_W)
+            if by_letter:
+                count = letters(text, begin, stop, fold, alnum, scratch.unit_W, scratch.place_W)
+            else:
+                count = hash_words(text, begin, stop, fold, alnum, scratch.unit_W, scratch.place_W)
             touched, noted = _stretch(count, touched, noted, n, align, grams, texts, scratch)
-            if count < scratch.hash_W.size - 1:
+            if count < scratch.unit_W.size - 1:
                 break
-            begin = scratch.end_W[count - overlap]
+            begin = scratch.place_W[count - overlap]
         for number in range(noted):
             found.document[matches], found.text[matches] = document, scratch.text_N[number]
             found.score[matches], found.place[matches] = scratch.score_N[number], scratch.place_N[number]
             matches += 1
-        matches = _report(document, touched, matches, scratch, found)
-        document += 1
-    return document, matches
-
-
-@compiled
-def _report(document: int, touched: int, matches: int, scratch: Scratch, found: Found) -> int:
-    for t in scratch.touched[:touched]:
-        found.document[matches], found.text[matches] = document, t
-        found.score[matches], found.place[matches] = scratch.best_T[t], scratch.place_T[t]
-        scratch.best_T[t] = 0
-        matches += 1
-    return matches
-
-
-@compiled
-def letter_key(word64: Keys, j: int, wide: bool) -> np.uint64:
-    """The key of the 32 (wide) or 16 bytes that begin at the 8-byte word j."""
-    key = (word64[j] * _M0) ^ (word64[j + 1] * _M1)
-    if wide:
-        key ^= (word64[j + 2] * _M2) ^ (word64[j + 3] * _M3)
-    return (key ^ (key >> _32)) * _MIX_1
-
-
-@compiled
-def letter_keys(letter: Bytes, place_P: Ints, wide: bool, key_P: Keys) -> None:
-    """The key of the 32 (wide) or 16 bytes at every place; reads 8-byte words as a little-endian machine does."""
-    word64 = np.zeros(4, np.uint64)
-    for p in range(place_P.size):
-        for w in range(4 if wide else 2):
-            word64[w] = 0
-            for b in range(8):
-                word64[w] |= np.uint64(letter[place_P[p] + 8 * w + b]) << np.uint64(8 * b)
-        key_P[p] = letter_key(word64, 0, wide)
-
-
-@compiled
-def find_letters(word64: Keys, count: int, wide: bool, grams: Grams, place_H: Ints, number_H: Ints) -> int:
-    """Which of the first `count` 8-byte words begin a gram of the index: their places and numbers.
-
-    Looks at every second word for 32-byte grams and at every word for 16-byte ones, so that a run of 47 (23) bytes or
-    more holds a gram that is looked at, wherever it begins.
-    """
-    passed, hits = 0, 0
-    if wide:
-        for j in range(0, count - 3, 2):
-            place_H[passed] = j
-            passed += _bit(letter_key(word64, j, True), grams.coarse, grams.coarse_shift)
-    else:
-        for j in range(count - 1):
-            place_H[passed] = j
-            passed += _bit(letter_key(word64, j, False), grams.coarse, grams.coarse_shift)
-    for j in place_H[:passed]:
-        place_H[hits] = j
-        hits += _bit(letter_key(word64, j, wide), grams.fine, grams.fine_shift)
-    passed, hits = hits, 0
-    for j in place_H[:passed]:
-        number = _find(letter_key(word64, j, wide), grams)
-        if number >= 0:
-            place_H[hits], number_H[hits] = j, number
-            hits += 1
-    return hits
-
-
-@compiled
-def _run_around(letter: Bytes, size: int, at: int, texts: Texts, t: int, offset: int) -> tuple[int, int]:
-    """The equal run around letter[at] and the text's byte `offset`: its whole characters, and where it begins."""
-    unit, first, stop = texts.unit, texts.first[t], texts.first[t + 1]
-    i, u = at, first + offset
-    while i > 0 and u > first and letter[i - 1] == unit[u - 1]:
-        i, u = i - 1, u - 1
-    begin, characters = i, 0
-    while i < size and u < stop and letter[i] == unit[u]:
-        characters += int(unit[u] & 0xC0 != 0x80)
-        i, u = i + 1, u + 1
-    if u < stop and unit[u] & 0xC0 == 0x80:
-        characters -= 1
-    return characters, begin
-
-
-@compiled
-def check_letters(
-    letter: Bytes, size: int, base: int, hits: int, touched: int, grams: Grams, texts: Texts,
-    scratch: Scratch,
-) -> int:  # fmt: skip
-    for h in range(hits):
-        j, number = scratch.place_H[h], scratch.number_H[h]
-        for p in range(grams.posting[number], grams.posting[number + 1]):
-            t = grams.text[p]
-            if scratch.best_T[t] == 0:
-                run, begin = _run_around(letter, size, j * 8, texts, t, grams.offset[p])
-                if run >= texts.need[t]:
-                    scratch.best_T[t], scratch.place_T[t] = 1, base + begin
-                    scratch.touched[touched] = t
-                    touched += 1
-    return touched
-
-
-@compiled
-def match_letters(
-    text: Bytes, first_D: Ints, document: int, fold: Bytes, alnum: Bytes, letter: Bytes, word64: Keys, overlap: int,
-    wide: Grams, narrow: Grams, texts: Texts, scratch: Scratch, found: Found,
-) -> tuple[int, int]:  # fmt: skip
-    """Match documents from number `document` on by their letters and digits: equal runs as long as each text needs.
-
-    `letter` is work space and word64 the same memory; a long document is taken in pieces of it that overlap. The place
-    of a match is a byte of the document's letters and digits, see `byte_of_letter`. Returns as `match_words`.
-    """
-    matches = 0
-    while document < first_D.size - 1 and matches + scratch.best_T.size <= found.text.size:
-        at, stop, touched, size, base = first_D[document], first_D[document + 1], 0, 0, 0
-        while True:
-            at, size = letters(text, at, stop, fold, alnum, letter, size)
-            hits = find_letters(word64, size // 8, True, wide, scratch.place_H, scratch.number_H)
-            touched = check_letters(letter, size, base, hits, touched, wide, texts, scratch)
-            hits = find_letters(word64, size // 8, False, narrow, scratch.place_H, scratch.number_H)
-            touched = check_letters(letter, size, base, hits, touched, narrow, texts, scratch)
-            if at >= stop:
-                break
-            letter[:overlap] = letter[size - overlap : size]
-            base, size = base + size - overlap, overlap
-        matches = _report(document, touched, matches, scratch, found)
+        for t in scratch.touched[:touched]:
+            found.document[matches], found.text[matches] = document, t
+            found.score[matches], found.place[matches] = scratch.best_T[t], scratch.place_T[t]
+            scratch.best_T[t] = 0
+            matches += 1
         document += 1
     return document, matches

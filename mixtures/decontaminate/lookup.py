@@ -1,106 +1,131 @@
-"""From the index to what a rule's kernel looks up: filter, buckets, postings.
+"""What the rules on words and on letters look up, and what they find of it.
 
-Derived in every process that scans (a third of a second for all benchmarks), so that one saved index serves all rules.
+`align`: a seed, a rare 5-gram that a document shares with a component, says where the component would lie; the window
+is that place with half the component's length on either side. The score is the share of the component's words that lie
+in equal blocks of at least three words, in order, in the best such choice (a longest common subsequence of blocks). It
+counts from a floor of words on (components.py): half of a component of 15 words is a common phrase, so a short one has
+to be there nearly whole.
+
+`ngram`: any n words of a component in a row.
+
+`gpt4` and `gpt4-exhaustive`: GPT-4 Technical Report (arXiv:2303.08774), App. C and D: of an evaluation item's letters
+and digits, three random substrings of 50 characters, or all of them if there are fewer; an example is contaminated when
+it holds any. The report leaves open, and here is fixed: case counts, letters are Unicode's, the randomness is a hash of
+benchmark and item, and a question of fewer than `SHORTEST_QUESTION` letters is not looked for. When exhaustive, any 50
+characters of the question will do.
+
+Tables are derived in every process that scans (a third of a second for all benchmarks), so that one saved index serves
+all rules.
 """
 
 import hashlib
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from mixtures.decontaminate import kernels
-from mixtures.decontaminate.index import SEED_WORDS, Index, gram_keys, whole_grams
-from mixtures.decontaminate.types import Grams, Texts
+from mixtures.decontaminate.index import SEED_WORDS, Entry, Hit, Index, gram_keys, whole_grams
+from mixtures.decontaminate.normalise import Buffer
+from mixtures.decontaminate.types import Bools, Grams, Keys, Row, Texts, new_found, new_scratch
 
 RUN = 50
 """Characters in a row that contaminate, by the GPT-4 report."""
 SHORTEST_QUESTION = 24
 """Letters and digits under which a question is not looked for by that rule: it would find words, not leaks."""
 PROBES = 3
-_NARROW, _WIDE = 16, 32
+STRETCH = 1 << 16
+"""Words or letters of a document that are looked at together."""
 _FILTER_BITS_PER_KEY = 24
 _LARGEST_FILTER_BITS = 27
 _COARSE_BITS = 24
 
 
-def seed_grams(index: Index) -> Grams:
-    """Where the seeds of alignment are."""
-    return _word_grams(index, SEED_WORDS, index.seed_W)
+class Table(NamedTuple):
+    """What one pass over the documents looks for: `texts`, whose they are, and where their grams of n units are.
 
-
-def all_grams(index: Index, n: int) -> Grams:
-    """Where all n-grams of words are."""
-    return _word_grams(index, n, whole_grams(index.first_word_C, n))
-
-
-def word_texts(index: Index, report: float) -> Texts:
-    """The components; a match takes the share `report` of the words, and not too few of them (components.py)."""
-    size_C = np.diff(index.first_word_C)
-    need_C = np.array([entry.needs for entry in index.components], np.int64)
-    need_C = np.maximum(need_C, np.ceil(size_C * report - 1e-9).astype(np.int64))
-    every_C = np.array([bool(entry.answers) for entry in index.components], np.bool_)
-    return Texts(index.word_W, index.first_word_C, need_C, every_C)
-
-
-def probes(index: Index, exhaustive: bool) -> tuple[Texts, npt.NDArray[np.int64]]:
-    """The texts of the 50-character rule, and which of the index's questions each is from; int64 [texts].
-
-    Three random 50-character substrings an item, or, when exhaustive, its whole question, of which any 50 characters
-    will do. A shorter question is looked for whole.
+    `by_letter` says what a unit is, and `align` whether what stands around a gram is weighed or has to be equal.
     """
-    texts, needs, numbers = [], [], []
-    for number, (start, stop) in enumerate(itertools.pairwise(index.first_letter_Q.tolist())):
+
+    texts: Texts
+    entries: Sequence[Entry]
+    grams: Grams
+    n: int
+    by_letter: bool
+    align: bool
+
+
+def hits(index: Index, buffer: Buffer, rule: str, n: int, report: float) -> Iterator[Hit]:
+    """What is met of the index in each document; `n` is for `ngram`, and from `report` on a score of `align` counts."""
+    for table in _tables(index, rule, n, report):
+        yield from _hits(table, buffer)
+
+
+def _hits(table: Table, buffer: Buffer) -> Iterator[Hit]:
+    size_T = np.diff(table.texts.first)
+    longest = table.n + (int(size_T.max(initial=0)) if table.align else 0)
+    overlap = 3 * longest
+    scratch, found = new_scratch(max(STRETCH, 4 * overlap), len(size_T), longest), new_found(len(size_T))
+    document = 0
+    while document < len(buffer.first_D) - 1:
+        document, matches = kernels.match(
+            buffer.text, buffer.first_D, document, *kernels.letter_tables(), table.by_letter, table.n, table.align,
+            overlap, table.grams, table.texts, scratch, found,
+        )  # fmt: skip
+        for number, t, score, place in zip(*(column[:matches].tolist() for column in found), strict=True):
+            yield Hit(number, table.entries[t], score / int(size_T[t]), score, place)
+
+
+@lru_cache(maxsize=2)
+def _tables(index: Index, rule: str, n: int, report: float) -> tuple[Table, ...]:
+    if rule in ("align", "ngram"):
+        every_C = np.array([bool(entry.answers) for entry in index.components], np.bool_)
+        need_C = np.full(len(every_C), n)
+        if rule == "align":  # the share `report` of the words, and not too few of them (components.py)
+            least_C = np.array([entry.needs for entry in index.components], np.int64)
+            need_C = np.maximum(least_C, np.ceil(np.diff(index.first_word_C) * report - 1e-9).astype(np.int64))
+        texts = Texts(index.word_W, index.first_word_C, need_C, every_C)
+        if rule == "align":
+            return (Table(texts, index.components, _grams(texts, SEED_WORDS, index.seed_W), SEED_WORDS, False, True),)
+        return (Table(texts, index.components, _grams(texts, n, whole_grams(texts.first, n)), n, False, False),)
+    probes = list(_probes(index, rule == "gpt4-exhaustive"))
+    long, short = ([probe for probe in probes if (len(probe[1]) >= RUN) == wanted] for wanted in (True, False))
+    return tuple(_letters(its, n) for its, n in ((long, RUN), (short, SHORTEST_QUESTION)) if its)
+
+
+def _probes(index: Index, exhaustive: bool) -> Iterator[tuple[Entry, str]]:
+    """The texts of the 50-character rules, and whose they are. A question shorter than that is looked for whole."""
+    for entry, (start, stop) in zip(index.questions, itertools.pairwise(index.first_letter_Q.tolist()), strict=True):
         question = index.letter_L[start:stop].tobytes().decode()
-        if len(question) < SHORTEST_QUESTION:
+        if exhaustive or len(question) <= RUN:
+            yield from [(entry, question)] if len(question) >= SHORTEST_QUESTION else []
             continue
-        whole = exhaustive or len(question) <= RUN
-        for text in (
-            [question] if whole else _random_substrings(question, "\0".join(index.items[index.questions[number].item]))
-        ):
-            texts.append(text.encode())
-            needs.append(min(RUN, len(text)))
-            numbers.append(number)
-    first = np.cumsum([0, *map(len, texts)], dtype=np.int64)
-    letters = np.frombuffer(b"".join(texts), np.uint8).copy()
-    every = np.zeros(len(needs), np.bool_)
-    return Texts(letters, first, np.array(needs, np.int64), every), np.array(numbers, np.int64)
+        for probe in range(PROBES):
+            digest = hashlib.sha256("\0".join([*index.items[entry.item], str(probe)]).encode()).digest()
+            begin = int.from_bytes(digest[:8], "big") % (len(question) - RUN + 1)
+            yield entry, question[begin : begin + RUN]
 
 
-def letter_grams(texts: Texts) -> tuple[Grams, Grams]:
-    """Where the 32-byte grams of texts that need 47 bytes or more are, and the 16-byte grams of the others."""
-    wide_T = texts.need >= _WIDE + 15
-    return _letter_grams(texts, np.flatnonzero(wide_T), _WIDE), _letter_grams(texts, np.flatnonzero(~wide_T), _NARROW)
+def _letters(probes: Sequence[tuple[Entry, str]], n: int) -> Table:
+    size_T = np.array([len(text) for _, text in probes])
+    need_T = np.minimum(size_T, RUN)
+    letters = "".join(text for _, text in probes).encode("utf-32-le")
+    unit = np.frombuffer(letters, np.uint32).copy()  # writable, as that of words is: kernels are compiled once
+    texts = Texts(unit, np.append(0, np.cumsum(size_T)), need_T, np.zeros(len(probes), np.bool_))
+    grams = _grams(texts, n, whole_grams(texts.first, need_T))
+    return Table(texts, [entry for entry, _ in probes], grams, n, True, False)
 
 
-def _random_substrings(text: str, seed: str) -> Iterator[str]:
-    for probe in range(PROBES):
-        digest = hashlib.sha256(f"{seed}\0{probe}".encode()).digest()
-        start = int.from_bytes(digest[:8], "big") % (len(text) - RUN + 1)
-        yield text[start : start + RUN]
-
-
-def _word_grams(index: Index, n: int, begins_W: npt.NDArray[np.bool_]) -> Grams:
+def _grams(texts: Texts, n: int, begins_W: Bools) -> Grams:
+    """Where the n-grams are that begin at the chosen words or letters."""
     place_P = np.flatnonzero(begins_W)
-    text_P = (np.searchsorted(index.first_word_C, place_P, side="right") - 1).astype(np.int32)
-    offset_P = (place_P - index.first_word_C[text_P]).astype(np.int32)
-    return _grams(gram_keys(index.word_W, n)[begins_W], text_P, offset_P)
+    text_P = (np.searchsorted(texts.first, place_P, side="right") - 1).astype(np.int32)
+    return _postings(gram_keys(texts.unit, n)[place_P], text_P, (place_P - texts.first[text_P]).astype(np.int32))
 
 
-def _letter_grams(texts: Texts, chosen: npt.NDArray[np.int64], width: int) -> Grams:
-    """Grams at every byte that can be the first multiple of width / 2 in a run as long as the text needs."""
-    size_T = np.diff(texts.first)[chosen]
-    count_T = np.minimum(size_T - width, size_T - texts.need[chosen] + width // 2 - 1) + 1
-    before_T = (np.cumsum(count_T) - count_T).astype(np.int32)
-    text_P = np.repeat(chosen.astype(np.int32), count_T)
-    offset_P = np.arange(len(text_P), dtype=np.int32) - np.repeat(before_T, count_T)
-    key_P = np.zeros(len(text_P), np.uint64)
-    kernels.letter_keys(texts.unit, texts.first[text_P] + offset_P, width == _WIDE, key_P)
-    return _grams(key_P, text_P, offset_P)
-
-
-def _grams(key_P: npt.NDArray[np.uint64], text_P: npt.NDArray[np.int32], offset_P: npt.NDArray[np.int32]) -> Grams:
+def _postings(key_P: Keys, text_P: Row, offset_P: Row) -> Grams:
     order = np.argsort(key_P, kind="stable")
     key_P = key_P[order]
     new_P = np.concatenate([[True], key_P[1:] != key_P[:-1]])[: len(order)]

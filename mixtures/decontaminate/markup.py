@@ -7,7 +7,6 @@ from functools import lru_cache
 
 import numpy as np
 
-from mixtures.decontaminate.elements import BLOCK, INLINE
 from mixtures.decontaminate.kernels import compiled
 from mixtures.decontaminate.types import Bytes, Keys
 
@@ -16,7 +15,7 @@ _SLOTS, _FACTOR, _COMMENT, _BARE = 512, 1_000_003, 200, 3
 
 
 @lru_cache(maxsize=1)
-def tables() -> tuple[Bytes, Keys, Bytes]:
+def tables(inline: frozenset[str], block: frozenset[str]) -> tuple[Bytes, Keys, Bytes]:
     """(What a byte may be part of, uint8 [256]; hashes of the elements' names, uint64 [512]; 1 inline, 2 block)."""
     byte = np.zeros(256, np.uint8)
     for code in range(256):
@@ -26,14 +25,14 @@ def tables() -> tuple[Bytes, Keys, Bytes]:
         )
         byte[code] |= _BLANK * character.isspace() | _DIGIT * character.isdigit()
     slot, element = np.zeros(_SLOTS, np.uint64), np.zeros(_SLOTS, np.uint8)
-    for name in sorted(INLINE | BLOCK):
+    for name in sorted(inline | block):
         hashed = 0
         for letter in name.encode():
             hashed = (hashed * _FACTOR + letter) % 2**64
         at = hashed % _SLOTS
         while slot[at]:
             at = (at + 1) % _SLOTS
-        slot[at], element[at] = hashed, 1 if name in INLINE else 2
+        slot[at], element[at] = hashed, 1 if name in inline else 2
     return byte, slot, element
 
 

@@ -14,8 +14,17 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from mixtures.decontaminate.elements import BLOCK, INLINE
-
+INLINE = frozenset(
+    "a abbr b bdi bdo big cite code data del dfn em font i ins kbd label mark nobr q s samp small span strike strong "
+    "sub sup time tt u var wbr".split()
+)
+"""Elements that do not end a word: highlighters split names between them."""
+BLOCK = frozenset(
+    "address article aside blockquote body br button caption center col colgroup dd details div dl dt fieldset "
+    "figcaption figure footer form h1 h2 h3 h4 h5 h6 head header hr html iframe img input legend li link main meta nav "
+    "object ol option p pre section select summary table tbody td textarea tfoot th thead title tr ul".split()
+)
+"""Those that do."""
 _TAG = re.compile(
     r"<(?:!--|/?(?:" + "|".join(n for name in sorted(INLINE | BLOCK) for n in (name, name.upper())) + r")[\s/>])"
 )
@@ -82,7 +91,7 @@ def _markup(text: str) -> str:
 
         content = np.frombuffer(text.encode("utf-8", "surrogatepass"), np.uint8)
         out = np.zeros_like(content)
-        size = markup.strip(content, *markup.tables(), out)
+        size = markup.strip(content, *markup.tables(INLINE, BLOCK), out)
         if size < len(content):
             text = out[:size].tobytes().decode("utf-8", "surrogatepass")
     return _ENTITY.sub(lambda found: html.unescape(found[0]), text) if "&" in text else text

@@ -1,6 +1,5 @@
 """Match documents against the index by a rule. The lead-in of the package: start here."""
 
-import itertools
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -116,14 +115,11 @@ def _rank(match: Match) -> tuple[bool, float, str, str, str]:
 
 def _hits(index: Index, rule: Rule, buffer: Buffer) -> Iterator[Hit]:
     # Here and not above: these import numba, and a plan that only names a rule should not wait for it.
-    if rule.name in ("align", "ngram"):
-        from mixtures.decontaminate import shapes, words
+    from mixtures.decontaminate import lookup, shapes
 
-        found = words.hits(index, buffer, rule.n if rule.name == "ngram" else None, rule.report)
-        return itertools.chain(found, shapes.hits(index, buffer)) if rule.name == "align" else found
-    from mixtures.decontaminate import letters
-
-    return letters.hits(index, buffer, exhaustive=rule.name == "gpt4-exhaustive")
+    yield from lookup.hits(index, buffer, rule.name, rule.n, rule.report)
+    if rule.name == "align":
+        yield from shapes.hits(index, buffer)
 
 
 def _match(index: Index, buffer: Buffer, hit: Hit, component: str, document: str, drop: bool) -> Match:

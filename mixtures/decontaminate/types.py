@@ -1,6 +1,6 @@
 """The arrays that kernels and their callers hand each other."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -26,7 +26,7 @@ class Grams(NamedTuple):
         bucket: int32 [2^j + 1], first key of every bucket.
         key: uint64 [K], sorted.
         posting: int32 [K + 1], first posting of every key.
-        text, offset: int32 [P], which text the key is in, and at which of its words or bytes.
+        text, offset: int32 [P], which text the key is in, and at which of its words or letters.
     """
 
     coarse: Keys
@@ -45,13 +45,13 @@ class Texts(NamedTuple):
     """The texts to find, one after the other.
 
     Attributes:
-        unit: uint32 hashes of words, or uint8 letters [U].
+        unit: uint32 [U], hashes of words or code points of letters.
         first: int64 [T + 1], where every text begins.
-        need: int64 [T], how many words (in matching blocks) or characters (in a row) make a match.
-        every: bool [T], whether all its matches in a document are wanted, not the best alone (words only).
+        need: int64 [T], how many words (in matching blocks) or words or letters (in a row) make a match.
+        every: bool [T], whether all its matches in a document are wanted, not the best alone.
     """
 
-    unit: Any
+    unit: Words
     first: Ints
     need: Ints
     every: Bools
@@ -60,14 +60,14 @@ class Texts(NamedTuple):
 class Scratch(NamedTuple):
     """Work space of the loop over documents, so that nothing is allocated in it.
 
-    hash_W, end_W, key_W, place_H, number_H hold a stretch of a document; best_T and place_T what the texts scored in
-    this document, touched which of them did, seen_T where each was aligned last; text_N, score_N and place_N are the
-    matches of texts of which every one is wanted; row is for alignment; slot and stamp are a hash table of 3-grams,
-    emptied by moving the clock. clock is [time, the text in the table, stretches so far].
+    unit_W, place_W, key_W, place_H, number_H hold a stretch of a document, of words or letters; best_T and place_T what
+    the texts scored in this document, touched which of them did, seen_T where each was aligned last; text_N, score_N
+    and place_N are the matches of texts of which every one is wanted; row is for alignment; slot and stamp are a hash
+    table of 3-grams, emptied by moving the clock. clock is [time, the text in the table, stretches so far].
     """
 
-    hash_W: Words
-    end_W: Ints
+    unit_W: Words
+    place_W: Ints
     key_W: Keys
     place_H: Ints
     number_H: Ints
@@ -85,7 +85,7 @@ class Scratch(NamedTuple):
 
 
 class Found(NamedTuple):
-    """Matches of one call: document, text, score in words (or 1), and the byte of the document where it was met."""
+    """Matches of one call: document, text, score in words or letters, and the byte of the document where it was met."""
 
     document: Ints
     text: Ints
@@ -94,12 +94,12 @@ class Found(NamedTuple):
 
 
 def new_scratch(stretch: int, texts: int, longest: int) -> Scratch:
-    """Work space for stretches of `stretch` words or grams, `texts` texts and texts of `longest` words."""
+    """Work space for stretches of `stretch` words or letters, `texts` texts and texts of `longest` words."""
     window = 2 * longest + 64
     slots = 1 << (4 * longest + 64).bit_length()
     return Scratch(
-        hash_W=np.zeros(stretch, np.uint32),
-        end_W=np.zeros(stretch, np.int64),
+        unit_W=np.zeros(stretch, np.uint32),
+        place_W=np.zeros(stretch, np.int64),
         key_W=np.zeros(stretch, np.uint64),
         place_H=np.zeros(stretch, np.int64),
         number_H=np.zeros(stretch, np.int64),

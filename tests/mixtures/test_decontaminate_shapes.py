@@ -11,7 +11,7 @@ from pygments.formatters import HtmlFormatter
 from pygments.lexers import PythonLexer
 
 from mixtures.benchmarks.item import Item
-from mixtures.decontaminate import shapes
+from mixtures.decontaminate import lexer, shapes
 from mixtures.decontaminate.edits import renamed_solution
 from mixtures.decontaminate.index import build
 from mixtures.decontaminate.scan import Rule, scan
@@ -32,7 +32,7 @@ RENAMED = """def tallest(row, reach):
 
 
 def shape(code: str) -> list[int]:
-    return shapes.shape_of(code).shape.tolist()
+    return lexer.shape_of(code).shape.tolist()
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def test_seams_of_long_documents_hide_nothing(monkeypatch) -> None:
 @settings(max_examples=200, deadline=None)
 @given(st.text(st.sampled_from("ab1. \n'\"#\\()[]:é=+f"), max_size=80))
 def test_any_text_has_a_shape_and_a_run_of_itself(text: str) -> None:
-    tokens = shapes.shape_of(text)
+    tokens = lexer.shape_of(text)
     assert tokens.begin.tolist() == sorted(set(tokens.begin.tolist()))
     assert (tokens.shape > 0).all()
     assert shape(f"{text}\n") == tokens.shape.tolist()

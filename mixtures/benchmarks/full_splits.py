@@ -30,7 +30,7 @@ def fetch(name: str, store: Path) -> Path:
     why = gap(name, downloads)  # refuses a name that is none
     entry = BENCHMARKS[name]
     if (split := entry.full) is None:
-        those = ", ".join(name for name, entry in BENCHMARKS.items() if entry.full)
+        those = ", ".join(sorted(name for name, entry in BENCHMARKS.items() if entry.full))
         raise UserError(f"'{name}' cannot be fetched: {why or 'its wheel has the whole split'}; what can be is {those}")
     path = store / layout.BENCHMARKS / f"{name}{PurePath(split.file).suffix}"
     with whole(path) as temporary:

@@ -229,7 +229,7 @@ def require_same_items(a: TaskScores, b: TaskScores) -> None:
     if unlike:
         raise Failure(
             f"task '{a.task}' differs in its {' and '.join(unlike)} between {_described(a)} and {_described(b)}; "
-            f"delete the older record and evaluate that stage again"
+            f"delete {_files(a.task)} of both and run the study again"
         )
 
 
@@ -392,4 +392,9 @@ def _described(scores: TaskScores) -> str:
 
 
 def _corrupt(task: str, where: str, problem: str) -> Failure:
-    return Failure(f"evaluation of '{task}' in {where} {problem}; delete it and evaluate the stage again")
+    return Failure(f"evaluation of '{task}' in {where} {problem}; delete {_files(task)} there and score it again")
+
+
+def _files(task: str) -> str:
+    """The record of a task, of whatever version and prompts, as it is called on disk."""
+    return f"{task.replace('/', '.')}@*.json"

@@ -134,7 +134,7 @@ def load(path: Path) -> Index:
             digest=head["digest"],
             **arrays,
         )
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile) as error:
         raise Failure(
             f"decontamination index cannot be read ({path}: {error}); delete it and run the command again"
         ) from error

@@ -91,7 +91,7 @@ def members(archive: Archive, cache: Path, wanted: Callable[[str], bool]) -> Ite
     try:
         found = sorted(read(path, wanted))
     except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError) as error:
-        raise Failure(f"{path} cannot be read ({error}); delete it and run the command again") from error
+        raise Failure(f"{path} cannot be read, though it is as pinned ({error}); pin another release") from error
     return iter(found)
 
 
@@ -140,7 +140,9 @@ def _read_tar(path: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[str, 
 
 def _check_size(path: Path, name: str, size: int) -> None:
     if size > MEMBER_BYTES:
-        raise Failure(f"{path}: member {name} unpacks to {size:,} bytes, over the limit of {MEMBER_BYTES:,}")
+        raise Failure(
+            f"{path}: member {name} unpacks to {size:,} bytes, over the limit of {MEMBER_BYTES:,}; leave it out"
+        )
 
 
 def _download(archive: Archive, path: Path) -> None:

@@ -2,12 +2,13 @@
 
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from analysis.compare import compare
-from analysis.records import AnswerRecord, answers_path, read_ledger, write
+from analysis.records import AnswerRecord, answers_path, read_eval, read_ledger, read_study, write
 from experiments.audit import audit
 from experiments.plan.make import make_plan
 from experiments.plan.stage import Plan
@@ -154,3 +155,27 @@ def test_what_is_advised_for_data_and_records_helps(finished_store: Path, tmp_pa
     assert done.returncode == 0, done.stderr
     assert results(store) == results(finished_store)
     assert audit(make_plan(study(), store), store, full=True)["equal"]
+
+
+def test_what_is_advised_for_scores_that_are_not_alike_helps(finished_store: Path, tmp_path: Path) -> None:
+    """Records as a run would write them that hold too little: the files that the messages name are deleted."""
+    store = tmp_path / "store"
+    shutil.copytree(finished_store, store)
+    folders = [store / "stages" / run.stages[-1] for run in read_study(store, "tiny").runs]
+    (fewer,), (lacking,) = (folders[n].glob(f"evals/heldout.{kind}@*.json") for n, kind in ((0, "text"), (1, "code")))
+    record = read_eval(fewer)
+    write(fewer, replace(record, items=record.items[1:]))
+    record = read_eval(lacking)
+    write(lacking, replace(record, items=({"id": record.items[0]["id"]}, *record.items[1:])))
+    for _ in range(2):
+        with pytest.raises(Failure, match=r"; delete \S+@\*\.json (there|of both) and ") as caught:
+            compare(store, "tiny")
+        pattern = re.search(r"; delete (\S+) ", str(caught.value))
+        named = [folder for folder in (store / "stages").iterdir() if folder.name in str(caught.value)]
+        assert pattern is not None and len(named) == (2 if "of both" in str(caught.value) else 1)
+        for path in (path for folder in named for path in folder.glob(f"evals/{pattern[1]}")):
+            path.unlink()
+    done = run_tiny(store)
+    assert done.returncode == 0, done.stderr
+    assert results(store) == results(finished_store)
+    compare(store, "tiny")

@@ -1,6 +1,8 @@
 """Evaluations that are killed, that cannot be had, that were done before; and those of one model, in no study."""
 
 import json
+import re
+import resource
 import shutil
 import signal
 import subprocess
@@ -74,6 +76,21 @@ def test_only_what_is_missing_is_asked_and_a_damaged_line_is_missing(tmp_path):
     first, second = (range(4), range(4, 8))
     assert {nats[f"t{n}"] for n in first} == {1e6}
     assert all(0 < nats[f"t{n}"] < 1e4 for n in second)
+
+
+def test_what_a_full_disk_tore_is_asked_again_once_there_is_space(tmp_path):
+    undisturbed = run_evaluation.score(tmp_path / "whole.json")
+    path = tmp_path / "record.json"
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (700, limits[1]))  # bytes of any file
+        with pytest.raises(Failure, match=r"cannot write \S+: File too large; free some space, then run again"):
+            run_evaluation.score(path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert not path.exists() and kept(path).stat().st_size == 700
+    assert 0 < len(kept_rows.read(kept(path), KEY)) < len(undisturbed.items)
+    assert run_evaluation.score(path).items == undisturbed.items
 
 
 def test_a_gap_is_recorded_shown_and_tried_again(finished_store, tmp_path):
@@ -272,12 +289,15 @@ def test_a_data_file_without_a_field_is_named_with_its_row(exported):
         evaluated(exported, "copa")
 
 
-def test_a_truncated_record_is_named(exported):
-    evaluated(exported, "copa")
+def test_a_truncated_record_is_named_and_deleting_it_as_advised_helps(exported):
+    before = evaluated(exported, "copa")
     (record,) = (exported / "store" / "evaluations").glob("*/copa@*.json")
     record.write_text(record.read_text()[:-40])
-    with pytest.raises(Failure, match=r"evaluation copa.*delete it, and the next run or evaluation scores it"):
+    said = r"evaluation copa.*\((\S+): .*delete it, and the next run or evaluation scores it"
+    with pytest.raises(Failure, match=said) as caught:
         evaluated(exported, "copa")
+    Path(re.search(said, str(caught.value))[1]).unlink()
+    assert evaluated(exported, "copa") == before
 
 
 def test_scores_are_written_to_a_json_file_or_not_at_all(exported, tmp_path):

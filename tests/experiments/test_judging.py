@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 from analysis.evals.preference import client
 from analysis.evals.preference.prompts import read_prompts
 from analysis.evals.preference.verdicts import Pair
-from analysis.records import read_study
+from analysis.records import read_judged, read_study, write
 from analysis.report import build
 from experiments import cli, progress, studies
 from experiments.run.trained import find_stage
@@ -221,13 +222,49 @@ def test_a_secret_is_in_no_file_and_in_no_line(
     assert "secret-" not in said
 
 
-def test_a_cut_cache_is_named(ablate: Ablate, store: Path, prompts: Path) -> None:
+def test_a_cut_cache_is_named_and_deleting_it_as_advised_helps(ablate: Ablate, store: Path, prompts: Path) -> None:
     with serving() as server:
-        judged(ablate, server, prompts)
+        before = judged(ablate, server, prompts)
         cache = store / "judge" / "replies.sqlite"
-        cache.write_bytes(cache.read_bytes()[:-4096])
-        with pytest.raises(Failure, match=r"judge's cache .*replies\.sqlite cannot be used"):
-            judged(ablate, server, prompts)
+        good = cache.read_bytes()
+        for mended in (good, None):
+            cache.write_bytes(good[:-4096])
+            said = r"judge's cache (\S+) cannot be used .*; put a good copy in its place, or delete it and"
+            with pytest.raises(Failure, match=said) as caught:
+                judged(ablate, server, prompts)
+            path = Path(re.search(said, str(caught.value))[1])  # type: ignore[index]
+            path.unlink() if mended is None else path.write_bytes(mended)
+            assert judged(ablate, server, prompts) == before
+
+
+def test_damaged_answers_and_verdicts_are_named_and_what_is_advised_helps(
+    ablate: Ablate, store: Path, prompts: Path
+) -> None:
+    """Deleting what the message names, and judging again, which asks the judge nothing that it has said."""
+    with serving() as server:
+        before = judged(ablate, server, prompts)
+        sent = len(server.seen)
+        answers, verdicts = next(store.glob(ANSWERS)), next(store.glob(RECORDS))
+        record = read_judged(store, "tiny")[verdicts]
+        pairs = [{name: value for name, value in pair.items() if name != "verdicts"} for pair in record.pairs]
+        changed = answers.read_text().replace('"cut": ', '"cut": 1')
+        for damage, fails, said in (
+            (lambda: answers.write_text(changed), judged, r"answers .* is damaged: .* \((\S+)\); delete it and run"),
+            (lambda: verdicts.write_text("{"), None, r"verdicts .* cannot be read \((\S+): .*\); delete it and run"),
+            (
+                lambda: write(verdicts, replace(record, pairs=tuple(pairs))),
+                None,
+                r"\((\S+): .*; delete the folder ",
+            ),
+        ):
+            damage()
+            with pytest.raises(Failure, match=said) as caught:
+                judged(ablate, server, prompts) if fails else build(store, "tiny", {})
+            path = Path(re.search(said, str(caught.value))[1])  # type: ignore[index]
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+            assert judged(ablate, server, prompts) == before
+            build(store, "tiny", {})
+    assert len(server.seen) == sent
 
 
 @pytest.mark.parametrize(

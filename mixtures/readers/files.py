@@ -349,8 +349,8 @@ def _is_shard(path: Path) -> bool:
 
 def _plain(path: Path) -> str:
     try:
-        with tables.opened(path) as file:
-            content = file.read(MAX_FILE_BYTES + 1)
+        with path.open("rb") as file:
+            content = tables.opened(file, path.name).read(MAX_FILE_BYTES + 1)
     except Exception as error:
         raise tables.unreadable(path, error) from error
     if len(content) > MAX_FILE_BYTES:

@@ -1,4 +1,4 @@
-"""Data files of the hub, or of copies of them in a bucket or a folder, streamed through the `datasets` library.
+"""Data files of the hub, or of copies of them in a bucket or a folder, streamed through fsspec.
 
 A file is read at the pinned revision, or from where the environment variable ABLATE_MIRROR says that a copy is. It
 holds one or more of these, with blanks between them:
@@ -8,21 +8,19 @@ holds one or more of these, with blanks between them:
 
 Any URL that fsspec knows will do, and so will a folder. A copy must hold as many files as the catalogue counts, and
 of files that are numbered "3 of 59" all. Where a copy was when a command began travels with every job, so that a worker
-on another machine reads there as well. `datasets` is imported only when a file is listed or read.
+on another machine reads there as well. fsspec is imported only when a file is listed or read.
 """
 
 import errno
-import json
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from mixtures.documents.document import Document, Rows
 from mixtures.readers import tables
@@ -30,7 +28,6 @@ from store.errors import Failure, UserError
 
 READER_VERSION = 1
 MIRROR = "ABLATE_MIRROR"
-BATCH_ROWS = 256
 NUMBERED = re.compile(r"-(\d+)-of-(\d+)\b")
 """The way in which most data files say which one they are, of how many."""
 
@@ -64,30 +61,34 @@ class HubDataset:
     count: int | None = None
 
 
-_mirror_of_job: ContextVar[str | None] = ContextVar("mirror_of_job", default=None)
+_mirror_of_job: ContextVar[Mapping[str, str] | None] = ContextVar("mirror_of_job", default=None)
 
 
-def mirror() -> str:
-    """Where copies are, as MIRROR says it; folders by their whole path, for a process that works elsewhere."""
+def mirror() -> Mapping[str, str]:
+    """Where copies are, by data set ("" for all), as MIRROR says it; folders by their whole path, as others need it.
+
+    Raises:
+        UserError: it names a data set without an owner, or no place.
+    """
     given = _mirror_of_job.get()
-    entries = (os.environ.get(MIRROR, "") if given is None else given).split()
-    return " ".join(map(_rooted, entries))
-
-
-def _rooted(entry: str) -> str:
-    name, equals, where = entry.rpartition("=") if _names_data_set(entry) else ("", "", entry)
-    if not where:
-        raise UserError(f"{MIRROR} says '{entry}' and no place; write owner/name=URL")
-    return entry if ":" in where else f"{name}{equals}{os.path.abspath(os.path.expanduser(where))}"  # noqa: PTH100, PTH111
-
-
-def _names_data_set(entry: str) -> bool:
-    name, equals, _ = entry.partition("=")
-    return bool(equals) and ":" not in name
+    if given is not None:
+        return given
+    places: dict[str, str] = {}
+    for entry in os.environ.get(MIRROR, "").split():
+        name, equals, _ = entry.partition("=")
+        names_data_set = bool(equals) and ":" not in name
+        name, where = (name, entry[len(name) + 1 :]) if names_data_set else ("", entry)
+        if not where:
+            raise UserError(f"{MIRROR} says '{entry}' and no place; write owner/name=URL")
+        if names_data_set and name.count("/") != 1:
+            raise UserError(f"{MIRROR} names '{name}', which is no data set; write owner/name=URL")
+        where = where if ":" in where else os.path.abspath(os.path.expanduser(where))  # noqa: PTH100, PTH111
+        places.setdefault(name, where.rstrip("/"))
+    return places
 
 
 @contextmanager
-def reading_from(mirror: str) -> Iterator[None]:
+def reading_from(mirror: Mapping[str, str]) -> Iterator[None]:
     """Within the block, copies are where `mirror` says and not where the environment of this process does."""
     token = _mirror_of_job.set(mirror)
     try:
@@ -145,18 +146,14 @@ def location(dataset: HubDataset) -> str:
     Raises:
         UserError: the mirror variable names a data set without an owner.
     """
-    everything = ""
-    for entry in mirror().split():
-        name, _, url = entry.partition("=")
-        if not _names_data_set(entry):
-            everything = everything or entry.rstrip("/")
-        elif name.count("/") != 1:
-            raise UserError(f"{MIRROR} names '{name}', which is no data set; write owner/name=URL")
-        elif name == dataset.id:
-            return url.rstrip("/")
-    if everything:
-        return f"{everything}/{dataset.id}/{dataset.revision}"
-    return f"hf://datasets/{dataset.id}@{dataset.revision}"
+    places = mirror()
+    if dataset.id in places:
+        return places[dataset.id]
+    return (
+        f"{places['']}/{dataset.id}/{dataset.revision}"
+        if "" in places
+        else f"hf://datasets/{dataset.id}@{dataset.revision}"
+    )
 
 
 def wanted(dataset: HubDataset) -> str:
@@ -192,7 +189,6 @@ def _paths(dataset: HubDataset) -> list[str]:
 def _listed(dataset: HubDataset, patterns: Sequence[str]) -> set[str]:
     if not patterns:
         return set()
-    _library()
     try:
         import fsspec
 
@@ -225,110 +221,44 @@ def _refuse_gaps(dataset: HubDataset, paths: set[str]) -> None:
             )
 
 
-def _rows(dataset: HubDataset, path: str) -> Iterator[tuple[str, dict[str, Any]]]:
+def _rows(dataset: HubDataset, path: str) -> Iterator[tuple[str, Any]]:
     url = f"{location(dataset)}/{path}"
     try:
-        for number, row in enumerate(_reader(dataset, path)(url)):
-            yield f"{path}#{number}", row
+        with _file(url) as file:
+            for place, (number, row) in enumerate(_read(file, url, dataset.columns)):
+                missing = sorted(set(dataset.columns) - (row.keys() if isinstance(row, dict) else set()))
+                if missing:
+                    where = f"{url}, {tables.unit(path)} {number}"
+                    raise Failure(f"{where}: no {', '.join(missing)}; check that it is {wanted(dataset)}")
+                yield f"{path}#{place}", row
     except Failure:
         raise
-    except Exception as error:  # the library, the file system and the decoders each raise their own
-        if _damaged(error):
+    except tables.Fault as error:
+        raise Failure(f"{url} is damaged or cut short (line {error.line}: {error}); fetch it again") from error
+    except Exception as error:  # the file system and the decoders each raise their own
+        if tables.damaged(error):
             raise Failure(f"{url} is damaged or cut short ({_line(error)}); fetch it again") from error
         raise _unreachable(dataset, error) from error
 
 
-def _reader(dataset: HubDataset, path: str) -> Callable[[str], Iterator[Any]]:
-    """How the rows of a file are read from its URL; a file without rows is one, with its text as "text"."""
-    form = tables.form(path)
-    if path.endswith(".parquet"):
-        return partial(_parquet, dataset)
-    if form in tables.LINES or path.endswith((".json.gz", ".json.zst")):
-        return partial(_json_lines, dataset)
-    return _opened if form in tables.TABLES or form == ".json" else _plain
-
-
-def _parquet(dataset: HubDataset, url: str) -> Iterator[dict[str, Any]]:
-    columns = list(dataset.columns) or None
-    stream = _stream("parquet", url, columns=columns, batch_size=BATCH_ROWS)
-    missing = sorted(set(dataset.columns) - set(stream.features or ()))
-    if missing:
-        raise Failure(f"{url} has no column {', '.join(missing)}; check that it is {wanted(dataset)}")
-    for table in stream.with_format("arrow").iter(batch_size=BATCH_ROWS):
-        yield from tables.python_rows(table, url)
-
-
-def _json_lines(dataset: HubDataset, url: str) -> Iterator[dict[str, Any]]:
-    """Read as text and parsed here: the library's JSON reader fails on rows unlike the first ones."""
-    number = 0
-    for table in _stream("text", url, encoding_errors="strict").with_format("arrow").iter(batch_size=BATCH_ROWS):
-        for line in table.column("text").to_pylist():
-            number += 1
-            if not line.strip():
-                continue
-            try:
-                row = json.loads(line)
-            except ValueError as error:
-                raise Failure(
-                    f"{url} is damaged or cut short (line {number}: {_line(error)}); fetch it again"
-                ) from error
-            missing = sorted(set(dataset.columns) - row.keys()) if isinstance(row, dict) else ["object"]
-            if missing:
-                raise Failure(f"{url}, line {number}: no {', '.join(missing)}; check that it is {wanted(dataset)}")
-            yield row
-
-
-def _opened(url: str) -> Iterator[Any]:
-    with _file(url) as file:
-        yield from (row for _, row in tables.text_rows(file, url))
-
-
-def _plain(url: str) -> Iterator[dict[str, str]]:
-    with _file(url) as file:
-        yield {"text": file.read().decode(errors="surrogateescape")}
+def _read(file: BinaryIO, url: str, columns: Sequence[str]) -> Iterator[tuple[int, Any]]:
+    """The rows of a file; one without rows is one, with its text as "text"."""
+    if tables.form(url) in (*tables.TABLES, ".json"):
+        yield from tables.read(file, url, columns)
+    else:
+        yield 1, {"text": tables.opened(file, url).read().decode(errors="surrogateescape")}
 
 
 def _file(url: str) -> Any:
-    _library()
     import fsspec
 
-    return fsspec.open(url, "rb", compression="infer")
-
-
-def _stream(builder: str, url: str, **options: Any) -> Any:
-    return _library().load_dataset(builder, data_files={"train": [url]}, split="train", streaming=True, **options)
-
-
-def _library() -> Any:
-    try:
-        import datasets
-    except ImportError as error:
-        raise Failure("the `datasets` library is not installed; pip install 'code-data-ablation[hub]'") from error
-    from mixtures.readers import zstandard_files
-
-    zstandard_files.register()
-    datasets.logging.set_verbosity(datasets.logging.CRITICAL)  # what goes wrong is told by the Failure, once
-    return datasets
-
-
-def _damaged(error: Exception) -> bool:
-    import pyarrow
-    import zstandard
-
-    # A bare OSError is what Arrow raises for a page that does not decompress; gzip's is a subclass of its own.
-    kinds = (pyarrow.ArrowException, EOFError, UnicodeError, zstandard.ZstdError)
-    bare = type(error) is OSError and not _full(error)
-    return isinstance(error, kinds) or bare or type(error).__name__ == "BadGzipFile"
-
-
-def _full(error: Exception) -> bool:
-    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return fsspec.open(url, "rb")
 
 
 def _unreachable(dataset: HubDataset, error: Exception) -> Failure:
     if isinstance(error, ImportError):
         return Failure(f"{location(dataset)} needs another package to be read ({_line(error)})")
-    if _full(error):
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return Failure(
             f"the disk is full: no room for what comes from {location(dataset)} ({_line(error)}); "
             f"it is {wanted(dataset)}; free some space, then run again"

@@ -8,7 +8,8 @@ import json
 import lzma
 import os
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -21,6 +22,7 @@ LINES = (".jsonl", ".ndjson")
 SEPARATORS = {".csv": ",", ".tsv": "\t"}
 TABLES = (*LINES, *SEPARATORS, ".parquet")
 """What holds rows whatever is in it; a .json may be rows or one document."""
+BOM = b"\xef\xbb\xbf"
 BATCH_ROWS = 256
 MAX_CELL = 2**31 - 1
 """Characters of a CSV cell; the default of 131,072 is less than a long page."""
@@ -37,107 +39,123 @@ def unit(name: str) -> str:
     return "line" if form(name) in (*LINES, *SEPARATORS) else "row"
 
 
+class Fault(Exception):
+    """What is wrong with one line of a file, which whoever opened it can name."""
+
+    def __init__(self, line: int, problem: str) -> None:
+        super().__init__(problem)
+        self.line = line
+
+
 def rows(path: Path, columns: Sequence[str] = ()) -> Iterator[tuple[int, Any]]:
-    """Every row with its number: the line on which it ends, or in Parquet and JSON its place, from 1.
-
-    A row is whatever its line of JSON holds, in general an object; from CSV and TSV, an object of strings whose names
-    stand in the first line. A .json holds a list of rows, such a list under "data", or lines. Blank lines are no rows.
-
-    Args:
-        columns: of a Parquet file, those that are wanted, or fields in them ("meta.body"); () for all, and all when one
-            of them is not there.
+    """As `read`, of a file on this machine.
 
     Raises:
         Failure: the file cannot be read, is cut short, or is not what its name says; it names the line.
     """
     number = 0
     try:
-        if form(path.name) == ".parquet":
-            yield from enumerate(_parquet(path, columns), 1)
-            return
-        with opened(path) as file:
-            for number, row in text_rows(file, str(path)):
+        with path.open("rb") as file:
+            for number, row in read(file, str(path), columns):
                 yield number, row
+    except Fault as error:
+        raise Failure(f"{path}, line {error.line}: {error}") from error
     except Failure:
         raise
     except Exception as error:
         raise unreadable(path, error, f" after {unit(path.name)} {number}" if number else "") from error
 
 
-def opened(path: Path) -> BinaryIO:
-    """The file's bytes, decompressed as its suffix says; a cut file is an error where it was cut."""
-    suffix = path.suffix.lower()
-    if suffix == ".gz":
-        return cast(BinaryIO, gzip.open(path, "rb"))
-    if suffix == ".bz2":
-        return cast(BinaryIO, bz2.open(path, "rb"))
-    if suffix == ".xz":
-        return cast(BinaryIO, lzma.open(path, "rb"))
+def read(file: BinaryIO, name: str, columns: Sequence[str] = ()) -> Iterator[tuple[int, Any]]:
+    """Every row with its number: the line on which it ends, or in Parquet and JSON its place, from 1.
+
+    A row is whatever its line of JSON holds, in general an object; from CSV and TSV, an object of strings whose names
+    stand in the first line. A .json holds a list of rows, such a list under "data", or lines. Blank lines are no rows.
+
+    Args:
+        file: open and as it is, so compressed if `name` says so.
+        columns: of a Parquet file, those that are wanted, or fields in them ("meta.body"); () for all, and all when one
+            of them is not there.
+
+    Raises:
+        Fault: a line is not what the name says.
+        Failure: a column holds what Python cannot.
+    """
+    unpacked, its = opened(file, name), form(name)
+    if its == ".parquet":
+        whole = file if unpacked is file else io.BytesIO(unpacked.read())
+        yield from enumerate(_parquet(whole, name, columns), 1)
+    elif its in SEPARATORS:
+        yield from _separated(unpacked, SEPARATORS[its])
+    else:
+        yield from _json_lines(unpacked) if its in LINES else _json(unpacked)
+
+
+def opened(file: BinaryIO, name: str) -> BinaryIO:
+    """Its bytes, decompressed as the suffix of `name` says; a cut file is an error where it was cut."""
+    suffix = os.path.splitext(name.lower())[1]  # noqa: PTH122
     if suffix == ".zst":
         from mixtures.readers.zstandard_files import StrictReader
 
-        return cast(BinaryIO, io.BufferedReader(StrictReader(path.open("rb"))))
-    return path.open("rb")
+        return cast(BinaryIO, io.BufferedReader(StrictReader(file)))
+    unpack: Any = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}.get(suffix)
+    return cast(BinaryIO, unpack(file)) if unpack else file
+
+
+def damaged(error: Exception) -> bool:
+    """Whether a decoder says that what it was given is damaged or cut short."""
+    import pyarrow
+    import zstandard
+
+    kinds = (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile, zstandard.ZstdError, pyarrow.ArrowException)
+    return isinstance(error, kinds) or (type(error) is OSError and error.errno is None)
 
 
 def unreadable(path: Path, error: Exception, where: str = "") -> Failure:
     """The Failure for a file that could not be read; what is no fault of a file is raised as it is."""
-    import pyarrow
-    import zstandard
-
     line = " ".join(str(error).split())[:200] or type(error).__name__
-    torn = isinstance(error, OSError) and error.errno is None  # as a decoder says it
-    if torn or isinstance(error, EOFError | zlib.error | zstandard.ZstdError | pyarrow.ArrowException | lzma.LZMAError):
+    if damaged(error):
         return Failure(f"{path} is damaged or cut short{where} ({line}); write it again or leave it out")
     if isinstance(error, OSError):
         return Failure(f"{path} cannot be read ({error.strerror or line}); make it readable or leave it out")
     raise error
 
 
-class _Line(Exception):
-    """What is wrong with one line; the file is known further up."""
-
-    def __init__(self, number: int, problem: str) -> None:
-        super().__init__(problem)
-        self.number = number
-
-
-def text_rows(file: BinaryIO, name: str) -> Iterator[tuple[int, Any]]:
-    """`rows` of an open file that is not Parquet, decompressed; `name` says what it is.
-
-    Raises:
-        Failure: as `rows`; what the file itself raises is not caught.
-    """
-    read = _json_lines if form(name) in LINES else _json
-    try:
-        yield from _separated(file, SEPARATORS[form(name)]) if form(name) in SEPARATORS else read(file)
-    except _Line as error:
-        raise Failure(f"{name}, line {error.number}: {error}") from error
-
-
-def _json_lines(file: BinaryIO) -> Iterator[tuple[int, Any]]:
-    for number, line in enumerate(file, 1):
-        text = _decoded(line.removeprefix(b"\xef\xbb\xbf"), number)  # before every file that was put behind another
+def _json_lines(lines: Iterable[bytes]) -> Iterator[tuple[int, Any]]:
+    for number, line in enumerate(lines, 1):
+        text = _decoded(line.removeprefix(BOM), number)  # before every file that was put behind another
         if text.strip():
             yield number, _parsed(text, number)
 
 
 def _json(file: BinaryIO) -> Iterator[tuple[int, Any]]:
-    content = file.read()
-    try:
-        whole = json.loads(content.removeprefix(b"\xef\xbb\xbf"))
-    except (ValueError, RecursionError):
-        yield from _json_lines(io.BytesIO(content))  # which many call .json, and which say where the fault is
+    """Lines, which many call .json as well, are streamed; what is one JSON value is held."""
+    start = [file.readline(), file.readline()]
+    if start[1].strip() and _loaded(start[0]):
+        yield from _json_lines(chain(start, file))
         return
+    content = b"".join([*start, file.read()])
+    if not (loaded := _loaded(content)):
+        yield from _json_lines(io.BytesIO(content))  # which say where the fault is
+        return
+    (whole,) = loaded
     found = whole["data"] if isinstance(whole, dict) and isinstance(whole.get("data"), list) else whole
     yield from enumerate(found if isinstance(found, list) else [found], 1)
+
+
+def _loaded(content: bytes) -> tuple[Any] | None:
+    """What is written as JSON, alone in a tuple; None if it is none."""
+    try:
+        return (json.loads(content.removeprefix(BOM)),)
+    except (ValueError, RecursionError):
+        return None
 
 
 def _decoded(line: bytes, number: int) -> str:
     try:
         return line.decode()
     except UnicodeDecodeError as error:
-        raise _Line(number, f"not UTF-8 ({error.reason} at byte {error.start}); convert the file") from error
+        raise Fault(number, f"not UTF-8 ({error.reason} at byte {error.start}); convert the file") from error
 
 
 def _parsed(text: str, number: int) -> Any:
@@ -145,7 +163,7 @@ def _parsed(text: str, number: int) -> Any:
         return json.loads(text.rstrip("\r\n"))
     except (ValueError, RecursionError) as error:
         what = f"{error.msg} at column {error.colno}" if isinstance(error, json.JSONDecodeError) else str(error)
-        raise _Line(number, f"not JSON ({what}); every line is to hold one JSON object") from error
+        raise Fault(number, f"not JSON ({what}); every line is to hold one JSON object") from error
 
 
 def _separated(file: BinaryIO, separator: str) -> Iterator[tuple[int, Any]]:
@@ -155,50 +173,35 @@ def _separated(file: BinaryIO, separator: str) -> Iterator[tuple[int, Any]]:
     try:
         names = list(reader.fieldnames or ())
         if doubled := [name for name in names if name and names.count(name) > 1]:
-            raise _Line(1, f"two columns are called '{doubled[0]}'; give one another name")
+            raise Fault(1, f"two columns are called '{doubled[0]}'; give one another name")
         for row in reader:
             if None in row or None in row.values():
                 cells = [*row.get(None, ()), *(value for name, value in row.items() if name and value is not None)]
-                raise _Line(reader.line_num, f"{len(cells)} cells, and {len(names)} names in the first line")
+                raise Fault(reader.line_num, f"{len(cells)} cells, and {len(names)} names in the first line")
             yield reader.line_num, row
     except csv.Error as error:
-        raise _Line(reader.line_num + 1, f"{error}; quote cells that hold quotes or line ends") from error
+        raise Fault(reader.line_num + 1, f"{error}; quote cells that hold quotes or line ends") from error
 
 
 def _text_lines(file: BinaryIO) -> Iterator[str]:
     for number, line in enumerate(file, 1):
-        yield _decoded(line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line, number)
+        yield _decoded(line.removeprefix(BOM) if number == 1 else line, number)
 
 
-def _parquet(path: Path, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
-    import pyarrow as pa
+def _parquet(file: BinaryIO, name: str, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
     import pyarrow.parquet as pq
 
-    packed = path.suffix.lower() in COMPRESSIONS
-    if packed:
-        with opened(path) as compressed:
-            source: Any = pa.BufferReader(compressed.read())
-    else:
-        source = path
-    with pq.ParquetFile(source, page_checksum_verification=True) as file:
-        names = file.schema_arrow.names
-        wanted = [name if name in names else name.partition(".")[0] for name in columns]
+    with pq.ParquetFile(file, page_checksum_verification=True) as parquet:
+        names = parquet.schema_arrow.names
+        wanted = [column if column in names else column.partition(".")[0] for column in columns]
         # Where one is missing, all: whoever asked can then say what there is.
-        there = wanted and set(wanted) <= set(names)
-        for batch in file.iter_batches(BATCH_ROWS, columns=wanted if there else None, use_threads=False):
-            yield from python_rows(batch, str(path))
-
-
-def python_rows(batch: Any, name: str) -> list[dict[str, Any]]:
-    """The rows of a batch or table of Arrow, of the file `name`.
-
-    Raises:
-        Failure: a column holds what Python cannot: a date of the year 30,000, or text that is no UTF-8.
-    """
-    try:
-        return cast(list[dict[str, Any]], batch.to_pylist())
-    except (ValueError, OverflowError, KeyError) as error:
-        raise Failure(
-            f"{name} has a column that cannot be read ({str(error)[:200]}); name the fields that are wanted, so that "
-            "others are left, or write the file again"
-        ) from error
+        there = wanted if set(wanted) <= set(names) else []
+        for batch in parquet.iter_batches(BATCH_ROWS, columns=there or None, use_threads=False):
+            try:
+                rows = batch.to_pylist()
+            except (ValueError, OverflowError, KeyError) as error:  # a date of the year 30,000, text that is no UTF-8
+                raise Failure(
+                    f"{name} has a column that cannot be read ({str(error)[:200]}); name the fields that are wanted, "
+                    "so that others are left, or write the file again"
+                ) from error
+            yield from rows

@@ -1,7 +1,7 @@
 """Zstandard files that end too early are an error, as they are for every other compression.
 
-The decompressor that `datasets` finds reads a cut file to where it was cut and calls that the end, so that a shard
-whose last bytes were never copied would be a smaller shard without a word.
+The library's own reader reads a cut file to where it was cut and calls that the end, so that a shard whose last bytes
+were never copied would be a smaller shard without a word.
 """
 
 import io
@@ -15,10 +15,6 @@ MAX_WINDOW = 1 << 31
 """What `zstd --long=31` may ask for; memory is taken as a file needs it."""
 
 
-def _decompressor() -> zstandard.ZstdDecompressor:
-    return zstandard.ZstdDecompressor(max_window_size=MAX_WINDOW)
-
-
 class StrictReader(io.RawIOBase):
     """The decompressed bytes of `file`.
 
@@ -29,9 +25,12 @@ class StrictReader(io.RawIOBase):
 
     def __init__(self, file: BinaryIO) -> None:
         self.file = file
-        self.frame = _decompressor().decompressobj()
+        self.frame = self._frame()
         self.inside = True  # a file without a single frame is cut short as well
         self.waiting = memoryview(b"")
+
+    def _frame(self) -> Any:
+        return zstandard.ZstdDecompressor(max_window_size=MAX_WINDOW).decompressobj()
 
     def readable(self) -> bool:
         return True
@@ -44,28 +43,10 @@ class StrictReader(io.RawIOBase):
                     raise EOFError("the compressed file ends before its last frame does")
                 return 0
             if self.frame.eof:
-                self.frame = _decompressor().decompressobj()
+                self.frame = self._frame()
             self.waiting = memoryview(self.frame.decompress(compressed))
             self.inside = not self.frame.eof
         size = min(len(buffer), len(self.waiting))
         buffer[:size] = self.waiting[:size]
         self.waiting = self.waiting[size:]
         return size
-
-    def close(self) -> None:
-        self.file.close()
-        super().close()
-
-
-def register() -> None:
-    """Make fsspec, and with it `datasets`, read .zst files with `StrictReader` in this process."""
-    from fsspec.compression import compr, register_compression
-
-    if compr.get("zstd") is not _open:
-        register_compression("zstd", _open, "zst", force=True)
-
-
-def _open(file: BinaryIO, mode: str = "rb") -> io.BufferedReader:
-    if "r" not in mode:
-        raise ValueError("only reading is supported")
-    return io.BufferedReader(StrictReader(file), READ_BYTES)

@@ -5,7 +5,7 @@ It can run anywhere and in any order; running it again gives the same bytes.
 
 import traceback
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ class ReadJob:
     shard: str
     downloads: Path
     path: Path
-    mirror: str
+    mirror: Mapping[str, str]
 
 
 def read_shard(job: ReadJob) -> None:

@@ -1,4 +1,4 @@
-"""Data files of the hub, read from copies of them through the same library calls."""
+"""Data files of the hub, read from copies of them through the same calls."""
 
 import errno
 import gzip
@@ -261,7 +261,7 @@ from store.errors import Failure
 from mixtures.catalogue.source import describe
 
 rows = [describe(source) for source in PAPER]
-print([name for name in ("datasets", "pyarrow", "jax", "tensorflow", "numpy") if name in sys.modules])
+print([name for name in ("fsspec", "pyarrow", "jax", "tensorflow", "numpy") if name in sys.modules])
 source = next(source for source in PAPER if source.name == "stack-code")
 for call in (lambda: source.shards(Path()), lambda: next(source.read("bigcode~starcoderdata~c~a.parquet", Path()))):
     try:

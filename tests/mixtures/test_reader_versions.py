@@ -87,7 +87,7 @@ def _hub(folder: Path) -> Iterable[Document]:
     pq.write_table(pa.Table.from_pylist(table), place / "a.parquet")
     (place / "b.jsonl").write_text("".join(f"{json.dumps(row)}\n\n" for row in table[:3]))
     (place / "c.csv").write_text("text,url\nx,u\n")
-    with hub.reading_from(str(folder)):
+    with hub.reading_from({"": str(folder)}):
         for shard in hub.shards((dataset,), folder):
             yield from hub.read((dataset,), shard, folder)
 

@@ -18,6 +18,7 @@ from mixtures.benchmarks import own_rows
 from mixtures.benchmarks.item import Item, Row, fault
 from mixtures.benchmarks.known import BENCHMARKS, Benchmark
 from mixtures.benchmarks.own_rows import RowsFile, own
+from mixtures.readers import tables
 from mixtures.readers.fetch import members
 from store import layout
 from store.errors import Failure, UserError
@@ -43,7 +44,7 @@ def load(benchmark: str | RowsFile, cache: Path) -> tuple[Item, ...]:
         raise Failure(why)
     file = supplied(name, cache)
     error, where = (UserError, str(file)) if file else (Failure, "its wheel")
-    found = [row for _, row in own_rows.read(file)] if file else packed(entry, cache)
+    found = [row for _, row in tables.objects(file)] if file else packed(entry, cache)
     items = tuple(_items(name, found, error, where))
     if len({item.id for item in items}) != len(items) or not items:
         raise error(f"benchmark '{benchmark}': {where} has no rows, or two with one id")

@@ -17,21 +17,12 @@ from typing import Any
 
 from mixtures.benchmarks.item import Item, Row, fault
 from mixtures.readers import tables
-from store.errors import Failure, UserError
+from store.errors import UserError
 
 FORMS = (*tables.TABLES, ".json")
 USUAL: Mapping[str, tuple[str, ...]] = {
     "question": (
-        "question",
-        "prompt",
-        "problem",
-        "instruction",
-        "query",
-        "input",
-        "goal",
-        "sentence",
-        "text",
-        "content",
+        *("question", "prompt", "problem", "instruction", "query", "input", "goal", "sentence", "text", "content"),
     ),
     "context": ("context", "passage", "support", "premise", "article"),
     "choices": ("choices", "options", "endings"),
@@ -130,7 +121,8 @@ def items(file: RowsFile, name: str) -> tuple[Item, ...]:
     path = Path(file.path)
     if not path.is_file() or tables.form(path.name) not in FORMS:
         raise _unreadable(file)
-    rows = read(path)
+    if not (rows := tables.objects(path)):
+        raise UserError(f"benchmark file {path} has no rows")
     columns = _columns(file, {column: None for _, row in rows for column in row})
     ids = [str(row.get(columns["id"], "")) for _, row in rows] if "id" in columns else []
     unique = len(set(ids)) == len(rows) and all(ids)
@@ -142,29 +134,11 @@ def items(file: RowsFile, name: str) -> tuple[Item, ...]:
         except (KeyError, ValueError, TypeError) as error:
             problem = f"no field {error}" if isinstance(error, KeyError) else str(error)
         if problem:
-            raise UserError(f"{file.path}, {tables.unit(str(file.path))} {number}: {problem}; mend it or leave it out")
+            raise UserError(f"{tables.place(path, number)}: {problem}; mend it or leave it out")
         found.append(item)
     if all(len(answer) <= SAID_CHARACTERS and "\n" not in answer for item in found for answer in item.answers):
         return tuple(found)
     return tuple(replace(item, answers=()) for item in found)
-
-
-def read(path: Path) -> list[tuple[int, Row]]:
-    """The rows of a user's file with their numbers; at least one.
-
-    Raises:
-        UserError: it cannot be read, has no rows, or one that is no object.
-    """
-    try:
-        rows = list(tables.rows(path))
-    except Failure as error:
-        raise UserError(str(error)) from error
-    if not rows:
-        raise UserError(f"benchmark file {path} has no rows")
-    for number, row in rows:
-        if not isinstance(row, Mapping):
-            raise UserError(f"{path} does not hold one object a row (look at {tables.unit(path.name)} {number})")
-    return rows
 
 
 def _columns(file: RowsFile, row: Row) -> dict[str, Any]:

@@ -5,9 +5,8 @@ import re
 from collections.abc import Sequence
 from functools import partial
 
-from mixtures.catalogue.source import ACROSS, Source, naming
+from mixtures.catalogue.source import ACROSS, Source, hub_source, naming
 from mixtures.readers import files as own_files
-from mixtures.readers import hub as hub_files
 from mixtures.readers import rows
 from mixtures.readers.hub import HubDataset
 from store.errors import UserError
@@ -42,9 +41,7 @@ def files(
     """
     if not patterns:
         raise UserError(f"source '{name}': no files; name some, such as \"corpus/**/*.jsonl.zst\"")
-    _refuse_what_is_no_text(name, "pattern", *patterns)
-    _refuse_what_is_no_text(name, "field", field or ".")
-    _refuse_what_is_no_text(name, "group", group or ".")
+    _refuse_what_is_no_text(name, pattern=patterns, field=(field or ".",), group=(group or ".",))
     if far := [pattern for pattern in map(str, patterns) if "://" in pattern]:
         raise UserError(
             f"source '{name}': pattern {far[0]!r} is an address, and files are read from this machine; copy them here, "
@@ -95,11 +92,8 @@ def hub(
     name = name or str(id).rpartition("/")[2]
     patterns = (*patterns, *((files,) if isinstance(files, str) else files))
     columns = (columns,) if isinstance(columns, str) else tuple(columns)
-    _refuse_what_is_no_text(name, "id", id)
-    _refuse_what_is_no_text(name, "revision", revision)
-    _refuse_what_is_no_text(name, "pattern", *patterns)
-    _refuse_what_is_no_text(name, "field", field or ".")
-    _refuse_what_is_no_text(name, "group", group or ".")
+    _refuse_what_is_no_text(name, id=(id,), revision=(revision,))
+    _refuse_what_is_no_text(name, pattern=patterns, field=(field or ".",), group=(group or ".",))
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", id):
         raise UserError(f"source '{name}': '{id}' is no data set of the hub; write owner/name")
     if not re.fullmatch(r"[0-9a-f]{40}", revision):
@@ -115,17 +109,12 @@ def hub(
         documents=partial(rows.own, field, group),
         size="size unknown",
     )
-    return Source(
-        *(name, kind, "hub", naming(name, partial(hub_files.read, (dataset,))), partial(hub_files.shards, (dataset,))),
-        max_bytes=max_bytes,
-        expected_tokens=expected_tokens,
-        filters=tuple(filters),
-        dedup=dedup,
-        upstream=(dataset,),
-    )
+    options = {"max_bytes": max_bytes, "expected_tokens": expected_tokens, "dedup": dedup}
+    return hub_source(name, kind, "hub", dataset, filters=tuple(filters), **options)
 
 
-def _refuse_what_is_no_text(source: str, what: str, *values: object) -> None:
-    for value in values:
-        if not isinstance(value, str | os.PathLike) or not str(value).strip():
-            raise UserError(f"source '{source}': {what} is {value!r}; write a text")
+def _refuse_what_is_no_text(source: str, **given: Sequence[object]) -> None:
+    for what, values in given.items():
+        for value in values:
+            if not isinstance(value, str | os.PathLike) or not str(value).strip():
+                raise UserError(f"source '{source}': {what} is {value!r}; write a text")

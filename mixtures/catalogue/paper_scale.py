@@ -21,40 +21,21 @@ plans made before preparation, but for `synthetic-python`, which is another set 
 preparation counts what is there, and `max_epochs` goes by that.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
-from mixtures.catalogue.languages import CODE, MARKUP, Language
-from mixtures.catalogue.source import ACROSS, WITHIN, Source, naming
+from mixtures.catalogue.languages import CODE, MARKUP, folders
+from mixtures.catalogue.source import WITHIN, Source, hub_source, naming
 from mixtures.documents.document import Document
 from mixtures.documents.filters import PAPER as PAPER_FILTERS
-from mixtures.readers import hub, rows
+from mixtures.readers import rows
 from mixtures.readers.hub import HubDataset
 
 BILLION = 1_000_000_000
 CODE_TOKENS, MARKUP_TOKENS = 139 * BILLION, 180 * BILLION
 ADJACENT_TOKENS = 21_400_000_000
 """Of the four code-adjacent sources together; the paper does not say how they divide it."""
-
-
-def _source(
-    name: str,
-    kind: str,
-    form: str,
-    *datasets: HubDataset,
-    expected_tokens: int | None = None,
-    filters: tuple[str, ...] = (),
-    dedup: str = ACROSS,
-) -> Source:
-    return Source(
-        *(name, kind, form, naming(name, partial(hub.read, datasets)), partial(hub.shards, datasets)),
-        expected_tokens=expected_tokens,
-        filters=filters,
-        dedup=dedup,
-        upstream=datasets,
-    )
 
 
 def _slimpajama(part: str, documents: rows.Reader) -> HubDataset:
@@ -87,26 +68,17 @@ def _starcoder(
     )
 
 
-def _stack(part: str, folders: tuple[str, ...]) -> HubDataset:
-    return HubDataset(
-        "bigcode/the-stack-dedup",
-        "17cad72c886a2858e08d4c349a00d6466f54df63",
-        "permissive, each file under its repository's; terms of use of The Stack",
-        part=part,
-        files=tuple(f"data/{folder}/*.parquet" for folder in folders),
-        columns=("content", "max_stars_repo_name"),
-        documents=rows.stack_files,
-        size="of 3 TB with all 358 languages",
-        gated=True,
-    )
-
-
-def _files(part: str, tokens: int, languages: tuple[Language, ...]) -> tuple[HubDataset, HubDataset]:
-    starcoder = tuple(language.starcoder for language in languages if language.starcoder)
-    stack = tuple(language.stack for language in languages if language.stack)
-    columns = ("content", "max_stars_repo_name")
+def _files(part: str, tokens: int, languages: Iterable[str]) -> tuple[HubDataset, HubDataset]:
+    starcoder, stack = folders(languages)
     size = f"{tokens // BILLION}B tokens by the paper, of 783 GB with all 86 languages"
-    return _starcoder(part, starcoder, columns, rows.stack_files, size), _stack(part, stack)
+    first = _starcoder(part, starcoder, ("content", "max_stars_repo_name"), rows.stack_files, size)
+    return first, replace(
+        first,
+        id="bigcode/the-stack-dedup",
+        revision="17cad72c886a2858e08d4c349a00d6466f54df63",
+        files=tuple(f"data/{folder}/*.parquet" for folder in stack),
+        size="of 3 TB with all 358 languages",
+    )
 
 
 SHARD_BYTES = 16_000_000
@@ -207,38 +179,38 @@ SMOLTALK = HubDataset(
 )
 
 PAPER: tuple[Source, ...] = (
-    _source(
+    hub_source(
         *("slimpajama", "text", "english", _slimpajama("without GitHub and Stack Exchange", rows.slimpajama_text)),
         expected_tokens=503 * BILLION,
     ),
-    _source(
+    hub_source(
         *("stack-code", "code", "25 languages", *_files("25 languages of code", CODE_TOKENS, CODE)),
         expected_tokens=CODE_TOKENS,
         filters=PAPER_FILTERS,
     ),
-    _source(
+    hub_source(
         *("stack-markup", "markup", "10 formats", *_files("10 formats of markup", MARKUP_TOKENS, MARKUP)),
         expected_tokens=MARKUP_TOKENS,
         filters=PAPER_FILTERS,
     ),
     # The paper names commits in section 2.1 and issues in 3.4; both are here, and its mixtures choose by name.
-    _source(
+    hub_source(
         "github-commits",
         "adjacent",
         "diff",
         _starcoder("commits", ("git-commits-cleaned",), (), rows.github_commits, "32 GB"),
     ),
-    _source(
+    hub_source(
         *("github-issues", "adjacent", "threads"),
         _starcoder("issues", ("github-issues-filtered-structured",), ("content",), rows.github_issues, "54 GB"),
     ),
     # The same notebooks exist as scripts (jupyter-scripts-dedup-filtered); reading both would read them twice.
-    _source(
+    hub_source(
         *("jupyter", "adjacent", "jupyter"),
         _starcoder("notebooks", ("jupyter-structured-clean-dedup",), ("content",), rows.jupyter, "part of 13 GB"),
     ),
     # 3.3 % of SlimPajama by its own count, with another tokenizer.
-    _source(
+    hub_source(
         *("stackexchange", "adjacent", "questions and answers"),
         _slimpajama("Stack Exchange", rows.slimpajama_threads),
         expected_tokens=20_700_000_000,
@@ -247,11 +219,11 @@ PAPER: tuple[Source, ...] = (
         *("synthetic-python", "synthetic", "python", naming("synthetic-python", _synthetic), _synthetic_shards),
         expected_tokens=SYNTHETIC_TOKENS,
     ),
-    _source("synthetic-open", "synthetic", "python", OPEN_CODE_INSTRUCT),
+    hub_source("synthetic-open", "synthetic", "python", OPEN_CODE_INSTRUCT),
     # The cooldown reads again what is good, so that it keeps what a source above has, too.
-    _source("cooldown-text", "text", "english", FINEWEB_EDU, expected_tokens=100 * BILLION, dedup=WITHIN),
-    _source("cooldown-math", "math", "english", FINEMATH, expected_tokens=9_600_000_000, dedup=WITHIN),
-    _source("cooldown-code", "code", "many languages", STACK_EDU, expected_tokens=40 * BILLION, dedup=WITHIN),
-    _source("cooldown-instruct", "instruct", "conversations", OASST, SMOLTALK, dedup=WITHIN),
+    hub_source("cooldown-text", "text", "english", FINEWEB_EDU, expected_tokens=100 * BILLION, dedup=WITHIN),
+    hub_source("cooldown-math", "math", "english", FINEMATH, expected_tokens=9_600_000_000, dedup=WITHIN),
+    hub_source("cooldown-code", "code", "many languages", STACK_EDU, expected_tokens=40 * BILLION, dedup=WITHIN),
+    hub_source("cooldown-instruct", "instruct", "conversations", OASST, SMOLTALK, dedup=WITHIN),
 )
 """In the order of the paper's section 2.1."""

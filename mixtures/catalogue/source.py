@@ -10,7 +10,7 @@ from typing import Any
 
 from mixtures.documents.document import Document
 from mixtures.documents.filters import FILTERS
-from mixtures.readers import installed
+from mixtures.readers import hub, installed
 from mixtures.readers.fetch import Archive, canonical
 from mixtures.readers.hub import HubDataset
 from store.errors import Failure, UserError
@@ -111,6 +111,12 @@ def _naming(source: str, read: Read, shard: str, downloads: Path) -> Iterator[Do
         yield from read(shard, downloads)
     except Failure as error:
         raise Failure(f"source '{source}': {error}") from error
+
+
+def hub_source(name: str, kind: str, form: str, *datasets: HubDataset, **options: Any) -> Source:
+    """A source of data sets of the hub, a shard a file; `options` are fields of `Source`."""
+    read = naming(name, partial(hub.read, datasets))
+    return Source(name, kind, form, read, partial(hub.shards, datasets), upstream=datasets, **options)
 
 
 def provenance(source: Source) -> tuple[Package, ...]:

@@ -243,7 +243,7 @@ def documents(path: Path, name: str, field: str = "", group: str = "") -> Iterat
     else:
         columns = [part for part in (field, group) if part] if field else []
         for number, row in tables.rows(path, columns):
-            yield document(row, f"{name}#{number}", f"{path}, {tables.unit(path.name)} {number}", field, group)
+            yield document(row, f"{name}#{number}", tables.place(path, number), field, group)
 
 
 def document(row: Any, id: str, where: str, field: str = "", group: str = "") -> Document:

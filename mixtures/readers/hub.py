@@ -166,18 +166,19 @@ def wanted(dataset: HubDataset) -> str:
 def _paths(dataset: HubDataset) -> list[str]:
     """The files of `dataset`, those that are named in their order and then those that match a pattern."""
     where = location(dataset)
-    copied = not where.startswith("hf://")
-    exact = [path for path in dataset.files if "*" not in path]
-    found = _listed(dataset, [path for path in dataset.files if "*" in path or copied])
-    nameless = {path for path in found if not tables.form(path)} - set(exact)
-    found -= nameless
-    for path in dataset.files:
-        if ("*" in path or copied) and not any(_matches(path, name) for name in found):
-            there = next((name for name in sorted(nameless) if _matches(path, name)), "")
-            but = f" with a suffix, but {there}, which has to be named without *" if there else ""
-            raise Failure(f"{where} has no file {path}{but}; it would be {wanted(dataset)}")
-    _refuse_gaps(dataset, found - set(exact))
-    paths = exact + sorted(found - set(exact))
+    named = [path for path in dataset.files if "*" not in path]
+    matched: set[str] = set()
+    for pattern in dataset.files:
+        if pattern in named and where.startswith("hf://"):
+            continue  # at a revision that is pinned
+        found = _listed(dataset, pattern)
+        files = {path for path in found if tables.form(path) or path in named}
+        if not files:
+            but = f" with a suffix, but {min(found)}, which has to be named without *" if found else ""
+            raise Failure(f"{where} has no file {pattern}{but}; it would be {wanted(dataset)}")
+        matched |= files - set(named)
+    _refuse_gaps(dataset, matched)
+    paths = named + sorted(matched)
     if dataset.count is not None and len(paths) != dataset.count:
         raise Failure(
             f"{where} has {len(paths):,} of the {dataset.count:,} files; it would be {wanted(dataset)}; copy the "
@@ -186,23 +187,15 @@ def _paths(dataset: HubDataset) -> list[str]:
     return paths
 
 
-def _listed(dataset: HubDataset, patterns: Sequence[str]) -> set[str]:
-    if not patterns:
-        return set()
+def _listed(dataset: HubDataset, pattern: str) -> set[str]:
     try:
         import fsspec
 
         system, root = fsspec.url_to_fs(location(dataset))
-        found = [system.glob(f"{root}/{pattern}", detail=True) for pattern in patterns]
-        files = {path for each in found for path, about in each.items() if about["type"] != "directory"}
-        return {path.split(f"{root}/", 1)[-1] for path in files}
+        found = system.glob(f"{root}/{pattern}", detail=True)
+        return {path.split(f"{root}/", 1)[-1] for path, about in found.items() if about["type"] != "directory"}
     except Exception as error:  # every file system raises what it likes
         raise _unreachable(dataset, error) from error
-
-
-def _matches(pattern: str, path: str) -> bool:
-    parts = (re.escape(part).replace(r"\*", "[^/]*") for part in re.split(r"\*\*/?", pattern))
-    return re.fullmatch("(?:.*/)?".join(parts) if "**/" in pattern else ".*".join(parts), path) is not None
 
 
 def _refuse_gaps(dataset: HubDataset, paths: set[str]) -> None:
@@ -228,8 +221,8 @@ def _rows(dataset: HubDataset, path: str) -> Iterator[tuple[str, Any]]:
             for place, (number, row) in enumerate(_read(file, url, dataset.columns)):
                 missing = sorted(set(dataset.columns) - (row.keys() if isinstance(row, dict) else set()))
                 if missing:
-                    where = f"{url}, {tables.unit(path)} {number}"
-                    raise Failure(f"{where}: no {', '.join(missing)}; check that it is {wanted(dataset)}")
+                    said = f"{tables.place(url, number)}: no {', '.join(missing)}"
+                    raise Failure(f"{said}; check that it is {wanted(dataset)}")
                 yield f"{path}#{place}", row
     except Failure:
         raise

@@ -8,12 +8,12 @@ import json
 import lzma
 import os
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from store.errors import Failure
+from store.errors import Failure, UserError
 
 READER_VERSION = 1
 
@@ -34,9 +34,9 @@ def form(name: str) -> str:
     return os.path.splitext(stem)[1] if suffix in COMPRESSIONS else suffix  # noqa: PTH122
 
 
-def unit(name: str) -> str:
-    """What the numbers of `rows` count in such a file."""
-    return "line" if form(name) in (*LINES, *SEPARATORS) else "row"
+def place(path: str | Path, number: int) -> str:
+    """A row of `rows` in words, for an error."""
+    return f"{path}, {'line' if form(str(path)) in (*LINES, *SEPARATORS) else 'row'} {number}"
 
 
 class Fault(Exception):
@@ -63,7 +63,7 @@ def rows(path: Path, columns: Sequence[str] = ()) -> Iterator[tuple[int, Any]]:
     except Failure:
         raise
     except Exception as error:
-        raise unreadable(path, error, f" after {unit(path.name)} {number}" if number else "") from error
+        raise unreadable(path, error, f" after {place(path, number).rpartition(', ')[2]}" if number else "") from error
 
 
 def read(file: BinaryIO, name: str, columns: Sequence[str] = ()) -> Iterator[tuple[int, Any]]:
@@ -89,6 +89,22 @@ def read(file: BinaryIO, name: str, columns: Sequence[str] = ()) -> Iterator[tup
         yield from _separated(unpacked, SEPARATORS[its])
     else:
         yield from _json_lines(unpacked) if its in LINES else _json(unpacked)
+
+
+def objects(path: Path) -> list[tuple[int, Mapping[str, Any]]]:
+    """`rows` of a file that a user wrote, each with named fields.
+
+    Raises:
+        UserError: it cannot be read, or a row is no object.
+    """
+    try:
+        found = list(rows(path))
+    except Failure as error:
+        raise UserError(str(error)) from error
+    for number, row in found:
+        if not isinstance(row, dict):
+            raise UserError(f"{place(path, number)} is not an object with named fields; write one object a row")
+    return found
 
 
 def opened(file: BinaryIO, name: str) -> BinaryIO:

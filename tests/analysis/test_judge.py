@@ -384,7 +384,7 @@ def test_a_bad_row_of_prompts_is_named(tmp_path: Path, row: Any, message: str) -
 
 def test_a_bad_file_of_prompts_or_labels_is_named(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text('{"prompt": "Why?"}\n{"prompt": "W')
-    with pytest.raises(UserError, match=r"a\.jsonl, line 2 is not JSON"):
+    with pytest.raises(UserError, match=r"a\.jsonl, line 2: not JSON"):
         read_prompts(tmp_path / "a.jsonl")
     with pytest.raises(UserError, match=r"b\.jsonl cannot be read"):
         read_prompts(tmp_path / "b.jsonl")

@@ -190,7 +190,7 @@ def test_quac_asks_nothing_of_a_dialogue_with_too_few_answers(tmp_path: Path) ->
         ("piqa.jsonl", '{"goal": "x"', r"piqa.jsonl, line 1: not JSON"),
         ("piqa.parquet", "no parquet", "piqa.parquet is damaged or cut short"),
         ("piqa.json", '{"rows": 3}', "row 0: KeyError: 'goal'"),
-        ("piqa.json", "[3]", "does not hold one object a row"),
+        ("piqa.json", "[3]", "row 1 is not an object with named fields; write one object a row"),
         ("piqa.jsonl", "", "has no rows"),
         ("quac.jsonl", '{"paragraphs": [{"context": "x"}], "title": "t"}', "row 0: KeyError"),
     ],

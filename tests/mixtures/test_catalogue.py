@@ -15,7 +15,7 @@ import pytest
 import zstandard
 
 from mixtures.catalogue import laptop
-from mixtures.catalogue.languages import CODE, MARKUP
+from mixtures.catalogue.languages import CODE, MARKUP, folders
 from mixtures.catalogue.laptop import QUICKSTART
 from mixtures.catalogue.paper_scale import ADJACENT_TOKENS, PAPER, SYNTHETIC_TOKENS
 from mixtures.catalogue.source import KINDS, Source, describe, one_shard, provenance
@@ -99,10 +99,9 @@ def test_an_archived_source_reads_the_same_twice_and_has_groups_to_hold_out(name
 def test_the_tables_of_languages_are_the_papers() -> None:
     assert (len(CODE), len(MARKUP)) == (25, 10)
     for table in (CODE, MARKUP):
-        assert sum(language.share for language in table) == pytest.approx(99.99)
-        assert all(bool(language.starcoder) != bool(language.stack) for language in table)
-    without = {language.name for language in (*CODE, *MARKUP) if not language.starcoder}
-    assert without == {"Swift", "Vue", "JSX", "SCSS", "TOML", "Sass"}
+        assert sum(table.values()) == pytest.approx(99.99)
+    assert folders(CODE)[1] + folders(MARKUP)[1] == ("swift", "vue", "jsx", "scss", "toml", "sass")
+    assert {"java", "c-sharp", "cpp"} < set(folders(CODE)[0]) and "rmarkdown" in folders(MARKUP)[0]
 
 
 def test_every_data_set_is_pinned_and_stands_once_in_a_source() -> None:

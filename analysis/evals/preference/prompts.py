@@ -1,12 +1,12 @@
 """Files of prompts and of labelled pairs."""
 
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mixtures.readers import tables
 from store.errors import UserError
 
 PROMPTS = 200
@@ -48,7 +48,8 @@ def read_prompts(path: Path, n: int = PROMPTS) -> PromptSet:
         UserError: the file is missing or not JSON, a row lacks the field, or it has fewer prompts.
     """
     found, dolly, with_context = {}, False, 0
-    for where, row in _rows(path):
+    for number, row in tables.objects(path):
+        where = tables.place(path, number)
         name = "instruction" if "instruction" in row and "prompt" not in row else "prompt"
         text = _text(row, name, where).strip()
         if not text:
@@ -74,7 +75,8 @@ def read_labelled(path: Path) -> tuple[LabelledPair, ...]:
         UserError: the file is missing, empty or not JSON, or a row lacks a field or has another label.
     """
     pairs = []
-    for where, row in _rows(path):
+    for number, row in tables.objects(path):
+        where = tables.place(path, number)
         label = _text(row, "preferred", where)
         if label not in ("a", "b", "tie"):
             raise UserError(f"{where}: 'preferred' is '{label}'; write a, b or tie")
@@ -83,34 +85,6 @@ def read_labelled(path: Path) -> tuple[LabelledPair, ...]:
     if not pairs:
         raise UserError(f"{path} has no labelled pairs")
     return tuple(pairs)
-
-
-def _rows(path: Path) -> list[tuple[str, Mapping[str, Any]]]:
-    """Every row with its place in words."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} cannot be read ({error}); give a JSON Lines file in UTF-8") from error
-    if text.lstrip().startswith("["):
-        return [
-            (f"{path}, row {n}", _row(value, f"{path}, row {n}")) for n, value in enumerate(_json(text, str(path)), 1)
-        ]
-    # Not splitlines: a JSON string may hold U+2028 and its like.
-    lines = [(f"{path}, line {n}", line) for n, line in enumerate(text.split("\n"), 1) if line.strip()]
-    return [(where, _row(_json(line, where), where)) for where, line in lines]
-
-
-def _json(text: str, where: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError as error:
-        raise UserError(f"{where} is not JSON ({error}); mend it or remove it") from error
-
-
-def _row(value: Any, where: str) -> Mapping[str, Any]:
-    if not isinstance(value, dict):
-        raise UserError(f"{where} is not an object with named fields")
-    return value
 
 
 def _text(row: Mapping[str, Any], name: str, where: str) -> str:

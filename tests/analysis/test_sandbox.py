@@ -268,11 +268,9 @@ def readable_copy() -> Iterator[Path]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         folder.chmod(0o755)
-        shutil.copytree(ROOT / "analysis/evals/sandbox", folder / "analysis/evals/sandbox")
-        for file in ("analysis/__init__.py", "analysis/evals/__init__.py", "mixtures/__init__.py"):
-            (folder / file).parent.mkdir(exist_ok=True)
-            shutil.copy(ROOT / file, folder / file)
-        for file in ("store/errors.py", "store/files.py"):
+        shutil.copytree(ROOT / "analysis/evals/code", folder / "analysis/evals/code")
+        shutil.copytree(ROOT / "store", folder / "store")
+        for file in ("analysis/__init__.py", "analysis/evals/__init__.py"):
             shutil.copy(ROOT / file, folder / file)
         (folder / "markers").mkdir()
         (folder / "markers").chmod(0o777)
@@ -285,7 +283,7 @@ def test_the_self_test_passes_for_an_ordinary_user(readable_copy):
     python, version = box._interpreter()
     if version < "3.11":
         pytest.skip("the system's Python is older than this project's")
-    imports = "from pathlib import Path\nfrom analysis.evals.sandbox import selftest\n"
+    imports = "from pathlib import Path\nfrom analysis.evals.code import selftest\n"
     command = imports + "print(selftest.ensure(Path('markers')).uid)"
     user = {"user": 61_183, "group": 61_183, "extra_groups": []}
     done = subprocess.run(

@@ -35,6 +35,9 @@ SETTINGS = ("kernel/core_pattern", "kernel/modprobe", "kernel/hostname", "vm/ove
 
 _HOSTILE = Path(__file__).parent / "hostile"
 _FORGED = ("wrong", "raised", "limit", "reply", "load")
+HONEST = "def f(x):\n    return x + 1"
+ADDS_ONE = Check(("f",), "assert f(1) == 2\nassert f(10**6) == 10**6 + 1")
+FINDS_NOTHING = Check(("f",), "found = f()\nassert found == [], found")
 
 
 @dataclass(frozen=True)
@@ -70,42 +73,38 @@ class Report:
 
 def waste() -> list[Case]:
     """Programs that use up what there is: a limit stops them, or they find that they got no more than their share."""
-    cases = _cases("waste.py", "found = {0}()\nassert found == [], found", ("passed", "time", "limit", "reply"))
-    loop = Case("endless while loading", "while True:\n    pass", _adds_one("f"), ("time",))
-    return [*cases, loop]
+    loop = Case("endless while loading", "while True:\n    pass", ADDS_ONE, ("time",))
+    return [*_cases("waste.py", FINDS_NOTHING, ("passed", "time", "limit", "reply")), loop]
 
 
 def reach() -> list[Case]:
     """Programs that look for a way out, and find none."""
-    return _cases("reach.py", "found = {0}()\nassert found == [], found", ("passed",))
+    return _cases("reach.py", FINDS_NOTHING, ("passed",))
 
 
 def forgery() -> list[Case]:
     """Programs that want to pass without being right."""
-    cases = _cases("forgery.py", _adds_one("{0}").tests, _FORGED)
     loading = {
         "exit while loading": "import os\nos._exit(0)",
         "polite exit while loading": "import sys\nsys.exit(0)",
         "nothing asked for": "g = 1",
         "no Python": "def f(x",
     }
-    return [*cases, *(Case(name, source, _adds_one("f"), _FORGED) for name, source in loading.items())]
+    cases = _cases("forgery.py", ADDS_ONE, _FORGED)
+    return [*cases, *(Case(name, source, ADDS_ONE, _FORGED) for name, source in loading.items())]
 
 
-def _cases(file: str, tests: str, reasons: tuple[str, ...]) -> list[Case]:
-    """A case for every public function of the file, which is sent whole."""
+def _cases(file: str, check: Check, reasons: tuple[str, ...]) -> list[Case]:
+    """A case for each of the PROGRAMS of the file, which is sent whole."""
     source = (_HOSTILE / file).read_text(encoding="utf-8")
-    functions = [node.name for node in ast.parse(source).body if isinstance(node, ast.FunctionDef)]
-    public = [name for name in functions if not name.startswith("_")]
-    return [Case(name.replace("_", " "), source, Check((name,), tests.format(name)), reasons) for name in public]
-
-
-def _adds_one(name: str) -> Check:
-    return Check((name,), f"assert {name}(1) == 2\nassert {name}(10**6) == 10**6 + 1")
+    (table,) = [node.value for node in ast.parse(source).body if isinstance(node, ast.AnnAssign)]
+    assert isinstance(table, ast.Dict)
+    names = [ast.literal_eval(key) for key in table.keys if key is not None]
+    return [Case(name, f"{source}\nf = PROGRAMS[{name!r}]\n", check, reasons) for name in names]
 
 
 def _honest() -> Case:
-    return Case("an honest neighbour", "def f(x):\n    return x + 1", _adds_one("f"), ("passed",))
+    return Case("an honest neighbour", HONEST, ADDS_ONE, ("passed",))
 
 
 def _neighbours(folder: str, pid: int) -> Case:
@@ -116,19 +115,15 @@ def _neighbours(folder: str, pid: int) -> Case:
         *(f"_created({folder!r})", f"('signal', lambda: os.kill({pid}, 9))", f"_opened('/proc/{pid}/mem', os.O_RDWR)"),
     ]
     source = (_HOSTILE / "reach.py").read_text(encoding="utf-8")
-    source += f"\ndef attack():\n    return _tries({tried(actions)})\n"
-    return Case(
-        "results of others", source, Check(("attack",), "found = attack()\nassert found == [], found"), ("passed",)
-    )
+    source += f"\ndef f():\n    return _tries({tried(actions)})\n"
+    return Case("results of others", source, FINDS_NOTHING, ("passed",))
 
 
 def _curious_tests() -> Case:
     """Tests are data, too: they look for a way out of their own box, and do not mind what the program returns."""
     source = (_HOSTILE / "reach.py").read_text(encoding="utf-8")
-    names = [node.name for node in ast.parse(source).body if isinstance(node, ast.FunctionDef)]
-    tried = " + ".join(f"{name}()" for name in names if not name.startswith("_"))
-    check = Check(("f",), f"{source}\nassert f(1) == 2\nfound = {tried}\nassert found == [], found")
-    return Case("tests that look for a way out", "def f(x):\n    return x + 1", check, ("passed",))
+    tests = "assert f(1) == 2\nfound = [way for look in PROGRAMS.values() for way in look()]\nassert found == [], found"
+    return Case("tests that look for a way out", HONEST, Check(("f",), f"{source}\n{tests}"), ("passed",))
 
 
 def ensure(folder: Path) -> Sandbox:

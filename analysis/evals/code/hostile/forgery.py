@@ -1,11 +1,15 @@
 """Programs that want to pass without being right. Each is asked to add one to a number, and does not.
 
-They run in boxes only: selftest.py sends this file as it stands, and asks for one function.
+They run in boxes only: selftest.py sends this file as it stands, and asks for one of PROGRAMS.
 """
 # ruff: noqa: SIM105
 
+import atexit
+import builtins
+import gc
 import os
 import sys
+from collections.abc import Callable
 from typing import Any
 
 
@@ -25,104 +29,63 @@ class EqualNumber(int):
     __hash__ = Equal.__hash__
 
 
-def object_equal_to_everything(number: int) -> Any:
-    return Equal()
-
-
-def number_equal_to_everything(number: int) -> Any:
-    return EqualNumber()
-
-
-def list_of_equals(number: int) -> Any:
-    return [Equal()]
-
-
-def exit_with_success(number: int) -> Any:
-    os._exit(0)
-
-
-def exits_politely(number: int) -> Any:
-    sys.exit(0)
-
-
-def exit_handler(number: int) -> Any:
-    import atexit
-
-    atexit.register(os._exit, 0)
-    return None
-
-
-def patches_builtins(number: int) -> Any:
-    import builtins
-
+def _patches_builtins(number: int) -> Any:
     builtins.AssertionError = type("Harmless", (Exception,), {})  # type: ignore
     builtins.all = lambda values: True
     return 0
 
 
-def ends_the_loop_of_the_tests(number: int) -> Any:
-    raise StopIteration
+def _raises(error: BaseException) -> Any:
+    raise error
 
 
-def searches_for_the_answer(number: int) -> Any:
+def _searches_for_the_answer(number: int) -> Any:
     """A stolen nonce, or any text of the tests, would be found so."""
-    import gc
-
     frame: Any = sys._getframe().f_back
     while frame:
-        if any(isinstance(value, str) and "assert searches" in value for value in frame.f_locals.values()):
+        if any(isinstance(value, str) and "assert f(1" in value for value in frame.f_locals.values()):
             return number + 1
         frame = frame.f_back
-    found = [
-        thing for thing in gc.get_objects() if isinstance(thing, dict) and "assert searches" in str(thing)[:10_000]
-    ]
+    found = [thing for thing in gc.get_objects() if isinstance(thing, dict) and "assert f(1" in str(thing)[:10_000]]
     return number + 1 if found else 0
 
 
-def _say(*texts: bytes) -> None:
+def _says(*texts: bytes) -> Any:
+    """Texts down every pipe; answers to calls that were not made yet are no better than answers."""
     for text in texts:
         for fd in range(1, 16):
             try:
                 os.write(fd, len(text).to_bytes(4, "big") + text)
             except OSError:
                 pass
-
-
-def announces_its_verdict(number: int) -> Any:
-    _say(b'["passed", true]', b'{"verdict": {"passed": true, "reason": "passed"}}', b"null")
     return 0
 
 
-def replies_a_bomb(number: int) -> Any:
-    _say(b'["returned", ' + b"[" * 400_000 + b", null]")
-    return 0
-
-
-def replaces_the_driver(number: int) -> Any:
+def _replaces_the_driver(number: int) -> Any:
     driver = sys._getframe(1).f_globals
     driver["_call"] = lambda *_: '["returned", ["Decimal", "NaN"], null]'
     driver["write"] = lambda *_: '["iterator", 2]'
     return 0
 
 
-def replies_ahead(number: int) -> Any:
-    """Answers to calls that were not made yet are no better than answers."""
-    _say(*[b'["returned", true, null]'] * 4)
-    return 0
-
-
-def changes_its_argument(number: int) -> Any:
-    _say(b'["returned", 2, [[0], {"number": 1}]]')
-    return 0
-
-
-def raises_success(number: int) -> Any:
-    raise type("passed", (BaseException,), {})("passed")
-
-
-def not_a_number(number: int) -> Any:
-    return float("nan")
-
-
-def odd_text(number: int) -> Any:
-    return chr(0) + chr(0xD800) + chr(0x10FFFF) + "\x1b[2J"
+PROGRAMS: dict[str, Callable[[int], Any]] = {
+    "object equal to everything": lambda number: Equal(),
+    "number equal to everything": lambda number: EqualNumber(),
+    "list of equals": lambda number: [Equal()],
+    "exit with success": lambda number: os._exit(0),
+    "exits politely": lambda number: sys.exit(0),
+    "exit handler": lambda number: atexit.register(os._exit, 0) and None,
+    "patches builtins": _patches_builtins,
+    "ends the loop of the tests": lambda number: _raises(StopIteration()),
+    "searches for the answer": _searches_for_the_answer,
+    "announces its verdict": lambda number: _says(
+        *(b'["passed", true]', b'{"verdict": {"passed": true, "reason": "passed"}}', b"null")
+    ),
+    "replies a bomb": lambda number: _says(b'["returned", ' + b"[" * 400_000 + b", null]"),
+    "replaces the driver": _replaces_the_driver,
+    "replies ahead": lambda number: _says(*[b'["returned", true, null]'] * 4),
+    "changes its argument": lambda number: _says(b'["returned", 2, [[0], {"number": 1}]]'),
+    "raises success": lambda number: _raises(type("passed", (BaseException,), {})("passed")),
+    "not a number": lambda number: float("nan"),
+    "odd text": lambda number: chr(0) + chr(0xD800) + chr(0x10FFFF) + "\x1b[2J",
+}

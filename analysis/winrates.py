@@ -8,9 +8,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from analysis.evals.preference.bradley_terry import strengths
+from analysis.evals.preference.estimates import SCORES, strengths, win_rate
 from analysis.evals.preference.verdicts import Judged
-from analysis.evals.preference.winrate import SCORES, win_rate
 from analysis.records import JudgeRecord, StudyRecord, read_judged, read_stage, stage_folder
 from store.errors import Failure
 

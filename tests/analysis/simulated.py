@@ -18,9 +18,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import special
 
+from analysis.evals.preference.estimates import length_controlled, win_rate
 from analysis.evals.preference.verdicts import Judged
-from analysis.evals.preference.winrate import length_controlled, win_rate
-from analysis.pass_at_k import estimate as pass_at
+from analysis.scores import pass_at
 from analysis.statistics import (
     EQUAL_SEEDS,
     FEW_DIFFER,

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from analysis.evals.preference import gguf, smollm
+from analysis.evals.preference.estimates import win_rate
 from analysis.evals.preference.verdicts import Pair
-from analysis.evals.preference.winrate import win_rate
 from store.errors import Failure
 from tests.conftest import ROOT
 

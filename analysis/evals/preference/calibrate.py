@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from analysis.evals.preference.estimates import Share, share
 from analysis.evals.preference.prompts import LabelledPair
 from analysis.evals.preference.verdicts import Judged, Pair
-from analysis.evals.preference.winrate import Share, share
 from store.errors import Failure
 
 _LABELS = {"a": "win", "b": "loss", "tie": "tie"}

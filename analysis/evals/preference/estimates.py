@@ -1,4 +1,4 @@
-"""Win rates with their uncertainty.
+"""What a judge's verdicts say of arms, with its uncertainty: win rates of one arm, and strengths of all of them.
 
 Intervals are of 95 %, by prompt: all that was judged on a prompt (several seeds, both orders) goes together. From two
 seeds on they are the crossed ones of `analysis.statistics`, for other prompts and other seeds; with one seed they speak
@@ -6,15 +6,15 @@ for other prompts alone. So that they do not shrink to nothing where all is won 
 for them (never for the rate itself): two won and two lost, as Agresti and Coull (1998) have it for one share.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import special
 
 from analysis.evals.preference.verdicts import Judged
-from analysis.statistics import Floats, Interval, effective, interval, linear, spread_of
-from store.errors import Failure
+from analysis.statistics import Floats, Interval, effective, interval, linear, over_items, spread_of
+from store.errors import Failure, UserError
 
 RIDGE = 0.01
 """Penalty on a coefficient, in units of one comparison: keeps a fit finite where one side never loses."""
@@ -182,14 +182,15 @@ def length_controlled(judged: Sequence[Judged]) -> tuple[Share, Interval]:
     sd = float(longer_R[asked_R].std()) if asked_R.any() else 0.0
     # One length in all pairs tells nothing of length; tanh of 0 leaves the constant alone.
     length_R = np.tanh(longer_R / sd) if sd > 0 else np.zeros(len(valid))
-    (constant, slope), _ = _logistic(length_R[asked_R], score_R[asked_R], np.ones(int(asked_R.sum())))
+    design_2xR = np.stack([np.ones(len(valid)), length_R])
+    (constant, slope), _ = logistic(design_2xR[:, asked_R], score_R[asked_R], np.ones(int(asked_R.sum())))
     rate = float(np.where(asked_R, special.expit(constant), score_R).mean())
 
     rows = rows_of([j.id for j in valid], [j.seed for j in valid])
     times = int(rows.seed_R.max()) + 1
     x_R, y_R = (np.concatenate([of, np.tile(more, times)]) for of, more in ((length_R, ADDED_LENGTH), (score_R, ADDED)))
     weight_R = rows.weight_R * np.concatenate([asked_R, np.ones(x_R.size - len(valid))])
-    fit, inverse_2x2 = _logistic(x_R, y_R, weight_R)
+    fit, inverse_2x2 = logistic(np.stack([np.ones(x_R.size), x_R]), y_R, weight_R)
     missing_R = np.where(weight_R > 0, y_R - special.expit(fit[0] + fit[1] * x_R), 0.0)
     moved_2xR = inverse_2x2 @ np.stack([missing_R, missing_R * x_R])
     level = float(special.expit(fit[0]))
@@ -199,27 +200,35 @@ def length_controlled(judged: Sequence[Judged]) -> tuple[Share, Interval]:
     return Share(found.centre, found.low, found.high, len(valid)), effect
 
 
-def _logistic(x_R: Floats, y_R: Floats, weight_R: Floats) -> tuple[Floats, Floats]:
-    """Constant and slope of a ridge-penalised logistic regression of y in [0, 1] on x, and the inverse of its curve."""
-    design_2xR, fit = np.stack([np.ones_like(x_R), x_R]), np.zeros(2)
+def logistic(design_KxR: Floats, y_R: Floats, weight_R: Floats) -> tuple[Floats, Floats]:
+    """The K coefficients of a ridge-penalised logistic regression of y in [0, 1], and the inverse of its curve.
+
+    The maximum of the likelihood less RIDGE/2 times the sum of squares, by Newton's method.
+    """
+    fit_K = np.zeros(len(design_KxR))
     for _ in range(ITERATIONS):
-        p_R = special.expit(fit @ design_2xR)
-        inverse_2x2 = np.linalg.inv((design_2xR * weight_R * p_R * (1 - p_R)) @ design_2xR.T + RIDGE * np.eye(2))
-        step = inverse_2x2 @ (design_2xR @ (weight_R * (y_R - p_R)) - RIDGE * fit)
-        fit = fit + step.clip(-LONGEST_STEP, LONGEST_STEP)
-        if np.abs(step).max() < 1e-9:
+        p_R = special.expit(fit_K @ design_KxR)
+        curve_KxK = (design_KxR * weight_R * p_R * (1 - p_R)) @ design_KxR.T
+        inverse_KxK = np.linalg.inv(curve_KxK + RIDGE * np.eye(len(fit_K)))
+        step_K = inverse_KxK @ (design_KxR @ (weight_R * (y_R - p_R)) - RIDGE * fit_K)
+        fit_K = fit_K + step_K.clip(-LONGEST_STEP, LONGEST_STEP)
+        if np.abs(step_K).max() < 1e-9:
             break
-    return fit, inverse_2x2
+    return fit_K, inverse_KxK
 
 
 def _valid(judged: Sequence[Judged]) -> list[Judged]:
-    valid = [j for j in judged if j.outcome in SCORES]
+    valid = list(filter(_scored, judged))
     if not valid:
         raise Failure(
             f"no pair has a verdict ({_count(judged, 'invalid')} invalid, {_count(judged, 'gap')} gaps); "
             "look at the replies in the judge's cache"
         )
     return valid
+
+
+def _scored(judged: Judged) -> bool:
+    return judged.outcome in SCORES
 
 
 def _count(judged: Sequence[Judged], outcome: str) -> int:
@@ -244,3 +253,70 @@ def _net(ids: Sequence[str], value_R: Floats, seeds: Sequence[int]) -> Interval:
         np.concatenate([value_R, np.tile(2 * ADDED - 1, int(rows.seed_R.max()) + 1)]),
         (-1.0, 1.0),
     )
+
+
+@dataclass(frozen=True)
+class Strength:
+    """An arm's strength over the baseline's, in logits, and the chance of beating the baseline that follows from it."""
+
+    arm: str
+    logit: Interval
+    rate: Share
+
+
+def strengths(judged: Mapping[tuple[str, str], Sequence[Judged]], baseline: str) -> tuple[Strength, ...]:
+    """Fit all arms at once, strongest first; a tie is half a win for both.
+
+    The model is Bradley and Terry's, logit P(i beats j) = s_i - s_j: a regression on +1 for i and -1 for j.
+
+    Args:
+        judged: for (arm, other) what the judge made of arm's answers against other's.
+        baseline: the arm with strength 0.
+
+    Raises:
+        UserError: an arm cannot be traced to the baseline by comparisons that have a verdict.
+    """
+    arms = sorted({arm for pair in judged for arm in pair})
+    zero = _check_connected([pair for pair, found in judged.items() if any(map(_scored, found))], arms, baseline)
+    games: list[tuple[int, int, str, float, float]] = []  # two arms, the prompt, what the first scored, how many games
+    added = []
+    for (one, other), found in judged.items():
+        a, b = sorted((arms.index(one), arms.index(other)))
+        its = [(j.id, SCORES[j.outcome] if arms[a] == one else 1 - SCORES[j.outcome]) for j in found if _scored(j)]
+        games += [(a, b, id_, score, 1.0) for id_, score in its]
+        # For the intervals alone, as with win rates: two games won and two lost of every pair that met.
+        share = len(its) / max(1, len({id_ for id_, _ in its}))
+        added += [(a, b, f"added {n}", score, share) for n, score in enumerate(ADDED.tolist())]
+    first, second, ids, scores, times = zip(*games, *added, strict=True)
+    y_R, weight_R, n = np.array(scores), np.array(times), len(games)
+    design_KxR = (np.eye(len(arms))[list(first)] - np.eye(len(arms))[list(second)]).T
+    fit_K, _ = logistic(design_KxR[:, :n], y_R[:n], weight_R[:n])
+    added_K, inverse_KxK = logistic(design_KxR, y_R, weight_R)
+    moved_KxR = inverse_KxK @ (design_KxR * weight_R * (y_R - special.expit(added_K @ design_KxR)))
+    number_R = _numbered(ids)
+    ranks = []
+    for k, arm in enumerate(arms):
+        moved_P = np.bincount(number_R, moved_KxR[k] - moved_KxR[zero]).astype(np.float64)
+        at = over_items(float(added_K[k] - added_K[zero]), [(moved_P * moved_P.size, np.ones(moved_P.size))])
+        played = int((design_KxR[k, :n] != 0).sum())
+        ranks.append(_strength(arm, float(fit_K[k] - fit_K[zero]), at, played))
+    return tuple(sorted(ranks, key=lambda strength: (-strength.logit.centre, strength.arm)))
+
+
+def _strength(arm: str, logit: float, at: Interval, n: int) -> Strength:
+    around = replace(at, centre=logit, low=min(at.low, logit), high=max(at.high, logit))
+    value, low, high = (float(special.expit(x)) for x in (logit, around.low, around.high))
+    return Strength(arm, around, Share(value, low, high, n))
+
+
+def _check_connected(met: Sequence[tuple[str, str]], arms: Sequence[str], baseline: str) -> int:
+    """The baseline's number, if verdicts link every arm to it."""
+    reached = {baseline}
+    for _ in arms:
+        reached |= {arm for pair in met if reached & {*pair} for arm in pair}
+    lost = [arm for arm in arms if arm not in reached]
+    if lost or baseline not in arms:
+        raise UserError(
+            f"{', '.join(lost)} cannot be ranked against '{baseline}': no verdict links them; judge pairs that do"
+        )
+    return arms.index(baseline)

@@ -1,4 +1,4 @@
-"""Scores on the items that are clean for an arm: what is left of a result once leaked items are taken out.
+"""Benchmark items in what an arm read, and what is left of a result once they are taken out.
 
 An item is dirty for an arm if a document that was kept of a source that the arm read still matches it at or above the
 report threshold of the decontamination; stronger matches were dropped with their documents before. Which windows of a
@@ -10,7 +10,8 @@ see (in text that was searched). Two figures say what the dirty items did:
     (clean − all) / all    GPT-4's "degradation" (arXiv:2303.08774, appendix C; its caption calls it otherwise, its
                            figures are these)
 
-Arms differ in what is dirty for them, so each is also compared with the baseline on the items clean for both.
+Arms differ in what they read, so each has its own contamination, and is also compared with the baseline on the items
+clean for both.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -20,15 +21,15 @@ from typing import Any
 import numpy as np
 
 from analysis.compare import Comparison
-from analysis.contamination import sources_read
-from analysis.evals.code import executed
-from analysis.evals.tasks import benchmark_of
-from analysis.metrics import Metric, difference_text, interval_text, label, percent_text, score_and_size, value_text
+from analysis.evals.benchmarks import benchmark_of
+from analysis.metrics import Metric, stacked
 from analysis.records import StudyRecord
 from analysis.scores import FINAL
 from analysis.statistics import Estimate, Floats, Interval, PairedTask, clustered, estimate, linear, over_items
-from analysis.tables import Ledgers, csv_text
+from analysis.tables import Ledgers, csv_text, ends
 
+EXAMPLES = 8
+"""Matches that are shown with their evidence."""
 Dirty = Mapping[str, Mapping[str, frozenset[str]]]
 """Arm to benchmark to the ids of its dirty items; every benchmark that was searched is there."""
 
@@ -43,7 +44,7 @@ class CleanScore:
     """
 
     arm: str
-    metric: str
+    metric: Metric
     n_items: int
     n_clean: int
     n_seeds: int
@@ -92,7 +93,7 @@ def dirty_items(manifest: Mapping[str, Any], study: StudyRecord, ledgers: Ledger
 def clean_scores(comparison: Comparison, dirty: Dirty) -> tuple[CleanScore, ...]:
     """Every metric whose benchmarks were all searched, for every arm that has it at the end of its runs."""
     searched = set(dirty[comparison.study.baseline])
-    metrics = [metric for metric in comparison.metrics if {benchmark(task) for task, _ in metric.parts} <= searched]
+    metrics = [metric for metric in comparison.metrics if {benchmark_of(task) for task, _ in metric.parts} <= searched]
     found = []
     for metric in metrics:
         for arm in comparison.study.arms:
@@ -100,11 +101,6 @@ def clean_scores(comparison: Comparison, dirty: Dirty) -> tuple[CleanScore, ...]
             if seeds:
                 found.append(_clean_score(comparison, dirty, metric, arm, seeds))
     return tuple(found)
-
-
-def benchmark(task: str) -> str:
-    """The benchmark that a task asks, whatever the variant, the shots, or what is done with the answers."""
-    return executed.TASKS.get(task, benchmark_of(task))
 
 
 def _clean_score(comparison: Comparison, dirty: Dirty, metric: Metric, arm: str, seeds: Sequence[int]) -> CleanScore:
@@ -123,9 +119,7 @@ def _clean_score(comparison: Comparison, dirty: Dirty, metric: Metric, arm: str,
         difference = over_items(on_clean - value, added)
     n_both, against = _against(comparison, dirty, metric, arm, seeds)
     relative = (on_clean - value) / value if on_clean is not None and value else None
-    return CleanScore(
-        arm, metric.name, n_items, n_clean, len(seeds), value, on_clean, difference, relative, n_both, against
-    )
+    return CleanScore(arm, metric, n_items, n_clean, len(seeds), value, on_clean, difference, relative, n_both, against)
 
 
 def _against(
@@ -157,40 +151,15 @@ def _parts(
     found = []
     for task, weight in metric.parts:
         scores = [comparison.evaluated.scores[arm, seed, FINAL][task] for seed in seeds]
-        pairs = [pair for pair in (score_and_size(metric, each) for each in scores) if pair is not None]
-        bad = {item for of in dirty for item in of[benchmark(task)]}
+        bad = {item for of in dirty for item in of[benchmark_of(task)]}
         clean_N = np.array([id_ not in bad for id_ in scores[0].ids])
-        score_SxN, size_SxN = (np.stack(columns) for columns in zip(*pairs, strict=True))
-        found.append(_Part(weight, score_SxN, size_SxN, clean_N, scores[0].cluster_N))
+        found.append(_Part(weight, *stacked(metric, scores), clean_N, scores[0].cluster_N))
     return found
 
 
-def clean_table(scores: Sequence[CleanScore]) -> list[dict[str, Any]]:
-    """The scores that a dirty item touches, written out for the report."""
-    rows = []
-    for s in scores:
-        if s.n_clean == s.n_items and s.n_both in (0, s.n_items):
-            continue
-        cells = {"metric": label(s.metric), "arm": s.arm, "n": f"{s.n_items:,} × {s.n_seeds}"}
-        cells |= {
-            "n_clean": f"{s.n_clean:,}",
-            "value": value_text(s.metric, s.value),
-            "relative": percent_text(s.relative),
-        }
-        cells |= {"clean": "–", "difference": "–", "interval": "–", "n_both": "–", "against": "–", "both_interval": "–"}
-        if s.clean is not None and s.difference is not None:
-            cells |= _written(s.metric, s.difference, "difference", "interval")
-            cells["clean"] = value_text(s.metric, s.clean)
-        if s.against is not None:
-            cells |= _written(s.metric, s.against.difference, "against", "both_interval")
-            cells["n_both"] = f"{s.n_both:,}"
-        rows.append(cells)
-    return rows
-
-
-def _written(metric: str, found: Interval, difference: str, interval: str) -> dict[str, str]:
-    ends = interval_text(metric, (found.low, found.high))
-    return {difference: difference_text(metric, found.centre), interval: ends}
+def touched(scores: Sequence[CleanScore]) -> list[CleanScore]:
+    """The scores that a dirty item touches, in the arm or, for what is clean for both, in the baseline."""
+    return [s for s in scores if s.n_clean < s.n_items or s.n_both not in (0, s.n_items)]
 
 
 def clean_csv(scores: Sequence[CleanScore]) -> str:
@@ -200,14 +169,69 @@ def clean_csv(scores: Sequence[CleanScore]) -> str:
         *("n_clean_for_both", "against_baseline", "against_low", "against_high", "interval_kind"),
     )
     rows = (
-        (
-            *(s.arm, s.metric, s.n_items, s.n_clean, s.n_seeds, s.value, s.clean, *_ends(s.difference), s.relative),
-            *(s.n_both, *_ends(s.against.difference if s.against else None), s.against.kind if s.against else None),
-        )
+        {
+            **vars(s),
+            **{"metric": s.metric.name, "difference": s.difference.centre if s.difference else None},
+            **ends("", s.difference),
+            **{"n_clean_for_both": s.n_both, "against_baseline": s.against.difference.centre if s.against else None},
+            **ends("against_", s.against.difference if s.against else None),
+            "interval_kind": s.against.kind if s.against else None,
+        }
         for s in scores
     )
     return csv_text(header, rows)
 
 
-def _ends(found: Interval | None) -> tuple[float | None, ...]:
-    return (found.centre, found.low, found.high) if found else (None, None, None)
+def contamination(
+    manifest: Mapping[str, Any], study: StudyRecord, ledgers: Ledgers, evaluated: Sequence[str]
+) -> dict[str, Any]:
+    """Per arm and benchmark, the items that still have a match in what the arm read, and what was dropped before.
+
+    Args:
+        manifest: manifest.json of the prepared data.
+        study: arms and lineage.
+        ledgers: of its stages; they say which sources were read.
+        evaluated: benchmarks that the report compares arms on.
+
+    Returns:
+        {"rule", "arms", "rows": one a benchmark, "dropped": [(source, documents, items)], "examples", "uncovered"}.
+    """
+    cleaned = manifest["decontamination"]
+    sources = manifest["sources"]
+    read = {arm: sources_read(study, ledgers, arm) & set(sources) for arm in study.arms}
+    rows = []
+    for benchmark, items in cleaned["benchmarks"].items():
+        found = {m["item"] for source in sources.values() for m in source["found"] if m["benchmark"] == benchmark}
+        cells = [_cell([m for name in read[arm] for m in sources[name]["kept"]], benchmark) for arm in study.arms]
+        rows.append({"benchmark": benchmark, "size": items, "found": len(found), "arms": cells})
+    dropped = [
+        (name, source["dropped"]["contaminated"], len(source["found"]))
+        for name, source in sources.items()
+        if source["dropped"].get("contaminated")
+    ]
+    kept = sorted(
+        ({**match, "source": name} for name, source in sources.items() for match in source["kept"]),
+        key=lambda match: (-match["score"], match["benchmark"], match["item"]),
+    )
+    return {
+        "rule": cleaned["rule"],
+        "arms": list(study.arms),
+        "rows": rows,
+        "dropped": dropped,
+        "examples": kept[:EXAMPLES],
+        "uncovered": sorted(set(evaluated) - set(cleaned["benchmarks"])),
+    }
+
+
+def sources_read(study: StudyRecord, ledgers: Ledgers, arm: str) -> set[str]:
+    """What the stages of an arm, under any seed, were fed by their ledgers."""
+    folders = {folder for run in study.runs if run.arm == arm for folder in run.stages}
+    steps = (step for folder in folders & ledgers.keys() for step in ledgers[folder][1])
+    return {source for step in steps for source, tokens in step.counts.items() if tokens}
+
+
+def _cell(matches: Sequence[Mapping[str, Any]], benchmark: str) -> str:
+    its = [match for match in matches if match["benchmark"] == benchmark]
+    if not its:
+        return "0"
+    return f"{len({match['item'] for match in its})} (up to {max(match['score'] for match in its):.2f})"

@@ -6,14 +6,20 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from analysis import metrics as metric_definitions
 from analysis import statistics, verdict
-from analysis.metrics import Metric, difference_text, interval_text, percent_text, value_text
+from analysis.metrics import (
+    ALL_TASKS,
+    Metric,
+    above_chance,
+    coverage,
+    metrics_for,
+    percent_text,
+    stacked,
+    value,
+)
 from analysis.records import StudyRecord, read_study
 from analysis.scores import BEFORE, FINAL, Evaluated, evaluated, item_notes, points, require_same_items
-from analysis.statistics import Spread
+from analysis.statistics import Estimate, Interval
 from analysis.verdict import Verdict
 from store.errors import UserError
 
@@ -23,41 +29,45 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Row:
-    """One arm against the baseline in one metric at one point. Values are means over the `n_seeds` paired seeds."""
+    """One arm against the baseline in one metric at one point, over the `n_seeds` paired seeds."""
 
     arm: str
-    metric: str
+    metric: Metric
+    at: str
     n_items: int
     n_seeds: int
     n_declared: int
     """Seeds that both arms were to be run with."""
-    value: float
-    baseline_value: float
-    difference: float
-    interval: tuple[float, float]
-    """For other seeds and other items like these, or as `interval_kind` says."""
-    these_items: tuple[float, float] | None
-    """Over the seeds alone: for the items as they are. None with one seed."""
-    relative: float | None
-    relative_interval: tuple[float, float] | None
+    estimate: Estimate
     p: float
     """1 where lost seeds forbid to say what the others show."""
-    p_holm: float | None
-    """Adjusted within the primary family; None outside it."""
-    p_bh: float | None
-    """Adjusted by Benjamini and Hochberg over all that is not in the family; None within it."""
-    higher_is_better: bool
-    at: str
-    interval_kind: str
     judged: Verdict
-    sd: float | None
-    """Standard deviation of the per-seed paired differences."""
-    spread: Spread
-    """What the interval is made of."""
+    p_holm: float | None = None
+    """Adjusted within the primary family; None outside it."""
+    p_bh: float | None = None
+    """Adjusted by Benjamini and Hochberg over all that is not in the family; None within it."""
 
     @property
-    def verdict(self) -> str:
-        return self.judged.text
+    def flat(self) -> dict[str, Any]:
+        """As files have it."""
+        found = self.estimate
+        return {
+            **{"arm": self.arm, "metric": self.metric.name, "at": self.at},
+            **{"n_items": self.n_items, "n_seeds": self.n_seeds, "n_declared": self.n_declared},
+            **{"value": found.value, "baseline_value": found.baseline_value, "difference": found.difference.centre},
+            **{"interval": _ends(found.difference), "these_items": _ends(found.these_items)},
+            **{
+                "relative": found.relative.centre if found.relative else None,
+                "relative_interval": _ends(found.relative),
+            },
+            **{"p": self.p, "p_holm": self.p_holm, "p_bh": self.p_bh},
+            **{"higher_is_better": self.metric.score.higher_is_better, "interval_kind": found.kind, "sd": found.sd},
+            **{"spread": asdict(found.spread), "verdict": self.judged.text, **asdict(self.judged)},
+        }
+
+
+def _ends(interval: Interval | None) -> tuple[float, float] | None:
+    return (interval.low, interval.high) if interval else None
 
 
 @dataclass(frozen=True)
@@ -107,7 +117,7 @@ def compare(store: Path, study: str) -> Comparison:
             "does it, if the study holds text out or names benchmarks"
         )
     require_same_items(scored)
-    metrics = metric_definitions.metrics_for(tasks)
+    metrics = metrics_for(tasks)
     _require_known_primary(record, metrics, gaps)
     rows = [
         row
@@ -120,7 +130,7 @@ def compare(store: Path, study: str) -> Comparison:
         Score(*point, metric.name, sum(len(of[task].ids) for task, _ in metric.parts), number)
         for point, of in scored.scores.items()
         for metric in metrics
-        if (number := metric_definitions.value(metric, of)) is not None
+        if (number := value(metric, of)) is not None
     )
     gaps += _missing(record, scored, tasks)
     return Comparison(record, metrics, tuple(_corrected(record, rows)), scores, tuple(dict.fromkeys(gaps)), scored)
@@ -128,15 +138,10 @@ def compare(store: Path, study: str) -> Comparison:
 
 def to_json(comparison: Comparison) -> dict[str, Any]:
     """The comparison as plain JSON values."""
-    rows = []
-    for row in comparison.rows:
-        fields = asdict(row)
-        rows.append(_plain(fields | fields.pop("judged") | {"verdict": row.verdict}))
-    study = comparison.study
     return {
-        "study": study.name,
-        "baseline": study.baseline,
-        "rows": rows,
+        "study": comparison.study.name,
+        "baseline": comparison.study.baseline,
+        "rows": [_plain(row.flat) for row in comparison.rows],
         "gaps": list(comparison.gaps),
         "notes": notes(comparison),
     }
@@ -179,35 +184,34 @@ def print_table(comparison: Comparison, console: "Console") -> None:
                 table.add_column(column, justify="right", no_wrap=True)
             table.add_column("verdict")
             for row in (row for row in comparison.at(at) if _group(row.metric) == group):
+                score, found = row.metric.score, row.estimate
                 table.add_row(
-                    Text(metric_definitions.label(row.metric)),
+                    Text(row.metric.label),
                     Text(row.arm),
-                    value_text(row.metric, row.value),
-                    value_text(row.metric, row.baseline_value),
-                    difference_text(row.metric, row.difference),
-                    interval_text(row.metric, row.interval),
-                    percent_text(row.relative),
-                    Text(row.verdict, style=colours.get(row.judged.what, "")),
+                    *map(score.value_text, (found.value, found.baseline_value)),
+                    score.difference_text(found.difference.centre),
+                    score.interval_text(found.difference),
+                    percent_text(found.relative),
+                    Text(row.judged.text, style=colours.get(row.judged.what, "")),
                 )
             console.print(table)
-    for kind in dict.fromkeys(row.interval_kind for row in comparison.rows):
+    for kind in dict.fromkeys(row.estimate.kind for row in comparison.rows):
         console.print(Text(f"intervals: {kind}"))
-    for line in (*metric_definitions.coverage(comparison.metrics), *notes(comparison)):
+    for line in (*coverage(comparison.metrics), *notes(comparison)):
         console.print(Text(line))
     for gap in comparison.gaps:
         console.print(Text(f"missing: {gap}"))
 
 
-def _group(metric: str) -> str:
-    head, _, score = metric.rpartition("/")
-    if score.endswith("bpb"):
-        return "held-out bits per byte" if head.startswith("heldout/") else "bits per byte of the gold answer"
-    return "accuracy and exact match" if metric_definitions.is_share(metric) else "probability of the right choice"
+def _group(metric: Metric) -> str:
+    if metric.score.name.endswith("bpb"):
+        return "held-out bits per byte" if metric.score.name == "bpb" else "bits per byte of the gold answer"
+    return "accuracy and exact match" if metric.score.share else "probability of the right choice"
 
 
 def _require_known_primary(record: StudyRecord, metrics: Sequence[Metric], gaps: list[str]) -> None:
     there = {metric.name for metric in metrics}
-    possible = {metric.name for metric in metric_definitions.metrics_for(metric_definitions.ALL_TASKS)}
+    possible = {metric.name for metric in metrics_for(ALL_TASKS)}
     for name in record.primary:
         if name in there:
             continue
@@ -222,7 +226,7 @@ def _require_known_primary(record: StudyRecord, metrics: Sequence[Metric], gaps:
 def _row(record: StudyRecord, evaluated: Evaluated, metric: Metric, arm: str, at: str) -> Row | None:
     def has(name: str, seed: int) -> bool:
         scores = evaluated.scores.get((name, seed, at))
-        return scores is not None and metric_definitions.value(metric, scores) is not None
+        return scores is not None and value(metric, scores) is not None
 
     baseline = record.baseline
     there = [{run.seed for run in record.runs if run.arm == name and at in points(run)} for name in (arm, baseline)]
@@ -235,40 +239,21 @@ def _row(record: StudyRecord, evaluated: Evaluated, metric: Metric, arm: str, at
     )
     items = {task: len(evaluated.scores[arm, seeds[0], at][task].ids) for task, _ in metric.parts}
     same = all(evaluated.folder[arm, seed, at] == evaluated.folder[baseline, seed, at] for seed in seeds)
-    above = any(metric_definitions.above_chance(metric, v, items) for v in (found.value, found.baseline_value))
+    above = any(above_chance(metric, v, items) for v in (found.value, found.baseline_value))
     blocked: set[str] = set()
     for seed in set(declared) - set(seeds):
         for name, good in ((arm, verdict.BETTER), (baseline, verdict.WORSE)):
             if not has(name, seed):
                 blocked |= {good} if (name, seed, at) in evaluated.diverged else set(verdict.SIDES)
-    judged = verdict.judge(found, metric.higher_is_better, (len(seeds), len(declared)), blocked)
+    better = metric.score.higher_is_better
+    judged = verdict.judge(found, better, (len(seeds), len(declared)), blocked)
     if same or not above:
         judged = replace(judged, what=verdict.SAME if same else verdict.AT_CHANCE, strength="")
-    forbidden = verdict.side_of(found.difference.centre, metric.higher_is_better) in blocked
-    relative = None if metric.score == "margin" else found.relative  # a margin may be negative
-    return Row(
-        arm=arm,
-        metric=metric.name,
-        n_items=sum(items.values()),
-        n_seeds=len(seeds),
-        n_declared=len(declared),
-        value=found.value,
-        baseline_value=found.baseline_value,
-        difference=found.difference.centre,
-        interval=(found.difference.low, found.difference.high),
-        these_items=(found.these_items.low, found.these_items.high) if found.these_items else None,
-        relative=relative.centre if relative else None,
-        relative_interval=(relative.low, relative.high) if relative else None,
-        p=1.0 if forbidden else found.difference.p,
-        p_holm=None,
-        p_bh=None,
-        higher_is_better=metric.higher_is_better,
-        at=at,
-        interval_kind=found.kind,
-        judged=judged,
-        sd=found.sd,
-        spread=found.spread,
-    )
+    forbidden = verdict.side_of(found.difference.centre, better) in blocked
+    if metric.score.name == "margin":  # which may be negative
+        found = replace(found, relative=None)
+    p = 1.0 if forbidden else found.difference.p
+    return Row(arm, metric, at, sum(items.values()), len(seeds), len(declared), found, p, judged)
 
 
 def _paired(
@@ -276,15 +261,12 @@ def _paired(
 ) -> statistics.PairedTask:
     """The task's scores, by cluster where its items come in clusters: an arm and seed may have sizes of its own."""
 
-    def stacked(name: str) -> tuple[statistics.Floats, statistics.Floats]:
+    sides = []
+    for name in (arm, baseline):
         scores = [evaluated.scores[name, seed, at][task] for seed in seeds]
-        pairs = [pair for each in scores if (pair := metric_definitions.score_and_size(metric, each)) is not None]
-        score_SxN, size_SxN = (np.stack(columns) for columns in zip(*pairs, strict=True))
-        cluster_N = scores[0].cluster_N
-        return statistics.clustered(score_SxN, cluster_N), statistics.clustered(size_SxN, cluster_N)
-
-    ours, theirs = stacked(arm), stacked(baseline)
-    return statistics.PairedTask(weight, ours[0], theirs[0], ours[1], theirs[1])
+        sides.append([statistics.clustered(each, scores[0].cluster_N) for each in stacked(metric, scores)])
+    (ours, our_sizes), (theirs, their_sizes) = sides
+    return statistics.PairedTask(weight, ours, theirs, our_sizes, their_sizes)
 
 
 def family(record: StudyRecord) -> list[tuple[str, str]]:
@@ -298,7 +280,7 @@ def _tested(row: Row) -> float:
     That is chance (one metric in thirty, with two seeds and 100 answers), and would let item noise alone decide just
     there: some of the metrics of equal arms would be told apart.
     """
-    return 1.0 if row.interval_kind == statistics.EQUAL_SEEDS else row.p
+    return 1.0 if row.estimate.kind == statistics.EQUAL_SEEDS else row.p
 
 
 def _corrected(record: StudyRecord, rows: Sequence[Row]) -> list[Row]:
@@ -307,15 +289,15 @@ def _corrected(record: StudyRecord, rows: Sequence[Row]) -> list[Row]:
     The family has its declared size whatever is missing yet, so that a p-value does not rise as results come in.
     """
     members = family(record)
-    p = {(row.arm, row.metric): _tested(row) for row in rows if row.at == FINAL}
+    p = {(row.arm, row.metric.name): _tested(row) for row in rows if row.at == FINAL}
     adjusted = dict(zip(members, statistics.holm([p.get(member, 1.0) for member in members]), strict=True))
-    explored = [row for row in rows if not (row.at == FINAL and (row.arm, row.metric) in adjusted)]
+    explored = [row for row in rows if not (row.at == FINAL and (row.arm, row.metric.name) in adjusted)]
     asked = [row for row in explored if row.judged.what != verdict.SAME]
     p_bh = statistics.benjamini_hochberg([_tested(row) for row in asked])
     discovered = {(row.arm, row.metric, row.at): p for row, p in zip(asked, p_bh, strict=True)}
     done = []
     for row in rows:
-        holm = adjusted.get((row.arm, row.metric)) if row.at == FINAL else None
+        holm = adjusted.get((row.arm, row.metric.name)) if row.at == FINAL else None
         bh = discovered.get((row.arm, row.metric, row.at))
         by = "" if _tested(row) > row.p else "Benjamini–Hochberg" if holm is None else "Holm"
         adjusted_p = bh if holm is None else holm

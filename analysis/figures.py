@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from analysis.compare import Comparison
-from analysis.metrics import is_share, label
+from analysis.metrics import Metric
 from analysis.scores import BEFORE, FINAL
 from analysis.statistics import Floats
 
@@ -38,7 +38,7 @@ DASHES: tuple[Any, ...] = (
     (0, (3, 1, 1, 1, 1, 1)),
 )
 """Of lines that carry no marker."""
-LEGEND_COLUMNS = 5
+COLUMNS, LEGEND_COLUMNS = 3, 5
 SMOOTHED_SHARE = 40
 """Losses are averaged over 1/40 of a run's steps."""
 
@@ -121,84 +121,63 @@ def losses(runs: Sequence[Losses], look: Mapping[str, Style]) -> str:
     return out[0]
 
 
-def panels(comparison: Comparison, names: Sequence[str], look: Mapping[str, Style], key: str) -> str:
+def panels(comparison: Comparison, metrics: Sequence[Metric], look: Mapping[str, Style], key: str) -> str:
     """A panel for each metric with the arms as rows, at the end of the runs.
 
     Small dots are seeds, the marker is their mean. The bar is the 95 % interval of the paired difference, drawn from
     the baseline's mean (dashed): it crosses the dashed line exactly where it holds 0.
     """
     arms = list(look)
-    columns = min(len(names), 3)
-    rows = math.ceil(len(names) / columns)
-    with _figure(key, WIDTH, rows * (0.75 + 0.27 * len(arms)) + 0.1) as (figure, out):
-        grid = figure.subplots(rows, columns, squeeze=False, sharey=True)
-        for axes, name in zip(grid.flat, names, strict=False):
-            _panel(axes, comparison, name, look)
-        for axes in list(grid.flat)[len(names) :]:
-            axes.set_axis_off()
-        for axes in grid[:, 0]:
+    with _figure(key, WIDTH, _rows(metrics) * (0.75 + 0.27 * len(arms)) + 0.1) as (figure, out):
+        for axes, metric in _grid(figure, metrics, sharey=True):
             axes.set_yticks(range(len(arms)), arms)
             axes.set_ylim(len(arms) - 0.5, -0.5)
+            _panel(axes, comparison, metric, look)
     return out[0]
 
 
-def forest(comparison: Comparison, names: Sequence[str], look: Mapping[str, Style]) -> str:
+def forest(comparison: Comparison, metrics: Sequence[Metric], look: Mapping[str, Style]) -> str:
     """Relative differences to the baseline with their 95 % intervals; right of the line is always better."""
-    rows = {
-        (row.metric, row.arm): row for row in comparison.at(FINAL) if row.metric in names and row.relative is not None
-    }
-    arms = [arm for arm in look if any(key[1] == arm for key in rows)]
-    shown = [name for name in names if any(key[0] == name for key in rows)]
-    spots = {(n, a): i * (len(arms) + 0.8) + j for i, n in enumerate(shown) for j, a in enumerate(arms)}
-    with _figure("forest", WIDTH, 0.7 + 0.17 * (len(arms) + 0.8) * len(shown) + _legend_height(arms)) as (figure, out):
-        axes = figure.subplots()
+    rows = [
+        (row, row.estimate.relative) for row in comparison.at(FINAL) if row.metric in metrics and row.estimate.relative
+    ]
+    arms = [arm for arm in look if any(row.arm == arm for row, _ in rows)]
+    shown = [metric for metric in metrics if any(row.metric == metric for row, _ in rows)]
+    block = len(arms) + 0.8
+    with _figure("forest", WIDTH, 0.7 + 0.17 * block * len(shown) + _legend_height(arms)) as (figure, out):
+        axes, points = figure.subplots(), []
         _plain(axes)
         axes.axvline(0, color=BASELINE_COLOUR, linewidth=0.9)
-        for spot, row in ((spots[key], row) for key, row in rows.items()):
-            style, sign = look[row.arm], 1 if row.higher_is_better else -1
-            assert row.relative is not None and row.relative_interval is not None
-            ends = sorted(100 * sign * end for end in row.relative_interval)
-            filled = row.judged.firm
-            axes.plot(ends, [spot, spot], color=style.colour, linewidth=1.6, solid_capstyle="butt")
-            face = style.colour if filled else "white"
-            axes.plot(
-                [100 * sign * row.relative],
-                [spot],
-                style.marker,
-                color=style.colour,
-                markerfacecolor=face,
-                markersize=5.5,
-            )
-        _clip(axes, [100 * (1 if row.higher_is_better else -1) * row.relative for row in rows.values() if row.relative])
-        middles = [i * (len(arms) + 0.8) + (len(arms) - 1) / 2 for i in range(len(shown))]
-        axes.set_yticks(middles, [label(name) for name in shown])
-        axes.set_ylim((len(arms) + 0.8) * len(shown) - 0.8, -0.8)
+        for row, relative in rows:
+            style, percent = look[row.arm], 100 if row.metric.score.higher_is_better else -100
+            spot = shown.index(row.metric) * block + arms.index(row.arm)
+            face = style.colour if row.judged.firm else "white"
+            ends = sorted(percent * end for end in (relative.low, relative.high))
+            axes.plot(ends, [spot, spot], **_bar(style))
+            axes.plot(percent * relative.centre, spot, **_mark(style, 5.5), markerfacecolor=face)
+            points += [percent * relative.centre] if relative.centre else []
+        _clip(axes, points)
+        middles = [i * block + (len(arms) - 1) / 2 for i in range(len(shown))]
+        axes.set_yticks(middles, [metric.label for metric in shown])
+        axes.set_ylim(block * len(shown) - 0.8, -0.8)
         axes.set_xlabel(f"relative difference to {comparison.study.baseline}, %   (worse ← 0 → better)")
         _legend(figure, arms, look)
     return out[0]
 
 
-def cooldown(comparison: Comparison, names: Sequence[str], look: Mapping[str, Style]) -> str:
+def cooldown(comparison: Comparison, metrics: Sequence[Metric], look: Mapping[str, Style]) -> str:
     """Each arm's mean before and after the cooldown, a panel for each metric."""
-    columns = min(len(names), 3)
-    rows = math.ceil(len(names) / columns)
-    with _figure("cooldown", WIDTH, 1.9 * rows + 0.1 + _legend_height(look)) as (figure, out):
-        grid = figure.subplots(rows, columns, squeeze=False)
-        for axes, name in zip(grid.flat, names, strict=False):
-            _plain(axes)
+    with _figure("cooldown", WIDTH, 1.9 * _rows(metrics) + 0.1 + _legend_height(look)) as (figure, out):
+        for axes, metric in _grid(figure, metrics):
             for arm, style in look.items():
-                ends = [comparison.by_seed(arm, name, at) for at in (BEFORE, FINAL)]
+                ends = [comparison.by_seed(arm, metric.name, at) for at in (BEFORE, FINAL)]
                 if all(ends):
-                    means = [_scale(name) * sum(end.values()) / len(end) for end in ends]
-                    line = {"color": style.colour, "linestyle": style.dash, "marker": style.marker}
-                    axes.plot([0, 1], means, **line, linewidth=1.5, markersize=5)
+                    means = [_scale(metric) * sum(end.values()) / len(end) for end in ends]
+                    axes.plot([0, 1], means, **_mark(style, 5) | {"linestyle": style.dash}, linewidth=1.5)
             if axes.dataLim.y0 == axes.dataLim.y1 == 0:
                 axes.set_ylim(-0.2, 5)
             axes.set_xticks([0, 1], ["before", "after"])
             axes.set_xlim(-0.25, 1.25)
-            axes.set_title(_panel_title(name), fontsize=9, loc="left")
-        for axes in list(grid.flat)[len(names) :]:
-            axes.set_axis_off()
         _legend(figure, list(look), look)
     return out[0]
 
@@ -249,40 +228,55 @@ def _plain(axes: "Axes") -> None:
     axes.set_axisbelow(True)
 
 
-def _scale(metric: str) -> int:
-    return 100 if is_share(metric) else 1
+def _rows(metrics: Sequence[Metric]) -> int:
+    return math.ceil(len(metrics) / min(len(metrics), COLUMNS))
 
 
-def _panel_title(metric: str) -> str:
-    return label(metric) + (", %" if is_share(metric) else "")
+def _grid(figure: "Figure", metrics: Sequence[Metric], **options: Any) -> list[tuple["Axes", Metric]]:
+    """Axes for each metric, with its name above them."""
+    grid = figure.subplots(_rows(metrics), min(len(metrics), COLUMNS), squeeze=False, **options)
+    for axes in grid.flat[len(metrics) :]:
+        axes.set_axis_off()
+    for axes, metric in zip(grid.flat, metrics, strict=False):
+        _plain(axes)
+        axes.set_title(metric.label + (", %" if metric.score.share else ""), fontsize=9, loc="left")
+    return list(zip(grid.flat, metrics, strict=False))
 
 
-def _panel(axes: "Axes", comparison: Comparison, name: str, look: Mapping[str, Style]) -> None:
-    _plain(axes)
-    scale, points = _scale(name), []
-    rows = {row.arm: row for row in comparison.at(FINAL) if row.metric == name}
+def _mark(style: Style, size: float) -> dict[str, Any]:
+    return {"color": style.colour, "marker": style.marker, "markersize": size, "linestyle": ""}
+
+
+def _bar(style: Style) -> dict[str, Any]:
+    return {"color": style.colour, "linewidth": 1.6, "solid_capstyle": "butt"}
+
+
+def _scale(metric: Metric) -> int:
+    return 100 if metric.score.share else 1
+
+
+def _panel(axes: "Axes", comparison: Comparison, metric: Metric, look: Mapping[str, Style]) -> None:
+    scale, points = _scale(metric), []
+    found = {row.arm: row.estimate for row in comparison.at(FINAL) if row.metric == metric}
     for spot, (arm, style) in enumerate(look.items()):
-        seeds = [scale * value for value in comparison.by_seed(arm, name, FINAL).values()]
+        seeds = [scale * value for value in comparison.by_seed(arm, metric.name, FINAL).values()]
         if not seeds:
             continue
         mean = sum(seeds) / len(seeds)
         points += seeds
         if arm == comparison.study.baseline:
             axes.axvline(mean, color=BASELINE_COLOUR, linewidth=0.8, linestyle=(0, (4, 3)), zorder=1)
-        elif arm in rows:
-            ends = [scale * (rows[arm].baseline_value + end) for end in rows[arm].interval]
-            axes.plot(ends, [spot, spot], color=style.colour, linewidth=1.6, alpha=0.8, solid_capstyle="butt")
+        elif arm in found:
+            its = found[arm]
+            ends = [scale * (its.baseline_value + end) for end in (its.difference.low, its.difference.high)]
+            axes.plot(ends, [spot, spot], **_bar(style), alpha=0.8)
         axes.plot(seeds, [spot] * len(seeds), "o", color=style.colour, markersize=2.6, alpha=0.7)
-        axes.plot(
-            [mean], [spot], style.marker, color=style.colour, markersize=6, markeredgecolor="white", markeredgewidth=0.6
-        )
-    chance = next((m.chance for m in comparison.metrics if m.name == name), None)
-    if chance:
-        axes.axvline(scale * chance, color=GREY, linewidth=0.9, linestyle=":")
-        axes.text(scale * chance, len(look) - 0.55, " chance", color=GREY, fontsize=7.5, va="bottom")
-        points.append(scale * chance)
+        axes.plot(mean, spot, **_mark(style, 6), markeredgecolor="white", markeredgewidth=0.6)
+    if metric.chance:
+        axes.axvline(scale * metric.chance, color=GREY, linewidth=0.9, linestyle=":")
+        axes.text(scale * metric.chance, len(look) - 0.55, " chance", color=GREY, fontsize=7.5, va="bottom")
+        points.append(scale * metric.chance)
     _clip(axes, points)
-    axes.set_title(_panel_title(name), fontsize=9, loc="left")
     axes.tick_params(axis="y", length=0)
     axes.locator_params(axis="x", nbins=5)
 

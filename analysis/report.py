@@ -11,29 +11,28 @@ from typing import Any
 import numpy as np
 
 from analysis import figures
-from analysis.clean import CleanScore, clean_csv, clean_scores, clean_table, dirty_items
+from analysis.clean import CleanScore, clean_csv, clean_scores, contamination, dirty_items, touched
 from analysis.compare import Comparison, Row, compare, family, notes
-from analysis.contamination import contamination
-from analysis.evals.tasks import benchmark_of
+from analysis.evals.benchmarks import benchmark_of
 from analysis.figures import Losses
-from analysis.metrics import coverage, difference_text, label, percent_text, value_text
+from analysis.metrics import Metric, coverage, percent_text
 from analysis.records import StageRecord, StepRecord, StudyRecord, read_ledger, read_stage, stage_folder
 from analysis.scores import FINAL
 from analysis.statistics import detectable
 from analysis.tables import (
-    HEADLINE,
+    WORDS,
     Ledgers,
-    comparison_cells,
     comparison_csv,
     cooldown_table,
     cost,
     executed_table,
+    fertility,
     headline,
     losses_csv,
-    provenance,
     read_manifest,
     realised,
     scores_csv,
+    shown,
     skipped_steps,
     tokens_csv,
     tokens_table,
@@ -77,8 +76,10 @@ def build(store: Path, study: str, extras: Mapping[str, Any]) -> Path:
     """
     comparison = compare(store, study)
     ledgers = _ledgers(store, comparison.study)
-    clean = _clean(store, comparison, ledgers)
-    page = _render(_context(store, comparison, ledgers, clean, extras))
+    manifest = read_manifest(store, comparison.study)
+    dirty = dirty_items(manifest, comparison.study, ledgers) if manifest else None
+    clean = clean_scores(comparison, dirty) if dirty else ()
+    page = _render(_context(store, comparison, ledgers, clean, manifest, extras))
     folder = store / "studies" / study
     for name, text in {
         "comparison.csv": comparison_csv(comparison),
@@ -102,12 +103,8 @@ def _render(context: Mapping[str, Any]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters.update(WORDS)
     return environment.get_template("report.html.j2").render(context)
-
-
-def _clean(store: Path, comparison: Comparison, ledgers: Ledgers) -> tuple[CleanScore, ...]:
-    manifest = read_manifest(store, comparison.study)
-    return clean_scores(comparison, dirty_items(manifest, comparison.study, ledgers)) if manifest else ()
 
 
 def _context(
@@ -115,10 +112,10 @@ def _context(
     comparison: Comparison,
     ledgers: Ledgers,
     clean: Sequence[CleanScore],
+    manifest: Mapping[str, Any] | None,
     extras: Mapping[str, Any],
 ) -> dict[str, Any]:
     study = comparison.study
-    manifest = read_manifest(store, study)
     tasks = {task for metric in comparison.metrics for task, _ in metric.parts if not task.startswith("heldout/")}
     evaluated = sorted({benchmark_of(task) for task in tasks})
     return {
@@ -132,8 +129,8 @@ def _context(
         "headline": headline(comparison),
         "legend": LEGEND,
         "figures": _figures(comparison, ledgers),
-        "comparison": [comparison_cells(row) for row in comparison.rows],
-        "interval_kinds": list(dict.fromkeys(row.interval_kind for row in comparison.rows)),
+        "comparison": comparison.rows,
+        "interval_kinds": list(dict.fromkeys(row.estimate.kind for row in comparison.rows)),
         "gaps": comparison.gaps,
         "cooldown": cooldown_table(comparison),
         "executed": executed_table(comparison),
@@ -141,10 +138,12 @@ def _context(
         "skipped": skipped_steps(ledgers),
         "tokens": tokens_table(ledgers),
         "audit": _audit(ledgers, extras.get("audit")),
-        "provenance": provenance(manifest) if manifest else None,
-        "cost": cost(study, ledgers, extras.get("plan", {})),
+        "manifest": manifest,
+        "fertility": fertility(manifest) if manifest else [],
+        "cost": cost(study, ledgers),
+        "planned": extras.get("plan", {}).get("totals", {}),
         "contamination": contamination(manifest, study, ledgers, evaluated) if manifest else None,
-        "clean": clean_table(clean),
+        "clean": touched(clean),
         "n_clean_scores": len(clean),
         "trained_on": trained_on(stage for stage, _ in ledgers.values()),
         "stages": [(folder, stage) for folder, (stage, _) in ledgers.items()],
@@ -185,8 +184,8 @@ def _figures(comparison: Comparison, ledgers: Ledgers) -> list[dict[str, Any]]:
     from markupsafe import Markup
 
     look = figures.styles(list(comparison.study.arms), comparison.study.baseline)
-    there = [metric.name for metric in comparison.metrics]
-    heldout = [name for name in there if name.startswith("heldout/") and name.count("/") == 2]  # kinds, not sources
+    there = {metric.name: metric for metric in comparison.metrics}
+    heldout = [m for name, m in there.items() if name.startswith("heldout/") and name.count("/") == 2]  # not sources
     found = []
 
     def add(section: str, svg: str, caption: str) -> None:
@@ -195,17 +194,16 @@ def _figures(comparison: Comparison, ledgers: Ledgers) -> list[dict[str, Any]]:
     runs = _losses(comparison.study, ledgers)
     if runs:
         add("loss", figures.losses(runs, look), figures.losses_caption(runs))
-    categories = [name for name in CATEGORIES if name in there]
+    categories = [there[name] for name in CATEGORIES if name in there]
     if heldout:
         add("heldout", figures.panels(comparison, heldout, look, "heldout"), BARS)
     if categories:
         add("categories", figures.panels(comparison, categories, look, "categories"), BARS)
-    shown = [name for name in HEADLINE if name in there]
     # Arms at chance differ by nothing that can be read, and their wide intervals would set the figure's scale.
     at_chance = {row.metric for row in comparison.at(FINAL) if row.judged.what == AT_CHANCE}
-    shown = [name for name in shown if name not in at_chance]
-    if any(row.relative is not None and row.metric in shown for row in comparison.at(FINAL)):
-        add("forest", figures.forest(comparison, shown, look), FOREST)
+    ratios = [metric for metric in shown(comparison) if metric not in at_chance]
+    if any(row.estimate.relative and row.metric in ratios for row in comparison.at(FINAL)):
+        add("forest", figures.forest(comparison, ratios, look), FOREST)
     slopes = [row["metric"] for row in cooldown_table(comparison)]
     if slopes:
         add("cooldown", figures.cooldown(comparison, slopes, look), SLOPES)
@@ -271,9 +269,9 @@ def answer(comparison: Comparison) -> list[str]:
         verb = "has" if len(lost) == 1 else "have"
         sentences.append(f"{len(lost)} more {verb} a 95 % interval that leaves out 0, but not after the correction.")
     words = zip(("gain", "loss"), (_furthest(side) for side in sides), strict=True)
-    told = [f"the largest {word} is {_told(row)}" for word, row in words if row]
+    told = [f"largest {word} is {_told(row)}" for word, row in words if row]
     if told:
-        sentences.append(f"{_upper('; '.join(told))}.")
+        sentences.append(f"The {'; the '.join(told)}.")
     if len(rows) < size:
         sentences.append(f"{size - len(rows)} could not be made: scores are missing.")
     short = sum(row.n_seeds < row.n_declared for row in rows)
@@ -301,9 +299,10 @@ def per_arm(comparison: Comparison) -> list[tuple[str, str]]:
         rows = [row for row in _primary(comparison) if row.arm == arm]
         groups: dict[str, list[str]] = {}
         for row in rows:
-            shown = row.judged.told_apart and row.relative is not None
-            change = f" ({percent_text(row.relative)})" if shown else ""
-            groups.setdefault(row.verdict, []).append(f"{_short(row.metric)}{change}")
+            change = (
+                f" ({percent_text(row.estimate.relative)})" if row.judged.told_apart and row.estimate.relative else ""
+            )
+            groups.setdefault(row.judged.text, []).append(f"{_short(row.metric)}{change}")
         told = "; ".join(f"{verdict}: {', '.join(names)}" for verdict, names in sorted(groups.items()))
         found.append((arm, told or f"not compared: no seed has the scores of it and of {study.baseline}"))
     return found
@@ -311,7 +310,7 @@ def per_arm(comparison: Comparison) -> list[tuple[str, str]]:
 
 def chance_note(comparison: Comparison) -> str:
     """Whether accuracy can be read at all at this size, from the rows themselves."""
-    rows = [row for row in comparison.at(FINAL) if row.metric.endswith("/acc")]
+    rows = [row for row in comparison.at(FINAL) if row.metric.name.endswith("/acc")]
     if not rows:
         return "No multiple-choice task is scored, so there is no accuracy to read."
     stuck = [row for row in rows if row.judged.what == AT_CHANCE]
@@ -330,45 +329,37 @@ def detectable_note(comparison: Comparison) -> list[str]:
     rows = _primary(comparison)
     size = max(1, len(family(comparison.study)))
     for metric in dict.fromkeys(row.metric for row in rows):
-        spreads = [(found, row) for row in rows if row.metric == metric and (found := detectable(row.spread, size))]
+        spreads = [
+            (found, row) for row in rows if row.metric == metric and (found := detectable(row.estimate.spread, size))
+        ]
         if spreads:
             found, row = max(spreads, key=lambda pair: pair[0])
-            told = difference_text(metric, found).lstrip("+")
-            notes.append(f"{label(metric)}: {told} (noisiest arm {row.arm}, {row.n_seeds} seeds)")
+            told = metric.score.difference_text(found).lstrip("+")
+            notes.append(f"{metric.label}: {told} (noisiest arm {row.arm}, {row.n_seeds} seeds)")
     return notes
 
 
 def _primary(comparison: Comparison) -> list[Row]:
     primary = comparison.study.primary
-    return [row for row in comparison.at(FINAL) if row.metric in primary or not primary]
+    return [row for row in comparison.at(FINAL) if row.metric.name in primary or not primary]
 
 
 def _furthest(rows: Sequence[Row]) -> Row | None:
-    there = [row for row in rows if row.relative is not None]
-    return max(there, key=lambda row: abs(row.relative or 0.0), default=None)
+    sizes = [(abs(row.estimate.relative.centre), row) for row in rows if row.estimate.relative]
+    return max(sizes, key=lambda pair: pair[0])[1] if sizes else None
 
 
 def _told(row: Row) -> str:
-    return (
-        f"{row.arm} on {_short(row.metric)} ({percent_text(row.relative)}, "
-        f"{value_text(row.metric, row.value)} against {value_text(row.metric, row.baseline_value)})"
-    )
+    value, baseline = map(row.metric.score.value_text, (row.estimate.value, row.estimate.baseline_value))
+    return f"{row.arm} on {_short(row.metric)} ({percent_text(row.estimate.relative)}, {value} against {baseline})"
 
 
-def _short(metric: str) -> str:
+def _short(metric: Metric) -> str:
     """A label inside a sentence: only the held-out kinds begin with a common word."""
-    text = label(metric).replace(", bits/byte", " bits per byte").replace(", ", " ")
-    return _lower(text) if text.startswith(("Held", "Reasoning", "Knowledge", "Natural")) else text
+    text = metric.label.replace(", bits/byte", " bits per byte").replace(", ", " ")
+    return text[:1].lower() + text[1:] if text.startswith(("Held", "Reasoning", "Knowledge", "Natural")) else text
 
 
 def _seeds(rows: Sequence[Row]) -> str:
     counts = sorted({row.n_seeds for row in rows})
     return f"{counts[0]} seeds" if len(counts) == 1 else f"{counts[0]} to {counts[-1]} seeds"
-
-
-def _lower(text: str) -> str:
-    return text[:1].lower() + text[1:]
-
-
-def _upper(text: str) -> str:
-    return text[:1].upper() + text[1:]

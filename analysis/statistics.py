@@ -201,6 +201,23 @@ def over_items(value: float, parts: Sequence[tuple[Floats, Floats]]) -> Interval
     return interval(value, spread_of(np.array([value]), [added_N[None] for added_N, _ in parts], freedoms))
 
 
+def share_interval(values: Sequence[float]) -> tuple[float, float]:
+    """A 95 % interval for the mean of one value in [0, 1] per problem.
+
+    Problems are the clusters: samples of one problem are far from independent, so only the spread between problems
+    counts. It is Wilson's interval at the number of problems that the spread is worth (Korn and Graubard 1998), which,
+    unlike a bootstrap, does not shrink to nothing where a small model passes no problem at all.
+    """
+    n = len(values)
+    mean = math.fsum(values) / n
+    spread = math.fsum((value - mean) ** 2 for value in values) / (n - 1) if n > 1 else 0.0
+    worth = n * max(1.0, mean * (1 - mean) / spread) if spread > 0 else n
+    z2 = float(special.ndtri((1 + LEVEL) / 2)) ** 2
+    centre = (mean + z2 / (2 * worth)) / (1 + z2 / worth)
+    half = math.sqrt(z2 * (mean * (1 - mean) / worth + z2 / (4 * worth**2))) / (1 + z2 / worth)
+    return max(0.0, centre - half), min(1.0, centre + half)
+
+
 def seeds_alone(spread: Spread) -> Spread:
     """What is left for the items as they are."""
     return replace(spread, items=0.0, both=0.0)

@@ -1,28 +1,20 @@
-"""The tables of a report as plain values for its template, and the same numbers as CSV text."""
+"""The tables of a report as plain values, the words for them that its template uses, and CSV text."""
 
 import csv
 import io
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from analysis import pass_at_k
-from analysis.compare import Comparison, Row
-from analysis.metrics import (
-    HELDOUT_KINDS,
-    difference_text,
-    higher_is_better,
-    interval_text,
-    label,
-    percent_text,
-    value_text,
-)
+from analysis.compare import Comparison
+from analysis.metrics import HELDOUT_KINDS, Metric, percent_text
 from analysis.records import StageRecord, StepRecord, StudyRecord
 from analysis.scores import BEFORE, FINAL
+from analysis.statistics import Interval, share_interval
 from mixtures.tokens.manifest import in_common
 from store.files import read_sealed
 
@@ -67,7 +59,18 @@ def duration_text(seconds: float) -> str:
     return f"{seconds / 60:.1f} min" if seconds < 3 * 3600 else f"{seconds / 3600:.1f} h"
 
 
-def csv_text(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+def percents_text(interval: Interval | None) -> str:
+    return f"[{percent_text(interval.low)}, {percent_text(interval.high)}]" if interval else "–"
+
+
+WORDS = {
+    **{"p": p_text, "count": count_text, "flops": flops_text, "duration": duration_text, "whole": "{:,}".format},
+    **{"percent": percent_text, "percents": percents_text, "in_common": in_common},
+}
+"""The template's filters."""
+
+
+def csv_text(header: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:
     """CSV with \\n line ends. Floats have ten digits, enough for any use and the same after a last-bit change.
 
     What is not there, or endless, is empty.
@@ -76,80 +79,57 @@ def csv_text(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     def text(cell: Any) -> Any:
         if isinstance(cell, float):
             return f"{cell:.10g}" if math.isfinite(cell) else ""
-        return "" if cell is None else cell
+        return cell
 
     file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(header)
-    for row in rows:
-        writer.writerow([text(cell) for cell in row])
+    writer = csv.DictWriter(file, header, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({name: text(cell) for name, cell in row.items()} for row in rows)
     return file.getvalue()
 
 
+def ends(prefix: str, interval: Interval | None) -> dict[str, float | None]:
+    """The two columns of an interval."""
+    low, high = (interval.low, interval.high) if interval else (None, None)
+    return {f"{prefix}low": low, f"{prefix}high": high}
+
+
 def headline(comparison: Comparison) -> list[dict[str, Any]]:
-    """Headline metrics by arms at the end of the runs: value, and difference to the baseline with its interval."""
-    there = {metric.name for metric in comparison.metrics}
+    """Headline metrics by arms at the end of the runs: the value, and the row that compares it with the baseline."""
     rows = {(row.arm, row.metric): row for row in comparison.at(FINAL)}
     table = []
-    for name in (name for name in HEADLINE if name in there):
+    for metric in shown(comparison):
         cells = []
         for arm in comparison.study.arms:
-            seeds = comparison.by_seed(arm, name, FINAL)
-            row = rows.get((arm, name))
-            cells.append(
-                {
-                    # An arm's is of the seeds that are compared, the baseline's of all it has.
-                    "value": value_text(name, row.value if row else sum(seeds.values()) / len(seeds)) if seeds else "–",
-                    "difference": difference_text(name, row.difference) if row else "",
-                    "interval": interval_text(name, row.interval) if row else "",
-                    "verdict": row.judged if row else None,
-                }
-            )
-        metric, unit = label(name).split(", ")
-        better = "higher is better" if higher_is_better(name) else "lower is better"
-        table.append(
-            {"metric": metric, "unit": f"{unit}, {better}", "primary": name in comparison.study.primary, "cells": cells}
-        )
+            seeds, row = comparison.by_seed(arm, metric.name, FINAL), rows.get((arm, metric))
+            # An arm's is of the seeds that are compared, the baseline's of all it has.
+            value = row.estimate.value if row else sum(seeds.values()) / len(seeds) if seeds else None
+            cells.append({"value": value, "row": row})
+        table.append({"metric": metric, "primary": metric.name in comparison.study.primary, "cells": cells})
     return table
 
 
-def comparison_cells(row: Row) -> dict[str, Any]:
-    """One row of the full comparison, written out."""
-    relative = "–" if row.relative_interval is None else "[{}, {}]".format(*map(percent_text, row.relative_interval))
-    seeds = f"{row.n_seeds}" if row.n_seeds == row.n_declared else f"{row.n_seeds} of {row.n_declared}"
-    return {
-        "at": row.at,
-        "metric": label(row.metric),
-        "arm": row.arm,
-        "n": f"{row.n_items:,} × {seeds}",
-        "value": value_text(row.metric, row.value),
-        "baseline": value_text(row.metric, row.baseline_value),
-        "difference": difference_text(row.metric, row.difference),
-        "interval": interval_text(row.metric, row.interval),
-        "these_items": interval_text(row.metric, row.these_items) if row.these_items else "–",
-        "relative": percent_text(row.relative),
-        "relative_interval": relative,
-        "p": p_text(row.p),
-        "p_corrected": f"{p_text(row.p_holm)} H" if row.p_holm is not None else p_text(row.p_bh),
-        "verdict": row.judged,
-    }
+def shown(comparison: Comparison) -> list[Metric]:
+    """The headline metrics that are there."""
+    there = {metric.name: metric for metric in comparison.metrics}
+    return [there[name] for name in HEADLINE if name in there]
 
 
-def executed_table(comparison: Comparison) -> list[dict[str, str]]:
+def executed_table(comparison: Comparison) -> list[dict[str, Any]]:
     """pass@k of every arm at the end of its runs, a problem's value being the mean over seeds."""
     scores = {at: of for at, of in comparison.evaluated.scores.items() if at[2] == FINAL}
     found = []
-    for metric in (metric for metric in comparison.metrics if metric.score in map("pass@{}".format, pass_at_k.KS)):
-        task = metric.parts[0][0]
+    for metric in (metric for metric in comparison.metrics if metric.score.name.startswith("pass@")):
+        task, column = metric.parts[0][0], metric.score.column
         for arm in comparison.study.arms:
             columns = [of[task].columns for (name, _, _), of in scores.items() if name == arm and task in of]
-            columns = [each for each in columns if metric.score in each]
+            columns = [each for each in columns if column in each]
             if not columns:
                 continue
             runs_N = np.sum([each["runs"] for each in columns], axis=0)  # of how many seeds: machines may differ
-            sum_N = np.sum([each[metric.score] for each in columns], axis=0)
+            sum_N = np.sum([each[column] for each in columns], axis=0)
             values = (sum_N[runs_N > 0] / runs_N[runs_N > 0]).tolist()
-            low, high = pass_at_k.interval(values)
+            low, high = share_interval(values)
             found.append(
                 {
                     "metric": metric.name,
@@ -158,7 +138,7 @@ def executed_table(comparison: Comparison) -> list[dict[str, str]]:
                     "interval": f"[{100 * low:.1f}, {100 * high:.1f}]",
                     "problems": f"{len(values):,} of {len(runs_N):,}",
                     "weak": f"{columns[0]['weak'].sum():.0f}",
-                    "seeds": f"{len(columns)}",
+                    "seeds": len(columns),
                 }
             )
     return found
@@ -166,22 +146,21 @@ def executed_table(comparison: Comparison) -> list[dict[str, str]]:
 
 def cooldown_table(comparison: Comparison) -> list[dict[str, Any]]:
     """Headline metrics before and after the cooldown by arm, over the seeds that have both."""
-    there = {metric.name for metric in comparison.metrics}
     table = []
-    for name in (name for name in HEADLINE if name in there):
-        cells = [_around_cooldown(comparison, arm, name) for arm in comparison.study.arms]
+    for metric in shown(comparison):
+        cells = [_around_cooldown(comparison, arm, metric) for arm in comparison.study.arms]
         if any(cells):
-            table.append({"metric": name, "label": label(name), "cells": cells})
+            table.append({"metric": metric, "cells": cells})
     return table
 
 
-def _around_cooldown(comparison: Comparison, arm: str, name: str) -> dict[str, str] | None:
-    before, after = (comparison.by_seed(arm, name, at) for at in (BEFORE, FINAL))
+def _around_cooldown(comparison: Comparison, arm: str, metric: Metric) -> tuple[float, float] | None:
+    before, after = (comparison.by_seed(arm, metric.name, at) for at in (BEFORE, FINAL))
     seeds = sorted(set(before) & set(after))
     if not seeds:
         return None
     b, a = (sum(scores[seed] for seed in seeds) / len(seeds) for scores in (before, after))
-    return {"before": value_text(name, b), "after": value_text(name, a), "change": difference_text(name, a - b)}
+    return b, a
 
 
 def realised(steps: Sequence[StepRecord]) -> dict[str, int]:
@@ -204,36 +183,26 @@ def skipped_steps(ledgers: Ledgers) -> list[str]:
     return found
 
 
-def tokens_table(ledgers: Ledgers) -> list[dict[str, Any]]:
-    """Declared and realised tokens, a row for each stage and source; seeds with equal numbers share a row."""
-    grouped: dict[tuple[Any, ...], list[int]] = {}
+def _by_source(ledgers: Ledgers) -> Iterator[dict[str, Any]]:
+    """Declared and realised tokens of every stage and source."""
     for stage, steps in ledgers.values():
         fed = realised(steps)
         for source in sorted({*stage.tokens_by_source, *fed}):
-            name = re.sub(rf"-s{stage.seed}$", "", stage.id)
-            declared, read = stage.tokens_by_source.get(source, 0), fed.get(source, 0)
-            epochs = stage.epochs_by_source.get(source)
-            grouped.setdefault((name, stage.kind, source, declared, read, epochs), []).append(stage.seed)
-    rows = []
-    last = None
-    for (name, kind, source, declared, read, epochs), seeds in grouped.items():
-        if not declared and not read:
-            continue
-        rows.append(
-            {
-                "stage": name,
-                "first": name != last,
-                "kind": kind,
-                "seeds": ", ".join(map(str, sorted(seeds))),
-                "source": source,
-                "declared": f"{declared:,}",
-                "realised": f"{read:,}",
-                "equal": declared == read,
-                "epochs": "–" if epochs is None else f"{epochs:.3f}",
+            yield {
+                **{"stage": stage.id, "fingerprint": stage.fingerprint, "kind": stage.kind, "seed": stage.seed},
+                **{"source": source, "declared": stage.tokens_by_source.get(source, 0), "realised": fed.get(source, 0)},
+                "epochs": stage.epochs_by_source.get(source),
             }
-        )
-        last = name
-    return rows
+
+
+def tokens_table(ledgers: Ledgers) -> list[dict[str, Any]]:
+    """Declared and realised tokens, a row for each stage and source; seeds with equal numbers share a row."""
+    grouped: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for row in _by_source(ledgers):
+        row["stage"] = re.sub(rf"-s{row['seed']}$", "", row["stage"])
+        key = tuple(row[name] for name in ("stage", "kind", "source", "declared", "realised", "epochs"))
+        grouped.setdefault(key, {**row, "seeds": []})["seeds"].append(row["seed"])
+    return [row for row in grouped.values() if row["declared"] or row["realised"]]
 
 
 def read_manifest(store: Path, study: StudyRecord) -> dict[str, Any] | None:
@@ -248,65 +217,30 @@ def read_manifest(store: Path, study: StudyRecord) -> dict[str, Any] | None:
     return read_sealed(path, f"manifest of the prepared data {study.prepared}")
 
 
-def provenance(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """Where the data come from, by the manifest of the prepared data."""
-    sources = []
+def fertility(manifest: Mapping[str, Any]) -> list[tuple[str, float]]:
+    """Bytes per token of every kind of text."""
     by_kind: dict[str, list[int]] = {}
-    for name, source in manifest["sources"].items():
+    for source in manifest["sources"].values():
         sums = by_kind.setdefault(source["kind"], [0, 0])
         sums[0] += source["bytes"]
         sums[1] += source["tokens"]
-        tokens = source["tokens"]
-        sources.append(
-            {
-                "name": name,
-                "kind": source["kind"],
-                "packages": source["packages"],
-                "documents": f"{source['documents']:,}",
-                "tokens": count_text(tokens),
-                "bytes_per_token": f"{source['bytes'] / tokens:.2f}" if tokens else "–",
-                "heldout": f"{source['heldout_documents']:,} ({count_text(source['heldout_bytes'])}B)",
-                "dropped": [(reason, f"{n:,}") for reason, n in source["dropped"].items() if n],
-                "in_common": in_common(name, source["duplicates"], source["shared"]),
-                "digest": source["digest"],
-            }
-        )
-    fertility = [(kind, f"{size / tokens:.2f}") for kind, (size, tokens) in by_kind.items() if tokens]
-    return {"tokenizer": manifest["tokenizer"], "bytes_per_token": fertility, "sources": sources}
+    return [(kind, size / tokens) for kind, (size, tokens) in by_kind.items() if tokens]
 
 
-def cost(study: StudyRecord, ledgers: Ledgers, plan: Mapping[str, Any]) -> dict[str, Any]:
-    """Tokens, analytic FLOPs and measured training time of what was run; a stage that arms share counts once."""
-    rows = []
+def cost(study: StudyRecord, ledgers: Ledgers) -> list[dict[str, Any]]:
+    """Tokens, analytic FLOPs and measured training time of what was run, a row a stage and last their sum; a stage that
+    arms share counts once."""
+    rows: list[dict[str, Any]] = []
     for folder, (stage, steps) in ledgers.items():
         arms = [run.arm for run in study.runs if folder in run.stages]
-        seconds = sum(step.seconds for step in steps)
         rows.append(
             {
-                "stage": stage.id,
-                "arms": ", ".join(dict.fromkeys(arms)),
-                "kind": stage.kind,
-                "model": stage.model,
-                "steps": f"{len(steps):,} of {stage.steps:,}",
-                "tokens": count_text(steps[-1].tokens if steps else 0),
-                "flops": flops_text(stage.flops * len(steps) / stage.steps),
-                "time": duration_text(seconds),
-                "rate": flops_text(stage.flops * len(steps) / stage.steps / seconds) if seconds else "–",
+                **{"stage": stage, "arms": ", ".join(dict.fromkeys(arms)), "steps": len(steps)},
+                **{"tokens": steps[-1].tokens if steps else 0, "flops": stage.flops * len(steps) / stage.steps},
+                "seconds": sum(step.seconds for step in steps),
             }
         )
-    done = [(stage.flops * len(steps) / stage.steps, steps) for stage, steps in ledgers.values()]
-    seconds = sum(step.seconds for _, steps in done for step in steps)
-    flops = sum(f for f, _ in done)
-    totals = plan.get("totals", {})
-    return {
-        "rows": rows,
-        "tokens": count_text(sum(steps[-1].tokens for _, steps in done if steps)),
-        "flops": flops_text(flops),
-        "time": duration_text(seconds),
-        "rate": flops_text(flops / seconds) if seconds else "–",
-        "unshared": count_text(totals["tokens_without_sharing"]) if "tokens_without_sharing" in totals else None,
-        "planned_time": duration_text(3600 * totals["hours"]) if totals.get("hours") is not None else None,
-    }
+    return [*rows, {name: sum(row[name] for row in rows) for name in ("tokens", "flops", "seconds")}]
 
 
 def comparison_csv(comparison: Comparison) -> str:
@@ -317,60 +251,39 @@ def comparison_csv(comparison: Comparison) -> str:
         *("these_low", "these_high", "p_bh", "variance_of_seeds", "variance_of_items", "variance_of_both"),
     )
     rows = (
-        (
-            *(r.arm, r.metric, r.at, r.n_items, r.n_seeds, r.value, r.baseline_value, r.difference, *r.interval),
-            *(r.relative, *(r.relative_interval or (None, None)), r.p, r.p_holm, r.sd),
-            *(
-                r.higher_is_better,
-                r.interval_kind,
-                r.verdict,
-                r.judged.what,
-                r.judged.strength,
-                r.judged.why,
-                r.n_declared,
-            ),
-            *(*(r.these_items or (None, None)), r.p_bh, r.spread.seeds, r.spread.items, r.spread.both),
-        )
-        for r in comparison.rows
+        {
+            **row.flat,
+            **ends("", row.estimate.difference),
+            **ends("relative_", row.estimate.relative),
+            **ends("these_", row.estimate.these_items),
+            **{f"variance_of_{name}": value for name, value in vars(row.estimate.spread).items()},
+        }
+        for row in comparison.rows
     )
     return csv_text(header, rows)
 
 
 def scores_csv(comparison: Comparison) -> str:
-    rows = ((s.arm, s.seed, s.at, s.metric, s.n_items, s.value) for s in comparison.scores)
-    return csv_text(("arm", "seed", "at", "metric", "n_items", "value"), rows)
+    return csv_text(("arm", "seed", "at", "metric", "n_items", "value"), map(vars, comparison.scores))
 
 
 def losses_csv(study: StudyRecord, ledgers: Ledgers) -> str:
     header = ("arm", "seed", "stage", "kind", "step", "lineage_tokens", "loss", "grad_norm", "learning_rate")
     rows = (
-        (
-            run.arm,
-            run.seed,
-            stage.id,
-            stage.kind,
-            s.step,
-            stage.tokens_before + s.tokens,
-            s.loss,
-            s.grad_norm,
-            s.learning_rate,
-        )
+        {
+            **vars(step),
+            **{"arm": run.arm, "seed": run.seed, "stage": stage.id, "kind": stage.kind},
+            "lineage_tokens": stage.tokens_before + step.tokens,
+        }
         for run in study.runs
         for folder in run.stages
         if folder in ledgers
         for stage, steps in (ledgers[folder],)
-        for s in steps
+        for step in steps
     )
     return csv_text(header, rows)
 
 
 def tokens_csv(ledgers: Ledgers) -> str:
     header = ("stage", "fingerprint", "kind", "seed", "source", "declared", "realised", "epochs")
-    rows = (
-        (stage.id, stage.fingerprint, stage.kind, stage.seed, source, stage.tokens_by_source.get(source, 0),
-         fed.get(source, 0), stage.epochs_by_source.get(source))
-        for stage, steps in ledgers.values()
-        for fed in (realised(steps),)
-        for source in sorted({*stage.tokens_by_source, *fed})
-    )  # fmt: skip
-    return csv_text(header, rows)
+    return csv_text(header, _by_source(ledgers))

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from analysis.evals.questions import FORMATS, VERSION, Format, Question, of_rows, render
+from analysis.evals.benchmarks import FORMATS, benchmark_of, of_rows
+from analysis.evals.questions import VERSION, Format, Question, render
 from mixtures.benchmarks import load as benchmarks
 from mixtures.benchmarks.own_rows import RowsFile, own
 from mixtures.documents.document import Document, hash64
@@ -108,11 +109,6 @@ def parse_task(name: Asked) -> TaskSpec:
     else:
         hint = f"did you mean '{near[0]}'?" if near else f"known are {', '.join(FORMATS)}"
     raise UserError(f"unknown task '{name}'; {hint}")
-
-
-def benchmark_of(task: str) -> str:
-    """Whose rows a task asks: "boolq" of "boolq:plain@5shot", "mbpp" of "mbpp_exec"; a held-out task is its own."""
-    return re.split("[:@]", task, maxsplit=1)[0].removesuffix("_exec")
 
 
 def heldout_task(

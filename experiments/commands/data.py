@@ -12,7 +12,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from analysis.evals.tasks import benchmark_of
+from analysis.evals.benchmarks import benchmark_of
 from experiments.plan.epochs import heldout_warnings
 from experiments.plan.find import find_study, known_studies, module_of
 from experiments.progress import Display

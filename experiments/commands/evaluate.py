@@ -15,14 +15,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from analysis import metrics, pass_at_k, statistics
+from analysis import metrics, statistics
 from analysis.evals import harness_tasks
-from analysis.evals.code import executed
-from analysis.evals.questions import FORMATS, prompt_hash
-from analysis.evals.tasks import HARNESS, Task, benchmark_of, parse_task
-from analysis.metrics import Metric, TaskScores
+from analysis.evals.benchmarks import EXECUTED, FORMATS, benchmark_of
+from analysis.evals.questions import prompt_hash
+from analysis.evals.tasks import HARNESS, Task, parse_task
+from analysis.metrics import SCORES, Metric, TaskScores
 from analysis.records import EvalRecord, StageRecord, eval_path, read_eval, read_stage
-from analysis.scores import item_notes
+from analysis.scores import item_notes, scores_of
 from experiments.progress import Display
 from experiments.run.train import use_compilation_cache
 from experiments.run.trained import all_devices, find_stage, open_stage
@@ -147,7 +147,7 @@ def _names(tasks: str, shots: int, target: Target) -> list[str]:
                 there = ", ".join(heldout) or "none: its prepared data are not in the store"
                 raise UserError(f"task '{name}' is not to be had for {target.name}; held-out text there: {there}")
             names.append(name)
-        elif name in executed.TASKS:
+        elif name in EXECUTED:
             names.append(name)
         else:
             spec = parse_task(name)
@@ -159,7 +159,7 @@ def _names(tasks: str, shots: int, target: Target) -> list[str]:
 
 def _load(name: str, target: Target, items: int, store: Path) -> "AnyTask":
     number = items or None
-    if name in executed.TASKS:
+    if name in EXECUTED:
         from experiments.score import coding
 
         return coding.load(name, number, 1, store)
@@ -187,7 +187,7 @@ def _document(target: Target, records: Sequence[EvalRecord]) -> dict[str, Any]:
     scored: dict[str, TaskScores] = {}
     for record in records:
         if not record.gap:
-            scored |= metrics.scores_of(record, target.name)
+            scored |= scores_of(record, target.name)
     found = [metric for metric in metrics.metrics_for(scored) if metrics.value(metric, scored) is not None]
     tasks = [
         {
@@ -221,10 +221,10 @@ def _score(metric: Metric, scored: Mapping[str, TaskScores]) -> dict[str, Any]:
         for task, weight in metric.parts
         if (pair := metrics.score_and_size(metric, scored[task]))
     ]
-    if metrics.SCORES[metric.score].share:
+    if metric.score.share:
         below = above = 0.0
         for weight, score_N, size_N, _ in pairs:
-            low, high = pass_at_k.interval(score_N[size_N > 0].tolist())
+            low, high = statistics.share_interval(score_N[size_N > 0].tolist())
             share = float(score_N.sum() / size_N.sum())
             below, above = below + (weight * (share - low)) ** 2, above + (weight * (high - share)) ** 2
         low, high = max(0.0, value - math.sqrt(below)), min(1.0, value + math.sqrt(above))
@@ -246,13 +246,12 @@ def print_evaluated(document: dict[str, Any], console: Console) -> None:
     for name in ("n", "value", "95 % interval", "chance"):
         table.add_column(name, justify="right", no_wrap=True)
     for row in document["scores"]:
-        name = row["metric"]
-        if name.endswith(("/correct_prob", "/margin")):
+        metric = Metric(row["metric"], SCORES[row["metric"].rpartition("/")[2]], ())
+        if metric.score.name in ("correct_prob", "margin"):
             continue
-        chance = "–" if row["chance"] is None else metrics.value_text(name, row["chance"])
-        low, high = ("–" if row[end] is None else metrics.value_text(name, row[end]) for end in ("low", "high"))
-        cells = (f"{row['n']:,}", metrics.value_text(name, row["value"]), f"[{low}, {high}]", chance)
-        table.add_row(Text(metrics.label(name)), *cells)
+        value, *others = (row[name] for name in ("value", "low", "high", "chance"))
+        low, high, chance = ("–" if each is None else metric.score.value_text(each) for each in others)
+        table.add_row(Text(metric.label), f"{row['n']:,}", metric.score.value_text(value), f"[{low}, {high}]", chance)
     console.print(table)
     said = ["Intervals: Wilson's for shares, else Student's t over items. Margins and probabilities are in --json."]
     said += [line for line in document["coverage"] if "mean over 0 " not in line]

@@ -14,8 +14,8 @@ from typing import Any
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from analysis.evals import harness_tasks
-from analysis.evals.code import executed
-from analysis.evals.tasks import HARNESS, benchmark_of, task_name
+from analysis.evals.benchmarks import EXECUTED, benchmark_of
+from analysis.evals.tasks import HARNESS, task_name
 from analysis.metrics import metrics_for
 from experiments.study import CONTINUE, STAGE_KINDS, Arm, Piece, Stage, Study
 from mixtures.catalogue.source import KINDS
@@ -159,10 +159,8 @@ def _check_tasks(study: Study) -> None:
                 if size.asked[task_name(name)] != name:
                     raise UserError(f"two tasks are called '{task_name(name)}'; give one of the files another name")
     for name in size.executed:
-        if name not in executed.TASKS:
-            raise UserError(
-                f"evaluation.executed: code task '{name}' is unknown; known are {', '.join(executed.TASKS)}"
-            )
+        if name not in EXECUTED:
+            raise UserError(f"evaluation.executed: code task '{name}' is unknown; known are {', '.join(EXECUTED)}")
     _check_primary(study)
 
 

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from analysis.evals.benchmarks import EXECUTED, benchmark_of
 from analysis.evals.code import executed
 from analysis.evals.questions import VERSION
 from analysis.evals.tasks import HARNESS, Asked, parse_task, task_name
@@ -91,12 +92,12 @@ def asked(plan: Plan, store: Path) -> dict[str, str]:
     heldout = [size.heldout_bytes, size.heldout_window, size.heldout_place]
     found: dict[str, list[Any]] = {f"heldout/{kind}": heldout for kind in plan.kinds.values()}
     found |= {name: [None if name in whole else size.items, rows(each)] for name, each in size.asked.items()}
-    found |= {name: [size.problems, size.samples, rows(executed.TASKS[name])] for name in size.executed}
+    found |= {name: [size.problems, size.samples, rows(benchmark_of(name))] for name in size.executed}
     return {name: hashlib.sha256(json.dumps(what).encode()).hexdigest()[:8] for name, what in found.items()}
 
 
 def task_version(name: str) -> int:
-    return executed.VERSION if name in executed.TASKS else VERSION
+    return executed.VERSION if name in EXECUTED else VERSION
 
 
 def evaluation_state(plan: Plan, stage: PlannedStage, store: Path) -> str:

@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from analysis.evals import harness_tasks
-from analysis.evals.code import executed
+from analysis.evals.benchmarks import EXECUTED
 from analysis.evals.harness_tasks import HarnessTask
 from analysis.evals.tasks import (
     HARNESS,
@@ -27,7 +27,7 @@ def load_task(plan: Plan, name: str, store: Path) -> Task | HarnessTask | coding
     """What a task asks: held-out documents of the prepared data, rows of a benchmark, or problems to program."""
     assert plan.manifest is not None
     size = plan.study.evaluation
-    if name in executed.TASKS:
+    if name in EXECUTED:
         return coding.load(name, size.problems, size.samples, store)
     kind = name.removeprefix("heldout/")
     if kind == name:

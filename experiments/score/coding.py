@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from analysis.evals.benchmarks import TASKS, benchmark_of
 from analysis.evals.code import executed, selftest
 from analysis.evals.code.box import Sandbox
 from analysis.evals.code.executed import Problem
@@ -26,7 +27,7 @@ class CodeTask:
     """Problems to write programs for, and a sandbox that has passed its self-test to execute them in.
 
     Attributes:
-        name: a key of `analysis.evals.code.executed.TASKS`.
+        name: one of `analysis.evals.benchmarks.EXECUTED`.
         runs: whether each problem's tests run on this machine, whoever answers: its reference solution passes.
         samples: completions of each problem: one greedily, or several at temperature 0.8 and top-p 0.95.
     """
@@ -58,10 +59,11 @@ def load(name: str, problems: int | None, samples: int, store: Path) -> CodeTask
         Failure: the data cannot be had, or nothing may be executed here; the message is what a record's gap says.
     """
     sandbox = selftest.ensure(store)
-    benchmark = executed.TASKS[name]
-    rows = benchmarks.load(benchmark, store / "downloads")
+    rows = benchmarks.load(benchmark_of(name), store / "downloads")
     chosen = rows if problems is None else benchmarks.first(rows, problems)
-    asked = tuple(executed.PROBLEMS[benchmark](item) for item in chosen)
+    problem = TASKS[name].problem
+    assert problem is not None
+    asked = tuple(map(problem, chosen))
     return CodeTask(name, asked, _runs(asked, sandbox, store), samples, sandbox)
 
 

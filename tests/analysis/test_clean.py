@@ -38,7 +38,7 @@ def _scores(store: Path) -> dict[tuple[str, str], CleanScore]:
     comparison = compare(store, "small")
     manifest = read_sealed(store / "prepared" / "data1" / "manifest.json", "")
     dirty = dirty_items(manifest, comparison.study, _ledgers(store, comparison.study))
-    return {(score.arm, score.metric): score for score in clean_scores(comparison, dirty)}
+    return {(score.arm, score.metric.name): score for score in clean_scores(comparison, dirty)}
 
 
 @pytest.fixture(scope="module")

@@ -8,13 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from analysis import metrics, pass_at_k
+from analysis import metrics
 from analysis.compare import compare
+from analysis.evals.benchmarks import EXECUTED, TASKS, benchmark_of
 from analysis.evals.code import box, executed, pool
 from analysis.evals.code.box import Limits
 from analysis.evals.code.judge import Check, Verdict
 from analysis.records import EvalRecord, eval_path, read_stage, read_study, stage_folder, write
 from analysis.report import build
+from analysis.scores import pass_at, task_scores
+from analysis.statistics import share_interval
 from analysis.tables import executed_table
 from mixtures.benchmarks import load as benchmarks
 from mixtures.benchmarks.item import Item
@@ -108,23 +111,21 @@ def test_the_estimate_is_the_chance_that_a_draw_of_k_holds_a_passing_sample():
     for n, c, k in itertools.product(range(1, 7), range(7), range(1, 7)):
         if c <= n and k <= n:
             draws = list(itertools.combinations([1] * c + [0] * (n - c), k))
-            assert pass_at_k.estimate(n, c, k) == pytest.approx(sum(map(any, draws)) / len(draws))
-    assert 0 < pass_at_k.estimate(200, 1, 100) < pass_at_k.estimate(200, 2, 100) < 1
+            assert pass_at(n, c, k) == pytest.approx(sum(map(any, draws)) / len(draws))
+    assert 0 < pass_at(200, 1, 100) < pass_at(200, 2, 100) < 1
     with pytest.raises(UserError, match="pass@10 needs at least 10 samples a problem"):
-        pass_at_k.estimate(5, 1, 10)
+        pass_at(5, 1, 10)
 
 
 def test_the_interval_counts_problems_and_not_samples():
-    low, high = pass_at_k.interval([0.0] * 164)
+    low, high = share_interval([0.0] * 164)
     assert low == 0 and 0.02 < high < 0.03  # none of 164 is not "certainly 0 %"
-    assert pass_at_k.interval([1.0] * 10)[1] == 1
+    assert share_interval([1.0] * 10)[1] == 1
     mixed = [0.0, 1.0] * 50
-    assert pass_at_k.interval(mixed) == pytest.approx((0.404, 0.596), abs=0.002)  # Wilson's, 50 of 100
-    steadier = pass_at_k.interval([0.4, 0.6] * 50)
+    assert share_interval(mixed) == pytest.approx((0.404, 0.596), abs=0.002)  # Wilson's, 50 of 100
+    steadier = share_interval([0.4, 0.6] * 50)
     assert 0.47 < steadier[0] < 0.5 < steadier[1] < 0.53
-    assert all(
-        0 <= end <= 1 and not math.isnan(end) for end in (*pass_at_k.interval([0.5]), *pass_at_k.interval([0.5, 0.5]))
-    )
+    assert all(0 <= end <= 1 and not math.isnan(end) for end in (*share_interval([0.5]), *share_interval([0.5, 0.5])))
 
 
 def test_rows_count_what_passed_and_hold_little_of_what_was_said():
@@ -154,7 +155,7 @@ def test_metrics_are_means_over_problems_whose_tests_run():
         row("c", 20, 20, passed=20),
         row("d", 10, 0),
     )
-    scores = {"mbpp_exec": metrics.task_scores(EvalRecord("mbpp_exec", 1, "h", "f", 1, rows), "here")}
+    scores = {"mbpp_exec": task_scores(EvalRecord("mbpp_exec", 1, "h", "f", 1, rows), "here")}
     found = {metric.name: metrics.value(metric, scores) for metric in metrics.metrics_for(scores)}
     assert found == pytest.approx(
         {
@@ -163,9 +164,9 @@ def test_metrics_are_means_over_problems_whose_tests_run():
             "mbpp_exec/pass@100": None,  # for want of samples
         }
     )
-    assert metrics.value_text("mbpp_exec/pass@1", found["mbpp_exec/pass@1"]) == "36.7 %"
+    assert metrics.SCORES["pass@1"].value_text(found["mbpp_exec/pass@1"]) == "36.7 %"
     with pytest.raises(Failure, match="'mbpp_exec' in here has counts that are not whole"):
-        metrics.task_scores(EvalRecord("mbpp_exec", 1, "h", "f", 1, ({"id": "a", "passed": 1},)), "here")
+        task_scores(EvalRecord("mbpp_exec", 1, "h", "f", 1, ({"id": "a", "passed": 1},)), "here")
 
 
 def test_the_report_has_intervals_by_problem_and_no_words_of_a_model(tmp_path):
@@ -189,7 +190,7 @@ def test_the_report_has_intervals_by_problem_and_no_words_of_a_model(tmp_path):
         write(eval_path(folder, record.task, 1, synthetic.STEPS), record)
     page = build(tmp_path, "small", {}).read_text(encoding="utf-8")
     assert Page(page).tags.isdisjoint({"script", "img"}) and "alert(1)" not in page
-    low, high = pass_at_k.interval([0.5] * 4 + [0.0] * 36)  # the seeds of the first arm: 0 and 4 of 40
+    low, high = share_interval([0.5] * 4 + [0.0] * 36)  # the seeds of the first arm: 0 and 4 of 40
     assert f"<td>5.0 %</td><td>[{100 * low:.1f}, {100 * high:.1f}]</td><td>40 of 40</td><td>1</td><td>2</td>" in page
 
 
@@ -219,7 +220,7 @@ def test_programs_run_and_helpers_of_the_prompt_are_the_prompts():
 
 
 def both() -> list[executed.Problem]:
-    return [make(item) for name, make in executed.PROBLEMS.items() for item in benchmarks.load(name, DOWNLOADS)]
+    return [TASKS[name].problem(item) for name in EXECUTED for item in benchmarks.load(benchmark_of(name), DOWNLOADS)]
 
 
 @needs_bwrap

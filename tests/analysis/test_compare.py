@@ -34,7 +34,7 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Comparison]:
 
 
 def row(comparison: Comparison, arm: str, metric: str, at: str = "final") -> Row:
-    (found,) = [r for r in comparison.rows if (r.arm, r.metric, r.at) == (arm, metric, at)]
+    (found,) = [r for r in comparison.rows if (r.arm, r.metric.name, r.at) == (arm, metric, at)]
     return found
 
 
@@ -46,17 +46,17 @@ def evaluation(store: Path, arm: str, seed: int, task: str, kind: str = "cooldow
 def test_the_planted_effects_are_found_and_no_others(full: Comparison) -> None:
     for arm in ("balanced-only", "balanced-to-text", "code-to-text"):
         found = row(full, arm, "heldout/code/bpb")
-        assert found.verdict == "better"
-        assert found.interval[1] < 0
+        assert found.judged.text == "better"
+        assert found.estimate.difference.high < 0
         planted = 1 - 0.5 * synthetic.CODE_SHARE[arm]
-        assert found.relative_interval is not None
-        assert found.relative_interval[0] <= planted - 1 <= found.relative_interval[1]
-    assert row(full, "code-to-text", "heldout/text/bpb").difference > 0
-    quiet = [r for r in full.rows if r.metric in ("heldout/markup/bpb", "heldout/adjacent/bpb")]
+        assert found.estimate.relative is not None
+        assert found.estimate.relative.low <= planted - 1 <= found.estimate.relative.high
+    assert row(full, "code-to-text", "heldout/text/bpb").estimate.difference.centre > 0
+    quiet = [r for r in full.rows if r.metric.name in ("heldout/markup/bpb", "heldout/adjacent/bpb")]
     assert len(quiet) == 12
-    assert {r.verdict for r in quiet} == {"cannot tell"}
-    guesses = [r for r in full.rows if r.metric.endswith("/acc")]
-    assert sum(r.verdict == "at chance" for r in guesses) >= 0.9 * len(guesses)
+    assert {r.judged.text for r in quiet} == {"cannot tell"}
+    guesses = [r for r in full.rows if r.metric.name.endswith("/acc")]
+    assert sum(r.judged.text == "at chance" for r in guesses) >= 0.9 * len(guesses)
 
 
 def test_values_are_those_of_the_records(full: Comparison) -> None:
@@ -65,20 +65,20 @@ def test_values_are_those_of_the_records(full: Comparison) -> None:
         items = synthetic.items("heldout/code", "code-to-text", seed, "cooldown", 100)
         expected.append(sum(i["nats"] for i in items) / 0.6931471805599453 / sum(i["bytes"] for i in items))
     found = row(full, "code-to-text", "heldout/code/bpb")
-    assert found.value == pytest.approx(sum(expected) / 2)
-    assert (found.n_items, found.n_seeds, found.higher_is_better) == (100, 2, False)
-    assert found.difference == pytest.approx(found.value - found.baseline_value)
+    assert found.estimate.value == pytest.approx(sum(expected) / 2)
+    assert (found.n_items, found.n_seeds, found.metric.score.higher_is_better) == (100, 2, False)
+    assert found.estimate.difference.centre == pytest.approx(found.estimate.value - found.estimate.baseline_value)
 
 
 def test_holm_is_taken_over_the_declared_family_at_the_end(full: Comparison) -> None:
     family = [r for r in full.rows if r.p_holm is not None]
-    assert {(r.metric, r.at) for r in family} == {(m, "final") for m in full.study.primary}
+    assert {(r.metric.name, r.at) for r in family} == {(m, "final") for m in full.study.primary}
     assert len(family) == 9
     assert min(family, key=lambda r: r.p).p_holm == pytest.approx(9 * min(r.p for r in family))
     for r in family:
         assert r.p_holm is not None and r.p_bh is None
-        beyond = not r.interval[0] <= 0 <= r.interval[1]
-        assert r.verdict.endswith("not after Holm") == (beyond and r.p_holm > 0.05)
+        beyond = not r.estimate.difference.low <= 0 <= r.estimate.difference.high
+        assert r.judged.text.endswith("not after Holm") == (beyond and r.p_holm > 0.05)
         assert r.judged.told_apart == (r.p_holm <= 0.05)
 
 
@@ -89,7 +89,7 @@ def test_all_else_is_exploratory_and_corrected_by_benjamini_and_hochberg(full: C
         assert r.p_bh == pytest.approx(min(len(p) / (i + 1) * q for i, q in enumerate(p) if q >= r.p))
         if r.p_bh > 0.05:
             assert not r.judged.told_apart
-    assert any(r.verdict == "cannot tell, not after Benjamini–Hochberg" for r in rest)
+    assert any(r.judged.text == "cannot tell, not after Benjamini–Hochberg" for r in rest)
 
 
 def test_json_is_plain_and_complete(full: Comparison) -> None:
@@ -105,18 +105,18 @@ def test_json_is_plain_and_complete(full: Comparison) -> None:
 
 
 def test_a_deleted_record_is_named_and_makes_nothing_stronger(store: Path) -> None:
-    whole = {(r.arm, r.metric, r.at): r for r in compare(store, "small").rows}
+    whole = {(r.arm, r.metric.name, r.at): r for r in compare(store, "small").rows}
     evaluation(store, "balanced-only", 2, "heldout/code").unlink()
     comparison = compare(store, "small")
     found = row(comparison, "balanced-only", "heldout/code/bpb")
     assert (found.n_seeds, found.n_declared) == (1, 2)
-    assert found.verdict == "cannot tell, on this seed only: item noise only, 1 of 2 seeds"
-    assert "item noise only" in found.interval_kind
+    assert found.judged.text == "cannot tell, on this seed only: item noise only, 1 of 2 seeds"
+    assert "item noise only" in found.estimate.kind
     assert "balanced-only, seed 2, final: heldout/code is not evaluated" in comparison.gaps
     assert (found.p, found.p_holm) == (1.0, 1.0)
     for r in comparison.rows:
         if r.p_holm is not None:
-            assert r.p_holm >= whole[r.arm, r.metric, r.at].p_holm  # type: ignore[operator]
+            assert r.p_holm >= whole[r.arm, r.metric.name, r.at].p_holm  # type: ignore[operator]
     assert row(comparison, "code-to-text", "heldout/code/bpb").n_seeds == 2
 
 
@@ -129,17 +129,17 @@ def diverge(store: Path, arm: str, seed: int, tasks: tuple[str, ...] = FEW) -> N
 
 def test_a_seed_that_diverged_is_named_and_counts_against_its_arm(tmp_path: Path) -> None:
     synthetic.write_store(tmp_path, seeds=(1, 2, 3), tasks=FEW, primary=("heldout/code/bpb",), n_items=100)
-    assert {r.verdict for r in compare(tmp_path, "small").rows if r.p_holm is not None} == {"better"}
+    assert {r.judged.text for r in compare(tmp_path, "small").rows if r.p_holm is not None} == {"better"}
     diverge(tmp_path, "code-to-text", 3)
     comparison = compare(tmp_path, "small")
     found = row(comparison, "code-to-text", "heldout/code/bpb")
-    assert (found.verdict, found.p, found.p_holm) == ("cannot tell, 2 of 3 seeds", 1.0, 1.0)
+    assert (found.judged.text, found.p, found.p_holm) == ("cannot tell, 2 of 3 seeds", 1.0, 1.0)
     assert any(
         gap.startswith("code-to-text, seed 3, final: heldout/code was not scored: 3 of 40") for gap in comparison.gaps
     )
     diverge(tmp_path, synthetic.BASELINE, 2)
     found = row(compare(tmp_path, "small"), "balanced-only", "heldout/code/bpb")
-    assert (found.verdict, found.n_seeds) == ("better, 2 of 3 seeds", 2), (
+    assert (found.judged.text, found.n_seeds) == ("better, 2 of 3 seeds", 2), (
         "the baseline's loss is no reason to doubt the arm"
     )
     assert found.judged.mark == "△"
@@ -150,7 +150,7 @@ def test_scores_that_are_no_numbers_are_those_of_a_model_that_diverged(store: Pa
     record = read_eval(path)
     write(path, replace(record, items=({**record.items[0], "nats": None}, *record.items[1:])))
     comparison = compare(store, "small")
-    assert row(comparison, "code-to-text", "heldout/code/bpb").verdict.endswith("1 of 2 seeds")
+    assert row(comparison, "code-to-text", "heldout/code/bpb").judged.text.endswith("1 of 2 seeds")
     assert any(
         "code-to-text, seed 2, final: heldout/code was not scored: 1 of its scores" in gap for gap in comparison.gaps
     )
@@ -184,13 +184,13 @@ def test_two_seeds_that_differ_by_the_same_count_show_item_noise_only(store: Pat
                 ),
             )
     found = row(compare(store, "small"), "code-to-text", "piqa/acc")
-    assert found.verdict == "cannot tell, item noise only"
+    assert found.judged.text == "cannot tell, item noise only"
     assert found.p < 0.001 and found.p_bh == 1, "two counts that are equal by chance say nothing of seeds"
 
 
 def test_one_seed_never_gives_a_plain_verdict(tmp_path: Path) -> None:
     synthetic.write_store(tmp_path, seeds=(1,), tasks=FEW, primary=("heldout/code/bpb",))
-    verdicts = {r.verdict for r in compare(tmp_path, "small").rows if r.metric == "heldout/code/bpb"}
+    verdicts = {r.judged.text for r in compare(tmp_path, "small").rows if r.metric.name == "heldout/code/bpb"}
     assert verdicts == {"better, on this seed only: item noise only"}
 
 
@@ -202,8 +202,8 @@ def test_documents_of_a_few_packages_speak_for_themselves(store: Path) -> None:
             items = tuple({**item, "cluster": f"package {n % 7}"} for n, item in enumerate(record.items))
             write(path, replace(record, items=items))
     found = row(compare(store, "small"), "code-to-text", "heldout/code/bpb")
-    assert "these documents" in found.interval_kind
-    assert found.these_items == found.interval
+    assert "these documents" in found.estimate.kind
+    assert found.estimate.these_items == found.estimate.difference
 
 
 def test_a_gap_of_the_data_is_told_once_and_the_means_say_what_they_lack(store: Path) -> None:
@@ -234,7 +234,7 @@ def test_what_is_missing_is_listed_and_the_rest_compared(store: Path) -> None:
     path = evaluation(store, "code-to-text", 1, "triviaqa")
     write(path, replace(read_eval(path), items=(), gap="no sandbox"))
     comparison = compare(store, "small")
-    assert not [r for r in comparison.rows if (r.arm, r.metric, r.at) == ("balanced-only", "piqa/acc", "final")]
+    assert not [r for r in comparison.rows if (r.arm, r.metric.name, r.at) == ("balanced-only", "piqa/acc", "final")]
     assert row(comparison, "balanced-only", "copa/acc").n_seeds == 2
     assert "triviaqa was not scored: no sandbox" in comparison.gaps
 
@@ -276,10 +276,10 @@ def test_the_same_checkpoint_is_called_that(store: Path) -> None:
     runs = tuple(RunRecord(r.arm, r.seed, (*shared[r.seed].stages[:2], r.stages[2]), r.kinds) for r in study.runs)
     write(store / "studies" / "small" / "study.json", replace(study, runs=runs))
     comparison = compare(store, "small")
-    assert {r.verdict for r in comparison.rows if r.at == "before-cooldown" and r.metric.endswith("bpb")} == {
+    assert {r.judged.text for r in comparison.rows if r.at == "before-cooldown" and r.metric.name.endswith("bpb")} == {
         "same checkpoint"
     }
-    assert row(comparison, "code-to-text", "heldout/code/bpb").verdict == "better"
+    assert row(comparison, "code-to-text", "heldout/code/bpb").judged.text == "better"
 
 
 def test_errors_say_what_to_do(store: Path) -> None:

@@ -10,8 +10,9 @@ import pytest
 from analysis.evals.engine import likelihoods, rolling
 from analysis.evals.model import opened
 from analysis.evals.tasks import parse_task
-from analysis.metrics import metrics_for, task_scores, value
+from analysis.metrics import metrics_for, value
 from analysis.records import EvalRecord
+from analysis.scores import task_scores
 from mixtures.tokens import tokenizer as bpe
 from models.export import export
 from store.errors import Failure, UserError

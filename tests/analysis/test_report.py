@@ -87,7 +87,11 @@ def test_the_answer_counts_what_the_table_says(built: Path) -> None:
 def test_what_a_correction_takes_back_is_counted_by_the_verdict_and_not_by_its_words(tmp_path: Path) -> None:
     synthetic.write_store(tmp_path)
     found = compare(tmp_path, "small")
-    beyond = [r for r in found.rows if r.p_holm is not None and not r.interval[0] <= 0 <= r.interval[1]]
+    beyond = [
+        r
+        for r in found.rows
+        if r.p_holm is not None and not r.estimate.difference.low <= 0 <= r.estimate.difference.high
+    ]
     lost = [r for r in beyond if not r.judged.told_apart]
     assert [r for r in found.rows if r.p_holm is not None and r.judged.before] == lost
     reworded = [replace(r, judged=replace(r.judged, why="a seed less, not after all")) for r in found.rows]

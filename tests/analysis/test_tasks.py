@@ -11,12 +11,14 @@ from typing import Any
 
 import pytest
 
+from analysis.evals.benchmarks import FORMATS, TASKS, benchmark_of, of
 from analysis.evals.code import executed
-from analysis.evals.questions import FORMATS, VERSION, exact_match, prompt_hash, render
+from analysis.evals.questions import VERSION, exact_match, prompt_hash, render
 from analysis.evals.scoring import item as scored
-from analysis.evals.tasks import TaskSpec, benchmark_of, benchmark_task, heldout_task, parse_task, task_name
-from analysis.metrics import CHANCE, metrics_for, scores_of, task_scores, value
+from analysis.evals.tasks import TaskSpec, benchmark_task, heldout_task, parse_task, task_name
+from analysis.metrics import metrics_for, value
 from analysis.records import EvalRecord
+from analysis.scores import scores_of, task_scores
 from mixtures.benchmarks import load as benchmarks
 from mixtures.benchmarks.item import Item
 from mixtures.benchmarks.known import BENCHMARKS
@@ -191,7 +193,7 @@ def test_on_real_rows_too(tmp_path: Path) -> None:
 
 @pytest.mark.network
 def test_the_level_of_guessing_is_that_of_the_rows() -> None:
-    for name, chance in CHANCE.items():
+    for name in of("reasoning"):
         if benchmarks.gap(name, DOWNLOADS):
             continue
         items = load(name, DOWNLOADS)
@@ -199,7 +201,7 @@ def test_the_level_of_guessing_is_that_of_the_rows() -> None:
             share = max(Counter(item.gold for item in items).values()) / len(items)
         else:
             share = sum(1 / len(item.choices) for item in items) / len(items)
-        assert share == pytest.approx(chance, abs=0.0005), name
+        assert share == pytest.approx(TASKS[name].chance, abs=0.0005), name
 
 
 def upstream_rows(name: str) -> list[dict[str, Any]]:

@@ -11,8 +11,8 @@ from analysis.evals.code import box, executed, selftest
 from analysis.evals.code.judge import Check, Verdict
 from analysis.evals.engine import Ask
 from analysis.evals.model import LanguageModel
-from analysis.pass_at_k import columns_of
 from analysis.records import EvalRecord, read_eval, write
+from analysis.scores import executed_columns
 from experiments.commands import run
 from experiments.plan.make import make_plan
 from experiments.run.train import study_record
@@ -111,7 +111,7 @@ def test_what_does_not_run_here_is_decided_by_the_reference_and_by_no_sample(mod
     assert [(row["runs"], row["samples"], row["passed"]) for row in rows] == [
         *((True, 4, 1), (False, 4, 0), (False, 4, 0), (True, 4, 1))
     ]
-    columns = columns_of(rows)
+    columns = executed_columns(rows)
     assert columns["pass@1"].tolist() == [0.25, 0, 0, 0.25] and columns["runs"].tolist() == [1, 0, 0, 1]
 
 

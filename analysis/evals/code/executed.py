@@ -1,7 +1,7 @@
 """HumanEval and MBPP by execution: what the model completes, the program that this makes, and what came of it.
 
 Zero-shot. HumanEval's prompt is upstream's, unchanged; MBPP's is the task and its first test in a docstring (as the
-BigCode evaluation harness has it). Programs run in the sandbox only; analysis/pass_at_k.py scores what it says.
+BigCode evaluation harness has it). Programs run in the sandbox only; analysis/scores.py makes pass@k of what it says.
 """
 
 import ast
@@ -10,7 +10,7 @@ import hashlib
 import json
 import warnings
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,8 +22,6 @@ from store.errors import Failure
 
 VERSION = 2
 """Of prompts, stops, checks, limits and decoding: change one and bump it."""
-TASKS = {"humaneval_exec": "humaneval", "mbpp_exec": "mbpp"}
-"""From the name of a task whose completions are executed to the benchmark of its problems."""
 NEW_TOKENS = 512
 """Of a completion, at most; the longest reference solution has 300 or so."""
 SAID = 200
@@ -93,9 +91,6 @@ def mbpp(item: Item) -> Problem:
     check = Check(tuple(sorted(asked)), fields["tests"], setup, weak=bool(asked & classes))
     prompt = f'"""\n{fields["text"]}\n{fields["tests"].lstrip().splitlines()[0]}\n"""\n'
     return Problem(item.id, prompt, (*_STOPS, "\nassert", '\n"""'), "", check, solution)
-
-
-PROBLEMS: Mapping[str, Callable[[Item], Problem]] = {"humaneval": humaneval, "mbpp": mbpp}
 
 
 def _fields(item: Item, names: Sequence[str]) -> dict[str, str]:

@@ -29,6 +29,10 @@ class EqualNumber(int):
     __hash__ = Equal.__hash__
 
 
+def _exit_handler(number: int) -> None:
+    atexit.register(os._exit, 0)
+
+
 def _patches_builtins(number: int) -> Any:
     builtins.AssertionError = type("Harmless", (Exception,), {})  # type: ignore
     builtins.all = lambda values: True
@@ -74,7 +78,7 @@ PROGRAMS: dict[str, Callable[[int], Any]] = {
     "list of equals": lambda number: [Equal()],
     "exit with success": lambda number: os._exit(0),
     "exits politely": lambda number: sys.exit(0),
-    "exit handler": lambda number: atexit.register(os._exit, 0) and None,
+    "exit handler": _exit_handler,
     "patches builtins": _patches_builtins,
     "ends the loop of the tests": lambda number: _raises(StopIteration()),
     "searches for the answer": _searches_for_the_answer,

@@ -136,6 +136,16 @@ def _endless_loop() -> list[str]:
     return ["a minute"]
 
 
+def _sleep() -> list[str]:
+    time.sleep(60)
+    return ["a minute"]
+
+
+def _stops_itself() -> list[str]:
+    os.kill(os.getpid(), signal.SIGSTOP)
+    return []
+
+
 def _loop_that_ignores_signals() -> list[str]:
     for number in range(1, 65):
         try:
@@ -147,8 +157,13 @@ def _loop_that_ignores_signals() -> list[str]:
 
 def _daemons() -> Any:
     """They are to be gone with the box: selftest.py looks for what is left of it."""
+
+    def run_on() -> None:
+        os.setsid()
+        _endless_loop()
+
     for _ in range(6):
-        _forked(lambda: (os.setsid(), _endless_loop()))
+        _forked(run_on)
     os._exit(0)
 
 
@@ -186,9 +201,9 @@ PROGRAMS: dict[str, Callable[[], Any]] = {
     "endless replies down every pipe": lambda: _write_everywhere(b"\x00\x00\x00\x04null" * 1000, 10**5),
     "endless loop": _endless_loop,
     "one endless operation": lambda: [str(len(str(7 ** (10**8))))],
-    "sleep": lambda: time.sleep(60) or ["a minute"],
+    "sleep": _sleep,
     "loop that ignores signals": _loop_that_ignores_signals,
-    "stops itself": lambda: os.kill(os.getpid(), signal.SIGSTOP) or [],
+    "stops itself": _stops_itself,
     "overflow of the stack": lambda: ctypes.string_at(0) and ["alive"],
     "daemons": _daemons,
 }

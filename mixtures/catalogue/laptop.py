@@ -13,7 +13,7 @@ from typing import Any
 from mixtures.catalogue.pins import newest, releases
 from mixtures.catalogue.source import Source, Upstream, naming, one_shard
 from mixtures.documents.document import Document
-from mixtures.readers import archived, commits, installed, literature, notebooks, prose, qa
+from mixtures.readers import archived, commits, installed, literature, notebooks, prose, threads
 
 Reader = Callable[[Any, Path], Iterator[Document]]
 """From (all upstreams of the source, download folder) to its documents."""
@@ -111,7 +111,7 @@ QUICKSTART: tuple[Source, ...] = (
         *newest("django", "mkdocs", "sphinx", *XSTATIC),
     ),
     _source(
-        # FAQ pages are read by `qa`, some changelogs by `commits`; release announcements repeat each other.
+        # FAQ pages are read by `threads`, some changelogs by `commits`; release announcements repeat each other.
         *("markdown", "markup", "markdown", 1_500_000, _archived(".md", skip=r"faqs?\.md$|CHANGE|tests/")),
         *newest("attrs", "click", "flax", "hatch", "jupyter-client", "markdown-it-py", "nbconvert"),
     ),
@@ -137,7 +137,7 @@ QUICKSTART: tuple[Source, ...] = (
     _source("notebooks", "adjacent", "jupyter", 1_000_000, notebooks.read, *newest("flax")),
     _source("commits", "adjacent", "diff", 1_000_000, commits.read, *releases(*RELEASED_OFTEN)),
     _source(
-        *("qa", "adjacent", "questions and answers", 500_000, qa.read),
+        *("qa", "adjacent", "questions and answers", 500_000, threads.read),
         *newest("django", "flax", "hatch", "jinja2", "click", "sphinx", "sqlalchemy"),
     ),
     _source("synthetic-python", "synthetic", "python", SYNTHETIC_BYTES, _synthetic),

@@ -2,7 +2,9 @@
 
 from collections.abc import Mapping
 
-from mixtures.readers.fetch import Archive, canonical
+from packaging.utils import canonicalize_name
+
+from mixtures.readers.fetch import Archive
 
 SHA256: Mapping[str, Mapping[str, str]] = {
     "Apache-2.0": {
@@ -76,7 +78,7 @@ A project's releases stand oldest first. Where it has several, they are consecut
 
 def _archive(name: str, sha256: str, licence: str) -> Archive:
     project, _, version = name.rpartition("-")
-    return Archive(canonical(project), version, f"{name}.tar.gz", sha256, licence)
+    return Archive(canonicalize_name(project), version, f"{name}.tar.gz", sha256, licence)
 
 
 ARCHIVES = tuple(_archive(*pin, licence) for licence, pinned in SHA256.items() for pin in pinned.items())

@@ -8,10 +8,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from packaging.utils import canonicalize_name
+
 from mixtures.documents.document import Document
 from mixtures.documents.filters import FILTERS
 from mixtures.readers import hub, installed
-from mixtures.readers.fetch import Archive, canonical
+from mixtures.readers.fetch import Archive
 from mixtures.readers.hub import HubDataset
 from store.errors import Failure, UserError
 
@@ -143,7 +145,7 @@ def _package(upstream: Upstream) -> Package:
         return Package(f"{upstream.id} {upstream.part}".strip(), upstream.revision, upstream.licence)
     if upstream == installed.STANDARD_LIBRARY:
         return Package(upstream, platform.python_version(), "PSF-2.0")
-    return Package(canonical(upstream), installed.distribution(upstream).version, _licence(upstream))
+    return Package(canonicalize_name(upstream), installed.distribution(upstream).version, _licence(upstream))
 
 
 def _licence(name: str) -> str:

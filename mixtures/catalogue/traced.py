@@ -12,7 +12,7 @@ import re
 import sysconfig
 import textwrap
 from collections.abc import Iterator, Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass
 from datetime import date, timedelta
 from functools import partial
 from numbers import Number
@@ -26,10 +26,12 @@ CATALOGUES = ("mixtures.catalogue.laptop", "mixtures.catalogue.paper_scale")
 """Of ours, the modules whose constants decide data; those of readers go with their version."""
 
 
+@dataclass
 class Traced:
     """Collects, for all that `value` is given: versions of readers, code, values of globals, and possible paths.
 
     Attributes:
+        not_deciding: of these dataclasses, the fields that decide nothing.
         readers: READER_VERSION of every module of ours that was met, by the module's name.
         code: digest of the source of every function and class of the user's.
         globals: what those name beside functions, and their defaults.
@@ -37,19 +39,14 @@ class Traced:
         files: where that code is.
     """
 
-    def __init__(self, not_deciding: Mapping[type, tuple[str, ...]]) -> None:
-        """
-        Args:
-            not_deciding: of these dataclasses, the fields that decide nothing.
-        """
-        self.not_deciding = not_deciding
-        self.readers: dict[str, int] = {}
-        self.code: dict[str, str] = {}
-        self.globals: dict[str, Any] = {}
-        self.paths: set[str] = set()
-        self.files: set[str] = set()
-        self._met: set[FunctionType | type] = set()
-        self._held: set[int] = set()
+    not_deciding: Mapping[type, tuple[str, ...]]
+    readers: dict[str, int] = field(default_factory=dict)
+    code: dict[str, str] = field(default_factory=dict)
+    globals: dict[str, Any] = field(default_factory=dict)
+    paths: set[str] = field(default_factory=set)
+    files: set[str] = field(default_factory=set)
+    _met: set[FunctionType | type] = field(default_factory=set)
+    _held: set[int] = field(default_factory=set)
 
     def value(self, value: Any) -> Any:
         """`value` as JSON; of an object of a user's class what it holds, of a library's the name of its type."""

@@ -6,6 +6,7 @@ Beside id, group and text, a row has what choosing among documents needs, so tha
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -76,12 +77,9 @@ def facts(path: Path) -> dict[str, Any]:
     Raises:
         Failure: the file is missing or damaged.
     """
-    try:
-        metadata = pq.read_metadata(path).metadata
-        found: dict[str, Any] = json.loads(metadata[b"facts"])
+    with _reading(path):
+        found: dict[str, Any] = json.loads(pq.read_metadata(path).metadata[b"facts"])
         return found
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise damaged(path, error) from error
 
 
 def read(path: Path, columns: tuple[str, ...] = ("id", "group", "text")) -> Iterator[pa.RecordBatch]:
@@ -90,13 +88,10 @@ def read(path: Path, columns: tuple[str, ...] = ("id", "group", "text")) -> Iter
     Raises:
         Failure: the file is missing or damaged.
     """
-    try:
-        with pq.ParquetFile(path, page_checksum_verification=True) as file:
-            for number in range(file.num_row_groups):
-                table = file.read_row_group(number, columns=list(columns), use_threads=False)
-                yield from table.combine_chunks().to_batches()
-    except (OSError, ValueError) as error:  # pyarrow's errors are these
-        raise damaged(path, error) from error
+    with _reading(path), pq.ParquetFile(path, page_checksum_verification=True) as file:
+        for number in range(file.num_row_groups):
+            table = file.read_row_group(number, columns=list(columns), use_threads=False)
+            yield from table.combine_chunks().to_batches()
 
 
 def read_documents(path: Path) -> Iterator[Document]:
@@ -119,18 +114,16 @@ def texts(path: Path, wanted: npt.NDArray[np.bool_]) -> Iterator[str]:
     Raises:
         Failure: the file is missing or damaged.
     """
-    try:
-        with pq.ParquetFile(path, page_checksum_verification=True, pre_buffer=False, buffer_size=1 << 16) as file:
-            start = 0
-            for number in range(file.num_row_groups):
-                count = file.metadata.row_group(number).num_rows
-                rows = np.flatnonzero(wanted[start : start + count])
-                start += count
-                if len(rows):
-                    pages = file.iter_batches(int(rows[-1]) + 1, [number], ["text"], use_threads=False)
-                    yield from next(pages).column("text").take(pa.array(rows)).to_pylist()
-    except (OSError, ValueError) as error:
-        raise damaged(path, error) from error
+    options: dict[str, Any] = {"page_checksum_verification": True, "pre_buffer": False, "buffer_size": 1 << 16}
+    with _reading(path), pq.ParquetFile(path, **options) as file:
+        start = 0
+        for number in range(file.num_row_groups):
+            count = file.metadata.row_group(number).num_rows
+            rows = np.flatnonzero(wanted[start : start + count])
+            start += count
+            if len(rows):
+                pages = file.iter_batches(int(rows[-1]) + 1, [number], ["text"], use_threads=False)
+                yield from next(pages).column("text").take(pa.array(rows)).to_pylist()
 
 
 def text_digest(path: Path) -> str:
@@ -146,8 +139,12 @@ def text_digest(path: Path) -> str:
     return total.hexdigest()
 
 
-def damaged(path: Path, error: Exception) -> Failure:
-    first = (str(error).splitlines() or [type(error).__name__])[0]
-    # Held-out documents are part of prepared data, which are complete or not.
-    folder = path.parents[2] if path.parents[1].name == "heldout" else path.parent
-    return Failure(f"documents in {path} cannot be read ({first}); delete {folder} and prepare again")
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError, KeyError, TypeError) as error:  # pyarrow's errors are the first two
+        first = (str(error).splitlines() or [type(error).__name__])[0]
+        # Held-out documents are part of prepared data, which are complete or not.
+        folder = path.parents[2] if path.parents[1].name == "heldout" else path.parent
+        raise Failure(f"documents in {path} cannot be read ({first}); delete {folder} and prepare again") from error

@@ -4,7 +4,6 @@ import functools
 import hashlib
 import io
 import os
-import re
 import subprocess
 import sys
 import tarfile
@@ -182,11 +181,6 @@ def _pip_config(key: str) -> str:
     command = [sys.executable, "-m", "pip", "config", "get", key]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     return result.stdout.strip() if result.returncode == 0 else ""
-
-
-def canonical(name: str) -> str:
-    """A project's name as package indexes compare it: lower case, runs of ".-_" as one hyphen."""
-    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def _sha256(path: Path) -> str:

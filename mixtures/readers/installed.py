@@ -7,8 +7,10 @@ from collections.abc import Iterator, Sequence
 from importlib.metadata import Distribution, PackageNotFoundError
 from pathlib import Path, PurePosixPath
 
+from packaging.utils import canonicalize_name
+
 from mixtures.documents.document import Document
-from mixtures.readers.fetch import canonical, text
+from mixtures.readers.fetch import text
 from store.errors import Failure
 
 READER_VERSION = 1
@@ -75,7 +77,7 @@ def files(names: Sequence[str], suffixes: frozenset[str]) -> Iterator[Document]:
                 continue
             content = text(_read(Path(str(installed.locate_file(path))), name))
             if content is not None:
-                yield Document(path.as_posix(), canonical(name), content)
+                yield Document(path.as_posix(), canonicalize_name(name), content)
 
 
 def standard_library() -> Iterator[Document]:

@@ -12,8 +12,9 @@ import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 
+from packaging.utils import canonicalize_name
+
 from mixtures.documents.document import Document
-from mixtures.readers.fetch import canonical
 from mixtures.readers.installed import distribution
 
 READER_VERSION = 1
@@ -69,7 +70,7 @@ def descriptions(names: Sequence[str]) -> Iterator[Document]:
         description = metadata["Description"] if "Description" in metadata else str(metadata.get_payload() or "")  # type: ignore[attr-defined]
         prose = "\n\n".join(dict.fromkeys(plain_paragraphs(without_markup(description))))
         if prose:
-            yield Document(canonical(name), canonical(name), prose)
+            yield Document(canonicalize_name(name), canonicalize_name(name), prose)
 
 
 def _of_docstrings(source: str) -> Iterator[str]:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from mixtures.documents.document import Document, Rows
-from mixtures.readers import chat, commits, files, issues, notebooks, qa
+from mixtures.readers import commits, files, notebooks, threads
 
 READER_VERSION = 1
 
@@ -38,7 +38,7 @@ def slimpajama_threads(rows: Rows) -> Iterator[Document]:
     """The Stack Exchange part of SlimPajama; every row is a thread."""
     for place, row in rows:
         if row["meta"]["redpajama_set_name"] == STACK_EXCHANGE:
-            yield Document(place, place, qa.parse(row["text"] or ""))
+            yield Document(place, place, threads.stack_exchange(row["text"] or ""))
 
 
 def stack_files(rows: Rows) -> Iterator[Document]:
@@ -72,7 +72,7 @@ def _commit(place: str, row: Mapping[str, Any]) -> Document:
 def github_issues(rows: Rows) -> Iterator[Document]:
     """Issues between StarCoder's tags; the data have no repository, so that each is its own group."""
     for place, row in rows:
-        yield Document(place, place, issues.parse(row["content"] or ""))
+        yield Document(place, place, threads.issue(row["content"] or ""))
 
 
 def jupyter(rows: Rows) -> Iterator[Document]:
@@ -98,7 +98,7 @@ def tested_problems(rows: Rows) -> Iterator[Document]:
     """Problems of OpenCodeInstruct with their solution, of those whose generated tests all passed upstream."""
     for place, row in rows:
         if float(row["average_test_score"] or 0) == 1:
-            yield Document(place, place, qa.render(row["input"] or "", [row["output"] or ""]))
+            yield Document(place, place, threads.answered(row["input"] or "", [row["output"] or ""]))
 
 
 def conversations(rows: Rows) -> Iterator[Document]:
@@ -106,7 +106,7 @@ def conversations(rows: Rows) -> Iterator[Document]:
     for place, row in rows:
         messages = row["messages"] or []
         turns = json.loads(messages) if isinstance(messages, str) else messages
-        yield Document(place, place, chat.render((turn["role"], turn["content"] or "") for turn in turns))
+        yield Document(place, place, threads.conversation((turn["role"], turn["content"] or "") for turn in turns))
 
 
 def message_trees(rows: Rows) -> Iterator[Document]:
@@ -116,6 +116,5 @@ def message_trees(rows: Rows) -> Iterator[Document]:
         if row["lang"] == "en" and not row["deleted"]:
             trees.setdefault(row["message_tree_id"], []).append(row)
     for tree, messages in trees.items():
-        thread = chat.best_thread(messages)
-        if thread:
-            yield Document(tree, tree, chat.render((turn["role"], turn["text"] or "") for turn in thread))
+        if thread := threads.best_thread(messages):
+            yield Document(tree, tree, threads.conversation((turn["role"], turn["text"] or "") for turn in thread))

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import zstandard
+from packaging.utils import canonicalize_name
 
 from mixtures.catalogue import laptop
 from mixtures.catalogue.languages import CODE, MARKUP, folders
@@ -82,7 +83,7 @@ def test_a_missing_archive_names_the_source_and_the_network(tmp_path: Path, monk
 
 def test_fixed_packages_do_not_depend_on_what_else_is_installed() -> None:
     documents = list(BY_NAME["c-cpp"].read("all", Path("unused")))
-    assert {document.group for document in documents} <= {fetch.canonical(name) for name in laptop.C_PACKAGES}
+    assert {document.group for document in documents} <= {canonicalize_name(name) for name in laptop.C_PACKAGES}
     assert len({document.id for document in documents}) == len(documents)
 
 

@@ -16,7 +16,7 @@ import pytest
 
 from mixtures.catalogue import pins
 from mixtures.readers import fetch
-from mixtures.readers.fetch import Archive, canonical, members, text
+from mixtures.readers.fetch import Archive, members, text
 from store.errors import Failure
 
 CONTENT = {"pkg-1.0/b.txt": b"second", "pkg-1.0/a.txt": b"first", "pkg-1.0/image.png": b"\x89PNG"}
@@ -210,10 +210,6 @@ def test_what_is_not_text_is_none(content: bytes) -> None:
 
 def test_text_drops_the_byte_order_mark() -> None:
     assert text(b"\xef\xbb\xbfhello") == "hello"
-
-
-def test_project_names_compare_as_on_an_index() -> None:
-    assert canonical("Jupyter_Client") == canonical("jupyter.client") == "jupyter-client"
 
 
 @pytest.mark.network

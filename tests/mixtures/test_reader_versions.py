@@ -18,18 +18,16 @@ from mixtures import readers
 from mixtures.documents.document import Document
 from mixtures.readers import (
     archived,
-    chat,
     commits,
     files,
     hub,
     installed,
-    issues,
     literature,
     notebooks,
     prose,
-    qa,
     rows,
     tables,
+    threads,
 )
 from mixtures.readers.hub import HubDataset
 from tests.mixtures.test_fetch import sdist
@@ -48,11 +46,6 @@ def _archived(folder: Path) -> Iterable[Document]:
     content = {"app.js": CODE, "app.min.js": CODE, "vendor/a.js": CODE, "long.js": "x" * 2_001, "line.js": "x" * 2_000}
     archive = sdist(folder / "pkg-1.0.tar.gz", {f"pkg-1.0/{name}": text.encode() for name, text in content.items()})
     return archived.files([archive], folder, frozenset({".js"}))
-
-
-def _chat(folder: Path) -> Iterable[Document]:
-    turns = [("system", "Be brief."), ("prompter", " Hi. "), ("assistant", "Hello.")]
-    return texts([chat.render(turns), chat.render([*turns, ("tool", "5")])])
 
 
 def _commits(folder: Path) -> Iterable[Document]:
@@ -111,11 +104,6 @@ def _installed(folder: Path) -> Iterable[Document]:
     return installed.files(["sample_of_readers"], frozenset({".py"}))
 
 
-def _issues(folder: Path) -> Iterable[Document]:
-    thread = "<issue_start>Title: It  fails\nusername_0: Why?\n<issue_comment>username_1: So.<issue_closed>"
-    return texts([issues.parse(thread), issues.parse("no issue")])
-
-
 def _literature(folder: Path) -> Iterable[Document]:
     work = "Licence\n*** START OF THE EBOOK ***\n" + "\n\n".join(
         f"Scene {number}. " + "words " * 200 for number in range(30)
@@ -147,13 +135,17 @@ def _prose(folder: Path) -> Iterable[Document]:
     yield from prose.descriptions(["sample_of_prose"])
 
 
-def _qa(folder: Path) -> Iterable[Document]:
+def _threads(folder: Path) -> Iterable[Document]:
     answer = "Because it is the way that it has always been, and nobody has had a reason to change it since."
     page = f"Why does it do what it does?\n{'=' * 28}\n\n{answer}\n\nInstalling\n----------\n\n{answer}\n"
     content = {"docs/faq.rst": page, "docs/faq.md": f"## How do I use it here? {{#how}}\n\n{answer}\n", "a.md": page}
     archive = sdist(folder / "pkg-1.0.tar.gz", {f"pkg-1.0/{name}": text.encode() for name, text in content.items()})
-    yield from qa.read([archive], folder)
-    yield from texts([qa.parse("Q: How?\n\nI tried A: and B.\nA: Best.\nA: Worse."), qa.parse("none")])
+    yield from threads.read([archive], folder)
+    asked = ("Q: How?\n\nI tried A: and B.\nA: Best.\nA: Worse.", "none")
+    issue = "<issue_start>Title: It  fails\nusername_0: Why?\n<issue_comment>username_1: So.<issue_closed>"
+    turns = [("system", "Be brief."), ("prompter", " Hi. "), ("assistant", "Hello.")]
+    yield from texts([*map(threads.stack_exchange, asked), *map(threads.issue, (issue, "no issue"))])
+    yield from texts(map(threads.conversation, (turns, [*turns, ("tool", "5")])))
 
 
 ROWS: dict[Callable[..., Iterable[Document]], list[dict[str, Any]]] = {
@@ -195,9 +187,9 @@ def _tables(folder: Path) -> Iterable[Document]:
 
 
 SAMPLES = {
-    **{"archived": _archived, "chat": _chat, "commits": _commits, "files": _files, "hub": _hub},
-    **{"installed": _installed, "issues": _issues, "literature": _literature, "notebooks": _notebooks},
-    **{"prose": _prose, "qa": _qa, "rows": _rows, "tables": _tables},
+    **{"archived": _archived, "commits": _commits, "files": _files, "hub": _hub},
+    **{"installed": _installed, "literature": _literature, "notebooks": _notebooks},
+    **{"prose": _prose, "rows": _rows, "tables": _tables, "threads": _threads},
 }
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from mixtures.catalogue import pins
 from mixtures.documents.document import Document
-from mixtures.readers import archived, chat, commits, installed, issues, literature, notebooks, prose, qa, rows
+from mixtures.readers import archived, commits, installed, literature, notebooks, prose, rows, threads
 from store.errors import Failure
 from tests.mixtures.test_fetch import sdist
 
@@ -245,19 +245,19 @@ def test_a_notebook_between_tags_reads_like_one_of_json() -> None:
 
 def test_an_issue_is_a_thread() -> None:
     thread = "<issue_start><issue_comment>Title: It  fails\nusername_0: Why?\n<issue_comment>username_1: So.\n"
-    assert issues.parse(thread.replace("<issue_comment>", "", 1)) == (
+    assert threads.issue(thread.replace("<issue_comment>", "", 1)) == (
         "Issue: It  fails\n\nusername_0: Why?\n\nusername_1: So."
     )
-    assert issues.parse("<issue_start>username_0: Why?<issue_closed>") == "username_0: Why?\n\nClosed."
-    assert issues.parse("username_0: Why?") == ""
+    assert threads.issue("<issue_start>username_0: Why?<issue_closed>") == "username_0: Why?\n\nClosed."
+    assert threads.issue("username_0: Why?") == ""
 
 
 def test_answers_stand_in_their_order() -> None:
-    assert qa.parse("Q: How?\n\nI tried A: and B.\nA: Best.\n\nIndeed.\nA: Worse.") == (
+    assert threads.stack_exchange("Q: How?\n\nI tried A: and B.\nA: Best.\n\nIndeed.\nA: Worse.") == (
         "Question: How?\n\nI tried A: and B.\n\nAnswer: Best.\n\nIndeed.\n\nAnswer: Worse."
     )
-    assert qa.parse("Q: Nobody knows?") == "Question: Nobody knows?"
-    assert qa.parse("No question.") == ""
+    assert threads.stack_exchange("Q: Nobody knows?") == "Question: Nobody knows?"
+    assert threads.stack_exchange("No question.") == ""
 
 
 def turn(number: int, parent: int | None, role: str, rank: int | None) -> dict[str, object]:
@@ -276,15 +276,15 @@ def test_the_thread_of_a_tree_follows_the_best_rank_and_ends_with_an_answer() ->
         turn(5, 4, "assistant", 0),
         turn(7, 5, "prompter", None),
     ]
-    assert [message["message_id"] for message in chat.best_thread(tree)] == ["0", "3", "4", "5"]
-    assert chat.best_thread(tree[:1]) == []
-    assert chat.best_thread([turn(1, 1, "assistant", 0)]) == []
+    assert [message["message_id"] for message in threads.best_thread(tree)] == ["0", "3", "4", "5"]
+    assert threads.best_thread(tree[:1]) == []
+    assert threads.best_thread([turn(1, 1, "assistant", 0)]) == []
 
 
 def test_a_conversation_with_a_tool_or_an_empty_turn_is_none() -> None:
-    assert chat.render([("user", " Hi. "), ("assistant", "Hello.")]) == "User: Hi.\n\nAssistant: Hello."
-    assert chat.render([("user", "Hi."), ("tool", "5")]) == ""
-    assert chat.render([("user", "Hi."), ("assistant", " ")]) == ""
+    assert threads.conversation([("user", " Hi. "), ("assistant", "Hello.")]) == "User: Hi.\n\nAssistant: Hello."
+    assert threads.conversation([("user", "Hi."), ("tool", "5")]) == ""
+    assert threads.conversation([("user", "Hi."), ("assistant", " ")]) == ""
 
 
 @pytest.mark.parametrize("header", ["<reponame>me/it<filename>a/b.py<gh_stars>10-100\n", "<gh_stars>0\n", ""])
@@ -319,12 +319,12 @@ How can I change what it does?
 {LONG}
 """
     markdown = f"# FAQ\n\n## Why does it do what it does? {{#why}}\n\n{LONG}\n\n```sh\n# Is this one a heading?\n```\n"
-    assert [question for question, _ in qa.restructured_pairs(rst)] == [
+    assert [question for question, _ in threads.restructured_pairs(rst)] == [
         "Why does it do what it does?",
         "How can I change what it does?",
     ]
-    assert [answer for _, answer in qa.restructured_pairs(rst)] == [LONG, LONG]
-    ((question, answer),) = qa.markdown_pairs(markdown)
+    assert [answer for _, answer in threads.restructured_pairs(rst)] == [LONG, LONG]
+    ((question, answer),) = threads.markdown_pairs(markdown)
     assert question == "Why does it do what it does?"
     assert "Is this one a heading?" in answer
 

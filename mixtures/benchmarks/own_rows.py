@@ -11,7 +11,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -144,12 +144,12 @@ def items(file: RowsFile, name: str) -> tuple[Item, ...]:
 def _columns(file: RowsFile, row: Row) -> dict[str, Any]:
     """The field of every role that some row has: as it was said, else by its usual names."""
     columns: dict[str, Any] = {}
-    for role in (field.name for field in fields(RowsFile) if field.name in USUAL):
+    for role, names in USUAL.items():
         said = getattr(file, role)
         for column in said if isinstance(said, tuple) else (said,):
             if column and column not in row:
                 raise UserError(f"{file.path} has no field '{column}' for its {role}; its fields are {', '.join(row)}")
-        usual = next((column for column in USUAL[role] if column in row and column not in columns.values()), None)
+        usual = next((column for column in names if column in row and column not in columns.values()), None)
         if said or usual is not None:
             columns[role] = said or usual
     if "question" not in columns:

@@ -166,13 +166,9 @@ def describe(source: Source) -> dict[str, Any]:
     Raises:
         Failure: a distribution is not installed.
     """
+    said = ("name", "kind", "form", "expected_tokens", "max_bytes", "dedup")
     return {
-        "name": source.name,
-        "kind": source.kind,
-        "form": source.form,
-        "expected_tokens": source.expected_tokens,
-        "max_bytes": source.max_bytes,
-        "dedup": source.dedup,
+        **{name: getattr(source, name) for name in said},
         "filters": list(source.filters),
         "gated": any(dataset.gated for dataset in source.datasets),
         "upstream": [asdict(package) for package in provenance(source)],

@@ -138,8 +138,7 @@ def unreadable(path: Path, error: Exception, where: str = "") -> Failure:
 
 
 def _json_lines(lines: Iterable[bytes]) -> Iterator[tuple[int, Any]]:
-    for number, line in enumerate(lines, 1):
-        text = _decoded(line.removeprefix(BOM), number)  # before every file that was put behind another
+    for number, text in enumerate(_decoded(lines), 1):
         if text.strip():
             yield number, _parsed(text, number)
 
@@ -167,11 +166,12 @@ def _loaded(content: bytes) -> tuple[Any] | None:
         return None
 
 
-def _decoded(line: bytes, number: int) -> str:
-    try:
-        return line.decode()
-    except UnicodeDecodeError as error:
-        raise Fault(number, f"not UTF-8 ({error.reason} at byte {error.start}); convert the file") from error
+def _decoded(lines: Iterable[bytes]) -> Iterator[str]:
+    for number, line in enumerate(lines, 1):
+        try:
+            yield line.removeprefix(BOM).decode()  # which stands before every file that was put behind another
+        except UnicodeDecodeError as error:
+            raise Fault(number, f"not UTF-8 ({error.reason} at byte {error.start}); convert the file") from error
 
 
 def _parsed(text: str, number: int) -> Any:
@@ -184,8 +184,7 @@ def _parsed(text: str, number: int) -> Any:
 
 def _separated(file: BinaryIO, separator: str) -> Iterator[tuple[int, Any]]:
     csv.field_size_limit(MAX_CELL)
-    lines = _text_lines(file)
-    reader = csv.DictReader(lines, delimiter=separator, strict=True)
+    reader = csv.DictReader(_decoded(file), delimiter=separator, strict=True)
     try:
         names = list(reader.fieldnames or ())
         if doubled := [name for name in names if name and names.count(name) > 1]:
@@ -197,11 +196,6 @@ def _separated(file: BinaryIO, separator: str) -> Iterator[tuple[int, Any]]:
             yield reader.line_num, row
     except csv.Error as error:
         raise Fault(reader.line_num + 1, f"{error}; quote cells that hold quotes or line ends") from error
-
-
-def _text_lines(file: BinaryIO) -> Iterator[str]:
-    for number, line in enumerate(file, 1):
-        yield _decoded(line.removeprefix(BOM) if number == 1 else line, number)
 
 
 def _parquet(file: BinaryIO, name: str, columns: Sequence[str]) -> Iterator[dict[str, Any]]:

@@ -14,7 +14,7 @@ import typer
 from rich.console import Console
 
 from experiments.commands.judge import judge_app
-from experiments.commands.options import RUNS, Json, Store, StudyName, local_folder, local_path, print_result
+from experiments.commands.options import RUNS, Json, Store, StudyName, local_path, print_result
 from store.errors import UserError
 
 if TYPE_CHECKING:
@@ -144,22 +144,20 @@ def benchmarks(
 
 @app.command()
 def synthesize(
-    tokens: Annotated[int, typer.Argument(min=1, help="How many tokens to write, at least.")],
-    out: Annotated[
-        Path, typer.Option(parser=local_folder, help="Folder of the shards; run again to carry on, or to write more.")
-    ],
-    tokenizer: Annotated[
-        Path, typer.Option(parser=local_path, help="The tokenizer.json that counts, such as a prepared study's.")
-    ],
-    seed: Annotated[int, typer.Option(help="Names the problems.")] = 0,
+    seeds: Annotated[int, typer.Option(min=1, help="How many are drawn; each becomes a file of documents.")] = 1,
+    size: Annotated[int, typer.Option("--bytes", min=1, help="Of problems, from every seed.")] = 16_000_000,
     variant: Annotated[str, typer.Option(help="verified, or for control: unverified, wrong.")] = "verified",
-    workers: Annotated[int, typer.Option(min=1, help="Problems are executed in so many processes at once.")] = 2,
+    store: Store = RUNS,
+    workers: Annotated[int, typer.Option(min=1, help="Processes of the pool.")] = 2,
     json: Json = False,
 ) -> None:
-    """Write synthetic Python problems that passed all gates, as JSON lines with a summary of their diversity."""
-    from experiments.commands.data import print_synthesized, synthesize
+    """Generate Python problems that passed all gates, as `prepare` reads any source, and say where they lie."""
+    from experiments.commands.data import prepare_source, print_prepared
+    from mixtures.catalogue import generated
+    from mixtures.steps.executors import pool
 
-    print_result(synthesize(out, tokenizer, tokens, seed, variant, workers), json, print_synthesized)
+    source = generated(f"{variant}-python", seeds, size, variant)
+    print_result(prepare_source(source, store, pool(workers)), json, print_prepared)
 
 
 @app.command()

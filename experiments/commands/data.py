@@ -1,4 +1,4 @@
-"""Data commands: `ablate prepare`, `sources`, `decontaminate`, `synthesize`. Loads no jax and no TensorFlow."""
+"""Data commands: `ablate prepare`, `synthesize`, `sources`, `decontaminate`. Loads no jax and no TensorFlow."""
 
 import heapq
 import sys
@@ -30,12 +30,10 @@ from mixtures.decontaminate.selftest import CLEAN_DOCUMENTS
 from mixtures.decontaminate.selftest import selftest as decontamination_selftest
 from mixtures.documents import parquet
 from mixtures.documents.document import batches, hash64
-from mixtures.prepare import Cleaning, changes, prepare, read_sources, scan_sources
+from mixtures.prepare import Cleaning, changes, documents_folder, prepare, read_sources, scan_sources
 from mixtures.readers.files import paths_in, read_files
 from mixtures.steps.executors import Executor
 from mixtures.steps.scan import SCAN_BYTES
-from mixtures.synthetic.write import write as write_problems
-from mixtures.tokens import tokenizer as bpe
 from mixtures.tokens.manifest import Manifest, in_common
 from store.errors import UserError
 from store.files import read_sealed
@@ -90,10 +88,19 @@ def prepare_target(name: str, store: Path, executor: Executor) -> dict[str, Any]
         raise UserError(
             f"'{name}' is neither a study ({', '.join(known_studies())}) nor a source; `ablate sources` lists these"
         )
+    return prepare_source(source, store, executor)
+
+
+def prepare_source(source: Source, store: Path, executor: Executor) -> dict[str, Any]:
+    """Read and clean one source; what came of it, and a pattern of its files of documents."""
     with whole_store(store), Display("prepare") as display:
         (paths,) = documents = read_sources([source], store, display.update, executor)
         (scans,) = scan_sources(documents, EVERY_BENCHMARK, store, display.update, executor)
-    return {"target": name, "sources": [_read_row(source, paths, scans)]}
+    return {
+        "target": source.name,
+        "files": str(store / documents_folder(source, store) / "*.parquet"),
+        "sources": [_read_row(source, paths, scans)],
+    }
 
 
 def _prepared_row(name: str, manifest: Manifest) -> dict[str, Any]:
@@ -153,6 +160,8 @@ def print_prepared(document: dict[str, Any], console: Console) -> None:
             ", ".join(f"{reason} {count:,}" for reason, count in row["dropped"].items()) or "none",
         )
     console.print(table)
+    if "files" in document:
+        console.print(f"documents: {document['files']}", markup=False, highlight=False, soft_wrap=True)
     for line in (line for row in document["sources"] for line in row["in_common"]):
         console.print(line, markup=False, highlight=False)
 
@@ -275,25 +284,3 @@ def print_matches(document: dict[str, Any], console: Console) -> None:
         f"{len(document['contaminated']):,} documents to leave out",
         highlight=False,
     )
-
-
-def synthesize(out: Path, tokenizer: Path, tokens: int, seed: int, variant: str, workers: int) -> dict[str, Any]:
-    """Write synthetic problems until they hold `tokens`; the summary that is written beside them.
-
-    Raises:
-        UserError, Failure: as `mixtures.synthetic.write.write`; Failure also when the tokenizer cannot be read.
-    """
-    encoder = bpe.encoder(tokenizer)
-
-    def count(texts: list[str]) -> list[int]:
-        return [int(size) + 1 for size in np.diff(bpe.encode(encoder, texts)[1])]  # each is closed by <eod>
-
-    with Display("synthesize") as display:
-        return write_problems(
-            out, seed, tokens, count, variant, workers, lambda done: display.update("problems", done, tokens)
-        )
-
-
-def print_synthesized(document: dict[str, Any], console: Console) -> None:
-    for name, value in document.items():
-        console.print(f"{name}: {value}", markup=False, highlight=False, soft_wrap=True)

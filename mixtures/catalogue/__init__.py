@@ -1,5 +1,5 @@
-"""What there is to read: `files` and `hub` make a source of yours; `local` and `paper` list those that come along."""
+"""What there is to read: `files`, `hub` and `generated` make a source of yours; others come along (`laptop.py`)."""
 
-from mixtures.catalogue.own import files, hub
+from mixtures.catalogue.own import files, generated, hub
 
-__all__ = ["files", "hub"]
+__all__ = ["files", "generated", "hub"]

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from mixtures.catalogue.own import generated
 from mixtures.catalogue.pins import newest, releases
 from mixtures.catalogue.source import Source, Upstream, naming, one_shard
 from mixtures.documents.document import Document
@@ -49,7 +50,6 @@ RELEASED_OFTEN = (
     *("attrs", "click", "flask", "itsdangerous", "markupsafe", "more-itertools", "packaging", "pluggy", "werkzeug"),
 )
 """Of which several releases are pinned."""
-SYNTHETIC_BYTES = 400_000
 
 
 def _source(name: str, kind: str, form: str, max_bytes: int, reader: Reader, *upstream: Upstream) -> Source:
@@ -81,12 +81,6 @@ def _descriptions(packages: Sequence[str], downloads: Path) -> Iterator[Document
 
 def _archived(*suffixes: str, skip: str = "") -> Reader:
     return partial(archived.files, suffixes=frozenset(suffixes), skip=skip)
-
-
-def _synthetic(upstream: Sequence[Upstream], downloads: Path) -> Iterator[Document]:
-    from mixtures.synthetic import generate  # planning knows the catalogue and generates nothing
-
-    return generate.read(SYNTHETIC_BYTES)
 
 
 QUICKSTART: tuple[Source, ...] = (
@@ -140,6 +134,6 @@ QUICKSTART: tuple[Source, ...] = (
         *("qa", "adjacent", "questions and answers", 500_000, threads.read),
         *newest("django", "flax", "hatch", "jinja2", "click", "sphinx", "sqlalchemy"),
     ),
-    _source("synthetic-python", "synthetic", "python", SYNTHETIC_BYTES, _synthetic),
+    generated("synthetic-python", seed_bytes=400_000),
 )
 """The catalogue of the miniature study."""

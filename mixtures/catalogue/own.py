@@ -1,14 +1,17 @@
-"""A corpus of your own as a source, in one line: files on this machine, or a data set of the hub."""
+"""A corpus of your own as a source, in one line: files on this machine, a data set of the hub, generated problems."""
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
+from pathlib import Path
 
-from mixtures.catalogue.source import ACROSS, Source, hub_source, naming
+from mixtures.catalogue.source import ACROSS, WITHIN, Source, hub_source, naming
+from mixtures.documents.document import Document
 from mixtures.readers import files as own_files
 from mixtures.readers import rows
 from mixtures.readers.hub import HubDataset
+from mixtures.synthetic.forms import VARIANTS
 from store.errors import UserError
 
 
@@ -111,6 +114,50 @@ def hub(
     )
     options = {"max_bytes": max_bytes, "expected_tokens": expected_tokens, "dedup": dedup}
     return hub_source(name, kind, "hub", dataset, filters=tuple(filters), **options)
+
+
+def generated(
+    name: str,
+    seeds: int = 1,
+    seed_bytes: int = 16_000_000,
+    variant: str = "verified",
+    expected_tokens: int | None = None,
+) -> Source:
+    """A source of verified Python problems that this project generates: `generated("problems", seeds=4)`.
+
+    A shard is what one seed generates. Programs that differ in names alone are duplicates, between seeds as well.
+
+    Args:
+        name: what mixtures call it.
+        seeds: how many are drawn, from 0 on.
+        seed_bytes: UTF-8 bytes of each.
+        variant: one of `mixtures.synthetic.forms.VARIANTS`. A control has the same problems as "verified", and keeps
+            them beside it.
+        expected_tokens: as for `Source`.
+
+    Raises:
+        UserError: a name or variant that cannot be, or a number below 1.
+    """
+    if variant not in VARIANTS:
+        raise UserError(f"source '{name}': there is no variant {variant!r}; choose one of {', '.join(VARIANTS)}")
+    for what, number in (("seeds", seeds), ("seed_bytes", seed_bytes)):
+        if type(number) is not int or number < 1:
+            raise UserError(f"source '{name}': {what} is {number!r}; give a whole number above 0")
+    return Source(
+        *(name, "synthetic", "python", naming(name, partial(_problems, seed_bytes, variant)), partial(_seeds, seeds)),
+        expected_tokens=expected_tokens,
+        dedup=ACROSS if variant == "verified" else WITHIN,
+    )
+
+
+def _seeds(seeds: int, downloads: Path) -> tuple[str, ...]:
+    return tuple(f"seed-{seed:04}" for seed in range(seeds))
+
+
+def _problems(seed_bytes: int, variant: str, shard: str, downloads: Path) -> Iterator[Document]:
+    from mixtures.synthetic import generate  # planning knows the catalogue and generates nothing
+
+    return generate.read(seed_bytes, int(shard.removeprefix("seed-")), variant)
 
 
 def _refuse_what_is_no_text(source: str, **given: Sequence[object]) -> None:

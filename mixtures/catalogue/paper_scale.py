@@ -21,13 +21,12 @@ plans made before preparation, but for `synthetic-python`, which is another set 
 preparation counts what is there, and `max_epochs` goes by that.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import replace
-from pathlib import Path
 
 from mixtures.catalogue.languages import CODE, MARKUP, folders
-from mixtures.catalogue.source import WITHIN, Source, hub_source, naming
-from mixtures.documents.document import Document
+from mixtures.catalogue.own import generated
+from mixtures.catalogue.source import WITHIN, Source, hub_source
 from mixtures.documents.filters import PAPER as PAPER_FILTERS
 from mixtures.readers import rows
 from mixtures.readers.hub import HubDataset
@@ -81,23 +80,10 @@ def _files(part: str, tokens: int, languages: Iterable[str]) -> tuple[HubDataset
     )
 
 
-SHARD_BYTES = 16_000_000
 SYNTHETIC_SHARDS = 800
 """12.8 GB drawn, as much as the paper's proprietary 3.2B tokens at four bytes a token."""
-SYNTHETIC_TOKENS = 2_600_000_000
-"""What is left of them when a program counts once, whatever its names: a fifth are copies (`benchmarks/data.md`)."""
-
-
-def _synthetic_shards(downloads: Path) -> tuple[str, ...]:
-    return tuple(f"seed-{seed:04}" for seed in range(SYNTHETIC_SHARDS))
-
-
-def _synthetic(shard: str, downloads: Path) -> Iterator[Document]:
-    """A shard is what one seed generates; programs of one shape that two seeds have are duplicates of each other."""
-    from mixtures.synthetic import generate
-
-    for document in generate.read(SHARD_BYTES, seed=int(shard.removeprefix("seed-"))):
-        yield replace(document, id=f"{shard}/{document.id}")
+SYNTHETIC_TOKENS = 2_400_000_000
+"""What is left of them when a program counts once, whatever its names: a quarter are copies (`benchmarks/data.md`)."""
 
 
 # An open stand-in for the proprietary problems (3.2B tokens): the largest public set of Python problems with a
@@ -215,10 +201,7 @@ PAPER: tuple[Source, ...] = (
         _slimpajama("Stack Exchange", rows.slimpajama_threads),
         expected_tokens=20_700_000_000,
     ),
-    Source(
-        *("synthetic-python", "synthetic", "python", naming("synthetic-python", _synthetic), _synthetic_shards),
-        expected_tokens=SYNTHETIC_TOKENS,
-    ),
+    generated("synthetic-python", SYNTHETIC_SHARDS, expected_tokens=SYNTHETIC_TOKENS),
     hub_source("synthetic-open", "synthetic", "python", OPEN_CODE_INSTRUCT),
     # The cooldown reads again what is good, so that it keeps what a source above has, too.
     hub_source("cooldown-text", "text", "english", FINEWEB_EDU, expected_tokens=100 * BILLION, dedup=WITHIN),

@@ -247,7 +247,7 @@ def documents(path: Path, name: str, field: str = "", group: str = "") -> Iterat
 
 
 def document(row: Any, id: str, where: str, field: str = "", group: str = "") -> Document:
-    """One row as a document: an object, a list [id, group, text, ...] as `ablate synthesize` writes them, or a text.
+    """One row as a document: an object, a list [id, group, text, ...], or a text.
 
     Args:
         where: names the row in an error.

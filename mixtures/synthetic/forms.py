@@ -13,6 +13,10 @@ MIX = ("completion", "completion", "tested", "completion", "instruction", "compl
 """Forms by index modulo 8. A base model reads code as files hold it, so half of the problems are functions with
 docstrings and a quarter have tests below; instruction pairs and repairs (as a commit would) are an eighth each."""
 
+VARIANTS = ("verified", "unverified", "wrong")
+"""What a source holds: verified problems, or for control those and the ones that a gate would drop, or the verified
+ones, each with a mutant that fails its tests where the solution was and the other way round."""
+
 
 def render(problem: Problem, form: str) -> str:
     """The text of `problem` in one of FORMS; a repair needs a wrong version, and without one is a completion."""
@@ -34,8 +38,10 @@ def render(problem: Problem, form: str) -> str:
     return function
 
 
-def mixed(problem: Problem) -> str:
-    """The form that the problem's index gets in a pre-training source."""
+def mixed(problem: Problem, variant: str = "verified") -> str:
+    """The text of one of VARIANTS, in the form that the problem's index gets in a pre-training source."""
+    if variant == "wrong":
+        problem = replace(problem, code=problem.wrong, wrong=problem.code)
     return render(problem, MIX[problem.index % len(MIX)])
 
 
@@ -46,8 +52,3 @@ def documented(problem: Problem, code: str) -> str:
     start = code.index(f"def {problem.function}(")
     body = code.index("\n", start) + 1
     return code[:body] + textwrap.indent(f'"""{text}\n"""\n', "    ", lambda line: bool(line.strip())) + code[body:]
-
-
-def mistaken(problem: Problem) -> Problem:
-    """The control: the mutant where the solution was, and the other way round; all else, and the length, stay."""
-    return replace(problem, code=problem.wrong, wrong=problem.code, level="wrong")

@@ -50,10 +50,8 @@ class Problem:
         examples: pairs of a call and the printed result, for the docstring.
         tests: assertions.
         failing: the assertion that `wrong` fails.
-        level: "executed" (its examples are what it printed) < "differential" (two implementations agree) <
-            "exhaustive(N)" (on N inputs, which are all that the statement allows); in the control variants also
-            "unverified" (not even executed) and "wrong". None of them is a proof.
-        mutation_score: share of the mutants told apart on any input that the tests tell apart; 0 when not measured.
+        level: "differential" (two implementations agree) < "exhaustive(N)" (on N inputs, which are all that the
+            statement allows); neither is a proof. "unverified" is what a gate dropped.
     """
 
     index: int
@@ -66,7 +64,6 @@ class Problem:
     tests: tuple[str, ...]
     failing: str
     level: str
-    mutation_score: float
 
 
 def call(function: str, arguments: tuple[Any, ...]) -> str:
@@ -78,19 +75,18 @@ def fill(text: str, names: dict[str, str]) -> str:
     return re.sub(r"\$(\w+)", lambda found: names.get(found[1], found[0]), text)
 
 
-def shape(source: str, constants: bool = True) -> str:
+def shape(source: str) -> str:
     """Hash of a program's syntax tree with its own names numbered in order of appearance and docstrings taken out.
 
     Two programs that differ in naming, comments or layout alone have one shape, the same on every version of Python
-    (`ast.dump` changes between versions). Built-in names and methods count as they are. Without `constants`, numbers
-    and strings do not count: programs of one skeleton share their shape.
+    (`ast.dump` changes between versions). Built-in names and methods count as they are.
     """
     tree = parsed(source)
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef) and ast.get_docstring(node, clean=False) is not None:
             del node.body[0]
     parts: list[str] = []
-    _write(tree, dict.fromkeys(_own_names(tree), ""), constants, parts)
+    _write(tree, dict.fromkeys(_own_names(tree), ""), parts)
     return hashlib.sha256(" ".join(parts).encode()).hexdigest()[:32]
 
 
@@ -106,21 +102,19 @@ def _own_names(tree: ast.AST) -> set[str]:
     return own
 
 
-def _write(value: object, names: dict[str, str], constants: bool, parts: list[str]) -> None:
+def _write(value: object, names: dict[str, str], parts: list[str]) -> None:
     """Append the tree's text to `parts`; a name of the program's own gets its number where it first appears."""
-    if isinstance(value, ast.Constant) and not constants:
-        parts.append(type(value.value).__name__)
-    elif isinstance(value, ast.AST):
+    if isinstance(value, ast.AST):
         parts.append(type(value).__name__)
         for field in value._fields:
             inner = getattr(value, field, None)
             if inner is not None and inner != [] and field != "ctx":
                 parts.append(field)
-                _write(inner, names, constants, parts)
+                _write(inner, names, parts)
         parts.append(")")
     elif isinstance(value, list):
         for inner in value:
-            _write(inner, names, constants, parts)
+            _write(inner, names, parts)
     elif isinstance(value, str) and value in names:
         names[value] = names[value] or f"v{sum(1 for number in names.values() if number)}"
         parts.append(names[value])

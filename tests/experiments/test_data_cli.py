@@ -11,10 +11,14 @@ import zstandard
 
 from experiments import cli
 from experiments.commands import data
+from mixtures.benchmarks.own_rows import RowsFile
+from mixtures.catalogue import files, generated
 from mixtures.catalogue.laptop import QUICKSTART
 from mixtures.documents import parquet
 from mixtures.documents.document import Document
+from mixtures.prepare import Cleaning
 from mixtures.readers.files import read_files
+from mixtures.steps.executors import pool
 from store.errors import Failure, UserError
 from store.files import write_sealed
 from tests.conftest import ROOT
@@ -33,6 +37,7 @@ def ablate(*arguments: str, store: Path | None = None) -> subprocess.CompletedPr
         (["prepare", "nonsense"], "'nonsense' is neither a study (quickstart) nor a source"),
         (["prepare", "qa", "--executor", "spark"], "executor 'spark' is unknown; choose pool or beam"),
         (["prepare", "qa", "--runner=X"], "no such option: --runner=X; options of Beam need --executor beam"),
+        (["synthesize", "--variant", "good"], "there is no variant 'good'"),
         (["decontaminate", "no/such/folder"], "no/such/folder does not exist"),
         (["decontaminate", "README.md", "--rule", "magic"], "unknown decontamination rule 'magic'"),
         (["decontaminate", "README.md", "--benchmark", "mmlu"], "unknown benchmark 'mmlu'"),
@@ -63,6 +68,19 @@ def test_a_source_of_the_paper_says_what_it_would_fetch_when_it_cannot(tmp_path:
     assert (
         "source 'stack-code'" in last and "9fc30b578cedaec69e47302df72cf00feed7c8c4" in last and "ABLATE_MIRROR" in last
     )
+
+
+def test_generated_problems_lie_where_every_source_of_files_finds_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "exam.csv").write_text("question,answer\nWhat is the capital city of France called today?,Paris\n")
+    monkeypatch.setattr(data, "EVERY_BENCHMARK", Cleaning((RowsFile(str(tmp_path / "exam.csv")),)))
+    found = data.prepare_source(generated("problems", 2, 9_000), tmp_path / "store", pool(1))
+    (row,) = found["sources"]
+    mine = files("mine", "synthetic", found["files"])
+    documents = [document for shard in mine.shards(tmp_path) for document in mine.read(shard, tmp_path)]
+    assert len(documents) == row["documents"] > 4
+    assert all(document.group.startswith("synthetic/") for document in documents)
 
 
 def test_a_source_is_counted_without_what_is_contaminated(tmp_path: Path) -> None:

@@ -9,42 +9,32 @@ import textwrap
 from dataclasses import dataclass
 from random import Random
 
-from mixtures.synthetic.grammar import graphs, grids, numeric, records, textual
+from mixtures.synthetic.grammar import dicts, numeric, textual
 from mixtures.synthetic.grammar.aggregates import AGGREGATES, Aggregate
 from mixtures.synthetic.grammar.leaves import Leaf, Values, change, condition, constants, helpers
 from mixtures.synthetic.grammar.streams import Arguments, Stream
 from mixtures.synthetic.problem import REFERENCE, Draft, fill
 
-STREAMS = (*numeric.STREAMS, *textual.STREAMS, *records.STREAMS, *grids.STREAMS, *graphs.STREAMS)
+STREAMS = (*numeric.STREAMS, *textual.STREAMS, *dicts.STREAMS)
 
 SHAPES = ("", "f", "f", "m", "m", "fm", "fm", "mf", "mm", "fmf")
 SIZES = (0, 1, 2, 3, 5, 4, 7, 8, 6, 9, 5, 7, 8, 9, 6, 10, 7, 9, 4, 8, 10, 9, 8, 10)
 """Sizes of the inputs that may become tests; `WIDE` further ones only judge."""
 WIDE = 60
 
-TINY = frozenset(
-    (
-        "lists-subsequences numbers-digits numbers-coins dp-edits strings-runs strings-depth intervals-depth "
-        "intervals-gaps grids-life grids-regions grids-distances graphs-steps graphs-components graphs-order "
-        "graphs-levels graphs-reachable"
-    ).split()
-)
+TINY = frozenset(("lists-subsequences", "numbers-digits", "numbers-coins", "strings-runs", "strings-depth"))
 """Families whose values mostly lie between 0 and 6: larger constants would tell nothing apart."""
 
 NAMES = {
     "xs": ("numbers", "readings", "scores", "prices", "heights", "samples"),
     "n": ("n", "limit", "bound"),
     "text": ("text", "line", "message", "sentence"),
-    "target": ("target", "pattern", "model"),
     "words": ("words", "names", "labels", "terms"),
     "lines": ("lines", "inputs", "entries"),
     "table": ("table", "mapping", "stock", "ledger"),
     "more": ("more", "update", "additions"),
     "records": ("records", "rows", "sales"),
     "spans": ("spans", "intervals", "bookings", "ranges"),
-    "grid": ("grid", "board", "matrix", "field"),
-    "edges": ("edges", "links", "roads", "pairs_of_nodes"),
-    "size": ("size", "nodes", "node_count"),
 }
 LOOP_NAMES = {"int": ("x", "value", "number", "element"), "str": ("x", "word", "piece", "part")}
 

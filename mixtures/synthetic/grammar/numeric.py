@@ -3,7 +3,7 @@
 
 from random import Random
 
-from mixtures.synthetic.grammar.streams import Arguments, Stream, integers, upto, word, words
+from mixtures.synthetic.grammar.streams import Arguments, Stream, integers, upto
 
 XS = (("xs", "list[int]"),)
 
@@ -206,33 +206,6 @@ def best(capacity, i):
 items = [best(capacity, 0) for capacity in range($n + 1)]""", inputs)  # fmt: skip
 
 
-def edit_costs(rng: Random) -> Stream:
-    add, drop, swap = rng.randint(1, 3), rng.randint(1, 3), rng.randint(1, 4)
-    return Stream(
-        "dp-edits", "int", (("words", "list[str]"), ("target", "str")), "",
-        f"for each of `$words`, the least total cost of turning it into `$target`, where adding a letter costs {add}, deleting "
-        f"one {drop} and changing one into another {swap}", "edit_costs", f"""
-items = []
-for source in $words:
-    row = [{add} * column for column in range(len($target) + 1)]
-    for letter in source:
-        above, row = row, [row[0] + {drop}]
-        for column, wanted in enumerate($target):
-            change = above[column] if letter == wanted else above[column] + {swap}
-            row.append(min(change, above[column + 1] + {drop}, row[column] + {add}))
-    items.append(row[-1])""", f"""
-@functools.cache
-def cost(a, b):
-    if not a or not b:
-        return len(b) * {add} + len(a) * {drop}
-    if a[-1] == b[-1]:
-        return cost(a[:-1], b[:-1])
-    return min(cost(a[:-1], b[:-1]) + {swap}, cost(a[:-1], b) + {drop}, cost(a, b[:-1]) + {add})
-items = [cost(source, $target) for source in $words]""",
-        lambda rng, size: ([w[:4] for w in words(rng, min(size, 4))], word(rng, min(size, 4), "aenot")))  # fmt: skip
-
-
 STREAMS = (
     *(plain, neighbours, windows, digits, factors, recurrence, recurrence, circle, coin_ways, subsequences, knapsack),
-    edit_costs,
 )

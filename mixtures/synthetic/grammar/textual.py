@@ -247,6 +247,6 @@ items = [int(next(n for k, n in pairs if k == key)) for key in sorted({{k for k,
 
 
 STREAMS = (
-    *(plain_words, plain_words, substrings, letter_runs, embedded, depths),
+    *(plain_words, substrings, letter_runs, embedded, depths),
     *(expressions, expressions, machine, machine, settings),
 )

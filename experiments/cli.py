@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
-from rich.console import Console
 
 from experiments.commands.judge import judge_app
 from experiments.commands.options import RUNS, Json, Store, StudyName, local_path, print_result
@@ -243,10 +242,7 @@ def compare(study: StudyName, store: Store = RUNS, json: Json = False) -> None:
     from analysis.compare import print_table, to_json
 
     comparison = compare_arms(store, _study(study).name)
-    if json:
-        print_result(to_json(comparison), True, None)
-    else:
-        print_table(comparison, Console(width=None if sys.stdout.isatty() else 160))
+    print_result(to_json(comparison), json, lambda _, console: print_table(comparison, console))
 
 
 @app.command()

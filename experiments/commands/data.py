@@ -3,19 +3,19 @@
 import heapq
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from rich.console import Console
-from rich.table import Table
 
 from analysis.evals.benchmarks import benchmark_of
 from experiments.plan.epochs import heldout_warnings
 from experiments.plan.find import find_study, known_studies, module_of
 from experiments.progress import Display
+from experiments.show.table import Column, say, table
 from experiments.study import Study
 from mixtures.benchmarks.known import BENCHMARKS
 from mixtures.benchmarks.load import gap
@@ -141,29 +141,16 @@ def _read_row(source: Source, paths: Sequence[Path], scans: Sequence[Path]) -> d
 
 def print_prepared(document: dict[str, Any], console: Console) -> None:
     """A row for every source; tokens only where a study's tokenizer made them."""
-    table = Table(title=f"Data of {document['target']}", title_justify="left")
-    for name in ("source", "kind"):
-        table.add_column(name)
-    for name in ("documents", "bytes", "tokens", "bytes per token", "held out"):
-        table.add_column(name, justify="right")
-    table.add_column("dropped, by reason", overflow="fold")
-    for row in document["sources"]:
-        tokens = row["tokens"]
-        table.add_row(
-            row["source"],
-            row["kind"],
-            f"{row['documents']:,}",
-            f"{row['bytes']:,}",
-            f"{tokens:,}" if tokens else "–",
-            f"{row['bytes'] / tokens:.2f}" if tokens else "–",
-            "–" if row["heldout_documents"] is None else f"{row['heldout_documents']:,}",
-            ", ".join(f"{reason} {count:,}" for reason, count in row["dropped"].items()) or "none",
-        )
-    console.print(table)
+    columns: dict[str, Column] = {
+        **{name: name for name in ("source", "kind", "documents", "bytes", "tokens")},
+        "bytes per token": (lambda row: row["bytes"] / row["tokens"] if row["tokens"] else None, ".2f"),
+        "held out": "heldout_documents",
+        "dropped, by reason": lambda row: [f"{why} {count:,}" for why, count in row["dropped"].items()] or "none",
+    }
+    console.print(table(f"Data of {document['target']}", document["sources"], columns))
     if "files" in document:
-        console.print(f"documents: {document['files']}", markup=False, highlight=False, soft_wrap=True)
-    for line in (line for row in document["sources"] for line in row["in_common"]):
-        console.print(line, markup=False, highlight=False)
+        say(console, f"documents: {document['files']}")
+    say(console, *(line for row in document["sources"] for line in row["in_common"]))
 
 
 def sources_json() -> dict[str, Any]:
@@ -172,25 +159,22 @@ def sources_json() -> dict[str, Any]:
 
 
 def print_sources(document: dict[str, Any], console: Console) -> None:
-    table = Table(title="Sources", title_justify="left")
-    for name in ("source", "kind", "form"):
-        table.add_column(name)
-    table.add_column("tokens expected", justify="right")
-    table.add_column("upstream", overflow="fold")
-    table.add_column("filters", overflow="fold")
-    for row in document["sources"]:
-        upstream = row["upstream"]
-        first = f"{upstream[0]['name']} {upstream[0]['version'][:12]} ({upstream[0]['licence']})"
-        more = f" and {len(upstream) - 1} more" if len(upstream) > 1 else ""
-        table.add_row(
-            row["name"],
-            row["kind"],
-            row["form"],
-            f"{row['expected_tokens']:,}" if row["expected_tokens"] else "–",
-            first + more + (", gated" if row["gated"] else ""),
-            ", ".join(row["filters"]) or "–",
-        )
-    console.print(table)
+    columns: dict[str, Column] = {
+        "source": "name",
+        "kind": "kind",
+        "form": "form",
+        "tokens expected": lambda row: row["expected_tokens"] or None,
+        "upstream": _upstream,
+        "filters": lambda row: row["filters"] or None,
+    }
+    console.print(table("Sources", document["sources"], columns))
+
+
+def _upstream(row: Mapping[str, Any]) -> str:
+    first, *others = row["upstream"]
+    more = f" and {len(others)} more" if others else ""
+    gated = ", gated" if row["gated"] else ""
+    return f"{first['name']} {first['version'][:12]} ({first['licence']}){more}{gated}"
 
 
 def decontaminate(
@@ -252,35 +236,33 @@ def selftest(
 
 
 def print_selftest(document: dict[str, Any], console: Console) -> None:
+    columns: dict[str, Column] = {
+        "benchmark": lambda row: row["benchmark"] or None,
+        "edit": "edit",
+        "documents": "documents",
+        "dropped, %": (lambda row: 100 * row["dropped"], ".2f"),
+        "reported, %": (lambda row: 100 * row["reported"], ".2f"),
+    }
     title = f"Planted in {document['target']}, found by {document['rule']['name']}"
-    table = Table(title=title, title_justify="left")
-    for name in ("benchmark", "edit"):
-        table.add_column(name)
-    for name in ("documents", "dropped, %", "reported, %"):
-        table.add_column(name, justify="right")
-    for row in document["rows"]:
-        shares = (f"{100 * row['dropped']:.2f}", f"{100 * row['reported']:.2f}")
-        table.add_row(row["benchmark"] or "–", row["edit"], f"{row['documents']:,}", *shares)
-    console.print(table)
+    console.print(table(title, document["rows"], columns))
     if weak := [row for row in document["rows"] if row["benchmark"] and row["dropped"] < 0.5]:
         worst = sorted(weak, key=lambda row: (row["dropped"], row["benchmark"], row["edit"]))
         said = ", ".join(f"{row['benchmark']}: {row['edit']} ({100 * row['dropped']:.0f} %)" for row in worst)
-        console.print(f"Weak: fewer than half are dropped of {said}", markup=False, highlight=False, soft_wrap=True)
+        say(console, f"Weak: fewer than half are dropped of {said}")
 
 
 def print_matches(document: dict[str, Any], console: Console) -> None:
-    table = Table(title=f"Benchmark items in {document['target']}", title_justify="left")
-    for name in ("benchmark", "item", "component", "score", "document", "evidence"):
-        table.add_column(name, overflow="fold")
-    for match in sorted(document["matches"], key=lambda match: (-match["score"], match["benchmark"], match["item"])):
-        cells = (match["benchmark"], match["item"], match["component"], f"{match['score']:.2f}")
-        table.add_row(*cells, match["document"], match["evidence"])
-    if document["matches"]:
-        console.print(table, markup=False)
-    console.print(
+    columns: dict[str, Column] = {
+        **{name: name for name in ("benchmark", "item", "component")},
+        "score": ("score", ".2f"),
+        **{name: name for name in ("document", "evidence")},
+    }
+    matches = sorted(document["matches"], key=lambda match: (-match["score"], match["benchmark"], match["item"]))
+    if matches:
+        console.print(table(f"Benchmark items in {document['target']}", matches, columns))
+    say(
+        console,
         f"{document['documents']:,} documents, {document['bytes'] / 1e6:,.1f} MB searched for "
-        f"{len(document['benchmarks'])} benchmarks by {document['rule']['name']}: "
-        f"{len(document['matches']):,} items found, "
+        f"{len(document['benchmarks'])} benchmarks by {document['rule']['name']}: {len(matches):,} items found, "
         f"{len(document['contaminated']):,} documents to leave out",
-        highlight=False,
     )

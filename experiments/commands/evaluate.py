@@ -12,28 +12,27 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from analysis import metrics, statistics
 from analysis.evals import harness_tasks
 from analysis.evals.benchmarks import EXECUTED, FORMATS, benchmark_of
-from analysis.evals.questions import prompt_hash
-from analysis.evals.tasks import HARNESS, Task, parse_task
+from analysis.evals.tasks import HARNESS, parse_task
 from analysis.metrics import SCORES, Metric, TaskScores
 from analysis.records import EvalRecord, StageRecord, eval_path, read_eval, read_stage
 from analysis.scores import item_notes, scores_of
+from experiments.plan.status import task_version
 from experiments.progress import Display
 from experiments.run.train import use_compilation_cache
 from experiments.run.trained import all_devices, find_stage, open_stage
-from experiments.score.asked import heldout, named
+from experiments.show.table import Column, say, table
+from experiments.study import Evaluation
 from mixtures.tokens.manifest import Manifest, read_manifest
 from store.errors import Failure, UserError
 from store.files import write_json
 
 if TYPE_CHECKING:
     from analysis.evals.model import LanguageModel
-    from experiments.score.checkpoints import AnyTask
+    from experiments.score.asked import AnyTask
 
 HELDOUT_BYTES = 60_000
 """Of held-out text of a kind, as the quickstart has it."""
@@ -77,9 +76,12 @@ def evaluate_target(name: str, store: Path, tasks: str, items: int, shots: int, 
     target = _stage(name, store) if not Path(name).is_dir() else _exported(Path(name), store)
     names = _names(tasks, shots, target)
     use_compilation_cache(store)
-    from experiments.score.checkpoints import Checkpoint, cost, had, score
+    from experiments.score.asked import cost, load_task
+    from experiments.score.checkpoints import Checkpoint, score
 
-    loaded = [had(each, lambda task: _load(task, target, items, store)) for each in names]
+    benchmarks, number = tuple(name for name in names if name not in EXECUTED), items or None
+    size = Evaluation(HELDOUT_BYTES, () if items else benchmarks, benchmarks, items, problems=number)
+    loaded = [load_task(each, size, target.heldout, store) for each in names]
     paths = [_path(target, task) for task in loaded]
     work = {path: task for path, task in zip(paths, loaded, strict=True) if not path.exists()}
     total = sum(map(cost, work.values()))
@@ -157,30 +159,17 @@ def _names(tasks: str, shots: int, target: Target) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def _load(name: str, target: Target, items: int, store: Path) -> "AnyTask":
-    number = items or None
-    if name in EXECUTED:
-        from experiments.score import coding
-
-        return coding.load(name, number, 1, store)
-    if name.startswith("heldout/"):
-        assert target.heldout is not None
-        return heldout(target.heldout, name.removeprefix("heldout/"), HELDOUT_BYTES)
-    return named(name, number, store)
-
-
 def _path(target: Target, task: "AnyTask") -> Path:
     """Where its record is: among the stage's own if those are of the same prompts, else among the target's."""
-    from experiments.plan.status import task_version
+    from experiments.score.asked import prompts
 
-    prompts = prompt_hash(task.questions) if isinstance(task, Task) else task.prompt_hash
-    version = task_version(task.name)
+    version, asked = task_version(task.name), prompts(task)
     if target.stage is not None:
         pattern = eval_path(target.stage, task.name, version, target.step, "*")
         for own in sorted(pattern.parent.glob(pattern.name)):
-            if read_eval(own).prompt_hash == prompts:
+            if read_eval(own).prompt_hash == asked:
                 return own
-    return target.folder / f"{task.name.replace('/', '.')}@{version}-{prompts}.json"
+    return target.folder / f"{task.name.replace('/', '.')}@{version}-{asked}.json"
 
 
 def _document(target: Target, records: Sequence[EvalRecord]) -> dict[str, Any]:
@@ -241,25 +230,26 @@ def _score(metric: Metric, scored: Mapping[str, TaskScores]) -> dict[str, Any]:
 
 def print_evaluated(document: dict[str, Any], console: Console) -> None:
     """The leading scores of every task and the means over tasks, then what could not be scored."""
-    table = Table(title=Text(f"{document['target']}, step {document['step']}"), title_justify="left")
-    table.add_column("score")
-    for name in ("n", "value", "95 % interval", "chance"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for row in document["scores"]:
-        metric = Metric(row["metric"], SCORES[row["metric"].rpartition("/")[2]], ())
-        if metric.score.name in ("correct_prob", "margin"):
-            continue
-        value, *others = (row[name] for name in ("value", "low", "high", "chance"))
-        low, high, chance = ("–" if each is None else metric.score.value_text(each) for each in others)
-        table.add_row(Text(metric.label), f"{row['n']:,}", metric.score.value_text(value), f"[{low}, {high}]", chance)
-    console.print(table)
-    said = ["Intervals: Wilson's for shares, else Student's t over items. Margins and probabilities are in --json."]
-    said += [line for line in document["coverage"] if "mean over 0 " not in line]
-    said += document["notes"]
+
+    def metric(row: Mapping[str, Any]) -> Metric:
+        return Metric(row["metric"], SCORES[row["metric"].rpartition("/")[2]], ())
+
+    def written(row: Mapping[str, Any], what: str) -> str:
+        return "–" if row[what] is None else metric(row).score.value_text(row[what])
+
+    columns: dict[str, Column] = {
+        "score": lambda row: metric(row).label,
+        "n": "n",
+        "value": lambda row: written(row, "value"),
+        "95 % interval": lambda row: f"[{written(row, 'low')}, {written(row, 'high')}]",
+        "chance": lambda row: written(row, "chance"),
+    }
+    leading = [row for row in document["scores"] if metric(row).score.name not in ("correct_prob", "margin")]
+    console.print(table(f"{document['target']}, step {document['step']}", leading, columns))
+    how = "Intervals: Wilson's for shares, else Student's t over items. Margins and probabilities are in --json."
+    say(console, how, *(line for line in document["coverage"] if "mean over 0 " not in line), *document["notes"])
     for task in document["tasks"]:
         if task["empty"]:
-            said.append(f"{task['task']}: {task['empty']} of {task['n']} answers are empty, which is wrong")
+            say(console, f"{task['task']}: {task['empty']} of {task['n']} answers are empty, which is wrong")
         if task["gap"]:
-            said.append(f"missing: {task['task']} ({task['gap']})")
-    for line in said:
-        console.print(Text(line), soft_wrap=True)
+            say(console, f"missing: {task['task']} ({task['gap']})")

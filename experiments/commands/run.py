@@ -42,8 +42,7 @@ def _evaluate(plan: Plan, store: Path) -> None:
     if all(status.evaluation_state(plan, stage, store) == "done" for stage in plan.stages):
         return
     use_compilation_cache(store)
-    from experiments.score.asked import load_task
     from experiments.score.checkpoints import evaluate
 
     with Display("evaluate") as display:
-        evaluate(plan, store, lambda name: load_task(plan, name, store), display.update)
+        evaluate(plan, store, display.update)

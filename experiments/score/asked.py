@@ -1,57 +1,68 @@
-"""What a study asks of a model: the questions of a task, by its name."""
+"""What is asked of a model: the questions of a task, in the size that a study, or the command line, asks it."""
 
-from dataclasses import replace
 from pathlib import Path
 
 from analysis.evals import harness_tasks
 from analysis.evals.benchmarks import EXECUTED
 from analysis.evals.harness_tasks import HarnessTask
-from analysis.evals.tasks import (
-    HARNESS,
-    WINDOW_BYTES,
-    Asked,
-    Place,
-    Task,
-    benchmark_task,
-    heldout_task,
-    parse_task,
-    task_name,
-)
-from experiments.plan.stage import Plan
+from analysis.evals.questions import prompt_hash
+from analysis.evals.tasks import HARNESS, Asked, Task, benchmark_task, heldout_task, parse_task
+from experiments.plan.status import task_version
 from experiments.score import coding
+from experiments.score.coding import CodeTask
+from experiments.study import Evaluation
 from mixtures.documents.parquet import read_documents
 from mixtures.tokens.manifest import Manifest
+from store.errors import Failure
+
+AnyTask = Task | CodeTask | HarnessTask
+TOKEN_COST = 20
+"""Characters of a prompt that take as long as one token that is written, roughly: it only paces the progress."""
 
 
-def load_task(plan: Plan, name: str, store: Path) -> Task | HarnessTask | coding.CodeTask:
-    """What a task asks: held-out documents of the prepared data, rows of a benchmark, or problems to program."""
-    assert plan.manifest is not None
-    size = plan.study.evaluation
-    if name in EXECUTED:
-        return coding.load(name, size.problems, size.samples, store)
-    kind = name.removeprefix("heldout/")
-    if kind == name:
-        items = None if name in map(task_name, size.every_stage) else size.items
-        return named(size.asked[name], items, store)
-    return heldout(plan.manifest, kind, size.heldout_bytes, size.heldout_window, size.heldout_place)
+def load_task(asked: Asked, size: Evaluation, manifest: Manifest | None, store: Path) -> AnyTask:
+    """Held-out documents of the prepared data, rows of a benchmark, or problems to program.
+
+    What cannot be had is a task without questions that says why; held-out text is ours and has to be there.
+
+    Raises:
+        UserError: there is no such task, or it shows more examples than there are rows.
+        Failure: held-out text is damaged.
+    """
+    if isinstance(asked, str) and asked.startswith("heldout/"):
+        assert manifest is not None, asked
+        return heldout(manifest, asked.removeprefix("heldout/"), size)
+    name = asked if isinstance(asked, str) and asked in EXECUTED else parse_task(asked).name
+    try:
+        if name in EXECUTED:
+            return coding.load(name, size.problems, size.samples, store)
+        items = None if asked in size.every_stage else size.items
+        if name.startswith(HARNESS):
+            return harness_tasks.load(name, parse_task(asked).shots, items)
+        return benchmark_task(asked, items, store / "downloads")
+    except Failure as error:
+        return Task(name, task_version(name), (), str(error))
 
 
-def named(asked: Asked, items: int | None, store: Path) -> Task | HarnessTask:
-    """A task by its name, by a file of rows, or of lm-evaluation-harness."""
-    spec = parse_task(asked)
-    if spec.name.startswith(HARNESS):
-        return harness_tasks.load(spec.name, spec.shots, items)
-    return benchmark_task(asked, items, store / "downloads")
-
-
-def heldout(manifest: Manifest, kind: str, max_bytes: int, length: int = WINDOW_BYTES, place: Place = "hash") -> Task:
+def heldout(manifest: Manifest, kind: str, size: Evaluation) -> Task:
     """The task of the held-out documents of a kind, as `heldout_task` has it."""
     sources = [name for name, source in manifest.sources.items() if source.kind == kind]
     documents = {name: [d for path in manifest.heldout(name) for d in read_documents(path)] for name in sources}
-    task = heldout_task(kind, documents, max_bytes, length, place)
-    why = (
-        ""
-        if task.questions
-        else f"nothing of {', '.join(sources)} is held out: all of it is of one group, or none was asked for"
-    )
-    return replace(task, gap=why)
+    why = f"nothing of {', '.join(sources)} is held out: all of it is of one group, or none was asked for"
+    task = heldout_task(kind, documents, size.heldout_bytes, size.heldout_window, size.heldout_place)
+    return task if task.questions else Task(task.name, task.version, (), why)
+
+
+def prompts(task: AnyTask) -> str:
+    """The hash of all that is asked."""
+    return prompt_hash(task.questions) if isinstance(task, Task) else task.prompt_hash
+
+
+def cost(task: AnyTask) -> float:
+    """What scoring a task takes, about, in characters that the model reads."""
+    if isinstance(task, CodeTask):
+        return sum(len(problem.prompt) + TOKEN_COST * 256 for problem in task.problems) * task.samples
+    if isinstance(task, HarnessTask):
+        return task.characters
+    read = sum(len(context) + len(text) for question in task.questions for context, text in question.candidates)
+    return read + sum(TOKEN_COST * question.max_tokens for question in task.questions)

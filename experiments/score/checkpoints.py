@@ -8,7 +8,7 @@ it would have been and the record is the one that an undisturbed run writes.
 import itertools
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from typing import Any
 from analysis.evals import engine, harness_tasks, scoring
 from analysis.evals.harness_tasks import HarnessTask
 from analysis.evals.model import LanguageModel
-from analysis.evals.questions import Question, prompt_hash
+from analysis.evals.questions import Question
 from analysis.evals.tasks import Task
 from analysis.records import EvalRecord, gap_path, stage_folder, write
 from analysis.scores import DIVERGED
@@ -24,6 +24,7 @@ from experiments.plan.stage import Plan
 from experiments.plan.status import evaluated_tasks, task_version
 from experiments.run.trained import open_stage
 from experiments.score import coding
+from experiments.score.asked import AnyTask, cost, load_task, prompts
 from experiments.score.coding import CodeTask
 from mixtures.tokens.tokenizer import canonical, loss
 from store import kept_rows
@@ -31,10 +32,6 @@ from store.errors import Failure
 
 PORTION = 512
 """Items between two writes to the disk; a batch holds some 30 of them on a CPU, ten times as many on an accelerator."""
-TOKEN_COST = 20
-"""Characters of a prompt that take as long as one token that is written, roughly: it only paces the progress."""
-
-AnyTask = Task | CodeTask | HarnessTask
 
 
 @dataclass(frozen=True)
@@ -102,12 +99,7 @@ _WAYS = (
 )
 
 
-def evaluate(
-    plan: Plan,
-    store: Path,
-    load_task: Callable[[str], AnyTask],
-    progress: Callable[[str, float, float], None],
-) -> None:
+def evaluate(plan: Plan, store: Path, progress: Callable[[str, float, float], None]) -> None:
     """Score all stages that are done and lack a record, in one process so that every shape compiles once.
 
     A task that cannot be had gets a record that says why and has no items; the next call tries it again.
@@ -115,14 +107,16 @@ def evaluate(
     Args:
         plan: the prepared plan.
         store: root of the records.
-        load_task: gives a task's questions by its name.
         progress: called with (what, work done, work to do).
 
     Raises:
         Failure: held-out text or a checkpoint is damaged, or the disk is full.
     """
-    missing = dict(_missing(plan, store))
-    tasks = {name: had(name, load_task) for name in dict.fromkeys(name for of in missing.values() for name in of)}
+    missing, size = dict(_missing(plan, store)), plan.study.evaluation
+    tasks = {
+        name: load_task(size.asked.get(name, name), size, plan.manifest, store)
+        for name in dict.fromkeys(name for of in missing.values() for name in of)
+    }
     total = sum(cost(tasks[name]) for of in missing.values() for name in of)
     before = 0.0
     for id, of in missing.items():
@@ -147,26 +141,6 @@ def _missing(plan: Plan, store: Path) -> Iterator[tuple[str, dict[str, Path]]]:
                 yield stage.id, absent
 
 
-def had(name: str, load_task: Callable[[str], AnyTask]) -> AnyTask:
-    """The task, or one without questions that says why it cannot be had; held-out text is ours and has to be there."""
-    try:
-        return load_task(name)
-    except Failure as error:
-        if name.startswith("heldout/"):
-            raise
-        return Task(name, task_version(name), (), str(error))
-
-
-def cost(task: AnyTask) -> float:
-    """What scoring a task takes, about, in characters that the model reads."""
-    if isinstance(task, CodeTask):
-        return sum(len(problem.prompt) + TOKEN_COST * 256 for problem in task.problems) * task.samples
-    if isinstance(task, HarnessTask):
-        return task.characters
-    read = sum(len(context) + len(text) for question in task.questions for context, text in question.candidates)
-    return read + sum(TOKEN_COST * question.max_tokens for question in task.questions)
-
-
 def score(
     of: Checkpoint,
     work: Mapping[Path, AnyTask],
@@ -184,15 +158,17 @@ def score(
     Raises:
         Failure: the checkpoint is damaged, or the disk is full.
     """
-    questions = {path: task for path, task in work.items() if isinstance(task, Task)}
-    found = {path: _gap(of, task.name, task.version, task.gap) for path, task in questions.items() if task.gap}
-    questions = {path: task for path, task in questions.items() if not task.gap}
-    others = {path: task for path, task in work.items() if not isinstance(task, Task)}
-    if questions or others:
+    found = {
+        path: _record(of, task, gap=task.gap) for path, task in work.items() if isinstance(task, Task) and task.gap
+    }
+    asked = {path: task for path, task in work.items() if path not in found}
+    if asked:
         model = open_model()
+        questions = {path: task for path, task in asked.items() if isinstance(task, Task)}
         found |= _answered(of, questions, model, progress)
-        for path, other in others.items():
-            found[path] = _scored(of, other, path, model)
+        found |= {
+            path: _asked_whole(of, task, path, model) for path, task in asked.items() if not isinstance(task, Task)
+        }
     for path, record in found.items():
         write(gap_path(path) if record.gap else path, record)
         if not record.gap:
@@ -201,23 +177,25 @@ def score(
     return {path: found[path] for path in work}
 
 
-def _gap(of: Checkpoint, task: str, version: int, why: str, prompts: str = "") -> EvalRecord:
-    return EvalRecord(task, version, prompts, of.fingerprint, of.step, (), gap=why)
+def _record(
+    of: Checkpoint, task: AnyTask, items: Iterable[Mapping[str, Any]] = (), gap: str = "", seconds: float = 0
+) -> EvalRecord:
+    version = task.version if isinstance(task, Task) else task_version(task.name)
+    key = (task.name, version, prompts(task), of.fingerprint, of.step)
+    return EvalRecord(*key, tuple(items), gap, round(seconds, 3))
 
 
-def _scored(of: Checkpoint, task: CodeTask | HarnessTask, path: Path, model: LanguageModel) -> EvalRecord:
-    """A task that is asked as a whole: programs to be executed, or one of the harness's."""
+def _asked_whole(of: Checkpoint, task: CodeTask | HarnessTask, path: Path, model: LanguageModel) -> EvalRecord:
+    """Programs to be executed, or a task of the harness."""
     started = time.perf_counter()
-    version = task_version(task.name)
     try:
         if isinstance(task, HarnessTask):
             items = harness_tasks.score(model, task)
         else:
             items = coding.score(model, task, _partial(path))
     except Failure as error:  # the machine gives no box any more, or the harness scores in another way
-        return _gap(of, task.name, version, str(error), task.prompt_hash)
-    seconds = round(time.perf_counter() - started, 3)
-    return EvalRecord(task.name, version, task.prompt_hash, of.fingerprint, of.step, tuple(items), seconds=seconds)
+        return _record(of, task, gap=str(error))
+    return _record(of, task, items, seconds=time.perf_counter() - started)
 
 
 def _answered(
@@ -236,12 +214,11 @@ def _answered(
         done += total / len(portions)
     seconds = time.perf_counter() - started
     keeps = not loss(model.tokenizer, form=canonical)
-    return {each.path: _record(of, each, seconds * cost(each.task) / max(total, 1.0), keeps) for each in asked}
+    return {each.path: _of_items(of, each, seconds * cost(each.task) / max(total, 1.0), keeps) for each in asked}
 
 
 def _begun(of: Checkpoint, task: Task, path: Path) -> _Asked:
-    prompts = prompt_hash(task.questions)
-    key = {"fingerprint": of.fingerprint, "step": of.step, "version": task.version, "prompts": prompts}
+    key = {"fingerprint": of.fingerprint, "step": of.step, "version": task.version, "prompts": prompts(task)}
     asked = _Asked(task, path, key)
     for row in kept_rows.read(_partial(path), key):
         asked.found[row["what"]][row["item"]] = row["value"]
@@ -262,28 +239,23 @@ def _portions(asked: Sequence[_Asked]) -> Iterator[tuple[_Way, _Portion]]:
 
 def _keep(way: _Way, portion: _Portion, answers: Sequence[tuple[Any, bool]]) -> None:
     """Note the answers, on the disk too."""
-    rows: dict[Path, list[dict[str, Any]]] = {}
-    keys = {}
-    for (each, number), (answer, cut) in zip(portion, answers, strict=True):
-        each.found[way.what][number] = answer
-        each.cut |= {number} if cut else set()
-        rows.setdefault(each.path, []).append({"item": number, "what": way.what, "value": answer, "cut": cut})
-        keys[each.path] = each.key
-    for path, its in rows.items():
-        kept_rows.keep(_partial(path), keys[path], its)
+    for path, its in itertools.groupby(zip(portion, answers, strict=True), key=lambda one: one[0][0].path):
+        rows = []
+        for (asked, number), (answer, cut) in its:
+            asked.found[way.what][number] = answer
+            asked.cut |= {number} if cut else set()
+            rows.append({"item": number, "what": way.what, "value": answer, "cut": cut})
+        kept_rows.keep(_partial(path), asked.key, rows)
 
 
-def _record(of: Checkpoint, asked: _Asked, seconds: float, keeps_texts: bool) -> EvalRecord:
-    task, found = asked.task, asked.found
-    infinite = sum(not all(map(math.isfinite, nats)) for nats in found["nats"].values())
-    if infinite:
-        why = f"{infinite} of {len(task.questions)} items have no finite likelihood{DIVERGED}"
-        return _gap(of, task.name, task.version, why, asked.key["prompts"])
-    items = tuple(
-        scoring.item(question, found["nats"][number], found["said"].get(number), number in asked.cut)
+def _of_items(of: Checkpoint, asked: _Asked, seconds: float, keeps_texts: bool) -> EvalRecord:
+    task, nats, said = asked.task, asked.found["nats"], asked.found["said"]
+    if infinite := sum(not all(map(math.isfinite, its)) for its in nats.values()):
+        return _record(of, task, gap=f"{infinite} of {len(nats)} items have no finite likelihood{DIVERGED}")
+    items = [
+        scoring.item(question, nats[number], said.get(number), number in asked.cut)
         for number, question in enumerate(task.questions)
-    )
+    ]
     if not keeps_texts:  # there are no bits per byte of a text that was not predicted
-        items = tuple({name: value for name, value in item.items() if name != "bytes"} for item in items)
-    prompts = asked.key["prompts"]
-    return EvalRecord(task.name, task.version, prompts, of.fingerprint, of.step, items, seconds=round(seconds, 3))
+        items = [{name: value for name, value in item.items() if name != "bytes"} for item in items]
+    return _record(of, task, items, seconds=seconds)

@@ -3,10 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
 from analysis.evals.preference.answering import Decoding, answer, decoding, digest
 from analysis.evals.preference.calibrate import calibrate
@@ -29,10 +28,8 @@ from analysis.winrates import share_text, win_rates
 from experiments.progress import Display
 from experiments.run.trained import open_stage
 from experiments.score.judges import Judge
+from experiments.show.table import Column, say, table
 from store.errors import UserError
-
-if TYPE_CHECKING:
-    pass
 
 EXAMPLES = 3
 """Pairs an arm that the report shows in full."""
@@ -187,20 +184,23 @@ def calibrate_judge(path: Path, judge: Judge) -> dict[str, Any]:
     return {"judge": judge.label, "weak": judge.weak, "file": str(path), "pairs": len(labelled), **found}
 
 
-def print_calibration(document: Mapping[str, Any], console: Console) -> None:
+_SHARES = {
+    "agreement": "agree on win, tie and loss",
+    "decided": "agree where neither says tie",
+    "longer": "people prefer the longer answer",
+    "orders": "the judge's two orders agree",
+}
+
+
+def print_calibration(document: dict[str, Any], console: Console) -> None:
     """The shares, and who said what."""
-    table = Table(title=f"{document['judge']} against people, {document['pairs']:,} pairs", title_justify="left")
-    for name in ("", "%, 95 % interval", "n"):
-        table.add_column(name, justify="right" if name else "left")
-    for name, what in (
-        ("agreement", "agree on win, tie and loss"),
-        ("decided", "agree where neither says tie"),
-        ("longer", "people prefer the longer answer"),
-        ("orders", "the judge's two orders agree"),
-    ):
-        share = document[name]
-        table.add_row(what, share_text(share), f"{share['n']:,}" if share else "–")
-    console.print(table)
+    columns: dict[str, Column] = {
+        "": lambda row: row["what"],
+        "%, 95 % interval": lambda row: share_text(row["share"]),
+        "n": lambda row: row["share"]["n"] if row["share"] else None,
+    }
+    rows = [{"what": what, "share": document[name]} for name, what in _SHARES.items()]
+    console.print(table(f"{document['judge']} against people, {document['pairs']:,} pairs", rows, columns))
     said = ", ".join(f"{pair.replace(', ', ' / ')} {n:,}" for pair, n in document["confusion"].items() if n)
-    console.print(f"person / judge, on the first answer: {said}", highlight=False, markup=False)
-    console.print(f"{document['invalid']:,} invalid, {document['gaps']:,} gaps", highlight=False, markup=False)
+    say(console, f"person / judge, on the first answer: {said}")
+    say(console, f"{document['invalid']:,} invalid, {document['gaps']:,} gaps")

@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from analysis.evals.tasks import parse_task, task_name
+from experiments.show.table import Column, say, table
 from experiments.study import Study
-from mixtures.benchmarks.full_splits import fetch, table
+from mixtures.benchmarks.full_splits import fetch
+from mixtures.benchmarks.full_splits import table as splits_table
 from mixtures.benchmarks.known import BENCHMARKS
 from mixtures.benchmarks.load import supplied
 
@@ -23,7 +23,7 @@ def benchmarks_json(fetched: Sequence[str], store: Path) -> dict[str, Any]:
     """
     for name in fetched:
         fetch(name, store)
-    return {"benchmarks": table(store)}
+    return {"benchmarks": splits_table(store)}
 
 
 def part_warnings(study: Study, store: Path) -> list[str]:
@@ -46,14 +46,14 @@ def part_warnings(study: Study, store: Path) -> list[str]:
 
 def print_benchmarks(document: dict[str, Any], console: Console) -> None:
     """A row a benchmark, and the command that gets what only a part is here of."""
-    shown = Table(title="Benchmarks", title_justify="left")
-    for name in ("benchmark", "rows", "full split", "from", "upstream", "licence"):
-        shown.add_column(name, justify="right" if name in ("rows", "full split") else "left", overflow="fold")
-    for row in document["benchmarks"]:
-        rows, full = (f"{row[key]:,}" if row[key] else "–" for key in ("rows", "full"))
-        shown.add_row(Text(row["benchmark"]), rows, full, Text(row["from"]), row["upstream"], row["licence"])
-    console.print(shown)
+    columns: dict[str, Column] = {
+        "benchmark": "benchmark",
+        "rows": lambda row: row["rows"] or None,
+        "full split": lambda row: row["full"] or None,
+        **{name: name for name in ("from", "upstream", "licence")},
+    }
+    console.print(table("Benchmarks", document["benchmarks"], columns))
     parts = [row["benchmark"] for row in document["benchmarks"] if row["fetch"]]
     if parts:
         options = " ".join(f"--fetch {name}" for name in parts)
-        console.print(Text(f"Full splits of {', '.join(parts)}: ablate benchmarks {options}"), soft_wrap=True)
+        say(console, f"Full splits of {', '.join(parts)}: ablate benchmarks {options}")

@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from experiments.plan.find import find_study, known_studies, module_of
 from experiments.plan.make import make_plan, simulated_share
 from experiments.plan.stage import Plan, PlannedStage
+from experiments.show.table import Column, say, table
 from experiments.study import Arm
 from mixtures import paper
 from mixtures.curriculum import Reading, sequences_by_source
@@ -228,19 +227,19 @@ def _changes(pair: Sequence[Document], fields: Sequence[str]) -> dict[str, list[
 
 def print_show(document: Document, console: Console) -> None:
     """One table a stage: the tree with fractions, tokens, epochs and supply."""
-    for name, why in document["choices"].items():
-        console.print(f"{name}: {why}", highlight=False, markup=False)
+    say(console, *(f"{name}: {why}" for name, why in document["choices"].items()))
     if document["supply_from"] == "expected":
-        console.print("Supply and epochs are what the catalogue expects; no data are prepared.")
+        say(console, "Supply and epochs are what the catalogue expects; no data are prepared.")
     if document["simulated_share"] != "1":
         share = float(Fraction(document["simulated_share"]))
-        console.print(f"Every source is cut to {share:.3%}, so that epochs are those of the simulated run.")
+        say(console, f"Every source is cut to {share:.3%}, so that epochs are those of the simulated run.")
     for arm in document["arms"]:
         seeds = f" (seeds {', '.join(map(str, arm['seeds']))})" if arm["seeds"] else ""
-        console.print(Text(f"\n{arm['arm']}{seeds}{': ' if arm['description'] else ''}{arm['description']}", "bold"))
+        about = f": {arm['description']}" if arm["description"] else ""
+        say(console, f"\n{arm['arm']}{seeds}{about}", style="bold")
         for number, stage in enumerate(arm["stages"], 1):
-            console.print(Text(_heading(number, stage)))
-            console.print(_stage_table(stage))
+            say(console, _heading(number, stage))
+            console.print(table("", _stage_rows(stage), _TREE, framed=False))
 
 
 def _heading(number: int, stage: Document) -> str:
@@ -257,56 +256,55 @@ def _heading(number: int, stage: Document) -> str:
     return "; ".join(parts)
 
 
-def _stage_table(stage: Document) -> Table:
-    table = Table(box=None, padding=(0, 3, 0, 0))
-    table.add_column("", overflow="fold")
-    for name in ("of the part above", "of the whole", "%", "tokens", "epochs", "supply"):
-        table.add_column(name, justify="right")
-    rows = {row["source"]: row for row in stage["sources"]}
+_TREE: Mapping[str, Column] = {
+    "": "name",
+    "of the part above": lambda row: row.get("within", ""),
+    "of the whole": lambda row: row.get("share", ""),
+    "%": (lambda row: float(100 * Fraction(row["share"])) if "share" in row else "", ".2f"),
+    "tokens": lambda row: row.get("tokens") or "",
+    "epochs": (lambda row: _known(row, "epochs"), ".2f"),
+    "supply": lambda row: _known(row, "supply"),
+}
+
+
+def _known(row: Mapping[str, Any], amount: str) -> Any:
+    """Of a source; a mixture of several has none."""
+    return "" if amount not in row else "unknown" if row[amount] is None else row[amount]
+
+
+def _stage_rows(stage: Document) -> list[Document]:
+    """The tree, then what stands in several of its places, or has a supply together."""
+    sources = {row["source"]: row for row in stage["sources"]}
     leaves = [branch["name"] for branch in stage["tree"] if branch["source"]]
+    rows: list[Document] = []
     for branch in stage["tree"]:
-        row = rows[branch["name"]] if branch["source"] and leaves.count(branch["name"]) == 1 else None
-        percent = f"{float(100 * Fraction(branch['share'])):.2f}"
+        alone = branch["source"] and leaves.count(branch["name"]) == 1
         name = "  " * branch["depth"] + branch["name"]
-        table.add_row(name, branch["within"], branch["share"], percent, *(_amounts(row) if row else ()))
-    for source, row in rows.items():
-        if leaves.count(source) > 1:
-            table.add_row(f"{source}, all parts", "", row["share"], f"{row['percent']:.2f}", *_amounts(row))
-    for group in stage["together"]:
-        table.add_row(Text(f"together: {', '.join(group['sources'])}", "dim"), "", "", "", *_amounts(group))
-    return table
-
-
-def _amounts(row: Document) -> tuple[str, str, str]:
-    tokens = f"{row['tokens']:,}" if row.get("tokens") else ""
-    epochs = "unknown" if row["epochs"] is None else f"{row['epochs']:.2f}"
-    supply = "unknown" if row["supply"] is None else f"{row['supply']:,}"
-    return tokens, epochs, supply
+        rows.append({**(sources[branch["name"]] if alone else {}), **branch, "name": name})
+    rows += [row | {"name": f"{name}, all parts"} for name, row in sources.items() if leaves.count(name) > 1]
+    return rows + [group | {"name": f"together: {', '.join(group['sources'])}"} for group in stage["together"]]
 
 
 def print_diff(document: Document, console: Console) -> None:
     """A line for every source that changed, stage by stage; what did not change is blank."""
     a, b = document["a"], document["b"]
     if document["identical"]:
-        console.print(f"{a} and {b} are identical", highlight=False, markup=False)
+        say(console, f"{a} and {b} are identical")
         return
-    console.print(Text(f"{a} → {b}", "bold"))
-    for field, pair in document["changes"].items():
-        console.print(f"{field} {_change(pair)}", highlight=False, markup=False)
-    table = Table(box=None, padding=(0, 3, 0, 0))
-    for name in ("stage", "source"):
-        table.add_column(name, overflow="fold")
-    for name in _SOURCE_FIELDS:
-        table.add_column(name, justify="right", overflow="fold")
+    say(console, f"{a} → {b}", style="bold")
+    say(console, *(f"{field} {_change(pair)}" for field, pair in document["changes"].items()))
+    rows: list[Document] = []
     for stage in document["stages"]:
         label = f"{stage['stage']} {' → '.join(dict.fromkeys(str(name or 'nothing') for name in stage['mixtures']))}"
-        for field, pair in stage["changes"].items():
-            table.add_row(label, f"{field.replace('_', ' ')} {_change(pair)}")
-            label = ""
-        for source, changes in stage["sources"].items():
-            table.add_row(label, source, *(_change(changes.get(field)) for field in _SOURCE_FIELDS))
-            label = ""
-    console.print(table)
+        its = [{"source": f"{field.replace('_', ' ')} {_change(pair)}"} for field, pair in stage["changes"].items()]
+        its += [{"source": source, **changes} for source, changes in stage["sources"].items()]
+        rows += [row | {"stage": "" if number else label} for number, row in enumerate(its)]
+    amounts: dict[str, Column] = {
+        "share": lambda row: _change(row.get("share")),
+        "tokens": lambda row: _change(row.get("tokens")),
+        "epochs": lambda row: _change(row.get("epochs")),
+    }
+    console.print(table("", rows, {"stage": "stage", "source": "source", **amounts}, framed=False))
 
 
 def _change(pair: Sequence[Any] | None) -> str:

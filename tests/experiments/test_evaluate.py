@@ -24,8 +24,7 @@ from experiments.commands.evaluate import evaluate_target
 from experiments.plan import status
 from experiments.plan.make import make_plan
 from experiments.run.train import study_record
-from experiments.score import checkpoints
-from experiments.score.asked import load_task
+from experiments.score import asked, checkpoints
 from experiments.show.benchmarks import part_warnings
 from experiments.study import Evaluation
 from mixtures.tokens import tokenizer as bpe
@@ -92,7 +91,7 @@ def test_what_a_full_disk_tore_is_asked_again_once_there_is_space(tmp_path):
     assert run_evaluation.score(path).items == undisturbed.items
 
 
-def test_a_gap_is_recorded_shown_and_tried_again(finished_store, tmp_path):
+def test_a_gap_is_recorded_shown_and_tried_again(finished_store, tmp_path, monkeypatch):
     store = tmp_path / "store"
     shutil.copytree(finished_store, store)
     asks = study(evaluation=Evaluation(2_000, every_stage=(), around_cooldown=("quac",), items=5))
@@ -100,17 +99,16 @@ def test_a_gap_is_recorded_shown_and_tried_again(finished_store, tmp_path):
     write(store / "studies" / "tiny" / "study.json", study_record(plan, store))  # as a run does first
     last = next(stage for stage in plan.stages if stage.stage.kind == "cooldown")
     assert status.evaluation_state(plan, last, store) == "ready"
-    checkpoints.evaluate(plan, store, lambda name: load_task(plan, name, store), lambda *_: None)
+    checkpoints.evaluate(plan, store, lambda *_: None)
     path = status.evaluated_tasks(plan, last, store)["quac"]
     assert not path.exists() and "no package" in read_eval(gap_path(path)).gap
     assert status.evaluation_state(plan, last, store) == "gaps"
     gaps = [gap for gap in compare(store, "tiny").gaps if "quac was not scored" in gap]
     assert gaps and all("put its val_v0.2.json" in gap for gap in gaps)
-
-    def found(name: str) -> Task:
-        return Task(name, status.task_version(name), (Question("1", (("is it", " so"), ("is it", " not so")), 1),))
-
-    checkpoints.evaluate(plan, store, found, lambda *_: None)
+    question = Question("1", (("is it", " so"), ("is it", " not so")), 1)
+    found = Task("quac", status.task_version("quac"), (question,))
+    monkeypatch.setattr(asked, "benchmark_task", lambda *_: found)
+    checkpoints.evaluate(plan, store, lambda *_: None)
     assert len(read_eval(path).items) == 1 and not gap_path(path).exists()
     assert status.evaluation_state(plan, last, store) == "done"
 
@@ -144,13 +142,17 @@ def test_the_plan_says_where_only_a_part_of_a_split_is_here(tmp_path):
     assert line == "'nq_open' has 1,000 of its 3,610 rows here; get all by `ablate benchmarks --fetch nq_open`"
 
 
-def test_held_out_text_that_is_damaged_is_no_gap():
-    def damaged(name: str) -> Task:
-        raise Failure(f"{name} is damaged")
-
-    assert checkpoints.had("boolq", damaged).gap == "boolq is damaged"
-    with pytest.raises(Failure, match="heldout/code is damaged"):
-        checkpoints.had("heldout/code", damaged)
+def test_held_out_text_that_is_damaged_is_no_gap(finished_store, tmp_path):
+    store, rows = tmp_path / "store", tmp_path / "store" / "benchmarks" / "copa.jsonl"
+    shutil.copytree(finished_store, store)
+    manifest, size = make_plan(study(), store).manifest, Evaluation(2_000, (), ("copa",), 5)
+    rows.parent.mkdir()
+    rows.mkdir()
+    assert str(rows) in asked.load_task("copa", size, manifest, store).gap
+    for path in manifest.heldout("program"):
+        path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(Failure, match="damaged"):
+        asked.load_task("heldout/code", size, manifest, store)
 
 
 def test_a_model_that_diverged_leaves_a_gap_with_the_count(tmp_path):

@@ -13,7 +13,7 @@ from experiments.plan.epochs import heldout_warnings
 from experiments.plan.make import make_plan
 from experiments.score.asked import heldout
 from experiments.show.plans import plan_json, print_plan, print_status, status_json
-from experiments.study import Study
+from experiments.study import Evaluation, Study
 from mixtures.catalogue import files
 from mixtures.prepare import DataSpec, prepare, with_identities
 from mixtures.tokens.manifest import Manifest
@@ -76,7 +76,7 @@ def test_a_source_of_one_group_is_trained_on_and_said_to_have_nothing_held_out(t
         "nothing of source 'program' is held out: its 4 documents are of one group; name a finer one"
     ]
     assert (
-        heldout(manifest, "code", 1_000).gap
+        heldout(manifest, "code", Evaluation(1_000, (), (), 0)).gap
         == "nothing of program is held out: all of it is of one group, or none was asked for"
     )
 

@@ -12,7 +12,8 @@ from pathlib import Path
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.plan.make import data_plan, make_plan
+from experiments.plan.make import prepared_plan
+from experiments.plan.prepared import data_plan
 from experiments.studies.quickstart import STUDY
 from mixtures.loader import load_batch
 from mixtures.tokens.arrays import open_tokens
@@ -24,9 +25,7 @@ PEAKS = (2e-3, 3.5e-3, 5e-3, 7e-3, 1e-2, 1.4e-2)
 
 def main() -> None:
     store = Path(sys.argv[1] if len(sys.argv) > 1 else "runs")
-    plan = make_plan(STUDY, store)
-    if plan.manifest is None:
-        sys.exit("the data are not prepared; run `ablate prepare quickstart` first")
+    plan = prepared_plan(STUDY, store)
     stage = next(stage for stage in plan.stages if stage.id == "balanced-s0")
     data = data_plan(plan, stage)
     tokens = open_tokens(plan.manifest)

@@ -24,7 +24,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.commands import run
-from experiments.plan.make import data_plan, make_plan
+from experiments.plan.make import prepared_plan
+from experiments.plan.prepared import data_plan
 from experiments.run import trainer
 from experiments.studies.quickstart import STUDY as QUICKSTART
 from experiments.study import Study
@@ -85,7 +86,7 @@ def child(store: Path) -> None:
 
 def input_(store: Path, rounds: int) -> None:
     _prepared(store)
-    plan = make_plan(_study(), store)
+    plan = prepared_plan(_study(), store)
     stage = plan.stages[0]
     data, tokens = data_plan(plan, stage), open_tokens(plan.manifest)
     step = train_step(plan.study.model, plan.study.optimizer, plan.study.precision)

@@ -10,8 +10,8 @@ from typing import Any
 
 from analysis import records, tables
 from analysis.records import StepRecord, read_ledger, stage_folder
-from experiments.plan.make import data_plan
-from experiments.plan.stage import Plan, PlannedStage
+from experiments.plan.prepared import data_plan
+from experiments.plan.stage import PreparedPlan, PreparedStage
 from experiments.progress import Display
 from mixtures.loader import load_batch
 from mixtures.tokens import intact
@@ -22,7 +22,7 @@ REPLAYED_STEPS = 8
 """Steps of every stage whose batch is read again: the first, the last, and others spread evenly."""
 
 
-def audit(plan: Plan, store: Path, full: bool = False) -> dict[str, Any]:
+def audit(plan: PreparedPlan, store: Path, full: bool = False) -> dict[str, Any]:
     """Look at all that a study's report rests on, over its finished stages.
 
     Args:
@@ -38,15 +38,10 @@ def audit(plan: Plan, store: Path, full: bool = False) -> dict[str, Any]:
         UserError: no stage has been trained.
         Failure: the manifest of the prepared data is damaged.
     """
-    finished = [
-        stage
-        for stage in plan.stages
-        if stage.fingerprint is not None and (stage_folder(store, stage.folder) / "done.json").exists()
-    ]
+    finished = [stage for stage in plan.stages if (stage_folder(store, stage.folder) / "done.json").exists()]
     if not finished:
         name = plan.study.name
         raise UserError(f"study '{name}' has no finished stage in store {store}; run `ablate run {name}` first")
-    assert plan.manifest is not None
     study = store / "studies" / plan.study.name / "study.json"
     with Display("audit") as display:
         problems = [
@@ -68,7 +63,7 @@ def _damage(read: Callable[[], Any]) -> list[str]:
     return []
 
 
-def _audit_stage(plan: Plan, stage: PlannedStage, store: Path) -> dict[str, Any]:
+def _audit_stage(plan: PreparedPlan, stage: PreparedStage, store: Path) -> dict[str, Any]:
     folder = stage_folder(store, stage.folder)
     rows: list[StepRecord] = []
     problems = _of_records(stage, folder)
@@ -92,7 +87,7 @@ def _audit_stage(plan: Plan, stage: PlannedStage, store: Path) -> dict[str, Any]
     }
 
 
-def _of_records(stage: PlannedStage, folder: Path) -> list[str]:
+def _of_records(stage: PreparedStage, folder: Path) -> list[str]:
     """What is wrong with the records of a finished stage, its ledger apart."""
     found = [*_damage(lambda: records.read_stage(folder)), *_damage(lambda: records.read_end(folder))]
     for name, read in (("evals", records.read_eval), ("answers", records.read_answers)):
@@ -101,8 +96,7 @@ def _of_records(stage: PlannedStage, folder: Path) -> list[str]:
     return found
 
 
-def _replay(plan: Plan, stage: PlannedStage, rows: list[StepRecord], steps: list[int]) -> list[str]:
-    assert plan.manifest is not None
+def _replay(plan: PreparedPlan, stage: PreparedStage, rows: list[StepRecord], steps: list[int]) -> list[str]:
     data = data_plan(plan, stage)
     tokens = open_tokens(plan.manifest, stage.stage.infilling)
     return [

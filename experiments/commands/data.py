@@ -11,9 +11,8 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from analysis.evals.benchmarks import benchmark_of
-from experiments.plan.epochs import heldout_warnings
 from experiments.plan.find import find_study, known_studies, module_of
+from experiments.plan.warnings import data_warnings
 from experiments.progress import Display
 from experiments.show.table import Column, say, table
 from experiments.study import Study
@@ -58,20 +57,9 @@ def prepare_study(study: Study, store: Path, executor: Executor | None = None) -
 
 
 def warn(study: Study, manifest: Manifest) -> None:
-    """Say loudly what is not held out, what the tokenizer loses, and which benchmarks were not looked for."""
-    for line in heldout_warnings(study, manifest):
+    """Say loudly what is wrong with the data."""
+    for line in data_warnings(study, manifest):
         print(f"WARNING: {line}", file=sys.stderr)
-    if manifest.loss:
-        so = "letters with accents are composed" if manifest.bits_per_byte else "there will be no bits per byte"
-        print(f"WARNING: the tokenizer does not keep texts as they are ({manifest.loss}); {so}", file=sys.stderr)
-    size = study.evaluation
-    asked = {benchmark_of(task) for task in (*size.asked, *size.executed)}
-    if uncovered := sorted(asked - set(manifest.benchmarks)):
-        print(
-            f"WARNING: the data of study '{study.name}' were not cleaned against {', '.join(uncovered)}, on which it "
-            "is evaluated; add them to its cleaning, or read those scores as an upper bound",
-            file=sys.stderr,
-        )
 
 
 def prepare_target(name: str, store: Path, executor: Executor) -> dict[str, Any]:

@@ -6,8 +6,8 @@ from pathlib import Path
 from analysis.records import write
 from experiments.commands.data import warn
 from experiments.plan import status
-from experiments.plan.make import make_plan
-from experiments.plan.stage import Plan
+from experiments.plan.make import make_plan, prepared_plan
+from experiments.plan.stage import PreparedPlan
 from experiments.progress import Display
 from experiments.run.train import study_record, train, use_compilation_cache
 from experiments.study import Study
@@ -29,7 +29,7 @@ def run_study(study: Study, store: Path) -> Path:
         with Display("prepare") as display:
             manifest = prepare(study.data, store, display.update)
         warn(study, manifest)
-        plan = make_plan(study, store)
+        plan = prepared_plan(study, store)
         write(store / "studies" / study.name / "study.json", study_record(plan, store))
         train(plan, store, [stage for stage in plan.stages if status.state(plan, stage, store) != "done"])
         _evaluate(plan, store)
@@ -38,7 +38,7 @@ def run_study(study: Study, store: Path) -> Path:
         return write_report(plan, store)
 
 
-def _evaluate(plan: Plan, store: Path) -> None:
+def _evaluate(plan: PreparedPlan, store: Path) -> None:
     if all(status.evaluation_state(plan, stage, store) == "done" for stage in plan.stages):
         return
     use_compilation_cache(store)

@@ -22,7 +22,6 @@ from mixtures.catalogue.source import KINDS
 from mixtures.mixture import Mixture
 from models.recipe import PRECISIONS
 from store.errors import Failure, UserError
-from store.errors import UserError as ModelError
 
 LONGEST_NAME = 100
 """Bytes: the folder of a stage is named after the mixtures of its lineage, and file systems allow 255 bytes."""
@@ -56,7 +55,7 @@ def naming(what: str) -> Iterator[None]:
     """Put `what` before an error raised in the block, unless it begins with it already."""
     try:
         yield
-    except (UserError, ModelError, Failure) as error:
+    except (UserError, Failure) as error:
         if str(error).startswith(what):
             raise
         kind = Failure if isinstance(error, Failure) else UserError

@@ -10,7 +10,6 @@ from types import ModuleType
 from experiments.plan.check import check, naming
 from experiments.study import Study
 from store.errors import UserError
-from store.errors import UserError as ModelError
 
 
 def known_studies() -> list[str]:
@@ -46,7 +45,7 @@ def find_study(name: str) -> Study:
 def _loaded(module: str) -> ModuleType:
     try:
         return importlib.import_module(f"experiments.studies.{module}")
-    except (UserError, ModelError, KeyboardInterrupt):
+    except (UserError, KeyboardInterrupt):
         raise
     except BaseException as error:  # whatever a file of the user's does
         said = " ".join(str(error).split())[:300]

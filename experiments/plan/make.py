@@ -1,38 +1,20 @@
 """What a study will run: a DAG of stages in which arms share what is equal. Loads no jax.
 
-A stage's fingerprint is the hash of everything that decides its result; two runs share a stage if and only if
-their fingerprints match. Before the data are prepared the plan is exact in tokens and steps, and fingerprints and
-epochs are unknown.
+Before the data are prepared the plan is exact in tokens and steps; epochs and fingerprints come with the data.
 """
 
-import hashlib
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
-from fractions import Fraction
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
+from experiments.plan.chain import plan_stage, simulated_share
 from experiments.plan.check import check, naming
-from experiments.plan.epochs import epochs_read, form_of, passes_before, windows_of
-from experiments.plan.stage import Plan, PlannedStage
-from experiments.study import CONTINUE, Piece, Stage, Study
-from mixtures.allocate import allocate
-from mixtures.curriculum import sequences_by_source, stage_steps
-from mixtures.loader import DataPlan
-from mixtures.mixture import shares
-from mixtures.order import ORDER_VERSION
-from mixtures.prepare import changes, kinds, prepared_folder, with_identities
+from experiments.plan.prepared import with_data
+from experiments.plan.stage import Plan, PlannedStage, PreparedPlan
+from experiments.study import Study
+from mixtures.prepare import changes, prepared_folder, with_identities
 from mixtures.tokens import tokenizer as bpe
-from mixtures.tokens.arrays import windows_in
 from mixtures.tokens.manifest import Manifest, read_manifest
-from models.recipe import NUMERICS_VERSION
-from models.schedules import Schedule
 from store.errors import UserError
-
-MOST_STEPS = 10_000_000
-"""Of a stage: two hundred times the paper's. More is a slip, and planning takes a moment for every step."""
-LONGEST_ID = 200
-"""Bytes of a stage's id: its folder is called so, with its fingerprint, and file systems allow 255."""
 
 
 def make_plan(study: Study, store: Path) -> Plan:
@@ -55,11 +37,23 @@ def make_plan(study: Study, store: Path) -> Plan:
                 chain: list[PlannedStage] = []
                 for number, stage in enumerate(arm.stages):
                     with naming(f"arm '{arm.name}', stages[{number}]"):
-                        planned = _plan_stage(study, manifest, arm.name, seed, stage, chain)
+                        planned = plan_stage(study, arm.name, seed, stage, chain)
                     chain.append(_merge(stages, planned))
                 runs[arm.name, seed] = tuple(stage.id for stage in chain)
-    changed = tuple(changes(data, store))
-    return Plan(study, tuple(stages.values()), runs, manifest, changed)
+        plan = Plan(study, tuple(stages.values()), runs, tuple(changes(data, store)))
+        return plan if manifest is None else with_data(plan, manifest)
+
+
+def prepared_plan(study: Study, store: Path) -> PreparedPlan:
+    """The plan of a study that can be run.
+
+    Raises:
+        UserError: as `make_plan`; or its data are not prepared.
+    """
+    plan = make_plan(study, store)
+    if not isinstance(plan, PreparedPlan):
+        raise UserError(f"the data of study '{study.name}' are not in {store}; first `ablate prepare {study.name}`")
+    return plan
 
 
 def _check_tokenizer(study: Study, manifest: Manifest | None) -> None:
@@ -101,203 +95,3 @@ def _merge(stages: dict[str, PlannedStage], planned: PlannedStage) -> PlannedSta
         planned = replace(known, arms=(*known.arms, *planned.arms))
     stages[planned.id] = planned
     return planned
-
-
-def _plan_stage(
-    study: Study, manifest: Manifest | None, arm: str, seed: int, stage: Stage, chain: list[PlannedStage]
-) -> PlannedStage:
-    fractions = shares(stage.mixture)
-    unknown = sorted(set(fractions) - set(kinds(study.data)))
-    if unknown:
-        raise UserError(
-            f"mixture '{stage.mixture.name}' names source '{unknown[0]}', which study '{study.name}' does not have; "
-            f"its sources: {', '.join(kinds(study.data))}"
-        )
-    sequence = stage.sequence or (chain[-1].sequence if chain else study.sequence)
-    theta = stage.rope_theta or (chain[-1].model.rope_theta if chain else study.model.rope_theta)
-    form = form_of(study, stage, sequence)
-    first, last = _span(study, stage, sequence)
-    until = {step: _sequences(study, stage, sequence, step) for step in (first, last)}
-    sequences = {source: until[last][source] - until[first][source] for source in fractions}
-    passes = {source: passes_before(chain, stage, source, form) for source in fractions}
-    windows, epochs = None, None
-    if manifest is not None:
-        share = simulated_share(study)
-        windows = {source: windows_of(manifest, source, form, share) for source in fractions}
-        epochs = epochs_read(study, manifest, share, passes, sequences)
-    starts = chain[-1].starts if stage.carries_on else {source: before[-1].count for source, before in passes.items()}
-    planned = PlannedStage(
-        id=_id(chain, stage, seed, last),
-        arms=(arm,),
-        seed=seed,
-        stage=stage,
-        parent=chain[-1].id if chain else None,
-        steps=last - first,
-        schedule=_schedule(study, stage, sequence, chain),
-        first_step=first,
-        starts=starts,
-        sequences=sequences,
-        tokens_before=sum(before.tokens for before in chain),
-        sequence=sequence,
-        model=replace(study.model, rope_theta=theta),
-        windows=windows,
-        epochs=epochs,
-        identity=None,
-    )
-    if len(planned.id.encode()) > LONGEST_ID:
-        raise UserError(f"the stage would be called {planned.id}, over {LONGEST_ID} bytes; shorten its mixtures' names")
-    if manifest is None:
-        return planned
-    identity = _identity(study, manifest, planned, fractions, chain[-1].fingerprint if chain else None)
-    return replace(planned, identity=identity)
-
-
-def _span(study: Study, stage: Stage, sequence: int) -> tuple[int, int]:
-    """The steps [first, last) that the stage is of the whole one; a stage that is no piece starts at 0.
-
-    Raises:
-        UserError: the budget is empty, or two cuts of a stage fall into one block.
-    """
-    piece = stage.piece or Piece(0, stage.tokens)
-    first = stage_steps(piece.first, study.batch, sequence) if piece.first else 0
-    last = stage_steps(piece.first + stage.tokens, study.batch, sequence)
-    if last > MOST_STEPS:
-        raise UserError(
-            f"tokens is {stage.tokens:,}, which makes {last:,} steps of {study.batch * sequence:,} tokens; a stage has "
-            f"at most {MOST_STEPS:,}, so give it fewer tokens or a larger batch"
-        )
-    if first == last:
-        raise UserError(
-            f"mixture '{stage.mixture.name}' is cut twice within one block of the batch, after {piece.first:,} tokens "
-            f"and {stage.tokens:,} later; move the cuts apart"
-        )
-    return first, last
-
-
-def _sequences(study: Study, stage: Stage, sequence: int, steps: int) -> dict[str, int]:
-    """Sequences of every source in the first `steps` of the whole stage."""
-    if steps == 0:
-        return dict.fromkeys(shares(stage.mixture), 0)
-    return sequences_by_source(stage.mixture, steps * study.batch * sequence, study.batch, sequence)
-
-
-def _schedule(study: Study, stage: Stage, sequence: int, chain: Sequence[PlannedStage]) -> Schedule:
-    if stage.carries_on:
-        return chain[-1].schedule
-    whole = stage.piece.whole if stage.piece else stage.tokens
-    steps = stage_steps(whole, study.batch, sequence)
-    peak, end = (chain[-1].rate(chain[-1].steps - 1) if rate == CONTINUE else rate for rate in (stage.peak, stage.end))
-    warmup, stable = (_steps_of(stage, field, steps) for field in ("warmup", "stable"))
-    return Schedule(stage.decay, peak, end, warmup, steps, stable, continued=stage.peak == CONTINUE)
-
-
-def _steps_of(stage: Stage, field: str, steps: int) -> int:
-    """The steps that `warmup` or `stable` of a stage stands for: itself if whole, else a share of `steps` rounded down.
-
-    A share is the decimal fraction that was typed: in binary 0.57 is a little less, and 0.57 of 100 steps would be 56.
-    """
-    value = getattr(stage, field)
-    count = value if isinstance(value, int) else int(Fraction(str(value)) * steps)
-    if count >= steps:
-        raise UserError(f"{field} is {value} and the stage has {steps:,} steps; it must be shorter than the stage")
-    return count
-
-
-def _id(chain: Sequence[PlannedStage], stage: Stage, seed: int, last: int) -> str:
-    name = f"{stage.mixture.name}@{last}" if stage.piece else stage.mixture.name
-    if not chain:
-        return f"{name}-s{seed}"
-    before = chain[-1].id.removesuffix(f"-s{seed}")
-    if stage.carries_on:
-        before = before.removesuffix(f"{stage.mixture.name}@{chain[-1].first_step + chain[-1].steps}")
-        return f"{before}{name}-s{seed}"
-    return f"{before}-to-{name}-s{seed}"
-
-
-def simulated_share(study: Study) -> Fraction:
-    """The share of every source that the study may read: one, unless it simulates the epochs of a larger run.
-
-    Raises:
-        UserError: the simulated run is smaller than the baseline's.
-    """
-    if study.simulated_tokens is None:
-        return Fraction(1)
-    stages = next(arm.stages for arm in study.arms if arm.name == study.baseline)
-    budget, sequence = 0, study.sequence
-    for stage in stages:
-        sequence = stage.sequence or sequence
-        first, last = _span(study, stage, sequence)
-        budget += (last - first) * study.batch * sequence
-    if study.simulated_tokens < budget:
-        raise UserError(
-            f"study '{study.name}': simulated_tokens is {study.simulated_tokens:,}, less than the {budget:,} that its "
-            "baseline reads; give the budget of the larger run"
-        )
-    return Fraction(budget, study.simulated_tokens)
-
-
-def _identity(
-    study: Study,
-    manifest: Manifest,
-    planned: PlannedStage,
-    fractions: Mapping[str, Fraction],
-    parent: str | None,
-) -> dict[str, Any]:
-    """Everything that decides the result. Not in it: hosts, devices, paths, logging, the stage's name and kind."""
-    assert planned.windows is not None
-    share = simulated_share(study)
-    # Only where it changes what is read, so that a stage keeps its fingerprint when a field is new.
-    special: dict[str, Any] = {"windows": dict(planned.windows)} if share < 1 else {}
-    if planned.stage.document_mask:
-        special["document_mask"] = True
-    if planned.stage.infilling:
-        special["infilling"] = True
-    if study.data.end is not None:
-        special["eod"] = manifest.eod
-    if study.z_loss:
-        special["z_loss"] = study.z_loss
-    if planned.stage.reset_optimizer and parent is not None:
-        special["reset_optimizer"] = True
-    if planned.first_step:
-        special["first_step"] = planned.first_step
-    rates = "\n".join(f"{planned.rate(step):.9e}" for step in range(planned.steps))
-    return {
-        "numerics_version": NUMERICS_VERSION,
-        "order_version": ORDER_VERSION,
-        # Pairs, because the order of sources breaks ties between them and the keys of an object are sorted.
-        "mixture": [[source, str(share)] for source, share in fractions.items()],
-        "data": {source: manifest.sources[source].form(planned.stage.infilling).digest for source in fractions},
-        "starts": dict(planned.starts),
-        "tokenizer": manifest.tokenizer_digest,
-        "batch": study.batch,
-        "sequence": planned.sequence,
-        "steps": planned.steps,
-        "model": asdict(planned.model),
-        "optimizer": asdict(study.optimizer),
-        "learning_rates": hashlib.sha256(rates.encode()).hexdigest(),
-        "dtype": study.precision,
-        "data_seed": planned.seed,
-        "init_seed": planned.seed,
-        "parent": parent,
-        **special,
-    }
-
-
-def data_plan(plan: Plan, stage: PlannedStage) -> DataPlan:
-    """What the loader needs to feed `stage`; the data must be prepared."""
-    assert stage.windows is not None and plan.manifest is not None
-    stored = None
-    if simulated_share(plan.study) < 1:
-        forms = {name: plan.manifest.sources[name].form(stage.stage.infilling) for name in stage.sequences}
-        stored = {name: windows_in(form.shard_tokens, stage.sequence) for name, form in forms.items()}
-    allocation = allocate(shares(stage.stage.mixture))
-    return DataPlan(
-        allocation=allocation,
-        windows=stage.windows,
-        starts=stage.starts,
-        data_seed=stage.seed,
-        batch=plan.study.batch,
-        sequence=stage.sequence,
-        document_mask=stage.stage.document_mask,
-        stored=stored,
-    )

@@ -16,8 +16,16 @@ from models.schedules import Schedule, learning_rate
 
 
 @dataclass(frozen=True)
+class Form:
+    """How a source is cut into windows: their length, and whether its documents stand in fill-in-the-middle order."""
+
+    sequence: int
+    infilling: bool
+
+
+@dataclass(frozen=True)
 class PlannedStage:
-    """A stage of the DAG.
+    """A stage of the DAG, as it is known before its data are prepared.
 
     Attributes:
         id: readable and unique in the study: the mixtures of the lineage, then the seed. The pieces of a stage that
@@ -31,9 +39,6 @@ class PlannedStage:
         sequences: sequences of every source that this stage reads.
         sequence: tokens of one.
         model: the study's, with the stage's rotary positions.
-        windows: sequences in one epoch of every source; None before preparation.
-        epochs: how often the lineage has read every source at the end; None before preparation.
-        identity, fingerprint: None before preparation.
     """
 
     id: str
@@ -49,20 +54,10 @@ class PlannedStage:
     tokens_before: int
     sequence: int
     model: ModelConfig
-    windows: Mapping[str, int] | None
-    epochs: Mapping[str, float] | None
-    identity: Mapping[str, Any] | None
-
-    @cached_property
-    def fingerprint(self) -> str | None:
-        if self.identity is None:
-            return None
-        return hashlib.sha256(json.dumps(self.identity, sort_keys=True).encode()).hexdigest()[:16]
 
     @property
-    def folder(self) -> str:
-        """Name under stages/; only a prepared plan has it."""
-        return f"{self.id}-{self.fingerprint}"
+    def form(self) -> Form:
+        return Form(self.sequence, self.stage.infilling)
 
     def rate(self, step: int) -> float:
         """The learning rate of update `step` of this stage, counted from 0."""
@@ -78,6 +73,30 @@ class PlannedStage:
 
 
 @dataclass(frozen=True)
+class PreparedStage(PlannedStage):
+    """A stage whose data are prepared, so that all that decides its result is known.
+
+    Attributes:
+        windows: sequences in one epoch of every source.
+        epochs: how often the lineage has read every source at the end.
+        identity: everything that decides the result, of which the fingerprint is the hash.
+    """
+
+    windows: Mapping[str, int]
+    epochs: Mapping[str, float]
+    identity: Mapping[str, Any]
+
+    @cached_property
+    def fingerprint(self) -> str:
+        return hashlib.sha256(json.dumps(self.identity, sort_keys=True).encode()).hexdigest()[:16]
+
+    @property
+    def folder(self) -> str:
+        """Name under stages/."""
+        return f"{self.id}-{self.fingerprint}"
+
+
+@dataclass(frozen=True)
 class Plan:
     """All stages in an order in which parents come first, and the chain of every run.
 
@@ -87,8 +106,7 @@ class Plan:
     study: Study
     stages: tuple[PlannedStage, ...]
     runs: Mapping[tuple[str, int], tuple[str, ...]]
-    manifest: Manifest | None
-    changes: tuple[str, ...] = ()
+    changes: tuple[str, ...]
 
     def stage(self, id: str) -> PlannedStage:
         return next(stage for stage in self.stages if stage.id == id)
@@ -105,3 +123,14 @@ class Plan:
 
     def flops(self, stage: PlannedStage) -> float:
         return float(stage.tokens * train_flops_per_token(stage.model, stage.sequence))
+
+
+@dataclass(frozen=True)
+class PreparedPlan(Plan):
+    """A plan that can be run: its data are prepared, as the manifest says."""
+
+    stages: tuple[PreparedStage, ...]
+    manifest: Manifest
+
+    def stage(self, id: str) -> PreparedStage:
+        return next(stage for stage in self.stages if stage.id == id)

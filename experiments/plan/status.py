@@ -11,7 +11,7 @@ from analysis.evals.code import executed
 from analysis.evals.questions import VERSION
 from analysis.evals.tasks import HARNESS, Asked, parse_task, task_name
 from analysis.records import eval_path, gap_path, stage_folder
-from experiments.plan.stage import Plan, PlannedStage
+from experiments.plan.stage import Plan, PlannedStage, PreparedStage
 from mixtures.benchmarks.load import pin
 from store import layout
 from store.files import read_json
@@ -30,7 +30,7 @@ def checkpoints(store: Path, stage: str) -> str | Path:
 
 def state(plan: Plan, stage: PlannedStage, store: Path) -> str:
     """done | running | failed | interrupted | ready | waiting"""
-    if stage.fingerprint is None:
+    if not isinstance(stage, PreparedStage):
         return "waiting"
     folder = stage_folder(store, stage.folder)
     if (folder / layout.DONE).exists() and (folder / layout.STAGE).exists():
@@ -47,7 +47,8 @@ def state(plan: Plan, stage: PlannedStage, store: Path) -> str:
 
 
 def why_failed(stage: PlannedStage, store: Path) -> str:
-    return str(read_json(stage_folder(store, stage.folder) / layout.FAILED, f"the failure of {stage.id}")["error"])
+    assert isinstance(stage, PreparedStage), "a stage that is not prepared has not failed"
+    return str(read_json(stage_folder(store, stage.folder) / "failed.json", f"the failure of {stage.id}")["error"])
 
 
 def task_names(plan: Plan, stage: PlannedStage) -> tuple[str, ...]:
@@ -66,7 +67,7 @@ def _around_cooldown(plan: Plan, stage: PlannedStage) -> bool:
     return any(each.stage.kind == "cooldown" for each in (stage, *children))
 
 
-def evaluated_tasks(plan: Plan, stage: PlannedStage, store: Path) -> dict[str, Path]:
+def evaluated_tasks(plan: Plan, stage: PreparedStage, store: Path) -> dict[str, Path]:
     """Where the record of every task of a finished stage is, or will be."""
     folder, digests = stage_folder(store, stage.folder), asked(plan, store)
     return {
@@ -102,7 +103,7 @@ def task_version(name: str) -> int:
 
 def evaluation_state(plan: Plan, stage: PlannedStage, store: Path) -> str:
     """done | gaps (of which the reason is on record, and which the next run tries again) | ready | waiting"""
-    if state(plan, stage, store) != "done":
+    if not isinstance(stage, PreparedStage) or state(plan, stage, store) != "done":
         return "waiting"
     missing = [path for path in evaluated_tasks(plan, stage, store).values() if not path.exists()]
     if not missing:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from analysis.records import StepRecord
-from experiments.plan.stage import Plan, PlannedStage
+from experiments.plan.stage import PreparedPlan, PreparedStage
 
 PROJECT = "code-data-ablation"
 
@@ -34,7 +34,7 @@ def mode() -> str:
 class Tracker:
     """One W&B run that is fed ledger rows; rows that an earlier process sent are skipped."""
 
-    def __init__(self, plan: Plan, stage: PlannedStage, store: Path):
+    def __init__(self, plan: PreparedPlan, stage: PreparedStage, store: Path):
         import wandb
 
         self._before, self._skipped = stage.tokens_before, 0
@@ -48,7 +48,7 @@ class Tracker:
                 group=plan.study.name,
                 job_type=stage.stage.kind,
                 tags=list(stage.arms),
-                config={"arms": list(stage.arms), "model_size": plan.study.model.name, **(stage.identity or {})},
+                config={"arms": list(stage.arms), "model_size": plan.study.model.name, **stage.identity},
                 dir=str(store),
                 mode=mode(),  # type: ignore[arg-type]
                 resume="allow",

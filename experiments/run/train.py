@@ -9,15 +9,15 @@ from pathlib import Path
 
 from analysis.records import RunRecord, StudyRecord, write
 from experiments.plan import status
-from experiments.plan.make import make_plan
-from experiments.plan.stage import Plan, PlannedStage
+from experiments.plan.make import prepared_plan
+from experiments.plan.stage import PreparedPlan, PreparedStage
 from experiments.progress import Display
 from experiments.study import Study
 from store.errors import Failure, UserError
 from store.lock import whole_store
 
 
-def study_record(plan: Plan, store: Path) -> StudyRecord:
+def study_record(plan: PreparedPlan, store: Path) -> StudyRecord:
     """Arms, seeds and lineage as analysis reads them."""
     study = plan.study
     runs = tuple(
@@ -29,7 +29,6 @@ def study_record(plan: Plan, store: Path) -> StudyRecord:
         )
         for (arm, seed), chain in plan.runs.items()
     )
-    assert plan.manifest is not None
     return StudyRecord(
         name=study.name,
         question=study.question,
@@ -61,11 +60,7 @@ def train_study(study: Study, store: Path, distributed: bool) -> None:
 
     with ExitStack() as lock:
         with hosts.together():
-            plan = make_plan(study, store)
-            if plan.manifest is None:
-                raise UserError(
-                    f"the data of study '{study.name}' are not in {store}; first `ablate prepare {study.name}`"
-                )
+            plan = prepared_plan(study, store)
         if not hosts.alike(" ".join(stage.folder for stage in plan.stages)):
             raise Failure(f"study '{study.name}' is not what all hosts plan; give them the same code and prepared data")
         finished = set()
@@ -92,7 +87,7 @@ def _connect() -> None:
         ) from error
 
 
-def train(plan: Plan, store: Path, missing: Sequence[PlannedStage]) -> None:
+def train(plan: PreparedPlan, store: Path, missing: Sequence[PreparedStage]) -> None:
     """Train the stages that are missing of a prepared plan, in this process or in all of them together.
 
     Raises:

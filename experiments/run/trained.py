@@ -67,11 +67,10 @@ def restore_end(store: Path, stage: str, steps: int, like: "TrainState") -> "Tra
         Failure: the checkpoint is missing or damaged; the message says how to have it written again.
     """
     from models import checkpoint
-    from store.errors import Failure as ModelFailure
 
     try:
         return checkpoint.restore(checkpoints(store, stage), steps, like)
-    except ModelFailure as error:
+    except Failure as error:
         problem = str(error).partition(";")[0]
         mark = stage_folder(store, stage) / "done.json"
         raise Failure(f"{problem}; delete {mark} and run the study again, which trains what is lost again") from error

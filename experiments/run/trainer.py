@@ -40,8 +40,8 @@ from analysis.records import (
     stage_folder,
     write,
 )
-from experiments.plan.make import data_plan
-from experiments.plan.stage import Plan, PlannedStage
+from experiments.plan.prepared import data_plan
+from experiments.plan.stage import PreparedPlan, PreparedStage
 from experiments.plan.status import checkpoints
 from experiments.run import ledger
 from experiments.run.feed import Feed
@@ -55,7 +55,6 @@ from models.devices.layout import Layout, MeshShape
 from models.recipe import AdamW
 from models.step import Metrics, TrainState, abstract_state, init_state, train_step
 from store.errors import Failure
-from store.errors import Failure as ModelFailure
 from store.files import write_json
 from store.lock import exclusive
 
@@ -115,8 +114,8 @@ def done(folder: Path) -> bool:
 
 
 def train_stage(
-    plan: Plan,
-    stage: PlannedStage,
+    plan: PreparedPlan,
+    stage: PreparedStage,
     store: Path,
     progress: Progress,
     track: Callable[[list[StepRecord]], None],
@@ -147,14 +146,14 @@ def train_stage(
             return
         try:
             _run(plan, stage, store, folder, progress, track)
-        except (Failure, ModelFailure) as error:
+        except Failure as error:
             if hosts.first():
                 with suppress(Failure):  # on a full disk: what went wrong is to be told all the same
                     write_json(folder / "failed.json", {"error": str(error)})
             raise
 
 
-def _claim(plan: Plan, stage: PlannedStage, folder: Path) -> None:
+def _claim(plan: PreparedPlan, stage: PreparedStage, folder: Path) -> None:
     """Write the stage record, or check that the folder is this stage's."""
     if (folder / "stage.json").exists():
         found = read_stage(folder)
@@ -164,7 +163,6 @@ def _claim(plan: Plan, stage: PlannedStage, folder: Path) -> None:
                 "move it away or choose another --store"
             )
         return
-    assert stage.identity is not None and stage.fingerprint is not None and stage.epochs is not None
     record = StageRecord(
         id=stage.id,
         fingerprint=stage.fingerprint,
@@ -203,8 +201,8 @@ def code_version() -> str:
 
 
 def _run(
-    plan: Plan,
-    stage: PlannedStage,
+    plan: PreparedPlan,
+    stage: PreparedStage,
     store: Path,
     folder: Path,
     progress: Progress,
@@ -212,7 +210,6 @@ def _run(
 ) -> None:
     study, data = plan.study, data_plan(plan, stage)
     mesh, layout = placement(stage.model, study.optimizer, study.precision, data.batch, data.sequence)
-    assert plan.manifest is not None
     with hosts.together():
         tokens = open_tokens(plan.manifest, stage.stage.infilling)
         tokens.check(data.allocation.sources)
@@ -292,7 +289,7 @@ def _stopped(number: int) -> BaseException:
     return StopRequested("stopped after a checkpoint; run the same command again to carry on")
 
 
-def _resume(plan: Plan, stage: PlannedStage, store: Path, mesh: Mesh | None) -> tuple[int, TrainState]:
+def _resume(plan: PreparedPlan, stage: PreparedStage, store: Path, mesh: Mesh | None) -> tuple[int, TrainState]:
     """The newest checkpoint that can be read, else the parent's end, else fresh weights."""
     folder, like = checkpoints(store, stage.folder), _like(plan, mesh)
     saved = checkpoint.steps(folder)
@@ -304,7 +301,7 @@ def _resume(plan: Plan, stage: PlannedStage, store: Path, mesh: Mesh | None) -> 
     for step in reversed(saved):
         try:
             return step, checkpoint.restore(folder, step, like)
-        except ModelFailure as error:
+        except Failure as error:
             print(f"warning: {error}; using the one before it", file=sys.stderr)
     if stage.parent is None:
         return 0, init_state(plan.study.model, plan.study.optimizer, stage.seed, mesh)
@@ -315,7 +312,7 @@ def _resume(plan: Plan, stage: PlannedStage, store: Path, mesh: Mesh | None) -> 
     return 0, state
 
 
-def _like(plan: Plan, mesh: Mesh | None) -> TrainState:
+def _like(plan: PreparedPlan, mesh: Mesh | None) -> TrainState:
     """Shapes of the state and where its arrays go; a second state would not fit beside the one restored."""
     shapes = abstract_state(plan.study.model, plan.study.optimizer)
     if mesh is None:
@@ -328,7 +325,7 @@ def _like(plan: Plan, mesh: Mesh | None) -> TrainState:
 
 def _flush(
     data: DataPlan,
-    stage: PlannedStage,
+    stage: PreparedStage,
     folder: Path,
     pending: _Pending,
     track: Callable[[list[StepRecord]], None],
@@ -362,7 +359,7 @@ def _finite(value: np.ndarray) -> float | None:
     return float(value) if np.isfinite(value) else None
 
 
-def _check_finite(stage: PlannedStage, rows: list[StepRecord], skipped: int) -> int:
+def _check_finite(stage: PreparedStage, rows: list[StepRecord], skipped: int) -> int:
     """Skipped steps in a row so far; a diverged run stops and names its batch."""
     for row in rows:
         skipped = skipped + 1 if row.skipped else 0
@@ -374,7 +371,7 @@ def _check_finite(stage: PlannedStage, rows: list[StepRecord], skipped: int) -> 
     return skipped
 
 
-def _finish(folder: Path, stage: PlannedStage) -> None:
+def _finish(folder: Path, stage: PreparedStage) -> None:
     rows = read_ledger(folder)
     seconds = round(sum(row.seconds for row in rows), 3)
     write(folder / "done.json", EndRecord(stage.steps, stage.tokens, rows[-1].loss, seconds))

@@ -20,7 +20,7 @@ from analysis.evals.questions import Question
 from analysis.evals.tasks import Task
 from analysis.records import EvalRecord, gap_path, stage_folder, write
 from analysis.scores import DIVERGED
-from experiments.plan.stage import Plan
+from experiments.plan.stage import PreparedPlan
 from experiments.plan.status import evaluated_tasks, task_version
 from experiments.run.trained import open_stage
 from experiments.score import coding
@@ -99,7 +99,7 @@ _WAYS = (
 )
 
 
-def evaluate(plan: Plan, store: Path, progress: Callable[[str, float, float], None]) -> None:
+def evaluate(plan: PreparedPlan, store: Path, progress: Callable[[str, float, float], None]) -> None:
     """Score all stages that are done and lack a record, in one process so that every shape compiles once.
 
     A task that cannot be had gets a record that says why and has no items; the next call tries it again.
@@ -121,7 +121,6 @@ def evaluate(plan: Plan, store: Path, progress: Callable[[str, float, float], No
     before = 0.0
     for id, of in missing.items():
         stage, work = plan.stage(id), {path: tasks[name] for name, path in of.items()}
-        assert stage.fingerprint is not None
         score(
             Checkpoint(stage.fingerprint, stage.steps),
             work,
@@ -132,10 +131,10 @@ def evaluate(plan: Plan, store: Path, progress: Callable[[str, float, float], No
     progress("all checkpoints", total, total)
 
 
-def _missing(plan: Plan, store: Path) -> Iterator[tuple[str, dict[str, Path]]]:
+def _missing(plan: PreparedPlan, store: Path) -> Iterator[tuple[str, dict[str, Path]]]:
     """Of every stage that is done and lacks records: its id, and their paths by task."""
     for stage in plan.stages:
-        if stage.fingerprint and (stage_folder(store, stage.folder) / "done.json").exists():
+        if (stage_folder(store, stage.folder) / "done.json").exists():
             absent = {name: path for name, path in evaluated_tasks(plan, stage, store).items() if not path.exists()}
             if absent:
                 yield stage.id, absent

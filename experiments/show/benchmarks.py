@@ -6,13 +6,9 @@ from typing import Any
 
 from rich.console import Console
 
-from analysis.evals.tasks import parse_task, task_name
 from experiments.show.table import Column, say, table
-from experiments.study import Study
 from mixtures.benchmarks.full_splits import fetch
 from mixtures.benchmarks.full_splits import table as splits_table
-from mixtures.benchmarks.known import BENCHMARKS
-from mixtures.benchmarks.load import supplied
 
 
 def benchmarks_json(fetched: Sequence[str], store: Path) -> dict[str, Any]:
@@ -24,24 +20,6 @@ def benchmarks_json(fetched: Sequence[str], store: Path) -> dict[str, Any]:
     for name in fetched:
         fetch(name, store)
     return {"benchmarks": splits_table(store)}
-
-
-def part_warnings(study: Study, store: Path) -> list[str]:
-    """The benchmarks of which a study asks more items than the wheel's part of the full split has, one line each."""
-    size, lines = study.evaluation, []
-    whole = set(map(task_name, size.every_stage))
-    for name, each in size.asked.items():
-        benchmark = parse_task(each).benchmark
-        entry = BENCHMARKS.get(benchmark) if isinstance(benchmark, str) else None
-        if not entry or not entry.full or supplied(str(benchmark), store / "downloads"):
-            continue
-        part, full = entry.rows, entry.full.rows
-        if name in whole or size.items > part:
-            lines.append(
-                f"'{benchmark}' has {part:,} of its {full:,} rows here; "
-                f"get all by `ablate benchmarks --fetch {benchmark}`"
-            )
-    return lines
 
 
 def print_benchmarks(document: dict[str, Any], console: Console) -> None:

@@ -11,9 +11,10 @@ from typing import Any
 
 from rich.console import Console
 
+from experiments.plan.chain import simulated_share
 from experiments.plan.find import find_study, known_studies, module_of
-from experiments.plan.make import make_plan, simulated_share
-from experiments.plan.stage import Plan, PlannedStage
+from experiments.plan.make import make_plan
+from experiments.plan.stage import Plan, PlannedStage, PreparedPlan, PreparedStage
 from experiments.show.table import Column, say, table
 from experiments.study import Arm
 from mixtures import paper
@@ -52,7 +53,7 @@ def show(name: str, store: Path) -> Document:
 def _study(plan: Plan) -> Document:
     return {
         "name": plan.study.name,
-        "supply_from": "prepared" if plan.manifest else "expected",
+        "supply_from": "prepared" if isinstance(plan, PreparedPlan) else "expected",
         "simulated_share": str(simulated_share(plan.study)),
         "choices": {},
         "arms": [_arm(plan, arm) for arm in plan.study.arms],
@@ -64,7 +65,10 @@ def _arm(plan: Plan, arm: Arm) -> Document:
     stages: list[Document] = []
     before: dict[str, int] = {}
     for number, stage in enumerate(chains[plan.study.seeds[0]]):
-        fingerprints = {str(seed): chain[number].fingerprint for seed, chain in chains.items()}
+        same = {str(seed): chain[number] for seed, chain in chains.items()}
+        fingerprints = {
+            seed: each.fingerprint if isinstance(each, PreparedStage) else None for seed, each in same.items()
+        }
         stages.append(_planned_stage(plan, stage, fingerprints, before))
         for source, tokens in stage.tokens_by_source.items():
             before[source] = before.get(source, 0) + tokens
@@ -92,7 +96,7 @@ def _planned_stage(
 
 
 def _supply(plan: Plan, planned: PlannedStage) -> Supply:
-    if planned.windows is not None:
+    if isinstance(planned, PreparedStage):
         return {(source,): count * planned.sequence for source, count in planned.windows.items()}
     share = simulated_share(plan.study)
     return {(s.name,): int(s.expected_tokens * share) for s in plan.study.data.sources if s.expected_tokens}

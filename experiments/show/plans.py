@@ -10,10 +10,9 @@ from rich.console import Console
 
 from analysis.records import read_end, stage_folder
 from experiments.plan import status
-from experiments.plan.epochs import heldout_warnings
-from experiments.plan.make import simulated_share
-from experiments.plan.stage import Plan, PlannedStage
-from experiments.show.benchmarks import part_warnings
+from experiments.plan.chain import simulated_share
+from experiments.plan.stage import Plan, PlannedStage, PreparedPlan, PreparedStage
+from experiments.plan.warnings import heldout_warnings, part_warnings
 from experiments.show.table import Column, say, table
 from models.devices.flops import forward_flops_per_token, sizes
 
@@ -36,7 +35,7 @@ def plan_json(plan: Plan, store: Path) -> dict[str, Any]:
         "study": plan.study.name,
         "changes": list(plan.changes),
         "warnings": [
-            *(heldout_warnings(plan.study, plan.manifest) if plan.manifest else []),
+            *(heldout_warnings(plan.study, plan.manifest) if isinstance(plan, PreparedPlan) else []),
             *part_warnings(plan.study, store),
         ],
         "stages": rows,
@@ -64,7 +63,7 @@ def _stage_row(plan: Plan, stage: PlannedStage, store: Path) -> dict[str, Any]:
         "tokens_requested": stage.stage.tokens,
         "tokens_by_source": stage.tokens_by_source,
         "tokens_by_kind": plan.tokens_by_kind(stage),
-        "epochs_by_source": dict(stage.epochs) if stage.epochs else {},
+        "epochs_by_source": dict(stage.epochs) if isinstance(stage, PreparedStage) else {},
         "steps": stage.steps,
         "warmup_steps": min(max(0, stage.schedule.warmup_steps - stage.first_step), stage.steps),
         "peak_learning_rate": stage.schedule.peak,
@@ -91,17 +90,17 @@ def _evaluation_row(plan: Plan, stage: PlannedStage, store: Path) -> dict[str, A
 
 def _shared(plan: Plan, stage: PlannedStage) -> dict[str, Any]:
     arms, model = list(stage.arms), plan.study.model.name
-    return {"fingerprint": stage.fingerprint, "arms": arms, "seed": stage.seed, "model": model}
+    fingerprint = stage.fingerprint if isinstance(stage, PreparedStage) else None
+    return {"fingerprint": fingerprint, "arms": arms, "seed": stage.seed, "model": model}
 
 
 def speed(plan: Plan, store: Path) -> tuple[float, str]:
     """FLOP/s to plan with, and where the figure is from."""
     flops = seconds = 0.0
     for stage in plan.stages:
-        path = stage_folder(store, stage.folder) / "done.json"
-        if stage.fingerprint and path.exists():
+        if isinstance(stage, PreparedStage) and status.state(plan, stage, store) == "done":
             flops += plan.flops(stage)
-            seconds += read_end(path.parent).seconds
+            seconds += read_end(stage_folder(store, stage.folder)).seconds
     if seconds:
         return flops / seconds, "measured on this store's finished stages"
     return ASSUMED_FLOPS_PER_SECOND, "assumed for 2 CPU cores"
@@ -152,7 +151,7 @@ def status_json(plan: Plan, store: Path) -> dict[str, Any]:
     for row in rows:
         if row["state"] == "failed":
             row["error"] = status.why_failed(plan.stage(row["id"]), store)
-    known = {"study": plan.study.name, "prepared": plan.manifest is not None, "changes": list(plan.changes)}
+    known = {"study": plan.study.name, "prepared": isinstance(plan, PreparedPlan), "changes": list(plan.changes)}
     return {**known, "counts": dict(Counter(row["state"] for row in rows)), "stages": rows}
 
 

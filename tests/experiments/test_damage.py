@@ -101,7 +101,7 @@ def test_a_record_of_another_checkpoint_is_not_taken_for_this_one(plan: Plan, st
 @pytest.mark.parametrize("full", [False, True])
 def test_audit_covers_the_prepared_data(plan: Plan, store: Path, full: bool) -> None:
     """Sizes always; every byte with `full`, also where the file's own checksums are right."""
-    assert plan.manifest is not None and audit(plan, store, full)["problems"] == []
+    assert audit(plan, store, full)["problems"] == []
     prose = plan.manifest.tokens / "prose" / "00000"
     program = plan.manifest.tokens / "program" / "00000"
     from mixtures.tokens.arrays import open_tokens, write_shard
@@ -123,7 +123,6 @@ def test_audit_covers_the_prepared_data(plan: Plan, store: Path, full: bool) -> 
 
 
 def test_a_digit_changed_in_the_manifest_is_named(plan: Plan, store: Path) -> None:
-    assert plan.manifest is not None
     _change_a_digit(plan.manifest.folder / "manifest.json")
     with pytest.raises(Failure, match=r"manifest of the prepared data is damaged: .*; delete .* and prepare again"):
         make_plan(study(), store)
@@ -134,7 +133,6 @@ def test_what_is_advised_for_data_and_records_helps(finished_store: Path, tmp_pa
     store = tmp_path / "store"
     shutil.copytree(finished_store, store)
     plan = make_plan(study(), store)
-    assert plan.manifest is not None
     (chunk,) = plan.manifest.tokens.glob("prose/*/tokens/c/0")
     chunk.write_bytes(bytes(chunk.stat().st_size))
     (held,) = plan.manifest.heldout("prose")

@@ -23,9 +23,9 @@ from analysis.scores import item_notes, task_scores
 from experiments.commands.evaluate import evaluate_target
 from experiments.plan import status
 from experiments.plan.make import make_plan
+from experiments.plan.warnings import part_warnings
 from experiments.run.train import study_record
 from experiments.score import asked, checkpoints
-from experiments.show.benchmarks import part_warnings
 from experiments.study import Evaluation
 from mixtures.tokens import tokenizer as bpe
 from models import export

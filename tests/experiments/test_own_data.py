@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from experiments.plan.epochs import heldout_warnings
 from experiments.plan.make import make_plan
+from experiments.plan.stage import PreparedPlan
+from experiments.plan.warnings import heldout_warnings
 from experiments.score.asked import heldout
 from experiments.show.plans import plan_json, print_plan, print_status, status_json
 from experiments.study import Evaluation, Study
@@ -90,7 +91,7 @@ def test_plan_and_status_say_what_changed_and_old_data_are_not_taken(prepared: t
     write(folder / "prose.c.jsonl", 5, "light")
     plan = make_plan(study(folder), store)
     said = "source 'prose' is not what was last prepared: 1 file changed, 1 new"
-    assert plan.manifest is None and plan.changes == (said,)
+    assert not isinstance(plan, PreparedPlan) and plan.changes == (said,)
     for document, show in ((plan_json(plan, store), print_plan), (status_json(plan, store), print_status)):
         console = Console(width=200, record=True, file=(folder / "out").open("w"))
         show(document, console)
@@ -120,7 +121,7 @@ def test_prepared_data_outlive_their_files_but_no_slip_of_the_pen(
     for path in folder.glob("*.jsonl"):
         path.rename(tmp_path / path.name)
     plan = make_plan(study(folder), folder / "store")
-    assert plan.manifest == before.manifest and plan.manifest is not None
+    assert plan.manifest == before.manifest
     assert plan.changes[0] == "source 'prose': its files are not here; what was read of them is used"
     mistyped = (files("prose", "text", folder / "pose.*.jsonl"), study(folder).data.sources[1])
     other = replace(study(folder).data, sources=mistyped)

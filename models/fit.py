@@ -8,19 +8,24 @@ Candidates are mesh x microbatches x remat, tried from the shortest bound up. On
 nothing, one that the compiler refuses costs seconds, and the first that compiles is the answer.
 """
 
+import functools
 import importlib.util
 import itertools
+import math
 import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from models.config import ModelConfig, parameters
 from models.devices.layout import REMAT, Layout, MeshShape, accelerator_chunk, check
 from models.devices.roofline import Roofline, Topology, chip_hours, roofline, slice_of, topology
 from models.recipe import AdamW
 from store.errors import Failure, UserError
+
+if TYPE_CHECKING:
+    from jax.sharding import Mesh
 
 _GIB = 2**30
 _ROWS = 8
@@ -121,6 +126,32 @@ def fit(
         return replace(found, tokens=tokens)
     hours = chip_hours(found.roofline.seconds, slice_.chips, batch, sequence, tokens)
     return replace(found, tokens=tokens, chip_hours=hours)
+
+
+@functools.cache
+def placement(
+    model: ModelConfig, optimizer: AdamW, precision: str, batch: int, sequence: int
+) -> tuple["Mesh | None", Layout]:
+    """All devices of all processes (None for one alone), and how their rows go through the model.
+
+    It decides memory and speed, not the result. On TPU it is what `fit` finds. Elsewhere the weights are divided over
+    as many devices as divide every matrix, and the others repeat them.
+
+    Raises:
+        UserError, Failure: as `place`.
+    """
+    import jax
+
+    from models import parallel
+
+    devices = sorted(jax.devices(), key=lambda device: (device.process_index, device.id))
+    if len(devices) == 1:
+        return None, Layout()
+    if devices[0].platform == "tpu":
+        shape, layout = place(model, devices, sequence, batch, optimizer, precision)
+        return parallel.make_mesh(shape, devices), layout
+    fsdp = math.gcd(len(devices), model.width, model.feed_forward, model.vocabulary)
+    return parallel.make_mesh(MeshShape(data=len(devices) // fsdp, fsdp=fsdp), devices), Layout()
 
 
 def place(
@@ -253,12 +284,7 @@ def _compile(
     from models.step import abstract_state, train_step
 
     mesh = parallel.make_mesh(candidate.mesh, devices)
-    state = abstract_state(config, optimizer)
-    state = jax.tree.map(
-        lambda leaf, place: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place),
-        state,
-        parallel.shardings(mesh, state),
-    )
+    state = abstract_state(config, optimizer, mesh)
     rows = jax.sharding.NamedSharding(mesh, parallel.BATCH)
     tokens = jax.ShapeDtypeStruct((batch, sequence + 1), jnp.int32, sharding=rows)
     step = train_step(config, optimizer, precision, candidate.layout, mesh)

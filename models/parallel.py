@@ -77,6 +77,15 @@ def shardings(mesh: Mesh, tree: Any) -> Any:
     return jax.tree.map(lambda spec: NamedSharding(mesh, spec), specs(tree), is_leaf=lambda x: isinstance(x, P))
 
 
+def placed(mesh: Mesh, shapes: Any) -> Any:
+    """The same shapes and types, each with the place of its array."""
+    return jax.tree.map(
+        lambda leaf, where: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=where),
+        shapes,
+        shardings(mesh, shapes),
+    )
+
+
 def global_batch(mesh: Mesh, rows: np.ndarray) -> jax.Array:
     """The batch of all processes, [B, ...], from the rows that this one holds; rows are in the order of processes."""
     return jax.make_array_from_process_local_data(NamedSharding(mesh, BATCH), rows)

@@ -54,9 +54,10 @@ def init_state(config: ModelConfig, optimizer: AdamW, seed: int, mesh: Mesh | No
     return jax.jit(initial, out_shardings=parallel.shardings(mesh, abstract_state(config, optimizer)))()
 
 
-def abstract_state(config: ModelConfig, optimizer: AdamW) -> TrainState:
-    """Shapes and types of the state, without its arrays."""
-    return jax.eval_shape(lambda: init_state(config, optimizer, 0))
+def abstract_state(config: ModelConfig, optimizer: AdamW, mesh: Mesh | None = None) -> TrainState:
+    """Shapes and types of the state, without its arrays; on a mesh, with their places."""
+    shapes = jax.eval_shape(lambda: init_state(config, optimizer, 0))
+    return shapes if mesh is None else parallel.placed(mesh, shapes)
 
 
 @functools.cache

@@ -1,0 +1,73 @@
+"""The folder of a stage: whose it is, with what it was begun, and that it is done."""
+
+import functools
+import os
+import platform
+import subprocess
+from importlib.metadata import version
+from pathlib import Path
+
+import jax
+
+from analysis.records import EndRecord, StageRecord, read_ledger, read_stage, write
+from experiments.plan.stage import PreparedPlan, PreparedStage
+from store.errors import Failure
+
+
+def done(folder: Path) -> bool:
+    """Whether the stage has reached its exact target step."""
+    return (folder / "done.json").exists()
+
+
+def claim(plan: PreparedPlan, stage: PreparedStage, folder: Path) -> None:
+    """Write the stage record, or check that the folder is this stage's."""
+    if (folder / "stage.json").exists():
+        found = read_stage(folder)
+        if found.fingerprint != stage.fingerprint:
+            raise Failure(
+                f"folder {folder} holds a stage with fingerprint {found.fingerprint}, not {stage.fingerprint}; "
+                "move it away or choose another --store"
+            )
+        return
+    record = StageRecord(
+        id=stage.id,
+        fingerprint=stage.fingerprint,
+        kind=stage.stage.kind,
+        model=plan.study.model.name,
+        parent=stage.identity["parent"],
+        seed=stage.seed,
+        steps=stage.steps,
+        tokens=stage.tokens,
+        tokens_by_source=stage.tokens_by_source,
+        tokens_by_kind=plan.tokens_by_kind(stage),
+        epochs_by_source=stage.epochs,
+        flops=plan.flops(stage),
+        tokens_before=stage.tokens_before,
+        identity=stage.identity,
+        environment={
+            "code": code_version(),
+            "python": platform.python_version(),
+            "jax": jax.__version__,
+            "device": f"{jax.device_count()} x {jax.devices()[0].device_kind}",
+            "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+        },
+    )
+    write(folder / "stage.json", record)
+
+
+@functools.cache
+def code_version() -> str:
+    """The commit that runs, marked when the tree has changes; the package's version outside a checkout."""
+    describe = ["git", "--no-optional-locks", "describe", "--always", "--dirty", "--abbrev=12"]
+    try:
+        here = Path(__file__).parent
+        return subprocess.run(describe, cwd=here, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return version("code-data-ablation")
+
+
+def finish(folder: Path, stage: PreparedStage) -> None:
+    """Write that the stage has reached its end."""
+    rows = read_ledger(folder)
+    seconds = round(sum(row.seconds for row in rows), 3)
+    write(folder / "done.json", EndRecord(stage.steps, stage.tokens, rows[-1].loss, seconds))

@@ -22,7 +22,7 @@ from jax.sharding import PartitionSpec as P
 from models.attention import causal_attention
 from models.config import ModelConfig
 from models.devices.layout import accelerator_chunk
-from models.parallel import BATCH, platform, shape_of
+from models.devices.parallel import BATCH, platform, shape_of
 from models.recipe import PRODUCTS
 from models.transformer import Params, bind
 

@@ -142,7 +142,7 @@ def placement(
     """
     import jax
 
-    from models import parallel
+    from models.devices import parallel
 
     devices = sorted(jax.devices(), key=lambda device: (device.process_index, device.id))
     if len(devices) == 1:
@@ -280,7 +280,7 @@ def _compile(
     import jax
     import jax.numpy as jnp
 
-    from models import parallel
+    from models.devices import parallel
     from models.step import abstract_state, train_step
 
     mesh = parallel.make_mesh(candidate.mesh, devices)

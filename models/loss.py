@@ -6,13 +6,12 @@ Suffixes: N tokens, C tokens of a chunk, D width, V vocabulary.
 """
 
 import functools
-from collections.abc import Callable
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from models.devices.layout import accelerator_chunk
+from models.setting import Exchange
 
 _LOGITS = 1 << 22
 """Logits of one chunk on CPU, 16 MiB: they stay in the last-level cache between the passes over them."""
@@ -21,19 +20,6 @@ _FEWEST = 512
 likely because every chunk reads the embedding twice and adds to a gradient of its size."""
 _WIDE = 1 << 21
 """Entries of the embedding up to which its gradient is summed as [D, V] on CPU."""
-
-
-def _whole(array: jax.Array) -> jax.Array:
-    return array
-
-
-class Exchange(NamedTuple):
-    """How a parameter reaches the computation, and its gradient the parameter; the default is one device, float32."""
-
-    gather: Callable[[jax.Array], jax.Array] = _whole
-    """From the part that this device keeps to the whole array, in the type to compute in."""
-    scatter: Callable[[jax.Array], jax.Array] = _whole
-    """From the gradient of the whole array to the float32 gradient of the part, summed over the devices that share."""
 
 
 Gradients = tuple[jax.Array, jax.Array]

@@ -11,8 +11,9 @@ from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 
 from models import optimizer as adamw
-from models import parallel, transformer
+from models import transformer
 from models.config import ModelConfig
+from models.devices import parallel
 from models.devices.layout import Layout, check
 from models.loss import cross_entropy
 from models.recipe import PRECISIONS, PRODUCTS, AdamW
@@ -111,18 +112,18 @@ def loss_and_gradients(
     """What a step knows before the update; not jitted. Arguments and errors are those of `train_step`."""
     if precision not in PRECISIONS:
         raise UserError(f"precision '{precision}' is unknown; choose one of {', '.join(PRECISIONS)}")
-    setting, exchange = parallel.setting(mesh, jnp.dtype(precision), layout, layout.scans(config))
-    shape = parallel.shape_of(mesh)
-    parts = shape.devices * layout.microbatches
+    setting, platform = (
+        parallel.setting(mesh, jnp.dtype(precision), layout, layout.scans(config)),
+        parallel.platform(mesh),
+    )
+    parts = parallel.shape_of(mesh).devices * layout.microbatches
 
     def loss_of(params: Params, tokens_BxS1: jax.Array, segments_BxS: jax.Array | None) -> jax.Array:
         """This device's part of the mean over the batch and its microbatches."""
         hidden_BxSxD = transformer.bind(config, params).hidden(tokens_BxS1[:, :-1], segments_BxS, setting)
         hidden_NxD, targets_N = hidden_BxSxD.reshape(-1, config.width), tokens_BxS1[:, 1:].reshape(-1)
-        if shape.tensor > 1:
-            hidden_NxD, targets_N = (parallel.own_tokens(shape.tensor, x) for x in (hidden_NxD, targets_N))
-        loss = cross_entropy(hidden_NxD, params["embedding"], targets_N, exchange, setting.platform, z_loss)
-        return loss / parts
+        own_NxD, own_N = setting.own(hidden_NxD), setting.own(targets_N)
+        return cross_entropy(own_NxD, params["embedding"], own_N, setting.head, platform, z_loss) / parts
 
     @jax.default_matmul_precision(PRODUCTS[precision])
     def local(params: Params, *rows: Any) -> tuple[jax.Array, Params]:
@@ -149,7 +150,7 @@ def loss_and_gradients(
             mesh=mesh,
             in_specs=(placed, parallel.BATCH, parallel.BATCH),
             out_specs=(P(), placed),
-            check_vma=False,  # Every exchange and its transpose is written out in models/parallel.py.
+            check_vma=False,  # Every exchange and its transpose is written out in models/devices/parallel.py.
         )(params, tokens, segments)
 
     return gradients

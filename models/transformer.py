@@ -2,22 +2,21 @@
 
 Each block normalises once and adds attention and a SwiGLU feed-forward side by side (arXiv:2408.10914, section 3.1).
 No biases anywhere, LayerNorm with a scale only, interleaved rotary positions, tied embedding, logit scale 1.
-Parallelism and precision live outside the model.
+Devices and precision stand around the model, see models/setting.py.
 
 Shape suffixes: B batch, S sequence, N = B*S tokens, D width, H heads, K width of a head, F feed-forward width.
 """
 
 import zlib
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from models.attention import causal_attention
 from models.config import ModelConfig
+from models.setting import ONE_DEVICE, Setting
 
 Params = Mapping[str, jax.Array]
 """Float32 arrays by dotted name: "embedding", "blocks.0.query", "norm.scale"."""
@@ -27,99 +26,6 @@ Rotation = tuple[jax.Array, jax.Array]
 
 Attention = Callable[[jax.Array, jax.Array, jax.Array], jax.Array]
 """(queries, keys, values) of a block, each [B, S, H, K] -> what the queries gather, [B, S, H, K]."""
-
-_EMBEDDING_DEVIATION = 0.02
-"""Of the tied embedding at initialisation. Glorot-normal would make it depend on the vocabulary: 0.0028 for 256,000 x
-1,024, a variance of 8e-6, below the norm's epsilon, so that the first norm would swallow the signal. 0.02 is what the
-Cohere configuration starts from, and one value lets models of several vocabularies pair."""
-
-
-def _glorot(rngs: nnx.Rngs, name: str, fan_in: int, fan_out: int) -> nnx.Param[jax.Array]:
-    deviation = (2 / (fan_in + fan_out)) ** 0.5
-    return nnx.Param(deviation * jax.random.normal(_key(rngs, name), (fan_in, fan_out)))
-
-
-def _key(rngs: nnx.Rngs, name: str) -> jax.Array:
-    """A key of the seed and the parameter's name alone, so that equal names and shapes start equal in any model."""
-    return jax.random.fold_in(rngs.params.key[...], zlib.crc32(name.encode()))
-
-
-class Norm(nnx.Module):
-    """LayerNorm with a scale and no bias, in float32; the result has the type of the input."""
-
-    def __init__(self, config: ModelConfig) -> None:
-        self.scale = nnx.Param(jnp.ones(config.width))
-        self.epsilon = config.norm_epsilon
-
-    def __call__(self, x_NxD: jax.Array, setting: "Setting") -> jax.Array:
-        x32_NxD = x_NxD.astype(jnp.float32)
-        centred_NxD = x32_NxD - x32_NxD.mean(axis=-1, keepdims=True)
-        variance_Nx1 = jnp.square(centred_NxD).mean(axis=-1, keepdims=True)
-        scale_D = setting.weight("scale", self.scale[...])
-        return (centred_NxD * jax.lax.rsqrt(variance_Nx1 + self.epsilon) * scale_D).astype(x_NxD.dtype)
-
-
-class Block(nnx.Module):
-    """Attention and feed-forward in parallel from one norm."""
-
-    def __init__(self, config: ModelConfig, layer: int, rngs: nnx.Rngs) -> None:
-        width, feed_forward = config.width, config.feed_forward
-        self.config = config
-        self.norm = Norm(config)
-        self.query = _glorot(rngs, f"blocks.{layer}.query", width, width)
-        self.key = _glorot(rngs, f"blocks.{layer}.key", width, width)
-        self.value = _glorot(rngs, f"blocks.{layer}.value", width, width)
-        self.output = _glorot(rngs, f"blocks.{layer}.output", width, width)
-        self.gate = _glorot(rngs, f"blocks.{layer}.gate", width, feed_forward)
-        self.up = _glorot(rngs, f"blocks.{layer}.up", width, feed_forward)
-        self.down = _glorot(rngs, f"blocks.{layer}.down", feed_forward, width)
-
-    def __call__(self, x_NxD: jax.Array, rotation: Rotation, attend: Attention, setting: "Setting") -> jax.Array:
-        def weight(name: str) -> jax.Array:
-            return setting.weight(name, getattr(self, name)[...])
-
-        y_NxD = setting.enter(self.norm(x_NxD, setting))
-        query, key, value = weight("query"), weight("key"), weight("value")
-        heads = query.shape[1] // self.config.head_width  # This device's heads, where a mesh divides them.
-        q_BxSxHxK = _rotate(y_NxD @ _halves(query, heads), heads, rotation)
-        k_BxSxHxK = _rotate(y_NxD @ _halves(key, heads), heads, rotation)
-        v_BxSxHxK = (y_NxD @ value).reshape(q_BxSxHxK.shape)
-        mixed_BxSxHxK = attend(q_BxSxHxK, k_BxSxHxK, v_BxSxHxK)
-        mixed_NxD = mixed_BxSxHxK.reshape(x_NxD.shape[0], -1)
-        gated_NxF = jax.nn.silu(y_NxD @ weight("gate")) * (y_NxD @ weight("up"))
-        if setting.leave is None:
-            return x_NxD + mixed_NxD @ weight("output") + gated_NxF @ weight("down")
-        return x_NxD + setting.leave(mixed_NxD @ weight("output") + gated_NxF @ weight("down"))
-
-
-def _one_by_one(blocks: Sequence[Block], apply: Callable[[Block, jax.Array], jax.Array], x_NxD: jax.Array) -> jax.Array:
-    for block in blocks:
-        x_NxD = apply(block, x_NxD)
-    return x_NxD
-
-
-@dataclass(frozen=True)
-class Setting:
-    """What stands around the model: devices, precision and memory. The default is one device, float32, nothing saved.
-
-    Attributes:
-        platform: of the devices, "cpu", "gpu" or "tpu".
-        weight: (last part of a parameter's name, this device's part of it) -> what to compute with.
-        lookup: (embedding, tokens [N]) -> their rows [N, D].
-        enter, leave: at the two ends of a block that several devices compute together, after the norm and before the
-            residual sum; without `leave` the device has the whole block.
-        layers: applies the blocks one after the other, as (blocks, apply, x) -> x.
-    """
-
-    platform: str = "cpu"
-    weight: Callable[[str, jax.Array], jax.Array] = lambda name, array: array
-    lookup: Callable[[jax.Array, jax.Array], jax.Array] = lambda embedding_VxD, tokens_N: embedding_VxD[tokens_N]
-    enter: Callable[[jax.Array], jax.Array] = lambda y_NxD: y_NxD
-    leave: Callable[[jax.Array], jax.Array] | None = None
-    layers: Callable[[Sequence[Block], Callable[[Block, jax.Array], jax.Array], jax.Array], jax.Array] = _one_by_one
-
-
-ONE_DEVICE = Setting()
 
 
 class Transformer(nnx.Module):
@@ -141,11 +47,9 @@ class Transformer(nnx.Module):
         """
 
         def attend(q_BxSxHxK: jax.Array, k_BxSxHxK: jax.Array, v_BxSxHxK: jax.Array) -> jax.Array:
-            return causal_attention(q_BxSxHxK, k_BxSxHxK, v_BxSxHxK, segments_BxS, setting.platform)
+            return setting.attention(q_BxSxHxK, k_BxSxHxK, v_BxSxHxK, segments_BxS)
 
-        # Of traced positions XLA's CPU compiler takes cosine and sine again for each row, head and layer.
-        positions_S = (np if setting.platform == "cpu" else jnp).arange(tokens_BxS.shape[1])
-        return self.states(tokens_BxS, positions_S, attend, setting)
+        return self.states(tokens_BxS, setting.positions(tokens_BxS.shape[1]), attend, setting)
 
     def states(
         self, tokens_BxS: jax.Array, positions: jax.Array | np.ndarray, attend: Attention, setting: Setting = ONE_DEVICE
@@ -156,6 +60,52 @@ class Transformer(nnx.Module):
         rotation = _rotation(self.config, positions)
         x_NxD = setting.layers(self.blocks, lambda block, x: block(x, rotation, attend, setting), x_NxD)
         return self.norm(x_NxD, setting).reshape(*tokens_BxS.shape, self.config.width)
+
+
+class Block(nnx.Module):
+    """Attention and feed-forward in parallel from one norm."""
+
+    def __init__(self, config: ModelConfig, layer: int, rngs: nnx.Rngs) -> None:
+        width, feed_forward = config.width, config.feed_forward
+        self.config = config
+        self.norm = Norm(config)
+        self.query = _glorot(rngs, f"blocks.{layer}.query", width, width)
+        self.key = _glorot(rngs, f"blocks.{layer}.key", width, width)
+        self.value = _glorot(rngs, f"blocks.{layer}.value", width, width)
+        self.output = _glorot(rngs, f"blocks.{layer}.output", width, width)
+        self.gate = _glorot(rngs, f"blocks.{layer}.gate", width, feed_forward)
+        self.up = _glorot(rngs, f"blocks.{layer}.up", width, feed_forward)
+        self.down = _glorot(rngs, f"blocks.{layer}.down", feed_forward, width)
+
+    def __call__(self, x_NxD: jax.Array, rotation: Rotation, attend: Attention, setting: Setting) -> jax.Array:
+        def weight(name: str) -> jax.Array:
+            return setting.weight(name, getattr(self, name)[...])
+
+        y_NxD = setting.enter(self.norm(x_NxD, setting))
+        query, key, value = weight("query"), weight("key"), weight("value")
+        heads = query.shape[1] // self.config.head_width  # This device's heads, where a mesh divides them.
+        q_BxSxHxK = _rotate(y_NxD @ _halves(query, heads), heads, rotation)
+        k_BxSxHxK = _rotate(y_NxD @ _halves(key, heads), heads, rotation)
+        v_BxSxHxK = (y_NxD @ value).reshape(q_BxSxHxK.shape)
+        mixed_BxSxHxK = attend(q_BxSxHxK, k_BxSxHxK, v_BxSxHxK)
+        mixed_NxD = mixed_BxSxHxK.reshape(x_NxD.shape[0], -1)
+        gated_NxF = jax.nn.silu(y_NxD @ weight("gate")) * (y_NxD @ weight("up"))
+        return setting.join(x_NxD, mixed_NxD @ weight("output"), gated_NxF @ weight("down"))
+
+
+class Norm(nnx.Module):
+    """LayerNorm with a scale and no bias, in float32; the result has the type of the input."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        self.scale = nnx.Param(jnp.ones(config.width))
+        self.epsilon = config.norm_epsilon
+
+    def __call__(self, x_NxD: jax.Array, setting: Setting) -> jax.Array:
+        x32_NxD = x_NxD.astype(jnp.float32)
+        centred_NxD = x32_NxD - x32_NxD.mean(axis=-1, keepdims=True)
+        variance_Nx1 = jnp.square(centred_NxD).mean(axis=-1, keepdims=True)
+        scale_D = setting.weight("scale", self.scale[...])
+        return (centred_NxD * jax.lax.rsqrt(variance_Nx1 + self.epsilon) * scale_D).astype(x_NxD.dtype)
 
 
 def _rotation(config: ModelConfig, positions: jax.Array | np.ndarray) -> Rotation:
@@ -182,6 +132,22 @@ def _rotate(x_NxD: jax.Array, heads: int, rotation: Rotation) -> jax.Array:
     even, odd = jnp.split(x_NxD.reshape(-1, sequence, heads, 2 * half_head), 2, axis=-1)
     turned = [even * cosine_Sx1xK2 - odd * sine_Sx1xK2, odd * cosine_Sx1xK2 + even * sine_Sx1xK2]
     return jnp.concatenate(turned, axis=-1).astype(x_NxD.dtype)
+
+
+_EMBEDDING_DEVIATION = 0.02
+"""Of the tied embedding at initialisation. Glorot-normal would make it depend on the vocabulary: 0.0028 for 256,000 x
+1,024, a variance of 8e-6, below the norm's epsilon, so that the first norm would swallow the signal. 0.02 is what the
+Cohere configuration starts from, and one value lets models of several vocabularies pair."""
+
+
+def _glorot(rngs: nnx.Rngs, name: str, fan_in: int, fan_out: int) -> nnx.Param[jax.Array]:
+    deviation = (2 / (fan_in + fan_out)) ** 0.5
+    return nnx.Param(deviation * jax.random.normal(_key(rngs, name), (fan_in, fan_out)))
+
+
+def _key(rngs: nnx.Rngs, name: str) -> jax.Array:
+    """A key of the seed and the parameter's name alone, so that equal names and shapes start equal in any model."""
+    return jax.random.fold_in(rngs.params.key[...], zlib.crc32(name.encode()))
 
 
 def initial(config: ModelConfig, seed: int) -> Params:

@@ -16,7 +16,7 @@ from analysis.evals.model import LanguageModel
 from analysis.evals.packing import Span, batches, row_length, trees
 from analysis.evals.writing import Ask, too_long, write
 from models import decode
-from models.parallel import platform
+from models.devices.parallel import platform
 
 __all__ = ["Ask", "Likelihood", "generate", "likelihoods", "rolling", "too_long"]
 

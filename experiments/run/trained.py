@@ -81,7 +81,7 @@ def all_devices() -> "Mesh | None":
     import jax
 
     from models.devices.layout import MeshShape
-    from models.parallel import make_mesh
+    from models.devices.parallel import make_mesh
 
     return make_mesh(MeshShape(data=jax.device_count())) if jax.device_count() > 1 else None
 

@@ -32,8 +32,8 @@ from experiments.run.stops import stop_requests, stopped
 from experiments.run.trained import restore_end
 from mixtures.loader import Batch, DataPlan, token_counts
 from mixtures.tokens.arrays import open_tokens
-from models import checkpoint, fit, optimizer, parallel
-from models.devices import hosts
+from models import checkpoint, fit, optimizer
+from models.devices import hosts, parallel
 from models.step import Metrics, TrainState, abstract_state, init_state, train_step
 from store.errors import Failure
 from store.files import write_json

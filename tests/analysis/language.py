@@ -15,7 +15,7 @@ from analysis.evals.model import LanguageModel
 from mixtures.tokens import tokenizer as bpe
 from models.config import ModelConfig
 from models.devices.layout import MeshShape
-from models.parallel import make_mesh
+from models.devices.parallel import make_mesh
 from models.transformer import bind, initial
 
 CONFIG = ModelConfig("tiny", vocabulary=300, width=16, layers=2, heads=2, feed_forward=32)

@@ -11,8 +11,9 @@ from dataclasses import asdict
 import jax
 import numpy as np
 
-from models import loss, parallel
+from models import loss
 from models.config import ModelConfig
+from models.devices import parallel
 from models.devices.layout import Layout, MeshShape
 from models.fit import collectives
 from models.recipe import AdamW

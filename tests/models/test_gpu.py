@@ -4,8 +4,8 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from models import parallel
 from models.config import ModelConfig
+from models.devices import parallel
 from models.devices.layout import Layout
 from models.recipe import AdamW
 from models.step import abstract_state, train_step

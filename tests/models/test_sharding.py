@@ -12,8 +12,8 @@ import pytest
 
 from models.config import config
 from models.devices.layout import Layout, MeshShape, check
+from models.devices.parallel import make_mesh, setting
 from models.devices.roofline import link_bytes
-from models.parallel import make_mesh, setting
 from models.recipe import AdamW
 from models.step import init_state, loss_and_gradients, train_step
 from store.errors import UserError

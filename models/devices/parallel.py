@@ -9,6 +9,7 @@ parallel; the loss divides its tokens. Over `data` gradients are summed once per
 
 import functools
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -18,10 +19,9 @@ from flax import nnx
 from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from models.attention import saved
+from models.attention import causal_attention, saved
 from models.devices.layout import AXES, Layout, MeshShape
-from models.loss import Exchange
-from models.transformer import Block, Setting
+from models.setting import Exchange, Setting
 from store.errors import UserError
 
 BATCH = P(("data", "fsdp"))
@@ -96,26 +96,23 @@ def summed(tree: Any, mesh: Mesh) -> Any:
     return jax.lax.psum(tree, "data") if mesh.shape["data"] > 1 else tree
 
 
-def setting(mesh: Mesh | None, compute: jnp.dtype, layout: Layout, scan: bool) -> tuple[Setting, Exchange]:
-    """The model's surroundings on one device of the mesh, and the way of the embedding to the loss and back."""
-    layers = functools.partial(_run, scan, layout.remat)
+def setting(mesh: Mesh | None, compute: jnp.dtype, layout: Layout, scan: bool) -> Setting:
+    """The model's surroundings on one device of the mesh."""
+    kind, tensor = platform(mesh), shape_of(mesh).tensor
     embedding = _exchange(mesh, "embedding", compute)
-    shape = shape_of(mesh)
-
-    def weight(name: str, array: jax.Array) -> jax.Array:
-        return _arrive(_exchange(mesh, name, compute), array)
-
-    whole = shape.tensor == 1
-    return (
-        Setting(
-            platform=platform(mesh),
-            weight=weight,
-            lookup=functools.partial(_lookup, embedding, shape.tensor),
-            enter=(lambda y: y) if whole else _enter,
-            leave=None if whole else _leave,
-            layers=layers,
-        ),
-        embedding,
+    around = Setting(
+        attention=functools.partial(causal_attention, platform=kind),
+        # Of traced positions XLA's CPU compiler takes cosine and sine again for each row, head and layer.
+        positions=(np if kind == "cpu" else jnp).arange,
+        weight=lambda name, part: _arrive(_exchange(mesh, name, compute), part),
+        lookup=functools.partial(_lookup, embedding, tensor),
+        layers=functools.partial(_run, scan, layout.remat),
+        head=embedding,
+    )
+    if tensor == 1:
+        return around
+    return replace(
+        around, enter=_enter, join=lambda x, a, b: x + _leave(a + b), own=functools.partial(_own_tokens, tensor)
     )
 
 
@@ -212,14 +209,14 @@ _leave.defvjp(lambda part: (jax.lax.psum(part, "tensor"), None), lambda _, gradi
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
-def own_tokens(parts: int, x_N: jax.Array) -> jax.Array:
+def _own_tokens(parts: int, x_N: jax.Array) -> jax.Array:
     """This device's share of what all devices along `tensor` hold alike, cut along the first axis."""
     size = len(x_N) // parts
     return jax.lax.dynamic_slice_in_dim(x_N, jax.lax.axis_index("tensor") * size, size)
 
 
-own_tokens.defvjp(
-    lambda parts, x_N: (own_tokens(parts, x_N), None),
+_own_tokens.defvjp(
+    lambda parts, x_N: (_own_tokens(parts, x_N), None),
     lambda parts, _, gradient: (jax.lax.all_gather(gradient, "tensor", axis=0, tiled=True),),
 )
 
@@ -227,8 +224,8 @@ own_tokens.defvjp(
 def _run(
     scan: bool,
     remat: str,
-    blocks: Sequence[Block],
-    apply: Callable[[Block, jax.Array], jax.Array],
+    blocks: Sequence[Any],
+    apply: Callable[[Any, jax.Array], jax.Array],
     x_NxD: jax.Array,
 ) -> jax.Array:
     """The blocks in turn, unrolled or as one loop over their stacked parameters, recomputed as `remat` says."""

@@ -4,6 +4,8 @@ Softmax is in float32 everywhere. Suffixes: B batch, S sequence, H heads, K widt
 and keys.
 """
 
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -44,14 +46,18 @@ def causal_attention(
         return splash(q_BxSxHxK, k_BxSxHxK, v_BxSxHxK, segments_BxS)
     if platform == "gpu" and q_BxSxHxK.dtype == jnp.bfloat16 and head % 8 == 0 and head <= 128:
         return checkpoint_name(_flash(q_BxSxHxK, k_BxSxHxK, v_BxSxHxK, segments_BxS), SAVED)
-    return checkpoint_name(_blocks(q_BxSxHxK, k_BxSxHxK, v_BxSxHxK, segments_BxS), SAVED)
+    return checkpoint_name(in_blocks(q_BxSxHxK, k_BxSxHxK, v_BxSxHxK, functools.partial(_causal, segments_BxS)), SAVED)
 
 
-def _blocks(
-    q_BxSxHxK: jax.Array, k_BxSxHxK: jax.Array, v_BxSxHxK: jax.Array, segments_BxS: jax.Array | None
+def in_blocks(
+    q_BxSxHxK: jax.Array, k_BxSxHxK: jax.Array, v_BxSxHxK: jax.Array, seen: Callable[[int, int], jax.Array]
 ) -> jax.Array:
-    """Plain XLA. A block of queries reads only the keys up to its own end, so at S = 256 three eighths of the square
-    are never computed."""
+    """Plain XLA; queries come scaled, and `seen(start, end)` says which of the keys up to `end` the queries from
+    `start` on see: [Q, T] or [B, 1, Q, T].
+
+    A block of queries reads only the keys up to its own end, so at S = 256 three eighths of the square are never
+    computed.
+    """
     q_BxHxSxK, k_BxHxSxK, v_BxHxSxK = (x.swapaxes(1, 2) for x in (q_BxSxHxK, k_BxSxHxK, v_BxSxHxK))
     sequence = q_BxHxSxK.shape[2]
     blocks = []
@@ -63,13 +69,17 @@ def _blocks(
             k_BxHxSxK[:, :, :end],
             preferred_element_type=jnp.float32,
         )
-        seen = jnp.arange(start, end)[:, None] >= jnp.arange(end)
-        if segments_BxS is not None:
-            same_BxQxT = segments_BxS[:, start:end, None] == segments_BxS[:, None, :end]
-            seen = (seen & same_BxQxT)[:, None]
-        weights_BxHxQxT = jax.nn.softmax(jnp.where(seen, scores_BxHxQxT, -jnp.inf), axis=-1).astype(v_BxHxSxK.dtype)
+        masked_BxHxQxT = jnp.where(seen(start, end), scores_BxHxQxT, -jnp.inf)
+        weights_BxHxQxT = jax.nn.softmax(masked_BxHxQxT, axis=-1).astype(v_BxHxSxK.dtype)
         blocks.append(jnp.einsum("bhqt,bhtk->bhqk", weights_BxHxQxT, v_BxHxSxK[:, :, :end]))
     return jnp.concatenate(blocks, axis=2).swapaxes(1, 2)
+
+
+def _causal(segments_BxS: jax.Array | None, start: int, end: int) -> jax.Array:
+    seen_QxT = jnp.arange(start, end)[:, None] >= jnp.arange(end)
+    if segments_BxS is None:
+        return seen_QxT
+    return (seen_QxT & (segments_BxS[:, start:end, None] == segments_BxS[:, None, :end]))[:, None]
 
 
 def _flash(

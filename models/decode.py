@@ -19,14 +19,13 @@ import jax.numpy as jnp
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from models.attention import causal_attention
+from models.attention import causal_attention, in_blocks
 from models.config import ModelConfig
 from models.devices.layout import accelerator_chunk
 from models.devices.parallel import BATCH, platform, shape_of
 from models.recipe import PRODUCTS
 from models.transformer import Params, bind
 
-_QUERIES = 64
 _LOGITS = 1 << 22
 _HALVINGS = 24
 """Of the search for the least likely token of a nucleus: to 1e-6 of a logit."""
@@ -137,19 +136,14 @@ def _scorer(config: ModelConfig, mesh: Mesh | None) -> Callable[..., tuple[jax.A
 
 
 def _tree_attention(ends_BxS: jax.Array, q_BxSxHxK: jax.Array, k_BxSxHxK: jax.Array, v_BxSxHxK: jax.Array) -> jax.Array:
-    """Every node's attention to the nodes on its way from the root, a block of queries at a time."""
-    q_BxHxSxK, k_BxHxSxK, v_BxHxSxK = (x.swapaxes(1, 2) for x in (q_BxSxHxK, k_BxSxHxK, v_BxSxHxK))
-    sequence, head = q_BxHxSxK.shape[2:]
-    blocks = []
-    for start in range(0, sequence, _QUERIES):
-        end = min(start + _QUERIES, sequence)
-        q_BxHxQxK = q_BxHxSxK[:, :, start:end] * head**-0.5
-        scores_BxHxQxT = jnp.einsum("bhqk,bhtk->bhqt", q_BxHxQxK, k_BxHxSxK[:, :, :end])
+    """Every node's attention to the nodes on its way from the root."""
+
+    def seen(start: int, end: int) -> jax.Array:
         queries_Qx1, keys_T = jnp.arange(start, end)[:, None], jnp.arange(end)
-        seen_BxQxT = (keys_T < queries_Qx1) & (queries_Qx1 < ends_BxS[:, None, :end]) | (keys_T == queries_Qx1)
-        weights_BxHxQxT = jax.nn.softmax(jnp.where(seen_BxQxT[:, None], scores_BxHxQxT, -jnp.inf), axis=-1)
-        blocks.append(jnp.einsum("bhqt,bhtk->bhqk", weights_BxHxQxT, v_BxHxSxK[:, :, :end]))
-    return jnp.concatenate(blocks, axis=2).swapaxes(1, 2)
+        above_BxQxT = (keys_T < queries_Qx1) & (queries_Qx1 < ends_BxS[:, None, :end])
+        return (above_BxQxT | (keys_T == queries_Qx1))[:, None]
+
+    return in_blocks(q_BxSxHxK * q_BxSxHxK.shape[-1] ** -0.5, k_BxSxHxK, v_BxSxHxK, seen)
 
 
 def _edges(hidden_NxD: jax.Array, embedding_VxD: jax.Array, trees: Trees, chunk: int) -> tuple[jax.Array, jax.Array]:

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -187,7 +186,7 @@ def print_audit(document: dict[str, Any], console: Console) -> None:
 
 def models_json(sequence: int) -> dict[str, Any]:
     """`{"sequence", "models": [...]}`: every size that a study can name."""
-    return {"sequence": sequence, "models": [asdict(size) for size in sizes(sequence)]}
+    return {"sequence": sequence, "models": sizes(sequence)}
 
 
 def print_models(document: dict[str, Any], console: Console) -> None:

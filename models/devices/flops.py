@@ -4,7 +4,7 @@ Per trained token: 6·N_nonemb + 6·V·d for the head + 6·L·d·S for causal at
 square's 12·L·d·S (Chowdhery et al. 2022, appendix B, with the causal half). Recomputation is not counted.
 """
 
-from dataclasses import dataclass
+from typing import Any
 
 from models.config import PEAK_LEARNING_RATES, ModelConfig, config, names, parameters
 
@@ -12,55 +12,29 @@ _STATE_BYTES = 12
 """Of a parameter: float32 value, first and second moment of AdamW."""
 
 
-@dataclass(frozen=True)
-class Size:
-    """What `ablate models` says of a size.
+def sizes(sequence: int) -> list[dict[str, Any]]:
+    """Every known size, smallest first.
 
     `embedding` and `non_embedding` add up to `parameters`. `flops_per_token` is that of a training step at `sequence`
     tokens, `state_bytes` holds float32 parameters and AdamW's moments.
     """
-
-    name: str
-    vocabulary: int
-    parameters: int
-    embedding: int
-    non_embedding: int
-    layers: int
-    width: int
-    heads: int
-    kv_heads: int
-    head_width: int
-    feed_forward: int
-    sequence: int
-    flops_per_token: int
-    state_bytes: int
-    peak_learning_rate: float
-
-
-def sizes(sequence: int) -> list[Size]:
-    """Every known size, smallest first, with its work at `sequence` tokens."""
     return [_size(config(name), sequence) for name in names()]
 
 
-def _size(config: ModelConfig, sequence: int) -> Size:
+def _size(config: ModelConfig, sequence: int) -> dict[str, Any]:
     counts = parameters(config)
-    return Size(
-        name=config.name,
-        vocabulary=config.vocabulary,
-        parameters=counts.total,
-        embedding=counts.embedding,
-        non_embedding=counts.non_embedding,
-        layers=config.layers,
-        width=config.width,
-        heads=config.heads,
-        kv_heads=config.heads,  # Every head has keys and values of its own.
-        head_width=config.head_width,
-        feed_forward=config.feed_forward,
-        sequence=sequence,
-        flops_per_token=train_flops_per_token(config, sequence),
-        state_bytes=_STATE_BYTES * counts.total,
-        peak_learning_rate=PEAK_LEARNING_RATES[config.name],
-    )
+    return {
+        **{name: getattr(config, name) for name in ("name", "vocabulary", "layers", "width", "heads", "feed_forward")},
+        "kv_heads": config.heads,  # Every head has keys and values of its own.
+        "head_width": config.head_width,
+        "parameters": counts.total,
+        "embedding": counts.embedding,
+        "non_embedding": counts.non_embedding,
+        "sequence": sequence,
+        "flops_per_token": train_flops_per_token(config, sequence),
+        "state_bytes": _STATE_BYTES * counts.total,
+        "peak_learning_rate": PEAK_LEARNING_RATES[config.name],
+    }
 
 
 def forward_flops_per_token(config: ModelConfig, sequence: int) -> int:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -116,10 +117,10 @@ class Plan:
         return kinds(self.study.data)
 
     def tokens_by_kind(self, stage: PlannedStage) -> dict[str, int]:
-        totals: dict[str, int] = {}
+        totals: Counter[str] = Counter()
         for source, tokens in stage.tokens_by_source.items():
-            totals[self.kinds[source]] = totals.get(self.kinds[source], 0) + tokens
-        return totals
+            totals[self.kinds[source]] += tokens
+        return dict(totals)
 
     def flops(self, stage: PlannedStage) -> float:
         return float(stage.tokens * train_flops_per_token(stage.model, stage.sequence))

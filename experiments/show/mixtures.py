@@ -4,6 +4,7 @@ A study and a run of the paper give one document: arms, their stages, and for ev
 what each source gives, to the token.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -63,15 +64,14 @@ def _study(plan: Plan) -> Document:
 def _arm(plan: Plan, arm: Arm) -> Document:
     chains = {seed: [plan.stage(id) for id in plan.runs[arm.name, seed]] for seed in plan.study.seeds}
     stages: list[Document] = []
-    before: dict[str, int] = {}
+    before: Counter[str] = Counter()
     for number, stage in enumerate(chains[plan.study.seeds[0]]):
         same = {str(seed): chain[number] for seed, chain in chains.items()}
         fingerprints = {
             seed: each.fingerprint if isinstance(each, PreparedStage) else None for seed, each in same.items()
         }
         stages.append(_planned_stage(plan, stage, fingerprints, before))
-        for source, tokens in stage.tokens_by_source.items():
-            before[source] = before.get(source, 0) + tokens
+        before.update(stage.tokens_by_source)
     return {"arm": arm.name, "description": arm.description, "seeds": list(plan.study.seeds), "stages": stages}
 
 
@@ -104,7 +104,7 @@ def _supply(plan: Plan, planned: PlannedStage) -> Supply:
 
 def _paper(name: str, stages: Sequence[Reading]) -> Document:
     rows: list[Document] = []
-    before: dict[str, int] = {}
+    before: Counter[str] = Counter()
     for stage in stages:
         read: dict[str, int] = {}
         if stage.tokens:
@@ -115,8 +115,7 @@ def _paper(name: str, stages: Sequence[Reading]) -> Document:
         steps = tokens // (paper.BATCH * paper.SEQUENCE)
         budget = {"kind": stage.kind or None, "tokens_requested": stage.tokens, "tokens": tokens, "steps": steps}
         rows.append({**budget, "fingerprints": {}, **contents})
-        for source, count in read.items():
-            before[source] = before.get(source, 0) + count
+        before.update(read)
     parts = [branch.name for stage in stages for branch in tree(stage.mixture)]
     return {
         "name": name,

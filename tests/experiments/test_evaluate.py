@@ -142,16 +142,18 @@ def test_the_plan_says_where_only_a_part_of_a_split_is_here(tmp_path):
     assert line == "'nq_open' has 1,000 of its 3,610 rows here; get all by `ablate benchmarks --fetch nq_open`"
 
 
-def test_held_out_text_that_is_damaged_is_no_gap(finished_store, tmp_path):
-    store, rows = tmp_path / "store", tmp_path / "store" / "benchmarks" / "copa.jsonl"
+def test_what_cannot_be_had_is_a_gap_and_held_out_text_that_is_damaged_is_none(finished_store, tmp_path, monkeypatch):
+    def lost(*_: object) -> Task:
+        raise Failure("its rows are lost")
+
+    store = tmp_path / "store"
     shutil.copytree(finished_store, store)
     manifest, size = make_plan(study(), store).manifest, Evaluation(2_000, (), ("copa",), 5)
-    rows.parent.mkdir()
-    rows.mkdir()
-    assert str(rows) in asked.load_task("copa", size, manifest, store).gap
+    monkeypatch.setattr(asked, "benchmark_task", lost)
+    assert asked.load_task("copa", size, manifest, store).gap == "its rows are lost"
     for path in manifest.heldout("program"):
         path.write_bytes(path.read_bytes()[:-9])
-    with pytest.raises(Failure, match="damaged"):
+    with pytest.raises(Failure, match="heldout"):
         asked.load_task("heldout/code", size, manifest, store)
 
 

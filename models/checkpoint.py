@@ -54,6 +54,8 @@ def _unless_late(what: "sys.UnraisableHookArgs") -> None:
 sys.unraisablehook = _unless_late
 
 _STEP = re.compile(r"step-(\d{8,})")
+_OS_ERROR = re.compile(r"os_error_code='(\d+)'")
+"""What the disk said, at the end of what TensorStore tells of its own layers."""
 _DIGESTS = "digests.json"
 _CANDIDATES = 16
 """Steps that processes tell each other of; a folder keeps fewer."""
@@ -181,9 +183,9 @@ def _writing(path: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # TensorStore and Orbax have no error class of their own.
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        if len(reason) > 200:  # TensorStore says first what it did and last what the disk said
-            reason = f"{reason[:60]} ... {reason[-140:]}"
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+        if code := _OS_ERROR.search(str(error)):
+            reason = os.strerror(int(code[1]))
         way_out = "free some space"
         if objects.remote(path):
             way_out = "see to its address, your rights and its space" if not isinstance(error, ImportError) else "do so"

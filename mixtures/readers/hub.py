@@ -12,6 +12,7 @@ on another machine reads there as well. fsspec is imported only when a file is l
 """
 
 import errno
+import io
 import os
 import re
 import shutil
@@ -28,6 +29,7 @@ from store.errors import Failure, UserError
 
 READER_VERSION = 1
 MIRROR = "ABLATE_MIRROR"
+BUFFER_BYTES = 1 << 20
 NUMBERED = re.compile(r"-(\d+)-of-(\d+)\b")
 """The way in which most data files say which one they are, of how many."""
 
@@ -134,8 +136,6 @@ def copy(dataset: HubDataset, path: str, target: Path) -> None:
     try:
         with _file(f"{location(dataset)}/{path}") as source, target.open("wb") as file:
             shutil.copyfileobj(source, file)
-    except Failure:
-        raise
     except Exception as error:  # every file system raises what it likes
         raise _unreachable(dataset, error) from error
 
@@ -149,11 +149,9 @@ def location(dataset: HubDataset) -> str:
     places = mirror()
     if dataset.id in places:
         return places[dataset.id]
-    return (
-        f"{places['']}/{dataset.id}/{dataset.revision}"
-        if "" in places
-        else f"hf://datasets/{dataset.id}@{dataset.revision}"
-    )
+    if "" in places:
+        return f"{places['']}/{dataset.id}/{dataset.revision}"
+    return f"hf://datasets/{dataset.id}@{dataset.revision}"
 
 
 def wanted(dataset: HubDataset) -> str:
@@ -202,12 +200,10 @@ def _refuse_gaps(dataset: HubDataset, paths: set[str]) -> None:
     """Files that say "3 of 59" must all be there: a mirror may still be copying."""
     series: dict[tuple[str, str], set[int]] = {}
     for path in paths:
-        number = NUMBERED.search(path)
-        if number:
+        if number := NUMBERED.search(path):
             series.setdefault((path[: number.start()], number[2]), set()).add(int(number[1]))
     for (stem, total), numbers in sorted(series.items()):
-        missing = sorted(set(range(int(total))) - numbers)
-        if missing:
+        if missing := sorted(set(range(int(total))) - numbers):
             raise Failure(
                 f"{location(dataset)} lacks {len(missing)} of the {int(total)} files {stem}-*, the first being number "
                 f"{missing[0]}; copy them as well, or unset {MIRROR} to read the hub"
@@ -219,8 +215,7 @@ def _rows(dataset: HubDataset, path: str) -> Iterator[tuple[str, Any]]:
     try:
         with _file(url) as file:
             for place, (number, row) in enumerate(_read(file, url, dataset.columns)):
-                missing = sorted(set(dataset.columns) - (row.keys() if isinstance(row, dict) else set()))
-                if missing:
+                if missing := sorted(set(dataset.columns) - (row.keys() if isinstance(row, dict) else set())):
                     said = f"{tables.place(url, number)}: no {', '.join(missing)}"
                     raise Failure(f"{said}; check that it is {wanted(dataset)}")
                 yield f"{path}#{place}", row
@@ -242,10 +237,12 @@ def _read(file: BinaryIO, url: str, columns: Sequence[str]) -> Iterator[tuple[in
         yield 1, {"text": tables.opened(file, url).read().decode(errors="surrogateescape")}
 
 
-def _file(url: str) -> Any:
+@contextmanager
+def _file(url: str) -> Iterator[BinaryIO]:
     import fsspec
 
-    return fsspec.open(url, "rb")
+    with fsspec.open(url, "rb") as file:
+        yield io.BufferedReader(file, BUFFER_BYTES)  # whose lines take a thousandth of the time of fsspec's own
 
 
 def _unreachable(dataset: HubDataset, error: Exception) -> Failure:

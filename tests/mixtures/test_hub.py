@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 from fsspec.implementations.local import LocalFileSystem
+from fsspec.spec import AbstractBufferedFile
 
 from mixtures.catalogue import hub as catalogue_hub
 from mixtures.documents.document import Document
@@ -131,6 +132,34 @@ def test_a_full_disk_is_no_damaged_file_and_no_lost_connection(
     monkeypatch.setenv(hub.MIRROR, f"owner/pages=full://{folder}")
     with pytest.raises(Failure, match=says):
         everything(dataset(f"data/{name}"))
+
+
+class Fetched(AbstractBufferedFile):
+    """A file that comes in ranges, as from the hub or a bucket."""
+
+    def _fetch_range(self, start: int, end: int) -> bytes:
+        return Path(self.path).read_bytes()[start:end]
+
+
+class Remote(LocalFileSystem):
+    protocol = "remote"
+
+    def _open(self, path: str, mode: str = "rb", **options: Any) -> Any:
+        return Fetched(self, path, mode, block_size=1_000)
+
+
+@pytest.mark.parametrize("name", ["a.parquet", "a.jsonl", "a.jsonl.zst", "a.json.gz", "a.csv"])
+def test_a_file_that_comes_in_ranges_is_read_as_one_that_is_here(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    if name == "a.csv":
+        (folder / "data" / name).write_text("text,url\n" + "".join(f"{page['text']},{page['url']}\n" for page in PAGES))
+    else:
+        write(folder / "data" / name, PAGES)
+    here = everything(dataset(f"data/{name}"))
+    fsspec.register_implementation("remote", Remote, clobber=True)
+    monkeypatch.setenv(hub.MIRROR, f"owner/pages=remote://{folder}")
+    assert everything(dataset(f"data/{name}")) == here and len(here) == len(PAGES)
 
 
 @pytest.mark.parametrize("kept", ["one frame", "half", "nothing"])

@@ -229,7 +229,8 @@ def start(sandbox: Sandbox, limits: Limits, group: cgroup.Group | None, side: st
 def _born(sandbox: Sandbox, limits: Limits, group: cgroup.Group | None, side: str) -> Box:
     """A box whose first process may or may not come to life."""
     driver = _driver(sandbox.python, side)
-    command = runtime.command(sandbox.bwrap, sandbox.python, sandbox.mounts, limits, side, len(driver))
+    sizes = {"tmp_bytes": limits.tmp_bytes, "shm_bytes": limits.shm_bytes, "driver_bytes": len(driver)}
+    command = runtime.command(sandbox.bwrap, sandbox.python, sandbox.mounts, side, **sizes)
     opened: list[int] = []
     try:
         for _ in range(2):

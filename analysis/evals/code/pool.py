@@ -5,9 +5,9 @@ import itertools
 import json
 import os
 import queue
-import selectors
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -149,32 +149,19 @@ def _environment() -> dict[str, str]:
 
 
 def _exchange(process: subprocess.Popen[bytes], message: dict[str, Any], seconds: float) -> dict[str, Any] | None:
-    """Send a line and read one; None if the process is gone or silent, or does not even listen."""
+    """Send a line and read one; None if the process is gone, or was silent or did not even listen, which ends it."""
     assert process.stdin is not None and process.stdout is not None
-    asked, answer = json.dumps(message).encode() + b"\n", b""
-    until = time.monotonic() + seconds + PATIENCE_SECONDS
-    os.set_blocking(process.stdin.fileno(), False)
-    with selectors.DefaultSelector() as selector:
-        selector.register(process.stdin, selectors.EVENT_WRITE)
-        selector.register(process.stdout, selectors.EVENT_READ)
-        while not answer.endswith(b"\n"):
-            ready = selector.select(max(0.0, until - time.monotonic()))
-            if not ready:
-                return None
-            try:
-                for key, _ in ready:
-                    if key.fileobj is process.stdout:
-                        chunk = os.read(key.fd, 1 << 16)
-                        answer += chunk
-                        if not chunk:
-                            return None
-                    else:
-                        asked = asked[os.write(key.fd, asked) :]
-                if not asked and process.stdin in selector.get_map():
-                    selector.unregister(process.stdin)
-            except OSError:
-                return None
-    reply: dict[str, Any] = json.loads(answer)
+    patience = threading.Timer(seconds + PATIENCE_SECONDS, process.kill)  # also wakes who writes to it, or waits for it
+    patience.start()
+    try:
+        process.stdin.write(json.dumps(message).encode() + b"\n")
+        process.stdin.flush()
+        answer = process.stdout.readline()
+    except OSError:
+        return None
+    finally:
+        patience.cancel()
+    reply: dict[str, Any] | None = json.loads(answer) if answer.endswith(b"\n") else None
     return reply
 
 

@@ -9,7 +9,7 @@ import os
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from store.errors import Failure
 
@@ -30,16 +30,9 @@ _DEVICES = (
 _FOLDERS = "import os, sys; print(*[path for path in sys.path if os.path.isdir(path)], sep='\\n')"
 
 
-class Sizes(Protocol):
-    """What of a box's limits its file systems have."""
-
-    @property
-    def tmp_bytes(self) -> int: ...
-    @property
-    def shm_bytes(self) -> int: ...
-
-
-def command(bwrap: str, python: str, mounts: Sequence[str], limits: Sizes, side: str, driver_bytes: int) -> list[str]:
+def command(
+    bwrap: str, python: str, mounts: Sequence[str], side: str, *, tmp_bytes: int, shm_bytes: int, driver_bytes: int
+) -> list[str]:
     """bubblewrap's arguments; a box is called by the side that it is for.
 
     They can be read from inside, so nothing secret may ever be in them.
@@ -52,8 +45,8 @@ def command(bwrap: str, python: str, mounts: Sequence[str], limits: Sizes, side:
         *mounts,
         *("--proc", "/proc", "--remount-ro", "/proc"),
         *_DEVICES,
-        *("--size", str(limits.shm_bytes), "--tmpfs", "/dev/shm", "--remount-ro", "/dev"),
-        *("--size", str(limits.tmp_bytes), "--tmpfs", "/tmp", "--chdir", "/tmp", "--remount-ro", "/"),
+        *("--size", str(shm_bytes), "--tmpfs", "/dev/shm", "--remount-ro", "/dev"),
+        *("--size", str(tmp_bytes), "--tmpfs", "/tmp", "--chdir", "/tmp", "--remount-ro", "/"),
         *("--cap-drop", "ALL", "--uid", "65534", "--gid", "65534", "--hostname", side),
         *("--seccomp", str(FILTER_FD), "--info-fd", str(INFO_FD)),
         *("--", python, "-s", "-S", "-B", "-X", "utf8", "-c", begin + "; exec(marshal.loads(d))"),

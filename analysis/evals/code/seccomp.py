@@ -18,39 +18,31 @@ NEWEST = 452
 
 ARCHITECTURES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 
-_BOTH = {
+_NEWER = {
     **{"process_madvise": 440, "pidfd_getfd": 438, "mount_setattr": 442, "quotactl_fd": 443, "memfd_secret": 447},
-    **{"io_uring_setup": 425, "io_uring_enter": 426, "io_uring_register": 427},
-    **{"open_tree": 428, "move_mount": 429, "fsopen": 430, "fsconfig": 431, "fsmount": 432, "fspick": 433},
+    **{"io_uring_setup": 425, "io_uring_enter": 426, "io_uring_register": 427, "open_tree": 428, "move_mount": 429},
+    **{"fsopen": 430, "fsconfig": 431, "fsmount": 432, "fspick": 433},
+}
+_OLDER = {
+    **{"socket": (41, 198), "ptrace": (101, 117), "process_vm_readv": (310, 270), "process_vm_writev": (311, 271)},
+    **{"kcmp": (312, 272), "mount": (165, 40), "umount2": (166, 39), "pivot_root": (155, 41), "chroot": (161, 51)},
+    **{"unshare": (272, 97), "setns": (308, 268), "add_key": (248, 217), "request_key": (249, 218)},
+    **{"keyctl": (250, 219), "bpf": (321, 280), "perf_event_open": (298, 241), "userfaultfd": (323, 282)},
+    **{"kexec_load": (246, 104), "kexec_file_load": (320, 294), "init_module": (175, 105)},
+    **{"finit_module": (313, 273), "delete_module": (176, 106), "personality": (135, 92)},
+    **{"open_by_handle_at": (304, 265), "name_to_handle_at": (303, 264), "fanotify_init": (300, 262)},
+    **{"quotactl": (179, 60), "swapon": (167, 224), "swapoff": (168, 225), "reboot": (169, 142)},
+    **{"sethostname": (170, 161), "setdomainname": (171, 162), "acct": (163, 89), "settimeofday": (164, 170)},
+    **{"clock_settime": (227, 112), "adjtimex": (159, 171), "clock_adjtime": (305, 266), "syslog": (103, 116)},
+    **{"iopl": (172, None), "ioperm": (173, None), "modify_ldt": (154, None), "mknod": (133, None)},
+    **{"mknodat": (259, 33), "memfd_create": (319, 279), "shmget": (29, 194), "semget": (64, 190)},
+    **{"msgget": (68, 186), "mq_open": (240, 180), "vhangup": (153, 58), "io_setup": (206, 0)},
 }
 DENIED = {
-    "x86_64": {
-        **_BOTH,
-        **{"socket": 41, "ptrace": 101, "process_vm_readv": 310, "process_vm_writev": 311, "kcmp": 312},
-        **{"mount": 165, "umount2": 166, "pivot_root": 155, "chroot": 161, "unshare": 272, "setns": 308},
-        **{"add_key": 248, "request_key": 249, "keyctl": 250, "bpf": 321, "perf_event_open": 298, "userfaultfd": 323},
-        **{"kexec_load": 246, "kexec_file_load": 320, "init_module": 175, "finit_module": 313, "delete_module": 176},
-        **{"personality": 135, "open_by_handle_at": 304, "name_to_handle_at": 303, "fanotify_init": 300},
-        **{"quotactl": 179, "swapon": 167, "swapoff": 168, "reboot": 169, "sethostname": 170, "setdomainname": 171},
-        **{"acct": 163, "settimeofday": 164, "clock_settime": 227, "adjtimex": 159, "clock_adjtime": 305},
-        **{"syslog": 103, "iopl": 172, "ioperm": 173, "modify_ldt": 154, "mknod": 133, "mknodat": 259},
-        **{"memfd_create": 319, "shmget": 29, "semget": 64, "msgget": 68, "mq_open": 240, "vhangup": 153},
-        **{"io_setup": 206},
-    },
-    "aarch64": {
-        **_BOTH,
-        **{"socket": 198, "ptrace": 117, "process_vm_readv": 270, "process_vm_writev": 271, "kcmp": 272},
-        **{"mount": 40, "umount2": 39, "pivot_root": 41, "chroot": 51, "unshare": 97, "setns": 268},
-        **{"add_key": 217, "request_key": 218, "keyctl": 219, "bpf": 280, "perf_event_open": 241, "userfaultfd": 282},
-        **{"kexec_load": 104, "kexec_file_load": 294, "init_module": 105, "finit_module": 273, "delete_module": 106},
-        **{"personality": 92, "open_by_handle_at": 265, "name_to_handle_at": 264, "fanotify_init": 262},
-        **{"quotactl": 60, "swapon": 224, "swapoff": 225, "reboot": 142, "sethostname": 161, "setdomainname": 162},
-        **{"acct": 89, "settimeofday": 170, "clock_settime": 112, "adjtimex": 171, "clock_adjtime": 266},
-        **{"syslog": 116, "mknodat": 33},
-        **{"memfd_create": 279, "shmget": 194, "semget": 190, "msgget": 186, "mq_open": 180, "vhangup": 58},
-        **{"io_setup": 0},
-    },
+    machine: _NEWER | {name: number for name, numbers in _OLDER.items() if (number := numbers[at]) is not None}
+    for at, machine in enumerate(ARCHITECTURES)
 }
+"""Newer calls have one number everywhere; older ones one on x86_64 and one, or none, on aarch64."""
 _CLONE = {"x86_64": 56, "aarch64": 220}
 _REFUSED_REQUESTS = {
     "x86_64": {16: (0x5412, 0x541C), 72: (1031,)},

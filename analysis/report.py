@@ -213,19 +213,14 @@ def _figures(comparison: Comparison, ledgers: Ledgers) -> list[dict[str, Any]]:
 def _losses(study: StudyRecord, ledgers: Ledgers) -> list[Losses]:
     found = []
     for run in study.runs:
-        tokens: list[float] = []
-        loss: list[float] = []
-        index: list[int] = []
-        for number, folder in enumerate(run.stages):
-            if folder in ledgers:
-                stage, steps = ledgers[folder]
-                tokens += [stage.tokens_before + step.tokens for step in steps]
-                loss += [math.nan if step.loss is None else step.loss for step in steps]
-                index += [number] * len(steps)
-        if loss:
-            found.append(
-                Losses(run.arm, run.seed, np.asarray(tokens, float), np.asarray(loss), np.asarray(index, float))
-            )
+        stages = [(number, *ledgers[folder]) for number, folder in enumerate(run.stages) if folder in ledgers]
+        rows = [
+            (stage.tokens_before + step.tokens, math.nan if step.loss is None else step.loss, number)
+            for number, stage, steps in stages
+            for step in steps
+        ]
+        if rows:
+            found.append(Losses(run.arm, run.seed, *np.array(rows, float).T))
     return found
 
 

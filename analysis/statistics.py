@@ -258,25 +258,17 @@ def _p(size: float, spread: Spread) -> float:
 
 def holm(p_values: Sequence[float]) -> list[float]:
     """Holm's adjusted p-values, in the order given. A member that could not be tested enters as p = 1."""
-    adjusted = [0.0] * len(p_values)
-    running = 0.0
-    order = sorted(range(len(p_values)), key=lambda i: p_values[i])
-    for rank, i in enumerate(order):
-        running = max(running, (len(p_values) - rank) * p_values[i])
-        adjusted[i] = min(1.0, running)
-    return adjusted
+    p_N, order = np.array(p_values), np.argsort(p_values, kind="stable")
+    p_N[order] = np.maximum.accumulate(np.arange(len(order), 0, -1) * p_N[order])
+    return np.minimum(1.0, p_N).tolist()
 
 
 def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
     """Benjamini and Hochberg's adjusted p-values (1995), in the order given: those at or below q have a false discovery
     rate of q, and where no difference is real they are silent in all but a share q of tables."""
-    adjusted = [0.0] * len(p_values)
-    running = 1.0
-    order = sorted(range(len(p_values)), key=lambda i: p_values[i])
-    for rank in range(len(order), 0, -1):
-        running = min(running, len(p_values) / rank * p_values[order[rank - 1]])
-        adjusted[order[rank - 1]] = running
-    return adjusted
+    p_N, order = np.array(p_values), np.argsort(p_values, kind="stable")[::-1]
+    p_N[order] = np.minimum.accumulate(len(order) / np.arange(len(order), 0, -1) * p_N[order])
+    return np.minimum(1.0, p_N).tolist()
 
 
 def detectable(spread: Spread, comparisons: int = 1, alpha: float = ALPHA, power: float = 0.8) -> float | None:

@@ -67,7 +67,7 @@ def _document(
             continue
         judged = _judged(record, folder)
         try:
-            arms.append({"arm": arm, "seeds": _by_seed(record, judged), **asdict(win_rate(judged))})
+            arms.append({"arm": arm, "seeds": _by_seed(judged), **asdict(win_rate(judged))})
             found[arm, record.baseline] = judged
         except Failure as failure:
             gaps.append(f"{arm}: {failure}")
@@ -99,9 +99,8 @@ def _is_of(record: JudgeRecord, study: StudyRecord, own: Mapping[tuple[str, str]
 
 
 def _judged(record: JudgeRecord, folder: Path) -> list[Judged]:
-    names = [name for name in Judged.__dataclass_fields__ if name != "verdicts"]
     try:
-        return [Judged(**{name: row[name] for name in names}, verdicts=tuple(row["verdicts"])) for row in record.pairs]
+        return [Judged(**{**row, "verdicts": tuple(row["verdicts"])}) for row in record.pairs]
     except (KeyError, TypeError) as error:
         raise Failure(
             f"the verdicts on {record.arm} are damaged ({folder}: {error}); delete the folder and judge again: "
@@ -109,11 +108,11 @@ def _judged(record: JudgeRecord, folder: Path) -> list[Judged]:
         ) from error
 
 
-def _by_seed(record: JudgeRecord, judged: Sequence[Judged]) -> dict[str, float]:
+def _by_seed(judged: Sequence[Judged]) -> dict[str, float]:
     scores: dict[str, list[float]] = {}
-    for row, one in zip(record.pairs, judged, strict=True):
+    for one in judged:
         if one.outcome in SCORES:
-            scores.setdefault(str(row["seed"]), []).append(SCORES[one.outcome])
+            scores.setdefault(str(one.seed), []).append(SCORES[one.outcome])
     return {seed: sum(values) / len(values) for seed, values in scores.items()}
 
 

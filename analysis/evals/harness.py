@@ -9,7 +9,7 @@ second one behind the first and scores it.)
 
 import zlib
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from lm_eval.api.instance import Instance
@@ -17,7 +17,7 @@ from lm_eval.api.model import LM
 from lm_eval.models.utils import normalize_gen_kwargs
 from tqdm import tqdm
 
-from analysis.evals.engine import Ask, generate, likelihoods, rolling
+from analysis.evals.engine import Ask, generate, likelihoods, rolling, too_long
 from analysis.evals.model import LanguageModel
 from store.errors import UserError
 
@@ -27,20 +27,24 @@ _KNOWN = ("until", "max_gen_toks", "do_sample", "temperature", "top_p")
 
 
 class AblateLM(LM):
-    """Our engine behind the harness's protocol."""
+    """Our engine behind the harness's protocol; `cut` are the requests whose context lost its beginning."""
 
     def __init__(self, model: LanguageModel, seed: int = 0) -> None:
         super().__init__()
         self.model, self.seed = model, seed
+        self.cut: list[Instance] = []
 
     @property
     def tokenizer_name(self) -> str:
         return f"{self.model.config.name}-{self.model.tokenizer.get_vocab_size()}"
 
     def loglikelihood(self, requests: list[Instance], disable_tqdm: bool = False) -> list[tuple[float, bool]]:
-        found = likelihoods(self.model, [request.args for request in requests])
-        answers = ((index, (-likelihood.nats, likelihood.greedy)) for index, likelihood in found)
-        return self._in_order("loglikelihood", requests, answers, disable_tqdm)
+        def answers() -> Iterator[tuple[int, tuple[float, bool]]]:
+            for index, one in likelihoods(self.model, [request.args for request in requests]):
+                self.cut += [requests[index]] if one.cut else []
+                yield index, (-one.nats, one.greedy)
+
+        return self._in_order("loglikelihood", requests, answers(), disable_tqdm)
 
     def loglikelihood_rolling(self, requests: list[Instance], disable_tqdm: bool = False) -> list[float]:
         found = rolling(self.model, [request.args[0] for request in requests])
@@ -55,6 +59,8 @@ class AblateLM(LM):
             prompt, wanted = request.args
             asks.append(ask_of(prompt, wanted, f"{self.seed}:{repeats[prompt]}:{prompt}"))
             repeats[prompt] += 1
+        long = too_long(self.model, asks)
+        self.cut += [request for request, lost in zip(requests, long, strict=True) if lost]
         return self._in_order("generate_until", requests, generate(self.model, asks), disable_tqdm)
 
     def _in_order(

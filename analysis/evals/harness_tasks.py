@@ -123,26 +123,13 @@ def score(model: "LanguageModel", asked: HarnessTask) -> list[dict[str, Any]]:
 
 def _answered(model: "LanguageModel", instances: Sequence[Any]) -> set[int]:
     """Put the model's answers to all instances; the ids of those whose context lost its beginning."""
-    from analysis.evals import engine
-    from analysis.evals.harness import AblateLM, ask_of
+    from analysis.evals.harness import AblateLM
 
-    kind = instances[0].request_type
-    cut: set[int] = set()
-    if kind == "loglikelihood":
-        for index, one in engine.likelihoods(model, [instance.args for instance in instances]):
-            instances[index].resps.append((-one.nats, one.greedy))
-            cut |= {id(instances[index])} if one.cut else set()
-    elif kind == "loglikelihood_rolling":
-        for index, nats in engine.rolling(model, [instance.args[0] for instance in instances]):
-            instances[index].resps.append(-nats)
-    else:
-        repeated = [instance for instance in instances for _ in range(instance.repeats)]
-        for instance, text in zip(repeated, AblateLM(model).generate_until(repeated, disable_tqdm=True), strict=True):
-            instance.resps.append(text)
-        asks = [ask_of(instance.args[0], instance.args[1], "") for instance in instances]
-        long = engine.too_long(model, asks)
-        cut = {id(instance) for instance, lost in zip(instances, long, strict=True) if lost}
-    return cut
+    lm = AblateLM(model)
+    asked = [instance for instance in instances for _ in range(instance.repeats or 1)]
+    for instance, answer in zip(asked, getattr(lm, asked[0].request_type)(asked, disable_tqdm=True), strict=True):
+        instance.resps.append(answer)
+    return set(map(id, lm.cut))
 
 
 def _choice(asked: HarnessTask, doc: Any, instances: Sequence[Any], id_: str, cut: bool) -> dict[str, Any]:

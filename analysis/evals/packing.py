@@ -147,9 +147,9 @@ def _rows(made: Sequence[Tree]) -> dict[int, list[list[Tree]]]:
     return rows
 
 
-def row_length(size: int, shortest: int = _ROW) -> int:
+def row_length(size: int) -> int:
     """The row for `size` columns: 192, 256, 384, 512, 768 and so on, so that few shapes are compiled."""
-    length = shortest
+    length = _ROW
     while length < size:
         length = length * 4 // 3 if length % 3 == 0 else length * 3 // 2
     return length

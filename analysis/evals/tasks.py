@@ -76,10 +76,7 @@ class TaskSpec:
         return f"{name}@{self.shots}shot" if self.shots else name
 
 
-_NAME = re.compile(r"(?P<benchmark>[a-z0-9_]+)(:(?P<variant>[a-z]+))?(@(?P<shots>[1-9][0-9]?)shot)?")
-
-
-_ROWS = re.compile(r"(?P<path>.+?)(@(?P<shots>[1-9][0-9]?)shot)?")
+_ASKED = re.compile(r"(?P<name>.+?)(@(?P<shots>[1-9][0-9]?)shot)?")
 
 
 def parse_task(name: Asked) -> TaskSpec:
@@ -90,17 +87,13 @@ def parse_task(name: Asked) -> TaskSpec:
     """
     if isinstance(name, RowsFile):
         return TaskSpec(name)
-    rows = _ROWS.fullmatch(name)
-    if rows and name.startswith(HARNESS):
-        return TaskSpec(rows["path"], shots=int(rows["shots"] or 0))
-    if rows and own(rows["path"]):
-        return TaskSpec(rows["path"], shots=int(rows["shots"] or 0))
-    found = _NAME.fullmatch(name)
-    if (
-        found
-        and (spec := TaskSpec(found["benchmark"], found["variant"] or "", int(found["shots"] or 0))).format in FORMATS
-    ):
-        return spec
+    if found := _ASKED.fullmatch(name):
+        rows, shots = found["name"], int(found["shots"] or 0)
+        if rows.startswith(HARNESS) or own(rows):
+            return TaskSpec(rows, shots=shots)
+        if rows in FORMATS:
+            benchmark, _, variant = rows.partition(":")
+            return TaskSpec(benchmark, variant, shots)
     asked = benchmark_of(name)
     forms = [form for form in FORMATS if benchmark_of(form) == asked]
     near = difflib.get_close_matches(asked, FORMATS, n=1)

@@ -21,7 +21,7 @@ import numpy as np
 from analysis.evals.preference import gguf
 from analysis.evals.preference.cache import Reply, Request, opened
 from analysis.evals.preference.client import Progress
-from analysis.evals.preference.verdicts import Judged, Pair, unasked
+from analysis.evals.preference.verdicts import Judged, Pair, judged, unasked
 from mixtures.readers.fetch import Archive, fetch
 from store.errors import Failure
 
@@ -100,12 +100,10 @@ def judge(
 
 
 def _judged(pair: Pair, scores: Mapping[tuple[str, str], float]) -> Judged:
-    lengths = len(pair.arm), len(pair.baseline)
-    known = unasked(pair)
-    if known is not None:
-        return Judged(pair.id, known[0], (), *lengths, note=known[1])
+    if known := unasked(pair):
+        return known
     better = scores[pair.prompt, pair.arm] > scores[pair.prompt, pair.baseline]
-    return Judged(pair.id, "win" if better else "loss", ("arm" if better else "baseline",), *lengths)
+    return judged(pair, "win" if better else "loss", ("arm" if better else "baseline",))
 
 
 def _scores(

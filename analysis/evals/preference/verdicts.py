@@ -127,14 +127,18 @@ def judge(
     return tuple(_judged(pair, endpoint, final) for pair in pairs)
 
 
-def unasked(pair: Pair) -> tuple[Outcome, str] | None:
-    """The outcome of a pair that needs no judge and why, or None."""
+def unasked(pair: Pair) -> Judged | None:
+    """What comes of a pair that needs no judge, or None."""
     arm, baseline = pair.arm.strip(), pair.baseline.strip()
     if arm == baseline:
-        return "tie", "identical" if arm else "empty"
+        return judged(pair, "tie", (), "identical" if arm else "empty")
     if not arm or not baseline:
-        return "win" if arm else "loss", "empty"
+        return judged(pair, "win" if arm else "loss", (), "empty")
     return None
+
+
+def judged(pair: Pair, outcome: Outcome, verdicts: tuple[Verdict, ...], note: str = "") -> Judged:
+    return Judged(pair.id, outcome, verdicts, len(pair.arm), len(pair.baseline), note)
 
 
 def _request(endpoint: Endpoint, messages: Sequence[protocol.Message]) -> Request:
@@ -195,14 +199,12 @@ def _check_cap(expected: Cost, purse: Purse) -> None:
 
 
 def _judged(pair: Pair, endpoint: Endpoint, outcomes: Mapping[str, Reply | Gap]) -> Judged:
-    lengths = len(pair.arm), len(pair.baseline)
-    known = unasked(pair)
-    if known is not None:
-        return Judged(pair.id, known[0], (), *lengths, note=known[1])
+    if known := unasked(pair):
+        return known
     replied = [outcomes[request.key] for request in _orders(pair, endpoint)]
     verdicts = (_verdict(replied[0], "arm", "baseline"), _verdict(replied[1], "baseline", "arm"))
     note = next((reply.reason for reply in replied if isinstance(reply, Gap)), "")
-    return Judged(pair.id, combine(verdicts), verdicts, *lengths, note=note)
+    return judged(pair, combine(verdicts), verdicts, note)
 
 
 def _verdict(reply: Reply | Gap, shown_as_a: Verdict, shown_as_b: Verdict) -> Verdict:

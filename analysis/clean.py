@@ -185,7 +185,7 @@ def clean_csv(scores: Sequence[CleanScore]) -> str:
 def contamination(
     manifest: Mapping[str, Any], study: StudyRecord, ledgers: Ledgers, evaluated: Sequence[str]
 ) -> dict[str, Any]:
-    """Per arm and benchmark, the items that still have a match in what the arm read, and what was dropped before.
+    """Per arm and benchmark, the items that still have a match in what the arm read.
 
     Args:
         manifest: manifest.json of the prepared data.
@@ -194,33 +194,20 @@ def contamination(
         evaluated: benchmarks that the report compares arms on.
 
     Returns:
-        {"rule", "arms", "rows": one a benchmark, "dropped": [(source, documents, items)], "examples", "uncovered"}.
+        {"rows": one a benchmark, "examples": the strongest matches, "uncovered": benchmarks not searched for}.
     """
-    cleaned = manifest["decontamination"]
-    sources = manifest["sources"]
+    searched, sources = manifest["decontamination"]["benchmarks"], manifest["sources"]
     read = {arm: sources_read(study, ledgers, arm) & set(sources) for arm in study.arms}
     rows = []
-    for benchmark, items in cleaned["benchmarks"].items():
+    for benchmark, items in searched.items():
         found = {m["item"] for source in sources.values() for m in source["found"] if m["benchmark"] == benchmark}
         cells = [_cell([m for name in read[arm] for m in sources[name]["kept"]], benchmark) for arm in study.arms]
         rows.append({"benchmark": benchmark, "size": items, "found": len(found), "arms": cells})
-    dropped = [
-        (name, source["dropped"]["contaminated"], len(source["found"]))
-        for name, source in sources.items()
-        if source["dropped"].get("contaminated")
-    ]
     kept = sorted(
         ({**match, "source": name} for name, source in sources.items() for match in source["kept"]),
         key=lambda match: (-match["score"], match["benchmark"], match["item"]),
     )
-    return {
-        "rule": cleaned["rule"],
-        "arms": list(study.arms),
-        "rows": rows,
-        "dropped": dropped,
-        "examples": kept[:EXAMPLES],
-        "uncovered": sorted(set(evaluated) - set(cleaned["benchmarks"])),
-    }
+    return {"rows": rows, "examples": kept[:EXAMPLES], "uncovered": sorted(set(evaluated) - set(searched))}
 
 
 def sources_read(study: StudyRecord, ledgers: Ledgers, arm: str) -> set[str]:

@@ -7,7 +7,7 @@ Records and the lines of a ledger carry a checksum of themselves, and one that w
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -204,52 +204,45 @@ def write(path: Path, record: Record) -> None:
     write_sealed(path, {"schema": SCHEMA, **asdict(record)})
 
 
-def _load(path: Path, cls: type, what: str, way_out: str) -> Any:
+RUN_AGAIN, JUDGE_AGAIN = "delete it and run the study again", "delete it and run `ablate judge run` again"
+
+
+def _load(path: Path, cls: type, what: str, way_out: str, fingerprint: str | None = None) -> Any:
+    """A record; with a fingerprint, one of that checkpoint."""
     row = read_sealed(path, what, SCHEMA, way_out)
     try:
-        return cls(**row)
+        record = cls(**row)
     except TypeError as error:
         raise Failure(f"{what} has the wrong fields ({path}: {error}); {way_out}") from error
+    if fingerprint is not None and record.fingerprint != fingerprint:
+        raise Failure(f"{what} is of checkpoint {record.fingerprint}, not {fingerprint} ({path}); {way_out}")
+    return record
 
 
 def read_stage(folder: Path) -> StageRecord:
-    return _load(folder / layout.STAGE, StageRecord, f"stage {folder.name}", "delete it and run the study again")
+    return _load(folder / layout.STAGE, StageRecord, f"stage {folder.name}", RUN_AGAIN)
 
 
 def read_end(folder: Path) -> EndRecord:
-    return _load(
-        folder / layout.DONE, EndRecord, f"the end of stage {folder.name}", "delete it and run the study again"
-    )
+    return _load(folder / layout.DONE, EndRecord, f"the end of stage {folder.name}", RUN_AGAIN)
 
 
 def read_eval(path: Path, fingerprint: str | None = None) -> EvalRecord:
     """With a fingerprint, raises Failure too if the record is of another checkpoint."""
-    what, way_out = f"evaluation {path.stem}", "delete it, and the next run or evaluation scores it"
-    record = _load(path, EvalRecord, what, way_out)
-    _require_of(record, fingerprint, what, path, way_out)
-    return EvalRecord(**{**record.__dict__, "items": tuple(record.items)})
+    way_out = "delete it, and the next run or evaluation scores it"
+    record = _load(path, EvalRecord, f"evaluation {path.stem}", way_out, fingerprint)
+    return replace(record, items=tuple(record.items))
 
 
 def read_answers(path: Path, fingerprint: str | None = None) -> AnswerRecord:
     """With a fingerprint, raises Failure too if the record is of another checkpoint."""
-    what, way_out = f"answers {path.stem}", "delete it and run `ablate judge run` again"
-    record: AnswerRecord = _load(path, AnswerRecord, what, way_out)
-    _require_of(record, fingerprint, what, path, way_out)
-    return record
-
-
-def _require_of(
-    record: EvalRecord | AnswerRecord, fingerprint: str | None, what: str, path: Path, way_out: str
-) -> None:
-    if fingerprint not in (None, record.fingerprint):
-        raise Failure(f"{what} is of checkpoint {record.fingerprint}, not {fingerprint} ({path}); {way_out}")
+    return _load(path, AnswerRecord, f"answers {path.stem}", JUDGE_AGAIN, fingerprint)
 
 
 def read_judged(store: Path, study: str) -> dict[Path, JudgeRecord]:
     """All records of a study's judges, by their path."""
     paths = sorted((store / layout.STUDIES / study / layout.JUDGED).glob("*/*/*.json"))
-    way_out = "delete it and run `ablate judge run` again"
-    return {path: _load(path, JudgeRecord, f"verdicts {path.stem}", way_out) for path in paths}
+    return {path: _load(path, JudgeRecord, f"verdicts {path.stem}", JUDGE_AGAIN) for path in paths}
 
 
 def read_study(store: Path, name: str) -> StudyRecord:
@@ -258,10 +251,9 @@ def read_study(store: Path, name: str) -> StudyRecord:
     if not path.exists():
         raise UserError(f"study '{name}' has no records in store {store}; run `ablate run {name}` first")
     record = _load(path, StudyRecord, f"study '{name}'", f"`ablate run {name}` writes it again")
-    runs = tuple(
-        RunRecord(**{**run, "stages": tuple(run["stages"]), "kinds": tuple(run["kinds"])}) for run in record.runs
-    )
-    return StudyRecord(**{**record.__dict__, "runs": runs, "primary": tuple(record.primary)})
+    runs = (RunRecord(**run) for run in record.runs)
+    runs = (replace(run, stages=tuple(run.stages), kinds=tuple(run.kinds)) for run in runs)
+    return replace(record, runs=tuple(runs), primary=tuple(record.primary))
 
 
 _LINE_SEAL = b',"checksum":"'

@@ -103,7 +103,7 @@ def _render(context: Mapping[str, Any]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(WORDS)
+    environment.filters.update(WORDS, head=head, cells=cells, strength_cells=strength_cells)
     return environment.get_template("report.html.j2").render(context)
 
 
@@ -134,7 +134,7 @@ def _context(
         "gaps": comparison.gaps,
         "cooldown": cooldown_table(comparison),
         "executed": executed_table(comparison),
-        "win_rates": _win_rates(store, study),
+        "win_rates": {"columns": COLUMNS, "reading": READING, "judges": win_rates(store, study)},
         "skipped": skipped_steps(ledgers),
         "tokens": tokens_table(ledgers),
         "audit": _audit(ledgers, extras.get("audit")),
@@ -155,19 +155,6 @@ def trained_on(stages: Iterable[StageRecord]) -> list[str]:
     """Devices and versions that trained the stages, each once; nothing of the machine that writes the report."""
     environments = [stage.environment for stage in stages if stage.environment]
     return list(dict.fromkeys(", ".join(f"{name} {value}" for name, value in each.items()) for each in environments))
-
-
-def _win_rates(store: Path, study: StudyRecord) -> dict[str, Any]:
-    judges = [
-        {
-            **judge,
-            "head": head(judge),
-            "rows": [cells(row) for row in judge["arms"]],
-            "ranks": [strength_cells(strength) for strength in judge["strengths"]],
-        }
-        for judge in win_rates(store, study)
-    ]
-    return {"columns": COLUMNS, "reading": READING, "judges": judges}
 
 
 def _ledgers(store: Path, study: StudyRecord) -> Ledgers:

@@ -172,15 +172,10 @@ def realised(steps: Sequence[StepRecord]) -> dict[str, int]:
     return total
 
 
-def skipped_steps(ledgers: Ledgers) -> list[str]:
-    """A line for every stage in which loss or gradient was not finite at some step."""
-    found = []
-    for stage, steps in ledgers.values():
-        skipped = [step.step for step in steps if step.skipped]
-        if skipped:
-            which = ", ".join(f"{step:,}" for step in skipped[:5]) + (", …" if len(skipped) > 5 else "")
-            found.append(f"{stage.id}: {len(skipped):,} of {len(steps):,} steps ({which})")
-    return found
+def skipped_steps(ledgers: Ledgers) -> list[tuple[StageRecord, int, list[int]]]:
+    """Every stage in which loss or gradient was not finite at some step, its steps, and those."""
+    found = [(stage, len(steps), [step.step for step in steps if step.skipped]) for stage, steps in ledgers.values()]
+    return [each for each in found if each[2]]
 
 
 def _by_source(ledgers: Ledgers) -> Iterator[dict[str, Any]]:

@@ -62,6 +62,8 @@ def listed(patterns: Iterable[str], store: Path | None = None) -> dict[str, Path
         root, paths = _found(pattern)
         if store is not None and absolute(store).startswith(os.path.join(root, "")):
             paths = [path for path in paths if not path.startswith(os.path.join(absolute(store), ""))]
+        if not paths and os.path.isdir(pattern):
+            raise UserError(f"{pattern} holds no files; put them there, or name another folder")
         if not paths:
             folders = glob.has_magic(pattern) and any(map(os.path.isdir, glob.iglob(pattern)))
             way_out = f"for what is in its folders write {pattern}/**" if folders else "mend the pattern"
@@ -156,9 +158,6 @@ def paths_in(target: Path) -> dict[str, Path]:
     """
     if not target.exists():
         raise UserError(f"{target} does not exist; name a file or folder of documents")
-    _, paths = _found(absolute(target))
-    if not paths:
-        raise UserError(f"{target} holds no files")
     return listed([absolute(target)])
 
 

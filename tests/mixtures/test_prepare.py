@@ -256,7 +256,9 @@ def test_a_source_without_documents_is_a_failure_and_not_a_smaller_mixture(tmp_p
         prepare(spec(source("empty", "text", read_nothing)), tmp_path, quiet)
 
 
-@pytest.mark.parametrize("shards_", [("../../x",), ("/tmp/x",), ("",), (300 * "x",), ("a", "a"), "all", None, (1,)])
+@pytest.mark.parametrize(
+    "shards_", [("../../no-such-x",), ("/tmp/no-such-x",), ("",), (300 * "x",), ("a", "a"), "all", None, (1,)]
+)
 def test_shards_have_names_of_files_so_that_nothing_is_written_elsewhere(shards_: Any, tmp_path: Path) -> None:
     odd = source("odd", "text", partial(read_plain, "a"), shards=lambda downloads: shards_)
     with pytest.raises(UserError, match=r"source 'odd': its shards? .* (give a tuple|is no name of a file)"):

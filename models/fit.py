@@ -86,6 +86,24 @@ class Fit:
 
 
 @dataclass(frozen=True)
+class _Asked:
+    """A step that is to fit, and the chips of a slice."""
+
+    config: ModelConfig
+    slice_: Topology
+    devices: Sequence[Any]
+    sequence: int
+    batch: int
+    optimizer: AdamW
+    precision: str
+
+    @property
+    def rows(self) -> int:
+        """Sequences of one chip."""
+        return self.batch // self.slice_.chips
+
+
+@dataclass(frozen=True)
 class _Candidate:
     mesh: MeshShape
     layout: Layout
@@ -121,7 +139,7 @@ def fit(
     _check(config, slice_, batch)
     if importlib.util.find_spec("libtpu") is None:
         raise Failure("libtpu, the TPU compiler, is not installed; on Linux: pip install -e '.[tpu-fit]' (700 MB)")
-    found = _search(config, slice_, described(name), sequence, batch, optimizer, "bfloat16")
+    found = _search(_Asked(config, slice_, described(name), sequence, batch, optimizer, "bfloat16"))
     if found.roofline is None:
         return replace(found, tokens=tokens)
     hours = chip_hours(found.roofline.seconds, slice_.chips, batch, sequence, tokens)
@@ -165,7 +183,7 @@ def place(
     """
     slice_ = slice_of(len(devices))
     _check(config, slice_, batch)
-    found = _search(config, slice_, devices, sequence, batch, optimizer, precision)
+    found = _search(_Asked(config, slice_, devices, sequence, batch, optimizer, precision))
     if found.mesh is None or found.microbatches is None or found.remat is None:
         raise Failure(f"model '{config.name}', {batch} sequences of {sequence:,} tokens: {found.way_out}")
     return found.mesh, Layout(found.microbatches, found.remat, scan=True)
@@ -184,22 +202,14 @@ def _check(config: ModelConfig, slice_: Topology, batch: int) -> None:
         )
 
 
-def _search(
-    config: ModelConfig,
-    slice_: Topology,
-    devices: Sequence[Any],
-    sequence: int,
-    batch: int,
-    optimizer: AdamW,
-    precision: str,
-) -> Fit:
-    limit = slice_.chip.hbm_gib
-    base = Fit(config.name, slice_.name, sequence, batch, False, 0.0, limit)
+def _search(asked: _Asked) -> Fit:
+    limit = asked.slice_.chip.hbm_gib
+    base = Fit(asked.config.name, asked.slice_.name, asked.sequence, asked.batch, False, 0.0, limit)
     tried, needs = [], []
-    for candidate in _candidates(config, slice_, sequence, batch):
+    for candidate in _candidates(asked):
         needed, step = candidate.least_gib, None
         if needed <= limit:
-            needed, step = _compile(config, devices, candidate, sequence, batch, optimizer, precision)
+            needed, step = _compile(asked, candidate)
         needs.append(needed)
         # The compiler lets some temporaries share space and may accept a little more than there is; we do not.
         if step is None or needed > limit:
@@ -210,7 +220,7 @@ def _search(
             fits=True,
             hbm_gib=round(needed, 2),
             remat=candidate.layout.remat,
-            microbatch=batch // (slice_.chips * candidate.layout.microbatches),
+            microbatch=asked.rows // candidate.layout.microbatches,
             microbatches=candidate.layout.microbatches,
             mesh=candidate.mesh,
             step_seconds_bound=candidate.bound.seconds,
@@ -219,7 +229,7 @@ def _search(
             collectives=step,
             tried=tuple(tried),
         )
-    return replace(base, hbm_gib=round(min(needs), 2), tried=tuple(tried), way_out=_way_out(needs, slice_))
+    return replace(base, hbm_gib=round(min(needs), 2), tried=tuple(tried), way_out=_way_out(needs, asked.slice_))
 
 
 def _way_out(needs: list[float], slice_: Topology) -> str:
@@ -229,16 +239,15 @@ def _way_out(needs: list[float], slice_: Topology) -> str:
     )
 
 
-def _candidates(config: ModelConfig, slice_: Topology, sequence: int, batch: int) -> list[_Candidate]:
+def _candidates(asked: _Asked) -> list[_Candidate]:
     """From the shortest bound up; of equals, the least work for the chip's slower sides, then fewer microbatches."""
-    found = []
-    rows = batch // slice_.chips
-    for mesh, microbatches, remat in itertools.product(_meshes(config, slice_), _divisors(rows), REMAT):
-        check(config, mesh, batch, sequence, microbatches)
-        layout = Layout(microbatches, remat, scan=True)
-        chunk = min(accelerator_chunk(config.vocabulary), rows * sequence // microbatches)
-        bound = roofline(config, slice_, mesh, layout, batch, sequence, chunk)
-        found.append(_Candidate(mesh, layout, bound, _least_gib(config, mesh, layout, rows * sequence // microbatches)))
+    found, config, slice_ = [], asked.config, asked.slice_
+    for mesh, microbatches, remat in itertools.product(_meshes(config, slice_), _divisors(asked.rows), REMAT):
+        check(config, mesh, asked.batch, asked.sequence, microbatches)
+        layout, tokens = Layout(microbatches, remat, scan=True), asked.rows * asked.sequence // microbatches
+        chunk = min(accelerator_chunk(config.vocabulary), tokens)
+        bound = roofline(config, slice_, mesh, layout, asked.batch, asked.sequence, chunk)
+        found.append(_Candidate(mesh, layout, bound, _least_gib(config, mesh, layout, tokens)))
     return sorted(
         found, key=lambda c: (c.bound.seconds, c.bound.hbm_seconds + c.bound.link_seconds, c.layout.microbatches)
     )
@@ -267,15 +276,7 @@ def _least_gib(config: ModelConfig, mesh: MeshShape, layout: Layout, tokens: int
     return (state + 2 * tokens * config.layers * kept) / _GIB
 
 
-def _compile(
-    config: ModelConfig,
-    devices: Sequence[Any],
-    candidate: _Candidate,
-    sequence: int,
-    batch: int,
-    optimizer: AdamW,
-    precision: str,
-) -> tuple[float, tuple[Collective, ...] | None]:
+def _compile(asked: _Asked, candidate: _Candidate) -> tuple[float, tuple[Collective, ...] | None]:
     """GiB a chip and the collectives; None for those when the compiler says that it does not fit."""
     import jax
     import jax.numpy as jnp
@@ -283,11 +284,11 @@ def _compile(
     from models.devices import parallel
     from models.step import abstract_state, train_step
 
-    mesh = parallel.make_mesh(candidate.mesh, devices)
-    state = abstract_state(config, optimizer, mesh)
+    mesh = parallel.make_mesh(candidate.mesh, asked.devices)
+    state = abstract_state(asked.config, asked.optimizer, mesh)
     rows = jax.sharding.NamedSharding(mesh, parallel.BATCH)
-    tokens = jax.ShapeDtypeStruct((batch, sequence + 1), jnp.int32, sharding=rows)
-    step = train_step(config, optimizer, precision, candidate.layout, mesh)
+    tokens = jax.ShapeDtypeStruct((asked.batch, asked.sequence + 1), jnp.int32, sharding=rows)
+    step = train_step(asked.config, asked.optimizer, asked.precision, candidate.layout, mesh)
     traced = step.trace(state, tokens, jax.ShapeDtypeStruct((), jnp.float32))
     try:
         memory = traced.lower().compile().memory_analysis()
@@ -334,9 +335,7 @@ def collectives(jaxpr: Any, sizes: dict[str, int]) -> tuple[Collective, ...]:
     """
     counts: dict[tuple[str, str], list[float]] = {}
     for kind, axes, size, times in _exchanges(jaxpr, 1):
-        devices = 1
-        for axis in axes:
-            devices *= sizes[axis]
+        devices = math.prod(sizes[axis] for axis in axes)
         if devices > 1:
             entry = counts.setdefault((kind, "+".join(axes)), [0, 0.0])
             entry[0] += times

@@ -33,7 +33,6 @@ V5E = Chip("v5e", 197e12, 819e9, 45e9, 15.75, 16)
 ATTAINED = 0.6
 """Share of the bound's speed that chip-hours assume. Published steps of dense models on v5e slices reach 46 % (7B,
 AXLearn) to 55-67 % (16B-128B, MaxText) of the peak before recomputation; a single figure for all sizes is a guess."""
-_TOPOLOGIES = ("2x2", "2x4", "4x4", "4x8", "8x8", "8x16", "16x16")
 
 
 @dataclass(frozen=True)
@@ -50,17 +49,21 @@ class Topology:
         return self.rows * self.columns
 
 
+_SIDES = ((2, 2), (2, 4), (4, 4), (4, 8), (8, 8), (8, 16), (16, 16))
+TOPOLOGIES = {
+    f"v5e:{rows}x{columns}": Topology(f"v5e:{rows}x{columns}", V5E, rows, columns) for rows, columns in _SIDES
+}
+
+
 def topology(name: str) -> Topology:
     """The slice called `name`, such as v5e:16x16.
 
     Raises:
         UserError: there is no such slice.
     """
-    known = {f"{V5E.name}:{shape}": shape for shape in _TOPOLOGIES}
-    if name not in known:
-        raise UserError(f"topology '{name}' is unknown; choose one of {', '.join(known)}")
-    rows, columns = map(int, known[name].split("x"))
-    return Topology(name, V5E, rows, columns)
+    if name not in TOPOLOGIES:
+        raise UserError(f"topology '{name}' is unknown; choose one of {', '.join(TOPOLOGIES)}")
+    return TOPOLOGIES[name]
 
 
 def slice_of(chips: int) -> Topology:
@@ -69,12 +72,10 @@ def slice_of(chips: int) -> Topology:
     Raises:
         UserError: there is none.
     """
-    slices = [topology(f"{V5E.name}:{shape}") for shape in _TOPOLOGIES]
-    for slice_ in slices:
-        if slice_.chips == chips:
-            return slice_
-    counts = ", ".join(str(slice_.chips) for slice_ in slices)
-    raise UserError(f"there is no {V5E.name} slice of {chips} chips; train on {counts}")
+    by_chips = {slice_.chips: slice_ for slice_ in TOPOLOGIES.values()}
+    if chips not in by_chips:
+        raise UserError(f"there is no {V5E.name} slice of {chips} chips; train on {', '.join(map(str, by_chips))}")
+    return by_chips[chips]
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """What a stage is after the stages before it: its steps, its rates, and what the lineage has read. Loads no jax."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
@@ -44,8 +44,8 @@ def plan_stage(study: Study, arm: str, seed: int, stage: Stage, chain: Sequence[
     _check_infilling(study, stage, sequence)
     first, last = span(study, stage, sequence)
     until = {step: _sequences(study, stage, sequence, step) for step in (first, last)}
-    passes = passes_before(chain, stage, fractions, Form(sequence, stage.infilling))
-    starts = {source: before[-1].count for source, before in passes.items()}
+    form = Form(sequence, stage.infilling)
+    starts = {source: passes_before(chain, stage, source, form)[-1].count for source in fractions}
     planned = PlannedStage(
         id=_id(chain, stage, seed, last),
         arms=(arm,),
@@ -75,18 +75,12 @@ def _check_infilling(study: Study, stage: Stage, sequence: int) -> None:
         )
 
 
-def passes_before(
-    chain: Sequence[PlannedStage], stage: Stage, sources: Iterable[str], form: Form
-) -> dict[str, list[Pass]]:
-    """What the lineage read of every source before `stage`, one entry from each restart to the next.
+def passes_before(chain: Sequence[PlannedStage], stage: Stage, source: str, form: Form) -> list[Pass]:
+    """What the lineage read of `source` before `stage`, one entry from each restart to the next.
 
     Raises:
-        UserError: a source would carry on in windows that are cut otherwise.
+        UserError: the source would carry on in windows that are cut otherwise.
     """
-    return {source: _passes(chain, stage, source, form) for source in sources}
-
-
-def _passes(chain: Sequence[PlannedStage], stage: Stage, source: str, form: Form) -> list[Pass]:
     passes = [Pass(0, form)]
     for before in chain:
         if before.stage.restarts(source):

@@ -48,7 +48,7 @@ def _prepared(
 ) -> PreparedStage:
     share = simulated_share(study)
     windows = {source: _windows(manifest, source, planned.form, share) for source in planned.sequences}
-    passes = passes_before(before, planned.stage, planned.sequences, planned.form)
+    passes = {source: passes_before(before, planned.stage, source, planned.form) for source in planned.sequences}
     epochs = _epochs(study, manifest, share, passes, planned.sequences)
     parent = before[-1].fingerprint if before else None
     identity = _identity(study, manifest, planned, windows if share < 1 else None, parent)

@@ -20,8 +20,9 @@ from analysis.evals.questions import Question
 from analysis.evals.tasks import Task
 from analysis.records import EvalRecord, gap_path, stage_folder, write
 from analysis.scores import DIVERGED
+from experiments.plan import status
 from experiments.plan.stage import PreparedPlan
-from experiments.plan.status import evaluated_tasks, task_version
+from experiments.plan.status import task_version
 from experiments.run.trained import open_stage
 from experiments.score import coding
 from experiments.score.asked import AnyTask, cost, load_task, prompts
@@ -112,32 +113,23 @@ def evaluate(plan: PreparedPlan, store: Path, progress: Callable[[str, float, fl
     Raises:
         Failure: held-out text or a checkpoint is damaged, or the disk is full.
     """
-    missing, size = dict(_missing(plan, store)), plan.study.evaluation
-    tasks = {
-        name: load_task(size.asked.get(name, name), size, plan.manifest, store)
-        for name in dict.fromkeys(name for of in missing.values() for name in of)
-    }
-    total = sum(cost(tasks[name]) for of in missing.values() for name in of)
+    size, done = plan.study.evaluation, [each for each in plan.stages if status.state(plan, each, store) == "done"]
+    wanted = [(stage, status.evaluated_tasks(plan, stage, store)) for stage in done]
+    missing = [(stage, {name: path for name, path in of.items() if not path.exists()}) for stage, of in wanted]
+    names = dict.fromkeys(name for _, of in missing for name in of)
+    tasks = {name: load_task(size.asked.get(name, name), size, plan.manifest, store) for name in names}
+    total = sum(cost(tasks[name]) for _, of in missing for name in of)
     before = 0.0
-    for id, of in missing.items():
-        stage, work = plan.stage(id), {path: tasks[name] for name, path in of.items()}
-        score(
-            Checkpoint(stage.fingerprint, stage.steps),
-            work,
-            lambda stage=stage: open_stage(stage_folder(store, stage.folder), store),  # type: ignore[misc]
-            lambda done, id=id, before=before: progress(id, before + done, total),  # type: ignore[misc]
-        )
-        before += sum(map(cost, work.values()))
+    for stage, of in missing:
+        if of:
+            score(
+                Checkpoint(stage.fingerprint, stage.steps),
+                {path: tasks[name] for name, path in of.items()},
+                lambda stage=stage: open_stage(stage_folder(store, stage.folder), store),  # type: ignore[misc]
+                lambda done, id=stage.id, before=before: progress(id, before + done, total),  # type: ignore[misc]
+            )
+            before += sum(cost(tasks[name]) for name in of)
     progress("all checkpoints", total, total)
-
-
-def _missing(plan: PreparedPlan, store: Path) -> Iterator[tuple[str, dict[str, Path]]]:
-    """Of every stage that is done and lacks records: its id, and their paths by task."""
-    for stage in plan.stages:
-        if (stage_folder(store, stage.folder) / "done.json").exists():
-            absent = {name: path for name, path in evaluated_tasks(plan, stage, store).items() if not path.exists()}
-            if absent:
-                yield stage.id, absent
 
 
 def score(

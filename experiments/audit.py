@@ -11,7 +11,7 @@ from typing import Any
 from analysis import records, tables
 from analysis.records import StepRecord, read_ledger, stage_folder
 from experiments.plan.prepared import data_plan
-from experiments.plan.stage import PreparedPlan, PreparedStage
+from experiments.plan.stage import Plan, PreparedPlan, PreparedStage
 from experiments.progress import Display
 from mixtures.loader import load_batch
 from mixtures.tokens import intact
@@ -22,7 +22,7 @@ REPLAYED_STEPS = 8
 """Steps of every stage whose batch is read again: the first, the last, and others spread evenly."""
 
 
-def audit(plan: PreparedPlan, store: Path, full: bool = False) -> dict[str, Any]:
+def audit(plan: Plan, store: Path, full: bool = False) -> dict[str, Any]:
     """Look at all that a study's report rests on, over its finished stages.
 
     Args:
@@ -38,8 +38,9 @@ def audit(plan: PreparedPlan, store: Path, full: bool = False) -> dict[str, Any]
         UserError: no stage has been trained.
         Failure: the manifest of the prepared data is damaged.
     """
-    finished = [stage for stage in plan.stages if (stage_folder(store, stage.folder) / "done.json").exists()]
-    if not finished:
+    prepared = [stage for stage in plan.stages if isinstance(stage, PreparedStage)]
+    finished = [stage for stage in prepared if (stage_folder(store, stage.folder) / "done.json").exists()]
+    if not isinstance(plan, PreparedPlan) or not finished:
         name = plan.study.name
         raise UserError(f"study '{name}' has no finished stage in store {store}; run `ablate run {name}` first")
     study = store / "studies" / plan.study.name / "study.json"

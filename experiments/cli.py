@@ -17,7 +17,7 @@ from experiments.commands.options import RUNS, Json, Store, StudyName, local_pat
 from store.errors import UserError
 
 if TYPE_CHECKING:
-    from experiments.plan.stage import Plan, PreparedPlan
+    from experiments.plan.stage import Plan
     from experiments.study import Study
 
 app = typer.Typer(
@@ -38,12 +38,6 @@ def _planned(study: str, store: Path) -> "Plan":
     from experiments.plan.make import make_plan
 
     return make_plan(_study(study), store)
-
-
-def _prepared(study: str, store: Path) -> "PreparedPlan":
-    from experiments.plan.make import prepared_plan
-
-    return prepared_plan(_study(study), store)
 
 
 @app.command()
@@ -206,7 +200,7 @@ def audit(
     from experiments.audit import audit as audit_plan
     from experiments.show.plans import print_audit
 
-    document = audit_plan(_prepared(study, store), store, full)
+    document = audit_plan(_planned(study, store), store, full)
     print_result(document, json, print_audit)
     if not document["equal"]:
         raise typer.Exit(1)
@@ -256,7 +250,7 @@ def report(study: StudyName, store: Store = RUNS) -> None:
     """Write the report again from the records."""
     from experiments.show.report import write_report
 
-    print(f"report: {write_report(_prepared(study, store), store)}")
+    print(f"report: {write_report(_planned(study, store), store)}")
 
 
 @app.command()

@@ -4,10 +4,10 @@ from pathlib import Path
 
 from analysis.report import build
 from experiments.audit import audit
-from experiments.plan.stage import PreparedPlan
+from experiments.plan.stage import Plan
 from experiments.show.plans import plan_json
 
 
-def write_report(plan: PreparedPlan, store: Path) -> Path:
+def write_report(plan: Plan, store: Path) -> Path:
     """Write report.html and its CSVs for a study that has been run."""
     return build(store, plan.study.name, {"audit": audit(plan, store), "plan": plan_json(plan, store)})

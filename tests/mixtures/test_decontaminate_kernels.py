@@ -23,6 +23,7 @@ def test_words_of_is_words_by_definition() -> None:
     assert words_of(text) == ["has", "close", "elements", "naïve", "x1", "ÉtÉ", "été"]
 
 
+@settings(deadline=None)
 @given(st.lists(TEXTS, min_size=1, max_size=4), st.integers(4, 12))
 def test_words_are_told_apart_as_in_python(texts: list[str], room: int) -> None:
     buffer = join(texts)
@@ -40,7 +41,7 @@ def test_words_are_told_apart_as_in_python(texts: list[str], room: int) -> None:
         assert (hash_W[:count, None] == hash_W[None, :count]).tolist() == same
 
 
-@settings(deadline=None)  # the first compiles
+@settings(deadline=None)
 @given(TEXTS, st.integers(2, 40))
 def test_letters_are_those_of_python_each_with_its_place(text: str, room: int) -> None:
     buffer = join([text])
@@ -66,6 +67,7 @@ def best_blocks(a: Sequence[int], b: Sequence[int]) -> int:
     return best[-1][-1]
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 3), max_size=20), st.lists(st.integers(0, 3), max_size=30))
 def test_alignment_is_the_best_choice_of_blocks(a: list[int], b: list[int]) -> None:
     row = np.full((8, len(b) + 3), 99, np.int32)

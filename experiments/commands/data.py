@@ -24,15 +24,14 @@ from mixtures.catalogue.laptop import QUICKSTART
 from mixtures.catalogue.paper_scale import PAPER
 from mixtures.catalogue.source import Source, describe
 from mixtures.decontaminate import index as contamination
-from mixtures.decontaminate.scan import Match, Rule, best, scan
+from mixtures.decontaminate.scan import Match, Rule, best, scanned
 from mixtures.decontaminate.selftest import CLEAN_DOCUMENTS
 from mixtures.decontaminate.selftest import selftest as decontamination_selftest
 from mixtures.documents import parquet
-from mixtures.documents.document import batches, hash64
+from mixtures.documents.document import hash64
 from mixtures.prepare import Cleaning, changes, documents_folder, prepare, read_sources, scan_sources
 from mixtures.readers.files import paths_in, read_files
 from mixtures.steps.executors import Executor
-from mixtures.steps.scan import SCAN_BYTES
 from mixtures.tokens.manifest import Manifest, in_common
 from store.errors import UserError
 from store.files import read_sealed
@@ -183,9 +182,8 @@ def decontaminate(
     contaminated: list[str] = []
     documents = size = 0
     with Display("decontaminate") as display:
-        for batch in batches(read_files(target, field), SCAN_BYTES):
-            matches = scan(index, rule, batch)
-            contaminated += sorted({match.document for match in matches if match.drop})
+        for batch, matches, dropped in scanned(index, rule, read_files(target, field)):
+            contaminated += sorted(dropped)
             found = best([*found, *matches])
             documents += len(batch)
             size += sum(len(document.text.encode(errors="replace")) for document in batch)

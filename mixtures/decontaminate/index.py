@@ -9,18 +9,18 @@ import io
 import itertools
 import json
 import zipfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from mixtures.benchmarks.item import Item
 from mixtures.decontaminate.components import Component, components, question, shape, shape_needs
-from mixtures.decontaminate.normalise import Buffer, join, words_of
+from mixtures.decontaminate.normalise import join, words_of
 from mixtures.decontaminate.rendered import readings
+from mixtures.decontaminate.types import Bools, Bytes, Ints, Keys, Words
 from store.errors import Failure
 from store.files import whole
 
@@ -76,15 +76,15 @@ class Index:
     items: tuple[tuple[str, str], ...]
     components: tuple[Entry, ...]
     questions: tuple[Entry, ...]
-    word_W: npt.NDArray[np.uint32]
-    seed_W: npt.NDArray[np.bool_]
-    first_word_C: npt.NDArray[np.int64]
+    word_W: Words
+    seed_W: Bools
+    first_word_C: Ints
     shapes: tuple[Entry, ...]
-    shape_W: npt.NDArray[np.uint32]
-    shape_name_W: npt.NDArray[np.uint32]
-    first_shape_S: npt.NDArray[np.int64]
-    letter_L: npt.NDArray[np.uint8]
-    first_letter_Q: npt.NDArray[np.int64]
+    shape_W: Words
+    shape_name_W: Words
+    first_shape_S: Ints
+    letter_L: Bytes
+    first_letter_Q: Ints
     digest: str
 
     @property
@@ -98,19 +98,14 @@ class Index:
         Raises:
             Failure: the disk is full or the folder cannot be written.
         """
-        head = {
-            "version": INDEX_VERSION,
-            "digest": self.digest,
-            "items": self.items,
-            "components": [dataclasses.astuple(entry) for entry in self.components],
-            "shapes": [dataclasses.astuple(entry) for entry in self.shapes],
-            "questions": [dataclasses.astuple(entry) for entry in self.questions],
-        }
+        head = {"version": INDEX_VERSION, "digest": self.digest, "items": self.items}
+        head |= {name: [dataclasses.astuple(entry) for entry in getattr(self, name)] for name in _ENTRIES}
         text = np.frombuffer(json.dumps(head).encode(), np.uint8)
         with whole(path) as temporary, temporary.open("wb") as file:
             np.savez(file, head=text, **{name: getattr(self, name) for name in _ARRAYS})
 
 
+_ENTRIES = ("components", "shapes", "questions")
 _ARRAYS = ("word_W", "seed_W", "first_word_C", "shape_W", "shape_name_W", "first_shape_S", "letter_L", "first_letter_Q")
 
 
@@ -123,17 +118,16 @@ def load(path: Path) -> Index:
     try:
         with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
             head = json.loads(file["head"].tobytes())
-            arrays = {name: file[name] for name in _ARRAYS}
+            content: dict[str, Any] = {name: file[name] for name in _ARRAYS}
         if head["version"] != INDEX_VERSION:
             raise ValueError(f"version {head['version']}, not {INDEX_VERSION}")
-        return Index(
-            items=tuple((benchmark, identity) for benchmark, identity in head["items"]),
-            components=_entries(head["components"]),
-            shapes=_entries(head["shapes"]),
-            questions=_entries(head["questions"]),
-            digest=head["digest"],
-            **arrays,
-        )
+        for name in _ENTRIES:
+            content[name] = tuple(
+                Entry(item, component, needs, alone, tuple(answers))
+                for item, component, needs, alone, answers in head[name]
+            )
+        items = tuple((benchmark, identity) for benchmark, identity in head["items"])
+        return Index(items=items, digest=head["digest"], **content)
     except (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile) as error:
         raise Failure(
             f"decontamination index cannot be read ({path}: {error}); delete it and run the command again"
@@ -143,53 +137,52 @@ def load(path: Path) -> Index:
 def build(items: Iterable[Item]) -> Index:
     """The index of `items`, in their order."""
     items = tuple(items)
-    found = [
-        (number, dataclasses.replace(component, text=text))
-        for number, item in enumerate(items)
-        for component in components(item)
-        for text in _readings(component.text)
+    found, asked = _texts(items, components), _texts(items, lambda item: (question(item),))
+    kept = [
+        (_entry(number, component, needs), words, numbers)
+        for (number, component), (words, numbers) in zip(found, _hash_words(found), strict=True)
+        if (needs := component.needs(len(words))) is not None
     ]
-    buffer = join(component.text for _, component in found)
-    word_C, number_C = _hash_words(buffer)
-    need_C = [component.needs(len(words)) for (_, component), words in zip(found, word_C, strict=True)]
-    kept = [number for number, need in enumerate(need_C) if need is not None]
-    entries = tuple(_entry(*found[number], need) for number, need in enumerate(need_C) if need is not None)
-    word_W = np.concatenate([np.zeros(0, np.uint32), *(word_C[number] for number in kept)])
-    number_W = np.concatenate([np.zeros(0, np.bool_), *(number_C[number] for number in kept)])
-    first_word_C = np.cumsum([0, *(len(word_C[number]) for number in kept)], dtype=np.int64)
-    item_W = np.repeat(np.array([entry.item for entry in entries], np.int64), np.diff(first_word_C))
-    asked = [
-        (number, dataclasses.replace(whole, text=text))
-        for number, whole in enumerate(map(question, items))
-        for text in _readings(whole.text)
-    ]
-    shapes, shape_W, name_W, first_shape_S = _shapes(items)
+    word_W = _joined([words for _, words, _ in kept])
+    number_W = _joined([numbers for _, _, numbers in kept]).astype(np.bool_)
+    first_word_C = _first([words for _, words, _ in kept])
+    item_W = np.repeat(np.array([entry.item for entry, _, _ in kept], np.int64), np.diff(first_word_C))
+    solutions = list(_shapes(items))
     letters = ["".join(filter(str.isalnum, one.text)).encode() for _, one in asked]
     return Index(
         items=tuple((item.benchmark, item.id) for item in items),
-        components=entries,
+        components=tuple(entry for entry, _, _ in kept),
         questions=tuple(Entry(number, one.name, 0) for number, one in asked),
         word_W=word_W,
         seed_W=_seeds(word_W, number_W, item_W, first_word_C),
         first_word_C=first_word_C,
-        shapes=shapes,
-        shape_W=shape_W,
-        shape_name_W=name_W,
-        first_shape_S=first_shape_S,
+        shapes=tuple(entry for entry, _, _ in solutions),
+        shape_W=_joined([shapes for _, shapes, _ in solutions]),
+        shape_name_W=_joined([names for _, _, names in solutions]),
+        first_shape_S=_first([shapes for _, shapes, _ in solutions]),
         letter_L=np.frombuffer(b"".join(letters), np.uint8).copy(),
-        first_letter_Q=np.cumsum([0, *map(len, letters)], dtype=np.int64),
+        first_letter_Q=_first(letters),
         digest=_digest(items, found, asked),
     )
 
 
-def whole_grams(first_T: npt.NDArray[np.int64], n: int | npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+def _joined(parts: Sequence[Words]) -> Words:
+    return np.concatenate([np.zeros(0, np.uint32), *parts])
+
+
+def _first(parts: Sequence[Sized]) -> Ints:
+    """Where each of `parts` begins among all, and where the last ends."""
+    return np.cumsum([0, *map(len, parts)], dtype=np.int64)
+
+
+def whole_grams(first_T: Ints, n: int | Ints) -> Bools:
     """Which words or letters begin an n-gram that ends in the same text; bool [units]. n may be a number a text."""
     size_T = np.diff(first_T)
     offset_W = np.arange(first_T[-1]) - np.repeat(first_T[:-1], size_T)
     return np.asarray(offset_W <= np.repeat(size_T - n, size_T))
 
 
-def gram_keys(unit_W: npt.NDArray[np.uint32], n: int) -> npt.NDArray[np.uint64]:
+def gram_keys(unit_W: Words, n: int) -> Keys:
     """The key of the n-gram at every word or letter; uint64 [units], meaningless where it would pass the last one."""
     from mixtures.decontaminate import kernels
 
@@ -198,51 +191,47 @@ def gram_keys(unit_W: npt.NDArray[np.uint32], n: int) -> npt.NDArray[np.uint64]:
     return key_W
 
 
-def _readings(text: str) -> tuple[str, ...]:
-    return (text, *readings(text))
+def _texts(items: Sequence[Item], parts: Callable[[Item], Iterable[Component]]) -> list[tuple[int, Component]]:
+    """The parts of every item, as they are and as they are read (rendered.py), each with the item's number."""
+    return [
+        (number, dataclasses.replace(part, text=text))
+        for number, item in enumerate(items)
+        for part in parts(item)
+        for text in (part.text, *readings(part.text))
+    ]
 
 
-def _hash_words(buffer: Buffer) -> tuple[list[npt.NDArray[np.uint32]], list[npt.NDArray[np.bool_]]]:
-    """Per text: hashes of its words, and which of them are numbers."""
+def _hash_words(texts: Sequence[tuple[int, Component]]) -> Iterator[tuple[Words, Words]]:
+    """Of every text the hashes of its words, and which of them are numbers."""
     from mixtures.decontaminate import kernels
 
-    fold, alnum = kernels.letter_tables()
+    buffer, (fold, alnum) = join(one.text for _, one in texts), kernels.letter_tables()
     longest = int(np.diff(buffer.first_D).max(initial=0)) // 2 + 3
     hash_W, end_W = np.zeros(longest, np.uint32), np.zeros(longest, np.int64)
-    words, numbers = [], []
     for start, stop in itertools.pairwise(buffer.first_D.tolist()):
         count = kernels.hash_words(buffer.text, start, stop, fold, alnum, hash_W, end_W)
         number_W = np.zeros(count, np.bool_)
         kernels.are_numbers(buffer.text[start:stop], fold, end_W[:count] - start, number_W)
-        words.append(hash_W[:count].copy())
-        numbers.append(number_W)
-    return words, numbers
+        yield hash_W[:count].copy(), number_W.astype(np.uint32)
 
 
-def _shapes(
-    items: Sequence[Item],
-) -> tuple[tuple[Entry, ...], npt.NDArray[np.uint32], npt.NDArray[np.uint32], npt.NDArray[np.int64]]:
-    """Entries of the solutions that have enough shape; tokens and hashes of names; where each solution begins."""
+def _shapes(items: Sequence[Item]) -> Iterator[tuple[Entry, Words, Words]]:
+    """The solutions that have enough shape, each with its tokens and the hashes of their names."""
     from mixtures.decontaminate import lexer
 
-    entries, token_S, name_S = [], [np.zeros(0, np.uint32)], [np.zeros(0, np.uint32)]
     for number, item in enumerate(items):
         if code := shape(item):
             tokens = lexer.shape_of(code)
             if (needs := shape_needs(len(tokens.shape))) is not None:
-                entries.append(Entry(number, "shape", needs))
-                token_S.append(tokens.shape.copy())
-                name_S.append(tokens.name.copy())
-    first_S = np.cumsum(list(map(len, token_S)), dtype=np.int64)
-    return tuple(entries), np.concatenate(token_S), np.concatenate(name_S), first_S
+                yield Entry(number, "shape", needs), tokens.shape.copy(), tokens.name.copy()
 
 
 def _seeds(
-    word_W: npt.NDArray[np.uint32],
-    number_W: npt.NDArray[np.bool_],
-    item_W: npt.NDArray[np.int64],
-    first_word_C: npt.NDArray[np.int64],
-) -> npt.NDArray[np.bool_]:
+    word_W: Words,
+    number_W: Bools,
+    item_W: Ints,
+    first_word_C: Ints,
+) -> Bools:
     """Which 5-grams can seed an alignment: no counting, no stammer, no common phrase.
 
     At least 4 distinct words, at most 2 numbers, in at most 8 items (the false positives of plain
@@ -269,10 +258,6 @@ def _seeds(
 def _entry(item: int, component: Component, needs: int) -> Entry:
     spelt = (answer if answer.endswith("(") else " ".join(words_of(answer)) for answer in component.answers)
     return Entry(item, component.name, needs, component.alone, tuple(dict.fromkeys(filter(None, spelt))))
-
-
-def _entries(rows: Iterable[list[Any]]) -> tuple[Entry, ...]:
-    return tuple(Entry(item, name, needs, alone, tuple(answers)) for item, name, needs, alone, answers in rows)
 
 
 def _digest(

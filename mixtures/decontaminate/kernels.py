@@ -12,7 +12,7 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from mixtures.decontaminate.types import Bytes, Found, Grams, Ints, Keys, Row, Scratch, Texts, Words
+from mixtures.decontaminate.types import EVERY, Bytes, Found, Grams, Ints, Keys, Row, Scratch, Texts, Words
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -287,12 +287,20 @@ def _weigh(begin: int, t: int, count: int, best: int, texts: Texts, scratch: Scr
 
 
 @compiled
+def _note(matches: int, document: int, t: int, score: int, place: int, found: Found) -> int:
+    found.document[matches], found.text[matches] = document, t
+    found.score[matches], found.place[matches] = score, place
+    return matches + 1
+
+
+@compiled
 def _stretch(
-    count: int, touched: int, noted: int, n: int, align: bool, grams: Grams, texts: Texts, scratch: Scratch,
+    document: int, count: int, touched: int, matches: int, most: int, n: int, align: bool,
+    grams: Grams, texts: Texts, scratch: Scratch, found: Found,
 ) -> tuple[int, int]:  # fmt: skip
     """Look the n-grams of a stretch of `count` words or letters up and note what their texts score.
 
-    Returns how many texts are touched, and how many matches are noted of those of which every one is wanted.
+    Returns how many texts are touched, and how many matches there are, of which no more than `most` are noted here.
     """
     scratch.clock[2] += 1
     gram_keys(scratch.unit_W, count, n, scratch.key_W)
@@ -310,15 +318,15 @@ def _stretch(
             score = _weigh(i - grams.offset[p], t, count, best, texts, scratch) if align else size
             if score <= best or score < texts.need[t]:
                 continue
-            if not every:
-                if best == 0:
-                    scratch.touched[touched] = t
-                    touched += 1
-                scratch.best_T[t], scratch.place_T[t] = score, scratch.place_W[i]
-            elif noted < scratch.text_N.size:
-                scratch.text_N[noted], scratch.score_N[noted], scratch.place_N[noted] = t, score, scratch.place_W[i]
-                noted += 1
-    return touched, noted
+            if every:
+                if matches < most:
+                    matches = _note(matches, document, t, score, scratch.place_W[i], found)
+                continue
+            if best == 0:
+                scratch.touched[touched] = t
+                touched += 1
+            scratch.best_T[t], scratch.place_T[t] = score, scratch.place_W[i]
+    return touched, matches
 
 
 @compiled
@@ -333,25 +341,19 @@ def match(
     in one. Stops when the documents or the room in `found` end: (next document, matches).
     """
     matches = 0
-    while document < first_D.size - 1 and matches + scratch.best_T.size + scratch.text_N.size <= found.text.size:
-        begin, stop, touched, noted = first_D[document], first_D[document + 1], 0, 0
+    while document < first_D.size - 1 and matches + scratch.best_T.size + EVERY <= found.text.size:
+        begin, stop, touched, most = first_D[document], first_D[document + 1], 0, matches + EVERY
         while True:
             if by_letter:
                 count = letters(text, begin, stop, fold, alnum, scratch.unit_W, scratch.place_W)
             else:
                 count = hash_words(text, begin, stop, fold, alnum, scratch.unit_W, scratch.place_W)
-            touched, noted = _stretch(count, touched, noted, n, align, grams, texts, scratch)
+            touched, matches = _stretch(document, count, touched, matches, most, n, align, grams, texts, scratch, found)
             if count < scratch.unit_W.size - 1:
                 break
             begin = scratch.place_W[count - overlap]
-        for number in range(noted):
-            found.document[matches], found.text[matches] = document, scratch.text_N[number]
-            found.score[matches], found.place[matches] = scratch.score_N[number], scratch.place_N[number]
-            matches += 1
         for t in scratch.touched[:touched]:
-            found.document[matches], found.text[matches] = document, t
-            found.score[matches], found.place[matches] = scratch.best_T[t], scratch.place_T[t]
+            matches = _note(matches, document, t, scratch.best_T[t], scratch.place_T[t], found)
             scratch.best_T[t] = 0
-            matches += 1
         document += 1
     return document, matches

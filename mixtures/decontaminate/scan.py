@@ -3,17 +3,20 @@
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from mixtures.decontaminate.components import FAR_BYTES, NEAR_BYTES
 from mixtures.decontaminate.index import Entry, Hit, Index
 from mixtures.decontaminate.normalise import Buffer, join, words_of
 from mixtures.decontaminate.rendered import readings
-from mixtures.documents.document import Document
+from mixtures.documents.document import Document, batches
 from store.errors import UserError
 
 RULES = ("align", "gpt4", "gpt4-exhaustive", "ngram")
 LONGEST = 1_000
 """Words of an n-gram, at most."""
+SCAN_BYTES = 8_000_000
+"""Of text that is scanned at a time."""
 
 
 @dataclass(frozen=True)
@@ -73,27 +76,38 @@ def scan(index: Index, rule: Rule, documents: Sequence[Document]) -> list[Match]
     """All matches at or above `rule.report`, the best one per document and item, in the order of both."""
     texts = [(document.text, number) for number, document in enumerate(documents)]
     texts += [(read, number) for number, document in enumerate(documents) for read in readings(document.text)]
-    buffer = join(text for text, _ in texts)
-    strongest: dict[tuple[int, int], Match] = {}
+    buffer, owner = join(text for text, _ in texts), [number for _, number in texts]
+    return _strongest(
+        (
+            (owner[hit.document], hit.entry.item),
+            _match(index, buffer, hit, name, documents[owner[hit.document]].id, drop),
+        )
+        for hit, name, drop in _judged(_hits(index, rule, buffer), rule, buffer)
+    )
+
+
+def scanned(
+    index: Index, rule: Rule, documents: Iterable[Document]
+) -> Iterator[tuple[list[Document], list[Match], set[str]]]:
+    """Batches of any number of documents, each with what `scan` finds in it and the ids of those to be dropped."""
+    for batch in batches(documents, SCAN_BYTES):
+        matches = scan(index, rule, batch)
+        yield batch, matches, {match.document for match in matches if match.drop}
+
+
+def _judged(hits: Iterable[Hit], rule: Rule, buffer: Buffer) -> Iterator[tuple[Hit, str, bool]]:
+    """The hits that count, each with the name of what matched and whether it drops the document."""
     asked: dict[tuple[int, Entry], list[Hit]] = {}
-
-    def keep(hit: Hit, component: str, drop: bool) -> None:
-        number = texts[hit.document][1]
-        match = _match(index, buffer, hit, component, documents[number].id, drop)
-        key = (number, hit.entry.item)
-        if key not in strongest or _rank(match) < _rank(strongest[key]):
-            strongest[key] = match
-
-    for hit in _hits(index, rule, buffer):
-        if hit.score >= rule.report:
-            drop = hit.score >= rule.drop
-            keep(hit, hit.entry.name, drop and hit.words >= hit.entry.alone)
-            if drop and hit.words < hit.entry.alone and hit.entry.answers:
-                asked.setdefault((hit.document, hit.entry), []).append(hit)
-    for hits in asked.values():
-        if (answered := _answered(buffer, hits)) is not None:
-            keep(answered, f"{answered.entry.name}+answer", True)
-    return [strongest[key] for key in sorted(strongest)]
+    for hit in hits:
+        if hit.score < rule.report:
+            continue
+        drop, alone = hit.score >= rule.drop, hit.words >= hit.entry.alone
+        yield hit, hit.entry.name, drop and alone
+        if drop and not alone and hit.entry.answers:
+            asked.setdefault((hit.document, hit.entry), []).append(hit)
+    for places in asked.values():
+        if (answered := _answered(buffer, places)) is not None:
+            yield answered, f"{answered.entry.name}+answer", True
 
 
 def best(matches: Iterable[Match]) -> list[Match]:
@@ -101,9 +115,13 @@ def best(matches: Iterable[Match]) -> list[Match]:
 
     Sorted by benchmark and item. Shards can be merged in any order: `best(best(a) + best(b))` is `best(a + b)`.
     """
-    strongest: dict[tuple[str, str], Match] = {}
-    for match in matches:
-        key = (match.benchmark, match.item)
+    return _strongest(((match.benchmark, match.item), match) for match in matches)
+
+
+def _strongest(matches: Iterable[tuple[tuple[Any, Any], Match]]) -> list[Match]:
+    """Of the matches of every key the strongest, in the order of the keys."""
+    strongest: dict[tuple[Any, Any], Match] = {}
+    for key, match in matches:
         if key not in strongest or _rank(match) < _rank(strongest[key]):
             strongest[key] = match
     return [strongest[key] for key in sorted(strongest)]

@@ -61,9 +61,9 @@ class Scratch(NamedTuple):
     """Work space of the loop over documents, so that nothing is allocated in it.
 
     unit_W, place_W, key_W, place_H, number_H hold a stretch of a document, of words or letters; best_T and place_T what
-    the texts scored in this document, touched which of them did, seen_T where each was aligned last; text_N, score_N
-    and place_N are the matches of texts of which every one is wanted; row is for alignment; slot and stamp are a hash
-    table of 3-grams, emptied by moving the clock. clock is [time, the text in the table, stretches so far].
+    the texts scored in this document, touched which of them did, seen_T where each was aligned last; row is for
+    alignment; slot and stamp are a hash table of 3-grams, emptied by moving the clock. clock is [time, the text in the
+    table, stretches so far].
     """
 
     unit_W: Words
@@ -78,9 +78,6 @@ class Scratch(NamedTuple):
     place_T: Ints
     touched: Ints
     seen_T: Ints
-    text_N: Ints
-    score_N: Ints
-    place_N: Ints
     clock: Ints
 
 
@@ -110,9 +107,6 @@ def new_scratch(stretch: int, texts: int, longest: int) -> Scratch:
         place_T=np.zeros(texts, np.int64),
         touched=np.zeros(texts, np.int64),
         seen_T=np.zeros(texts, np.int64),
-        text_N=np.zeros(EVERY, np.int64),
-        score_N=np.zeros(EVERY, np.int64),
-        place_N=np.zeros(EVERY, np.int64),
         clock=np.array([0, -1, 0], np.int64),
     )
 

@@ -9,13 +9,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from mixtures.decontaminate import index as contamination
-from mixtures.decontaminate.scan import Match, Rule, best, scan
+from mixtures.decontaminate.scan import Match, Rule, best, scanned
 from mixtures.documents import parquet
-from mixtures.documents.document import batches
 from store.files import write_sealed
-
-SCAN_BYTES = 8_000_000
-"""Of text that is scanned at a time."""
 
 
 @dataclass(frozen=True)
@@ -38,9 +34,7 @@ def scan_shard(job: ScanJob) -> None:
     found: list[Match] = []
     kept: list[Match] = []
     first = 0
-    for batch in batches(parquet.read_documents(job.documents), SCAN_BYTES):
-        matches = scan(_load(job.index), job.rule, batch)
-        dropped = {match.document for match in matches if match.drop}
+    for batch, matches, dropped in scanned(_load(job.index), job.rule, parquet.read_documents(job.documents)):
         found = best([*found, *matches])
         kept = best([*kept, *(match for match in matches if match.document not in dropped)])
         contaminated += [row for row, document in enumerate(batch, first) if document.id in dropped]

@@ -43,7 +43,8 @@ def documents(source: str) -> list[np.ndarray]:
 
 def make_data(folder: Path) -> None:
     """The same documents as shards of the store, flat files and, with TensorFlow, TFRecords."""
-    from mixtures.tokens.arrays import shard_name, token_dtype, write_shard
+    from mixtures.tokens.arrays import token_dtype, write_shard
+    from store.layout import shard_name
 
     for source in SOURCES:
         texts = documents(source)
@@ -74,7 +75,7 @@ def ours_masked(folder: Path, batch: int, sequence: int) -> Peer:
 
 def _plan(folder: Path, batch: int, sequence: int, mask: bool = False) -> Any:
     from mixtures.allocate import allocate
-    from mixtures.loader import DataPlan
+    from mixtures.order import DataPlan
     from mixtures.tokens.arrays import TokenStore, windows_in
 
     shards = {}

@@ -12,6 +12,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 from heapq import heappop, heappush
 
 import numpy as np
@@ -25,23 +26,29 @@ MIN_BLOCK = 8
 """Sequences in a block at the least, so that a block resembles its mixture."""
 
 
+_MARK = 512
+"""Slots from one count of all sources to the next: with 35 sources the counts at every slot are 280 MB."""
+
+
 @dataclass(frozen=True)
 class Allocation:
-    """How many of the first n sequences each source has, for any n.
+    """How many of the first n sequences each source has, for any n: see `cumulative`.
 
     Attributes:
-        sources: names, in the order of the columns of `period_counts`.
+        sources: names, in the order of the columns of counts.
         parts: numerators p_s over the common denominator T.
-        period_counts: int64 [T + 1, sources]; row i counts the first i slots of a period.
+        slots: uint16 [T]; the source of every slot of a period.
+        marks: int64 [ceil(T / 512), sources]; the counts before every 512th slot.
     """
 
     sources: tuple[str, ...]
     parts: tuple[int, ...]
-    period_counts: Counts
+    slots: npt.NDArray[np.uint16]
+    marks: Counts
 
 
 def allocate(shares: Mapping[str, Fraction]) -> Allocation:
-    """Lay out one period of slots for fractions that sum to one.
+    """Lay out one period of slots for fractions that sum to one; a mixture's are remembered.
 
     A source that has c of its slots is entitled to the next one from slot floor(c*T/p) on, with the deadline
     ceil((c+1)*T/p); the earliest deadline wins, ties by source order.
@@ -49,30 +56,39 @@ def allocate(shares: Mapping[str, Fraction]) -> Allocation:
     Raises:
         ValueError: the shares do not sum to one or one is not positive.
     """
-    if sum(shares.values()) != 1 or min(shares.values()) <= 0:
-        raise ValueError(f"shares must be positive and sum to one: {shares}")
-    period = math.lcm(*(share.denominator for share in shares.values()))
-    parts = tuple(int(share * period) for share in shares.values())
+    return _allocate(tuple(shares.items()))
+
+
+@lru_cache(maxsize=64)
+def _allocate(shares: tuple[tuple[str, Fraction], ...]) -> Allocation:
+    fractions = [share for _, share in shares]
+    if sum(fractions) != 1 or min(fractions) <= 0:
+        raise ValueError(f"shares must be positive and sum to one: {dict(shares)}")
+    period = math.lcm(*(share.denominator for share in fractions))
+    parts = tuple(int(share * period) for share in fractions)
     counts = [0] * len(parts)
     waiting = [(0, source) for source in range(len(parts))]
     entitled: list[tuple[int, int]] = []
-    table = np.zeros((period + 1, len(parts)), np.int64)
+    slots, marks = np.zeros(period, np.uint16), []
     for slot in range(period):
+        if slot % _MARK == 0:
+            marks.append(tuple(counts))
         while waiting and waiting[0][0] <= slot:
             _, source = heappop(waiting)
             heappush(entitled, (-(-(counts[source] + 1) * period // parts[source]), source))
         _, winner = heappop(entitled)
         counts[winner] += 1
-        table[slot + 1, winner] = 1
+        slots[slot] = winner
         heappush(waiting, (counts[winner] * period // parts[winner], winner))
-    np.cumsum(table, axis=0, out=table)
-    return Allocation(tuple(shares), parts, table)
+    return Allocation(tuple(name for name, _ in shares), parts, slots, np.array(marks, np.int64))
 
 
 def cumulative(allocation: Allocation, sequences: int | Counts) -> Counts:
     """int64 [sources], or [n, sources] for n lengths: sequences of each source among the first `sequences`."""
-    periods, rest = np.divmod(np.asarray(sequences, np.int64), len(allocation.period_counts) - 1)
-    return periods[..., None] * np.asarray(allocation.parts, np.int64) + allocation.period_counts[rest]
+    periods, rest = np.divmod(np.asarray(sequences, np.int64), len(allocation.slots))
+    since = [allocation.slots[n - n % _MARK : n] for n in rest.ravel().tolist()]
+    counts = np.reshape([np.bincount(slots, minlength=len(allocation.parts)) for slots in since], (*rest.shape, -1))
+    return periods[..., None] * np.asarray(allocation.parts, np.int64) + allocation.marks[rest // _MARK] + counts
 
 
 def steps_for(tokens: int, batch: int, sequence: int) -> int:

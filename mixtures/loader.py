@@ -1,46 +1,17 @@
 """The batch of a step: a pure function of (data plan, step), on any number of hosts."""
 
 import hashlib
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
 import numpy as np
 import numpy.typing as npt
 
-from mixtures.allocate import Allocation
-from mixtures.order import Rows, draw, rows
+from mixtures.order import DataPlan, Rows, rows
 from mixtures.tokens.arrays import TokenStore
 
 _ROWS_AHEAD = 1_024
 """Rows whose places are computed at once: a few milliseconds at a seek, next to nothing per step after it."""
-
-
-@dataclass(frozen=True, eq=False)
-class DataPlan:
-    """Everything that decides what a stage reads.
-
-    Attributes:
-        allocation: the mixture as slots.
-        windows: sequences in one epoch of every source.
-        starts: sequences of every source that the lineage read before this stage.
-        data_seed: names the order.
-        batch: sequences in the global batch.
-        sequence: training tokens in a sequence.
-        document_mask: batches say which document every position belongs to.
-        stored: sequences that the store has of every source, when `windows` is only a part of them: the part is then
-            drawn from all of them, the same for every arm and seed. A prefix would be the first languages of a source
-            whose files are sorted by language.
-    """
-
-    allocation: Allocation
-    windows: Mapping[str, int]
-    starts: Mapping[str, int]
-    data_seed: int
-    batch: int
-    sequence: int
-    document_mask: bool = False
-    stored: Mapping[str, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -96,10 +67,7 @@ def _span_steps(count: int) -> int:
 def _span(plan: DataPlan, span: int, first: int, count: int) -> Rows:
     """Rows [first, first + count) of all steps of a span; a plan is its own key, so plans compare by identity."""
     steps = _span_steps(count)
-    placed = rows(
-        plan.allocation, plan.windows, plan.starts, plan.data_seed, plan.batch, span * steps, first, count, steps
-    )
-    return placed if plan.stored is None else draw(placed, plan.allocation.sources, plan.stored)
+    return rows(plan, span * steps, first, count, steps)
 
 
 def token_counts(plan: DataPlan, batch: Batch) -> dict[str, int]:

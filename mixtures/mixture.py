@@ -79,7 +79,9 @@ def shares(mixture: Mixture) -> dict[str, Fraction]:
         UserError: the common denominator is over MAX_DENOMINATOR.
     """
     flat: dict[str, Fraction] = {}
-    _flatten(mixture, Fraction(1), flat)
+    for branch in _branches(mixture, 0, Fraction(1), Fraction(1)):
+        if branch.source:
+            flat[branch.name] = flat.get(branch.name, Fraction(0)) + branch.share
     flat = {source: share for source, share in flat.items() if share}
     denominator = math.lcm(*(share.denominator for share in flat.values()))
     if denominator > MAX_DENOMINATOR:
@@ -88,16 +90,6 @@ def shares(mixture: Mixture) -> dict[str, Fraction]:
             f"({', '.join(f'{source} {float(share):.9g}' for source, share in flat.items())}); round the weights"
         )
     return flat
-
-
-def _flatten(mixture: Mixture, scale: Fraction, flat: dict[str, Fraction]) -> None:
-    total = sum((weight for _, weight in mixture.parts), Fraction(0))
-    for part, weight in mixture.parts:
-        share = scale * weight / total
-        if isinstance(part, str):
-            flat[part] = flat.get(part, Fraction(0)) + share
-        else:
-            _flatten(part, share, flat)
 
 
 @dataclass(frozen=True)
@@ -121,7 +113,7 @@ class Branch:
 
 def tree(mixture: Mixture) -> tuple[Branch, ...]:
     """The mixture and its parts, nested ones with theirs, depth first in order of declaration."""
-    return tuple(_branches(mixture, 0, Fraction(1), Fraction(1)))
+    return tuple(branch for branch in _branches(mixture, 0, Fraction(1), Fraction(1)) if branch.share)
 
 
 def _branches(part: Part, depth: int, within: Fraction, share: Fraction) -> Iterator[Branch]:
@@ -131,8 +123,7 @@ def _branches(part: Part, depth: int, within: Fraction, share: Fraction) -> Iter
     yield Branch(depth, part.name, within, share, False)
     total = sum((weight for _, weight in part.parts), Fraction(0))
     for inner, weight in part.parts:
-        if weight:
-            yield from _branches(inner, depth + 1, weight / total, share * weight / total)
+        yield from _branches(inner, depth + 1, weight / total, share * weight / total)
 
 
 def fingerprint(mixture: Mixture) -> str:

@@ -5,8 +5,8 @@ position *is* the step. Bump ORDER_VERSION whenever the order changes; tests/gol
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -25,6 +25,33 @@ _MULTIPLIERS = (np.uint64(0xFF51AFD7ED558CCD), np.uint64(0xC4CEB9FE1A85EC53))  #
 _SHIFT = np.uint64(33)
 
 
+@dataclass(frozen=True, eq=False)
+class DataPlan:
+    """Everything that decides what a stage reads.
+
+    Attributes:
+        allocation: the mixture as slots.
+        windows: sequences in one epoch of every source.
+        starts: sequences of every source that the lineage read before this stage.
+        data_seed: names the order.
+        batch: sequences in the global batch.
+        sequence: training tokens in a sequence.
+        document_mask: batches say which document every position belongs to.
+        stored: sequences that the store has of every source, when `windows` is only a part of them: the part is then
+            drawn from all of them, the same for every arm and seed. A prefix would be the first languages of a source
+            whose files are sorted by language.
+    """
+
+    allocation: Allocation
+    windows: Mapping[str, int]
+    starts: Mapping[str, int]
+    data_seed: int
+    batch: int
+    sequence: int
+    document_mask: bool = False
+    stored: Mapping[str, int] | None = None
+
+
 @dataclass(frozen=True)
 class Rows:
     """Where every row of a batch comes from; each int64 [rows]."""
@@ -34,21 +61,13 @@ class Rows:
     window_B: Ids
 
 
-def permute(positions: Ids, size: int, *key: int | str) -> Ids:
-    """Send positions in [0, size) through the permutation of [0, size) that `key` names.
+def permute(positions_B: Ids, which_B: Ids, sizes: list[int], keys: list[tuple[int | str, ...]]) -> Ids:
+    """Send each position in [0, size) through the permutation `which_B` of those of [0, size) that `keys` name.
 
     Up to 4,096 it is a shuffle, every order as likely as any other. A larger one is a Feistel network on the next
     power of four with a real mixing function (weak rounds left lattices that hurt training: Marin's linear shuffle),
     walked along its cycle until it lands inside: a place costs the same whatever the size. On few places such a
-    network is visibly not uniform.
-    """
-    return _permute_each(positions, np.zeros(len(positions), np.int64), [size], [key])
-
-
-def _permute_each(positions_B: Ids, which_B: Ids, sizes: list[int], keys: list[tuple[int | str, ...]]) -> Ids:
-    """Permute every position by the permutation `which_B` of those that `sizes` and `keys` name, all at once.
-
-    A few rows at a time would cost more in calls than in arithmetic.
+    network is visibly not uniform. All at once, since a few rows at a time would cost more in calls than in arithmetic.
     """
     small = np.array([size <= _SHUFFLED for size in sizes])
     out_B = np.empty_like(positions_B)
@@ -112,49 +131,25 @@ def _named(key: tuple[int | str, ...]) -> bytes:
     return repr((ORDER_VERSION, *key)).encode()
 
 
-def rows(
-    allocation: Allocation,
-    windows: Mapping[str, int],
-    starts: Mapping[str, int],
-    data_seed: int,
-    batch: int,
-    step: int,
-    first: int = 0,
-    count: int | None = None,
-    steps: int = 1,
-) -> Rows:
+def rows(plan: DataPlan, step: int, first: int = 0, count: int | None = None, steps: int = 1) -> Rows:
     """Rows [first, first + count) of the global batch of `step` (0-based) and of the steps that follow, in order.
 
-    Args:
-        allocation: the stage's slots.
-        windows: sequences in one epoch of every source.
-        starts: sequences of every source that the lineage had read before this stage.
-        data_seed: names the order; the mixture does not, so arms read one source in one order.
-        batch: sequences in the global batch.
-        step: 0-based step of the stage.
-        first: first row wanted of a step.
-        count: rows wanted of a step; all from `first` by default.
-        steps: steps wanted.
+    The mixture does not name the order of a source, so arms read one source in one order.
     """
-    rows_B = np.arange(first, batch if count is None else first + count, dtype=np.int64)
-    slots_B = ((step + np.arange(steps, dtype=np.int64))[:, None] * batch + rows_B).ravel()
-    source_B, ordinal_B = _slots(allocation, data_seed, block_size(batch), slots_B)
-    names = allocation.sources
-    ordinal_B += np.array([starts.get(name, 0) for name in names], np.int64)[source_B]
-    length = np.array([windows[name] for name in names], np.int64)
+    rows_B = np.arange(first, plan.batch if count is None else first + count, dtype=np.int64)
+    slots_B = ((step + np.arange(steps, dtype=np.int64))[:, None] * plan.batch + rows_B).ravel()
+    source_B, ordinal_B = _slots(plan.allocation, plan.data_seed, block_size(plan.batch), slots_B)
+    names = plan.allocation.sources
+    ordinal_B += np.array([plan.starts.get(name, 0) for name in names], np.int64)[source_B]
+    length = np.array([plan.windows[name] for name in names], np.int64)
     epoch_B, within_B = np.divmod(ordinal_B, length[source_B])
     pairs, which_B = np.unique(epoch_B * len(names) + source_B, return_inverse=True)
     read = [(int(pair) % len(names), int(pair) // len(names)) for pair in pairs]
-    keys: list[tuple[int | str, ...]] = [("source", data_seed, names[source], epoch) for source, epoch in read]
-    window_B = _permute_each(within_B, which_B, [int(length[source]) for source, _ in read], keys)
+    keys: list[tuple[int | str, ...]] = [("source", plan.data_seed, names[source], epoch) for source, epoch in read]
+    window_B = permute(within_B, which_B, [int(length[source]) for source, _ in read], keys)
+    if plan.stored is not None:  # spread over all that are stored: a fixed draw, whatever the arm or the seed
+        window_B = permute(window_B, source_B, [plan.stored[name] for name in names], [("draw", n) for n in names])
     return Rows(source_B, epoch_B, window_B)
-
-
-def draw(placed: Rows, names: Sequence[str], stored: Mapping[str, int]) -> Rows:
-    """Spread windows [0, n) of every source over all that are stored: a fixed draw, whatever n, the arm or the seed."""
-    keys: list[tuple[int | str, ...]] = [("draw", name) for name in names]
-    sizes = [stored[name] for name in names]
-    return replace(placed, window_B=_permute_each(placed.window_B, placed.source_B, sizes, keys))
 
 
 def _slots(allocation: Allocation, data_seed: int, block: int, slots_B: Ids) -> tuple[Ids, Ids]:
@@ -166,7 +161,7 @@ def _slots(allocation: Allocation, data_seed: int, block: int, slots_B: Ids) -> 
     number_B = slots_B // block
     blocks, which_B = np.unique(number_B, return_inverse=True)
     keys: list[tuple[int | str, ...]] = [("block", data_seed, int(number)) for number in blocks]
-    place_B = _permute_each(slots_B - number_B * block, which_B, [block] * len(blocks), keys)
+    place_B = permute(slots_B - number_B * block, which_B, [block] * len(blocks), keys)
     before_KxS = cumulative(allocation, blocks * block)
     counts_KxS = cumulative(allocation, (blocks + 1) * block) - before_KxS
     ends_KxS = np.cumsum(counts_KxS, axis=1)

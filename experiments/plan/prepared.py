@@ -17,9 +17,8 @@ from experiments.plan.check import naming
 from experiments.plan.stage import Form, Plan, PlannedStage, PreparedPlan, PreparedStage
 from experiments.study import Study
 from mixtures.allocate import allocate, check_supply
-from mixtures.loader import DataPlan
 from mixtures.mixture import shares
-from mixtures.order import ORDER_VERSION
+from mixtures.order import ORDER_VERSION, DataPlan
 from mixtures.tokens.arrays import windows_in
 from mixtures.tokens.manifest import Manifest
 from models.recipe import NUMERICS_VERSION

@@ -4,7 +4,8 @@ import functools
 
 import jax
 
-from mixtures.loader import Batch, DataPlan, load_batch
+from mixtures.loader import Batch, load_batch
+from mixtures.order import DataPlan
 from mixtures.tokens.arrays import TokenStore
 from models.devices import hosts
 

@@ -30,7 +30,8 @@ from experiments.run.feed import Feed
 from experiments.run.folder import claim, done, finish
 from experiments.run.stops import stop_requests, stopped
 from experiments.run.trained import restore_end
-from mixtures.loader import Batch, DataPlan, token_counts
+from mixtures.loader import Batch, token_counts
+from mixtures.order import DataPlan
 from mixtures.tokens.arrays import open_tokens
 from models import checkpoint, fit, optimizer
 from models.devices import hosts, parallel

@@ -21,7 +21,7 @@ from experiments.show.mixtures import diff, print_diff, print_show, show
 from experiments.show.plans import plan_json, print_plan
 from experiments.study import Arm, Stage
 from mixtures.mixture import mixture
-from mixtures.order import draw, rows
+from mixtures.order import rows
 from store.errors import UserError
 from tests.conftest import ROOT
 from tests.experiments import tiny
@@ -244,8 +244,7 @@ def _windows_read(data, steps: int) -> dict[str, set[int]]:
     names = data.allocation.sources
     read: dict[str, set[int]] = {name: set() for name in names}
     for step in range(steps):
-        placed = rows(data.allocation, data.windows, data.starts, data.data_seed, data.batch, step)
-        placed = draw(placed, names, data.stored)
+        placed = rows(data, step)
         for source, window in zip(placed.source_B.tolist(), placed.window_B.tolist(), strict=True):
             read[names[source]].add(window)
     return read

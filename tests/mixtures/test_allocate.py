@@ -51,7 +51,8 @@ def test_counts_hold_after_every_block(parts: list[Fraction], batch: int) -> Non
 def test_a_slot_goes_to_the_entitled_source_with_the_earliest_deadline(parts: list[Fraction]) -> None:
     fractions = list(_shares(parts).values())
     counts = [0] * len(fractions)
-    table = allocate(_shares(parts)).period_counts
+    allocation = allocate(_shares(parts))
+    table = cumulative(allocation, np.arange(sum(allocation.parts) + 1))
     for slot, row in enumerate(table[1:]):
         entitled = [s for s, share in enumerate(fractions) if counts[s] < (slot + 1) * share]
         counts[min(entitled, key=lambda s: (math.ceil((counts[s] + 1) / fractions[s]), s))] += 1

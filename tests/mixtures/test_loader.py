@@ -11,8 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mixtures.allocate import allocate
-from mixtures.loader import Batch, DataPlan, load_batch, token_counts
-from mixtures.tokens.arrays import TokenStore, shard_name, windows_in, write_shard
+from mixtures.loader import Batch, load_batch, token_counts
+from mixtures.order import DataPlan
+from mixtures.tokens.arrays import TokenStore, windows_in, write_shard
+from store.layout import shard_name
 
 S = 32
 SHARDS = {"text": (3_000, 5_000), "code": (1_500, 700, 40), "web": (2_222,)}

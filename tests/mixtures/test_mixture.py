@@ -9,7 +9,7 @@ import pytest
 from mixtures.allocate import allocate, block_size, cumulative
 from mixtures.curriculum import additive, sequences_by_source, stage_steps
 from mixtures.mixture import Mixture, fingerprint, mixture, shares, tree
-from mixtures.order import rows
+from mixtures.order import DataPlan, rows
 from store.errors import UserError
 
 TEXT = mixture("text", {"literature": 18, "prose": 6, "notes": 1})
@@ -57,7 +57,7 @@ def _reads(mix: Mixture, tokens: int, windows: dict[str, int]) -> dict[str, dict
     allocation = allocate(shares(mix))
     seen: dict[str, dict[tuple[int, int], int]] = defaultdict(dict)
     for step in range(tokens // (BATCH * SEQUENCE)):
-        placed = rows(allocation, windows, {}, 7, BATCH, step)
+        placed = rows(DataPlan(allocation, windows, {}, 7, BATCH, 1), step)
         for source, epoch, window in zip(placed.source_B, placed.epoch_B, placed.window_B, strict=True):
             seen[allocation.sources[source]][int(epoch), int(window)] = step * BATCH // block_size(BATCH)
     return seen
@@ -87,7 +87,11 @@ def test_a_stage_of_any_length_reads_what_is_planned(batch: int) -> None:
     for tokens in range(16, 3_000, 350):
         planned = sequences_by_source(TEXT, tokens, batch, SEQUENCE)
         steps = stage_steps(tokens, batch, SEQUENCE)
-        read = [s for step in range(steps) for s in rows(allocation, windows, {}, 7, batch, step).source_B.tolist()]
+        read = [
+            s
+            for step in range(steps)
+            for s in rows(DataPlan(allocation, windows, {}, 7, batch, 1), step).source_B.tolist()
+        ]
         assert {s: read.count(i) for i, s in enumerate(allocation.sources)} == planned
         assert tokens <= steps * batch * SEQUENCE < tokens + max(16, 3 * batch) * SEQUENCE
 

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mixtures import order
 from mixtures.allocate import allocate, cumulative
 from mixtures.curriculum import stage_steps
-from mixtures.order import ORDER_VERSION, Rows, permute, rows
+from mixtures.order import ORDER_VERSION, DataPlan, Rows, rows
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "order.json"
 TEXT_CODE = allocate({"text": Fraction(3, 4), "code": Fraction(1, 4)})
@@ -21,7 +22,16 @@ WINDOWS = {"text": 50, "code": 17}
 
 
 def _all_rows(allocation, steps: int, batch: int, starts=None, seed: int = 0) -> list[Rows]:
-    return [rows(allocation, WINDOWS, starts or {}, seed, batch, step) for step in range(steps)]
+    plan = _plan(allocation, batch, starts, seed)
+    return [rows(plan, step) for step in range(steps)]
+
+
+def _plan(allocation=TEXT_CODE, batch: int = 8, starts=None, seed: int = 3, windows=WINDOWS) -> DataPlan:
+    return DataPlan(allocation, windows, starts or {}, seed, batch, sequence=1)
+
+
+def permute(positions: np.ndarray, size: int, *key: int | str) -> np.ndarray:
+    return order.permute(positions, np.zeros(len(positions), np.int64), [size], [key])
 
 
 @settings(max_examples=60, deadline=None)
@@ -129,7 +139,7 @@ def test_large_permutations_are_odd_as_often_as_even(size: int) -> None:
 def test_small_and_large_sources_stand_in_one_mixture(sizes: tuple[int, int]) -> None:
     """Each is permuted as if it were alone, and every epoch reads every window of a small one once."""
     windows = dict(zip(("text", "code"), sizes, strict=True))
-    placed = rows(TEXT_CODE, windows, {}, 3, 8, 0, steps=200)
+    placed = rows(_plan(windows=windows), 0, steps=200)
     for source, (name, size) in enumerate(windows.items()):
         here = placed.source_B == source
         for epoch in np.unique(placed.epoch_B[here]):
@@ -169,9 +179,9 @@ def test_a_stage_of_any_batch_reads_what_the_plan_declares(batch: int) -> None:
 @pytest.mark.parametrize("hosts", [1, 2, 4, 8])
 @pytest.mark.parametrize("batch", [8, 16])
 def test_hosts_together_read_the_global_batch(hosts: int, batch: int) -> None:
-    whole = rows(TEXT_CODE, WINDOWS, {}, 3, batch, 11)
+    whole = rows(_plan(batch=batch), 11)
     count = batch // hosts
-    parts = [rows(TEXT_CODE, WINDOWS, {}, 3, batch, 11, h * count, count) for h in range(hosts)]
+    parts = [rows(_plan(batch=batch), 11, h * count, count) for h in range(hosts)]
     for field in ("source_B", "epoch_B", "window_B"):
         joined = np.concatenate([getattr(part, field) for part in parts])
         assert joined.tolist() == getattr(whole, field).tolist()
@@ -209,14 +219,15 @@ def test_a_stage_carries_on_where_its_parent_ended() -> None:
 @settings(max_examples=30, deadline=None)
 @given(st.sampled_from([1, 3, 8, 12]), st.integers(0, 500), st.integers(1, 40))
 def test_many_steps_at_once_are_the_steps_one_by_one(batch: int, step: int, steps: int) -> None:
-    together = rows(TEXT_CODE, WINDOWS, {"text": 5}, 3, batch, step, steps=steps)
-    singly = [rows(TEXT_CODE, WINDOWS, {"text": 5}, 3, batch, step + n) for n in range(steps)]
+    plan = _plan(batch=batch, starts={"text": 5})
+    together = rows(plan, step, steps=steps)
+    singly = [rows(plan, step + n) for n in range(steps)]
     for field in ("source_B", "epoch_B", "window_B"):
         assert getattr(together, field).tolist() == np.concatenate([getattr(r, field) for r in singly]).tolist()
 
 
 def test_a_far_step_needs_no_history() -> None:
-    far = rows(TEXT_CODE, {"text": 10**9, "code": 10**8}, {}, 0, 512, 10**6)
+    far = rows(_plan(batch=512, seed=0, windows={"text": 10**9, "code": 10**8}), 10**6)
     assert far.window_B.min() >= 0 and len(far.window_B) == 512
 
 

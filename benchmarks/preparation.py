@@ -31,6 +31,7 @@ from mixtures.steps.read import ReadJob, read_shard
 from mixtures.steps.scan import ScanJob, scan_shard
 from mixtures.tokens import tokenizer as bpe
 from mixtures.tokens.tokenise import TokeniseJob, tokenise_shard
+from store.layout import Prepared
 
 FEW = 5
 """Documents that a process does before it is timed."""
@@ -85,10 +86,12 @@ def make(folder: Path, options: argparse.Namespace) -> None:
     job = ReadJob(source(options.megabytes), "all", folder, folder / "documents.parquet", "")
     read_shard(job)
     texts = [document.text for document in parquet.read_documents(job.path)]
-    np.save(folder / "roles.npy", np.ones(len(texts), np.uint8))
+    (Prepared(folder).choice / "python").mkdir(parents=True)
+    np.save(Prepared(folder).roles("python", "documents"), np.ones(len(texts), np.uint8))
     parquet.write(folder / "few.parquet", (Document(f"few/{n}", "few", text) for n, text in enumerate(texts[:FEW])), {})
-    np.save(folder / "few.npy", np.ones(FEW, np.uint8))
-    bpe.save(bpe.train(bpe.up_to(texts, 20_000_000), 32_768), folder / "tokenizer.json")
+    np.save(Prepared(folder).roles("python", "few"), np.ones(FEW, np.uint8))
+    ends = np.cumsum([len(text) for text in texts])
+    bpe.save(bpe.train(texts[: int(np.searchsorted(ends, 20_000_000)) + 1], 32_768), folder / "tokenizer.json")
     from mixtures.benchmarks.known import BENCHMARKS
 
     names = tuple(BENCHMARKS) if options.benchmarks is None else tuple(options.benchmarks)
@@ -131,12 +134,11 @@ def work(name: str, folder: Path, megabytes: int) -> tuple[Callable[[], object],
         return lambda: encoder.reference.encode_batch(few, add_special_tokens=False), share
     if name == "tokenise":
 
-        def job(documents: Path, roles: Path) -> TokeniseJob:
-            products = [out / name for name in ("infilled", "held.parquet", "facts.json")]
-            return TokeniseJob(documents, roles, folder / "tokenizer.json", None, out / "tokens", None, *products)
+        def job(documents: Path) -> TokeniseJob:
+            return TokeniseJob(documents, "python", 0, Prepared(folder), None, None)
 
-        tokenise_shard(job(folder / "few.parquet", folder / "few.npy"))
-        return lambda: tokenise_shard(job(corpus, folder / "roles.npy")), 1.0
+        tokenise_shard(job(folder / "few.parquet"))
+        return lambda: tokenise_shard(job(corpus)), 1.0
     if name == "look for benchmark items":
 
         def scanning(documents: Path) -> ScanJob:

@@ -8,12 +8,13 @@ import hashlib
 import json
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
 from annotated_types import Gt, Interval
+from tokenizers import Tokenizer
 
 from mixtures.benchmarks.item import Item
 from mixtures.benchmarks.load import gap, name_of, pin
@@ -25,8 +26,8 @@ from mixtures.catalogue.source import Source
 from mixtures.decontaminate import index as contamination
 from mixtures.decontaminate.scan import Rule, scan
 from mixtures.documents.document import Document
-from mixtures.documents.roles import Candidate, roles_path
 from mixtures.readers import hub
+from mixtures.steps.candidate import Candidate
 from mixtures.steps.executors import Executor, Work, pool
 from mixtures.steps.read import ReadJob, read_shard
 from mixtures.steps.scan import ScanJob, scan_shard
@@ -34,11 +35,12 @@ from mixtures.steps.select import sample, select
 from mixtures.steps.summing import summed
 from mixtures.tokens import tokenizer as bpe
 from mixtures.tokens.fim import Fim
-from mixtures.tokens.manifest import INFILLED, SCHEMA, Manifest, read_manifest, write_manifest
+from mixtures.tokens.manifest import SCHEMA, Manifest, SourceManifest, read_manifest, write_manifest
 from mixtures.tokens.tokenise import TokeniseJob, tokenise_shard
 from store import layout
 from store.errors import Failure, UserError
 from store.files import beside, read_json, read_sealed, replace_folder, write_json, write_sealed
+from store.layout import Prepared
 
 PREPARE_VERSION = 3
 """Bump when the same sources would give other tokens."""
@@ -169,21 +171,21 @@ def prepare(spec: DataSpec, store: Path, progress: Progress, executor: Executor 
         Failure: a source cannot be had, a worker was killed, or the disk is full.
     """
     spec = with_identities(spec, store)
-    folder = prepared_folder(spec, store)
-    manifest = read_manifest(folder)
+    at = Prepared(prepared_folder(spec, store))
+    manifest = read_manifest(at.folder)
     if manifest is not None:
         return manifest
     executor = executor or pool()
     documents = read_sources(spec.sources, store, progress, executor)
     scans = scan_sources(documents, spec.cleaning, store, progress, executor)
     candidates = [
-        Candidate(source.name, paths, found, source.max_bytes, source.dedup)
-        for source, paths, found in zip(spec.sources, documents, scans, strict=True)
+        Candidate(source, paths, found, at) for source, paths, found in zip(spec.sources, documents, scans, strict=True)
     ]
-    chosen = _choose(spec, candidates, folder, progress)
-    _tokenizer(spec, candidates, chosen, folder, progress)
-    _tokenise(spec, candidates, folder, progress, executor)
-    manifest = _manifest(spec, candidates, chosen, folder, store)
+    chosen = _choose(candidates, spec.heldout, at, progress)
+    if not at.tokenizer.exists():
+        bpe.save(_tokenizer(spec, candidates, chosen, progress), at.tokenizer)
+    _tokenise(spec, candidates, progress, executor)
+    manifest = _manifest(spec, at, {c.source.name: summed(c, chosen[c.source.name]) for c in candidates}, store)
     write_manifest(manifest)
     progress("prepared", 1, 1)
     return manifest
@@ -284,109 +286,66 @@ def _benchmark_items(name: str | RowsFile, store: Path) -> tuple[Item, ...]:
 
 
 def _choose(
-    spec: DataSpec, candidates: Sequence[Candidate], folder: Path, progress: Progress
+    candidates: Sequence[Candidate], share: float, at: Prepared, progress: Progress
 ) -> dict[str, dict[str, Any]]:
-    path = folder / "selection.json"
-    if not path.exists():
+    if not at.selection.exists():
         progress("choosing documents", 0, 1)
-        own = beside(folder / "roles")  # roles are changed in place, and another process may prepare the same
+        own = Prepared(beside(at.choice))  # roles are changed in place, and another process may prepare the same
         try:
-            facts = select(candidates, spec.heldout, own)
-            if not path.exists():
-                replace_folder(own, folder / "roles")
-                write_sealed(path, facts)
+            facts = select([replace(candidate, at=own) for candidate in candidates], share)
+            if not at.selection.exists():
+                replace_folder(own.choice, at.choice)
+                write_sealed(at.selection, facts)
         finally:
-            shutil.rmtree(own, ignore_errors=True)
-    return read_sealed(path, "the choice of documents")
+            shutil.rmtree(own.folder, ignore_errors=True)
+    return read_sealed(at.selection, "the choice of documents")
 
 
 def _tokenizer(
-    spec: DataSpec,
-    candidates: Sequence[Candidate],
-    chosen: Mapping[str, Mapping[str, Any]],
-    folder: Path,
-    progress: Progress,
-) -> None:
-    path = folder / "tokenizer.json"
-    if path.exists():
-        return
+    spec: DataSpec, candidates: Sequence[Candidate], chosen: Mapping[str, Mapping[str, Any]], progress: Progress
+) -> Tokenizer:
+    """The user's, checked on training text, or one that is trained on it."""
     if spec.tokenizer is not None:
         tokenizer = bpe.load(spec.tokenizer, spec.end)
         bpe.eod_id(tokenizer, spec.end)
-        share, roles = CHECKED_BYTES // len(candidates), folder / "roles"
-        bpe.check_kept(tokenizer, (text for candidate in candidates for text in sample(candidate, roles, share)))
-    else:
-        progress("training the tokenizer", 0, 1)
-        sizes = {name: facts["training_bytes"] for name, facts in chosen.items()}
-        tokenizer = bpe.train(_sample(spec, candidates, sizes, folder / "roles"), spec.vocabulary)
-    bpe.save(tokenizer, path)
-
-
-def _sample(spec: DataSpec, candidates: Sequence[Candidate], sizes: Mapping[str, int], roles: Path) -> Iterator[str]:
-    """Training text only: the same bytes of every kind, which its sources share by their size."""
+        share = CHECKED_BYTES // len(candidates)
+        bpe.check_kept(tokenizer, (text for candidate in candidates for text in sample(candidate, share)))
+        return tokenizer
+    progress("training the tokenizer", 0, 1)
+    sizes = {name: facts["training_bytes"] for name, facts in chosen.items()}
+    # The same bytes of every kind, which its sources share by their size.
     by_kind: Counter[str] = Counter()
     for source in spec.sources:
         by_kind[source.kind] += sizes[source.name]
     budget = min(spec.tokenizer_bytes_per_kind, *by_kind.values())
-    for source, candidate in zip(spec.sources, candidates, strict=True):
-        yield from sample(candidate, roles, budget * sizes[source.name] // by_kind[source.kind])
+    shares = [budget * sizes[c.source.name] // by_kind[c.source.kind] for c in candidates]
+    texts = (text for c, share in zip(candidates, shares, strict=True) for text in sample(c, share))
+    return bpe.train(texts, spec.vocabulary)
 
 
-def _tokenise(
-    spec: DataSpec, candidates: Sequence[Candidate], folder: Path, progress: Progress, executor: Executor
-) -> None:
+def _tokenise(spec: DataSpec, candidates: Sequence[Candidate], progress: Progress, executor: Executor) -> None:
     jobs = [
-        TokeniseJob(
-            documents=path,
-            roles=roles_path(folder / "roles", source.name, path),
-            tokenizer=folder / "tokenizer.json",
-            end=spec.end,
-            tokens=folder / "tokens" / source.name / f"{number:05}",
-            fim=_fim(spec, source),
-            infilled=folder / "tokens" / f"{source.name}{INFILLED}" / f"{number:05}",
-            heldout=folder / "heldout" / source.name / path.name,
-            path=_facts_path(folder, source.name, path),
-        )
-        for source, candidate in zip(spec.sources, candidates, strict=True)
-        for number, path in enumerate(candidate.shards)
+        TokeniseJob(path, c.source.name, number, c.at, spec.end, fim)
+        for c in candidates
+        for fim in [spec.fim if spec.fim and c.source.kind in spec.fim.kinds else None]
+        for number, path in enumerate(c.shards)
     ]
-    slow = bpe.encoder(folder / "tokenizer.json", spec.end).slow
+    slow = bpe.encoder(candidates[0].at.tokenizer, spec.end).slow
     what = f"tokenising, slowly: the bulk encoder cannot be used ({slow})" if slow else "tokenising"
     _work(tokenise_shard, jobs, what, progress, executor)
 
 
-def _fim(spec: DataSpec, source: Source) -> Fim | None:
-    return spec.fim if spec.fim and source.kind in spec.fim.kinds else None
-
-
-def _facts_path(folder: Path, source: str, shard: Path) -> Path:
-    return folder / "facts" / source / f"{shard.stem}.json"
-
-
-def _manifest(
-    spec: DataSpec,
-    candidates: Sequence[Candidate],
-    chosen: Mapping[str, Mapping[str, Any]],
-    folder: Path,
-    store: Path,
-) -> Manifest:
-    tokenizer = bpe.load(folder / "tokenizer.json", spec.end)
+def _manifest(spec: DataSpec, at: Prepared, sources: Mapping[str, SourceManifest], store: Path) -> Manifest:
+    tokenizer = bpe.load(at.tokenizer, spec.end)
     items = {name_of(each): len(_benchmark_items(each, store)) for each in spec.cleaning.benchmarks}
     return Manifest(
-        folder=folder,
+        folder=at.folder,
         vocabulary=bpe.size(tokenizer),
-        tokenizer_digest=bpe.digest(folder / "tokenizer.json"),
+        tokenizer_digest=bpe.digest(at.tokenizer),
         eod=bpe.eod_id(tokenizer, spec.end),
         loss=bpe.loss(tokenizer),
         bits_per_byte=not bpe.loss(tokenizer, form=bpe.canonical),
         benchmarks=items,
         rule=asdict(spec.cleaning.rule) if items else {},
-        sources={
-            source.name: summed(
-                *(source, candidate, chosen[source.name], str(documents_folder(source, store))),
-                [_facts_path(folder, source.name, path) for path in candidate.shards],
-                infilled=_fim(spec, source) is not None,
-            )
-            for source, candidate in zip(spec.sources, candidates, strict=True)
-        },
+        sources=sources,
     )

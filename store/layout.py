@@ -25,6 +25,12 @@ STAGES, STUDIES, XLA, LOCK = "stages", "studies", "xla", "lock"
 STAGE, LEDGER, DONE, FAILED = "stage.json", "ledger.jsonl", "done.json", "failed.json"
 CHECKPOINTS, EVALS, ANSWERS = "checkpoints", "evals", "answers"
 STUDY, JUDGED, MANIFEST = "study.json", "judge", "manifest.json"
+INFILLED = "+infilled"
+
+
+def shard_name(number: int) -> str:
+    """Folder of a source's shard of tokens."""
+    return f"{number:05d}"
 
 
 @dataclass(frozen=True)
@@ -34,7 +40,7 @@ class Prepared:
     roles/<source>/<shard>.npy    which of the documents this study trains on or holds out
     selection.json    what came of choosing them
     tokenizer.json
-    tokens/<source>/<number>/    the token store
+    tokens/<source>/<number>/    the token store; of documents in fill-in-the-middle order in <source>+infilled
     heldout/<source>/<shard>.parquet
     facts/<source>/<shard>.json    sizes and digests of what tokenising a shard left
     manifest.json    written last
@@ -43,8 +49,16 @@ class Prepared:
     folder: Path
 
     @property
+    def store(self) -> Path:
+        return self.folder.parent.parent
+
+    @property
     def selection(self) -> Path:
         return self.folder / "selection.json"
+
+    @property
+    def choice(self) -> Path:
+        return self.folder / "roles"
 
     @property
     def tokenizer(self) -> Path:
@@ -58,8 +72,11 @@ class Prepared:
     def manifest(self) -> Path:
         return self.folder / MANIFEST
 
+    def shard(self, source: str, number: int, infilled: bool = False) -> Path:
+        return self.tokens / (f"{source}{INFILLED}" if infilled else source) / shard_name(number)
+
     def roles(self, source: str, shard: str) -> Path:
-        return self.folder / "roles" / source / f"{shard}.npy"
+        return self.choice / source / f"{shard}.npy"
 
     def heldout(self, source: str, shard: str) -> Path:
         return self.folder / "heldout" / source / f"{shard}.parquet"

@@ -14,7 +14,8 @@ import numpy.typing as npt
 
 from mixtures.catalogue.source import ACROSS, NEVER
 from mixtures.documents import parquet
-from mixtures.documents.roles import DROPPED, HELDOUT, TRAINING, Candidate, Roles, each, roles_of
+from mixtures.documents.roles import DROPPED, HELDOUT, TRAINING, Roles
+from mixtures.steps.candidate import Candidate, each, roles_of
 
 SLICE_DOCUMENTS = 8_000_000
 """Whose hashes are compared at a time."""
@@ -33,45 +34,45 @@ class Copies:
     kept: Counter[str] = field(default_factory=Counter)
 
 
-def drop_duplicates(candidates: Sequence[Candidate], start: int, folder: Path) -> list[Copies]:
+def drop_duplicates(candidates: Sequence[Candidate], start: int) -> list[Copies]:
     """Drop duplicates among the documents of `candidates[start:]`; those before stay as they are.
 
     Of the sources that say "across", the first in order keeps a text; one that says "within" keeps it once, whatever
     the others have; one that says "never" keeps all. What was dropped for another reason keeps no text from another.
     """
     found = [Copies() for _ in candidates[start:]]
-    documents = sum(len(roles) for c in candidates for _, roles in each(c, folder))
+    documents = sum(len(roles) for c in candidates for _, roles in each(c))
     slices = max(1, -(-documents // SLICE_DOCUMENTS))
-    scopes = np.array([0 if c.dedup == ACROSS else number for number, c in enumerate(candidates, 1)])
-    drops = np.array([number >= start and c.dedup != NEVER for number, c in enumerate(candidates)])
+    scopes = np.array([0 if c.source.dedup == ACROSS else number for number, c in enumerate(candidates, 1)])
+    drops = np.array([number >= start and c.source.dedup != NEVER for number, c in enumerate(candidates)])
     for slice_ in range(slices):
 
         def here(roles: Roles, keys: Keys, slice_: int = slice_) -> Mask:
             return (roles != DROPPED) & (keys[:, 0] % np.uint64(slices) == slice_)
 
-        places, keys, source_D = _gather(candidates, here, folder)
+        places, keys, source_D = _gather(candidates, here)
         repeated_D, holder_D, first_D = _repeats(keys, scopes[source_D], source_D)
         repeated_D &= drops[source_D]
         for number, copies in enumerate(found, start):
             its = source_D == number
             _count(copies.dropped, candidates, holder_D[its & repeated_D])
             _count(copies.kept, candidates, first_D[its & ~repeated_D & (first_D < number)])
-        _drop(candidates, places, repeated_D, folder)
+        _drop(candidates, places, repeated_D)
     return found
 
 
-def drop_heldout_copies(candidates: Sequence[Candidate], folder: Path) -> list[int]:
+def drop_heldout_copies(candidates: Sequence[Candidate]) -> list[int]:
     """Drop every other copy of a text that is held out, in any source and group; how many of each source.
 
     Such copies are left by sources that do not say "across". No held-out text is trained on, or held out twice.
     """
-    places, held, source_D = _gather(candidates, lambda roles, keys: roles == HELDOUT, folder)
+    places, held, source_D = _gather(candidates, lambda roles, keys: roles == HELDOUT)
     repeated_D, *_ = _repeats(held, np.zeros_like(source_D), source_D)
-    _drop(candidates, places, repeated_D, folder)
+    _drop(candidates, places, repeated_D)
     dropped = np.bincount(source_D[repeated_D], minlength=len(candidates))
     ordered = np.sort(held, axis=0)  # either half of the hash by itself: that both are there by chance does not happen
     for number, c in enumerate(candidates):
-        for path, roles in each(c, folder):
+        for path, roles in each(c):
             keys = text_keys(path)
             copies = (roles == TRAINING) & _among(keys[:, 0], ordered[:, 0]) & _among(keys[:, 1], ordered[:, 1])
             roles[copies] = DROPPED
@@ -87,12 +88,12 @@ def text_keys(path: Path) -> Keys:
 
 
 def _gather(
-    candidates: Sequence[Candidate], wanted: Callable[[Roles, Keys], Mask], folder: Path
+    candidates: Sequence[Candidate], wanted: Callable[[Roles, Keys], Mask]
 ) -> tuple[list[Place], Keys, Numbers]:
     """Where the wanted documents are; in that order their keys, and the numbers of their candidates."""
     places, gathered = [], [np.zeros((0, 2), np.uint64)]
     for number, c in enumerate(candidates):
-        for path, roles in each(c, folder):
+        for path, roles in each(c):
             keys = text_keys(path)
             rows = np.flatnonzero(wanted(roles, keys))
             places.append((number, path, rows))
@@ -101,17 +102,17 @@ def _gather(
     return places, np.concatenate(gathered), np.repeat(np.array([n for n, *_ in places], np.int64), sizes)
 
 
-def _drop(candidates: Sequence[Candidate], places: Sequence[Place], mask_D: Mask, folder: Path) -> None:
+def _drop(candidates: Sequence[Candidate], places: Sequence[Place], mask_D: Mask) -> None:
     ends = np.cumsum([len(rows) for *_, rows in places])
     for (number, path, rows), here in zip(places, np.split(mask_D, ends[:-1]), strict=True):
         if here.any():
-            roles_of(candidates[number], path, folder)[rows[here]] = DROPPED
+            roles_of(candidates[number], path)[rows[here]] = DROPPED
 
 
 def _count(counter: Counter[str], candidates: Sequence[Candidate], number_D: Numbers) -> None:
     for candidate, count in zip(candidates, np.bincount(number_D, minlength=len(candidates)).tolist(), strict=True):
         if count:
-            counter[candidate.name] += count
+            counter[candidate.source.name] += count
 
 
 def _among(values: Keys, ordered: Keys) -> Mask:

@@ -13,15 +13,15 @@ in an order of which each step has its reason:
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from mixtures.documents import parquet
-from mixtures.documents.roles import CONTAMINATED, DROPPED, HELDOUT, TRAINING, Candidate, all_training, column, each
+from mixtures.documents.roles import CONTAMINATED, DROPPED, HELDOUT, TRAINING
 from mixtures.steps import heldout
+from mixtures.steps.candidate import Candidate, all_training, column, each
 from mixtures.steps.dedup import SLICE_DOCUMENTS, Copies, drop_duplicates, drop_heldout_copies
 from store.errors import Failure
 from store.files import read_sealed
@@ -30,8 +30,8 @@ Keys = npt.NDArray[np.uint64]
 BINS = 1 << 16
 
 
-def select(candidates: Sequence[Candidate], share: float, folder: Path) -> dict[str, dict[str, Any]]:
-    """Write the role of every document under `folder` and say what came of it.
+def select(candidates: Sequence[Candidate], share: float) -> dict[str, dict[str, Any]]:
+    """Write the role of every document and say what came of it.
 
     A group is held out of every source, and of each source as near to `share` of the documents as its groups allow.
 
@@ -43,28 +43,28 @@ def select(candidates: Sequence[Candidate], share: float, folder: Path) -> dict[
         Failure: a source has no document to train on, or a shard is damaged.
     """
     for c in candidates:
-        all_training(c, folder)
-    dropped = {c.name: Counter[str]() for c in candidates}
+        all_training(c)
+    dropped = {c.source.name: Counter[str]() for c in candidates}
     copies: list[Copies] = []
     for end, last in enumerate(candidates, 1):
-        if last.max_bytes is None and end < len(candidates):
+        if last.source.max_bytes is None and end < len(candidates):
             continue  # nothing but its duplicates depends on it, so it waits for the next that has a size
         start = len(copies)
-        copies += drop_duplicates(candidates[:end], start, folder)
+        copies += drop_duplicates(candidates[:end], start)
         for c, found in zip(candidates[start:end], copies[start:], strict=True):
-            dropped[c.name]["exact duplicate"] = found.dropped.total()
-            dropped[c.name]["contaminated"] = _contaminated(c, folder)
-            dropped[c.name]["over the source's size"] = _cap(c, folder)
-    _hold_out(candidates, share, folder)
-    for c, count in zip(candidates, drop_heldout_copies(candidates, folder), strict=True):
-        dropped[c.name]["copy of a held-out document"] = count
+            dropped[c.source.name]["exact duplicate"] = found.dropped.total()
+            dropped[c.source.name]["contaminated"] = _contaminated(c)
+            dropped[c.source.name]["over the source's size"] = _cap(c)
+    _hold_out(candidates, share)
+    for c, count in zip(candidates, drop_heldout_copies(candidates), strict=True):
+        dropped[c.source.name]["copy of a held-out document"] = count
     facts = {}
     for c, found in zip(candidates, copies, strict=True):
-        size = sum(int(column(path, "bytes")[roles == TRAINING].sum()) for path, roles in each(c, folder))
+        size = sum(int(column(path, "bytes")[roles == TRAINING].sum()) for path, roles in each(c))
         if not size:
-            raise _nothing_left(c, dropped[c.name])
-        facts[c.name] = {
-            "dropped": {why: count for why, count in dropped[c.name].items() if count},
+            raise _nothing_left(c, dropped[c.source.name])
+        facts[c.source.name] = {
+            "dropped": {why: count for why, count in dropped[c.source.name].items() if count},
             "duplicates": dict(found.dropped),
             "shared": dict(found.kept),
             "training_bytes": size,
@@ -76,20 +76,20 @@ def _nothing_left(candidate: Candidate, chosen: Counter[str]) -> Failure:
     dropped = sum((Counter(parquet.facts(path)["dropped"]) for path in candidate.shards), chosen)
     why = ", ".join(f"{reason} {count:,}" for reason, count in dropped.most_common() if count)
     return Failure(
-        f"source '{candidate.name}' has no document to train on "
+        f"source '{candidate.source.name}' has no document to train on "
         f"({f'dropped: {why}' if why else 'it has no documents'}); mend what it reads, or leave it out"
     )
 
 
-def sample(candidate: Candidate, folder: Path, max_bytes: int) -> Iterator[str]:
+def sample(candidate: Candidate, max_bytes: int) -> Iterator[str]:
     """Texts to train on, up to `max_bytes`: those with the smallest hashes over all shards, the last of them cut.
 
     Which they are does not depend on the shards, but for their order. Little more than they is read.
     """
     if not max_bytes:
         return
-    edge = _edge(candidate, folder, max_bytes)
-    for path, roles in each(candidate, folder):
+    edge = _edge(candidate, max_bytes)
+    for path, roles in each(candidate):
         keys = column(path, "id_hash")
         chosen = roles == TRAINING if edge is None else (roles == TRAINING) & (keys <= edge[0])
         for key, text in zip(keys[chosen], parquet.texts(path, chosen), strict=True):
@@ -99,10 +99,10 @@ def sample(candidate: Candidate, folder: Path, max_bytes: int) -> Iterator[str]:
             yield text
 
 
-def _contaminated(candidate: Candidate, folder: Path) -> int:
+def _contaminated(candidate: Candidate) -> int:
     """Take out what holds a benchmark item; the number of documents."""
     count = 0
-    for scan, (_, roles) in zip(candidate.scans, each(candidate, folder), strict=False):
+    for scan, (_, roles) in zip(candidate.scans, each(candidate), strict=False):
         rows = np.array(read_sealed(scan, "what was found of the benchmarks")["contaminated"], np.int64)
         rows = rows[roles[rows] == TRAINING]
         roles[rows] = CONTAMINATED
@@ -110,35 +110,33 @@ def _contaminated(candidate: Candidate, folder: Path) -> int:
     return count
 
 
-def _cap(candidate: Candidate, folder: Path) -> int:
+def _cap(candidate: Candidate) -> int:
     """Drop what is over the source's size; the number of documents dropped."""
-    edge = None if candidate.max_bytes is None else _edge(candidate, folder, candidate.max_bytes)
+    edge = None if candidate.source.max_bytes is None else _edge(candidate, candidate.source.max_bytes)
     if edge is None:
         return 0
     dropped = 0
-    for path, roles in each(candidate, folder):
+    for path, roles in each(candidate):
         over = (roles == TRAINING) & (column(path, "id_hash") > edge[0])
         roles[over] = DROPPED
         dropped += int(over.sum())
     return dropped
 
 
-def _edge(candidate: Candidate, folder: Path, max_bytes: int) -> tuple[np.uint64, int] | None:
+def _edge(candidate: Candidate, max_bytes: int) -> tuple[np.uint64, int] | None:
     """With which document those to train on, in the order of their hashes, reach `max_bytes`, and the bytes then.
 
     None if all of them are smaller than that.
     """
     bytes_by_bin = np.zeros(BINS, np.int64)
-    for keys, sizes in _training(candidate, folder):
+    for keys, sizes in _training(candidate):
         np.add.at(bytes_by_bin, _bins(keys), sizes)
     reached = np.cumsum(bytes_by_bin)
     edge = int(np.searchsorted(reached, max_bytes))
     if edge == BINS:
         return None
     # Within the bin where the size is reached, documents count one by one.
-    parts = [
-        (keys[here], sizes[here]) for keys, sizes in _training(candidate, folder) for here in [_bins(keys) == edge]
-    ]
+    parts = [(keys[here], sizes[here]) for keys, sizes in _training(candidate) for here in [_bins(keys) == edge]]
     hashes, sizes = (np.concatenate(column) for column in zip(*parts, strict=True))
     order = np.argsort(hashes, kind="stable")
     total = int(reached[edge]) - int(bytes_by_bin[edge]) + np.cumsum(sizes[order])
@@ -146,9 +144,9 @@ def _edge(candidate: Candidate, folder: Path, max_bytes: int) -> tuple[np.uint64
     return hashes[order][place], int(total[place])
 
 
-def _training(candidate: Candidate, folder: Path) -> Iterator[tuple[Keys, npt.NDArray[np.int64]]]:
+def _training(candidate: Candidate) -> Iterator[tuple[Keys, npt.NDArray[np.int64]]]:
     """Hashes of the ids and bytes of what is to be trained on, shard by shard."""
-    for path, roles in each(candidate, folder):
+    for path, roles in each(candidate):
         here = roles == TRAINING
         yield column(path, "id_hash")[here], column(path, "bytes")[here].astype(np.int64)
 
@@ -157,19 +155,19 @@ def _bins(keys: Keys) -> npt.NDArray[np.int64]:
     return (keys >> np.uint64(48)).astype(np.int64)
 
 
-def _hold_out(candidates: Sequence[Candidate], share: float, folder: Path) -> None:
-    held = heldout.choose([_groups(c, share, folder) for c in candidates], share)
+def _hold_out(candidates: Sequence[Candidate], share: float) -> None:
+    held = heldout.choose([_groups(c, share) for c in candidates], share)
     for c in candidates:
-        for path, roles in each(c, folder):
+        for path, roles in each(c):
             roles[np.isin(column(path, "group_hash"), held) & (roles == TRAINING)] = HELDOUT
 
 
-def _groups(candidate: Candidate, share: float, folder: Path) -> heldout.Groups:
+def _groups(candidate: Candidate, share: float) -> heldout.Groups:
     """The groups of what is trained on; of a large source those of small hash, among which the chosen ones are."""
-    total = sum(int((roles == TRAINING).sum()) for _, roles in each(candidate, folder))
+    total = sum(int((roles == TRAINING).sum()) for _, roles in each(candidate))
     below = np.uint64(min(4 * share, 1) * (2**64 - 2**11) if total > SLICE_DOCUMENTS else 2**64 - 1)
     parts = [np.zeros(0, np.uint64)]
-    for path, roles in each(candidate, folder):
+    for path, roles in each(candidate):
         its = column(path, "group_hash")[roles == TRAINING]
         parts.append(its[its <= below])
     return heldout.Groups(*np.unique(np.concatenate(parts), return_counts=True), total)

@@ -1,78 +1,59 @@
 """The manifest of one source: the sum of what reading, scanning, choosing and tokenising left of its shards."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
-from mixtures.catalogue.source import Source, provenance
+from mixtures.catalogue.source import provenance
 from mixtures.decontaminate.scan import Match, best
 from mixtures.documents import parquet
-from mixtures.documents.roles import Candidate
+from mixtures.steps.candidate import Candidate
 from mixtures.tokens.arrays import joined_digest
 from mixtures.tokens.manifest import Infilled, SourceManifest
+from mixtures.tokens.tokenise import ShardFacts
 from store.files import read_sealed
 
 
-def summed(
-    source: Source,
-    candidate: Candidate,
-    chosen: Mapping[str, Any],
-    documents: str,
-    facts: Sequence[Path],
-    infilled: bool,
-) -> SourceManifest:
-    """The manifest of a source.
-
-    Args:
-        chosen: what `selection.select` says of it.
-        documents: where they are, in the store.
-        facts: of its shards, as tokenising left them.
-        infilled: whether it has a form in fill-in-the-middle order.
+def summed(candidate: Candidate, chosen: Mapping[str, Any]) -> SourceManifest:
+    """The manifest of a source, of which `select` says what was `chosen`.
 
     Raises:
         Failure: a file is missing or damaged.
     """
-    paths = candidate.shards
-    stored = [read_sealed(path, "a shard's facts") for path in facts]
+    source, shards, at = candidate.source, candidate.shards, candidate.at
+    facts = [ShardFacts(**read_sealed(at.facts(source.name, path.stem), "a shard's facts")) for path in shards]
     scanned = [read_sealed(path, "what was found of the benchmarks") for path in candidate.scans]
     dropped: Counter[str] = Counter(chosen["dropped"])
-    for path in paths:
+    for path in shards:
         dropped.update(parquet.facts(path)["dropped"])
 
-    def total(name: str) -> int:
-        return sum(facts[name] for facts in stored)
-
-    def digest(name: str) -> str:
-        return joined_digest(facts[name] for facts in stored)
-
     def matches(name: str) -> tuple[Mapping[str, Any], ...]:
-        return tuple(asdict(match) for match in best([Match(**row) for facts in scanned for row in facts[name]]))
+        return tuple(asdict(match) for match in best(Match(**row) for scan in scanned for row in scan[name]))
 
     return SourceManifest(
         kind=source.kind,
         packages=tuple({"name": p.name, "version": p.version, "licence": p.licence} for p in provenance(source)),
-        folder=documents,
-        shards=tuple(path.stem for path in paths),
-        shard_tokens=tuple(facts["tokens"] for facts in stored),
-        documents=total("documents"),
-        tokens=total("tokens"),
-        bytes=total("bytes"),
-        heldout_documents=total("heldout_documents"),
-        heldout_bytes=total("heldout_bytes"),
+        folder=str(shards[0].parent.relative_to(at.store)),
+        shards=tuple(path.stem for path in shards),
+        shard_tokens=tuple(each.tokens for each in facts),
+        documents=sum(each.documents for each in facts),
+        tokens=sum(each.tokens for each in facts),
+        bytes=sum(each.bytes for each in facts),
+        heldout_documents=sum(each.heldout_documents for each in facts),
+        heldout_bytes=sum(each.heldout_bytes for each in facts),
         dropped=dict(sorted(dropped.items())),
         duplicates=chosen["duplicates"],
         shared=chosen["shared"],
         found=matches("found"),
         kept=matches("kept"),
-        digest=digest("digest"),
-        heldout_digest=digest("heldout_digest"),
-        infilled=_infilled([facts["infilled"] for facts in stored]) if infilled else None,
+        digest=joined_digest(each.digest for each in facts),
+        heldout_digest=joined_digest(each.heldout_digest for each in facts),
+        infilled=_infilled([each.infilled for each in facts if each.infilled]),
     )
 
 
-def _infilled(stored: Sequence[Mapping[str, Any]]) -> Infilled:
+def _infilled(stored: list[Mapping[str, Any]]) -> Infilled | None:
     digest = joined_digest(facts["digest"] for facts in stored)
     moved = sum(facts["permuted_documents"] for facts in stored)
-    return Infilled(tuple(facts["tokens"] for facts in stored), moved, digest)
+    return Infilled(tuple(facts["tokens"] for facts in stored), moved, digest) if stored else None

@@ -9,8 +9,8 @@ import hashlib
 import itertools
 import shutil
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cache, lru_cache
 from itertools import accumulate, pairwise
 from pathlib import Path
@@ -19,9 +19,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mixtures.tokens.manifest import INFILLED, Infilled, Manifest
+from mixtures.tokens.manifest import Infilled, Manifest
 from store.errors import Failure
 from store.files import beside, replace_folder
+from store.layout import INFILLED, shard_name
 
 # One file holds all chunks of an array behind an index (few objects in an object store), and every chunk and the index
 # carry a checksum, so a flipped bit on disk is an error and not a token. Chunks are uncompressed and small, because a
@@ -37,20 +38,6 @@ _CHECKED = [_ENDIAN, {"name": "crc32c"}]
 _READ_ERRORS = (ValueError, OSError, KeyError, IndexError, RuntimeError)
 
 
-@dataclass(frozen=True)
-class StoredShard:
-    """What was written: sizes and the digest of tokens and offsets together."""
-
-    tokens: int
-    documents: int
-    digest: str
-
-
-def shard_name(number: int) -> str:
-    """Folder of a source's shard."""
-    return f"{number:05d}"
-
-
 def windows_in(shard_tokens: Sequence[int], sequence: int) -> int:
     """Sequences in one epoch of shards with that many tokens; none crosses a shard."""
     return sum(max(0, (tokens - 1) // sequence) for tokens in shard_tokens)
@@ -60,13 +47,16 @@ def token_dtype(vocabulary: int) -> str:
     return "uint16" if vocabulary <= 2**16 else "uint32"
 
 
-def write_shard(folder: Path, tokens_N: npt.NDArray[Any], doc_offsets: npt.NDArray[np.int64]) -> StoredShard:
+def write_shard(folder: Path, tokens_N: npt.NDArray[Any], doc_offsets: npt.NDArray[np.int64]) -> str:
     """Write one shard; the folder appears whole or not at all, and replaces one that is there.
 
     Args:
         folder: `<source>/<00000>`.
         tokens_N: uint16 or uint32 ids of the documents, each with its `<eod>`.
         doc_offsets: [documents + 1]: document d is tokens_N[doc_offsets[d] : doc_offsets[d + 1]], never empty.
+
+    Returns:
+        The digest of tokens and offsets together.
 
     Raises:
         ValueError: the offsets do not cut tokens_N into documents.
@@ -85,9 +75,7 @@ def write_shard(folder: Path, tokens_N: npt.NDArray[Any], doc_offsets: npt.NDArr
         ) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-    return StoredShard(
-        len(tokens_N), len(doc_offsets) - 1, _digest(tokens_N.dtype, len(tokens_N), [tokens_N], doc_offsets)
-    )
+    return _digest(tokens_N.dtype, len(tokens_N), [tokens_N], doc_offsets)
 
 
 def _check_offsets(doc_offsets: npt.NDArray[np.int64], tokens: int) -> None:
@@ -192,13 +180,10 @@ class TokenStore:
 
     def _digest(self, name: str, number: int) -> str:
         array, offsets = self._array(name, number), self._offsets(name, number)
-        try:
-            size = array.shape[0]
-            ends = ((at, min(at + _DIGESTED, size)) for at in range(0, size, _DIGESTED))
-            parts = (array[at:end].read().result() for at, end in ends)
-            return _digest(array.dtype.numpy_dtype, size, parts, offsets)
-        except _READ_ERRORS as error:
-            raise self._corrupt(name, number, _first_line(error)) from error
+        size = array.shape[0]
+        ends = ((at, min(at + _DIGESTED, size)) for at in range(0, size, _DIGESTED))
+        with self._named(name, number):
+            return _digest(array.dtype.numpy_dtype, size, (array[at:end].read().result() for at, end in ends), offsets)
 
     def read(self, requests: Sequence[tuple[str, int]], sequence: int) -> npt.NDArray[np.int32]:
         """int32 [len(requests), sequence + 1]: the window of every (source, window) pair.
@@ -212,12 +197,17 @@ class TokenStore:
         views = []
         for name, window in requests:
             shard, start = self._place(name, window, sequence)
-            views.append(self._array(name, shard)[start : start + sequence + 1].translate_to[0])
+            views.append((shard, self._array(name, shard)[start : start + sequence + 1].translate_to[0]))
         try:
             # One read of all windows: a future per window costs up to twice the time.
-            read_BxS = ts.stack(views).read().result()
+            read_BxS = ts.stack([view for _, view in views]).read().result()
         except _READ_ERRORS as error:
-            raise self._first_failure(requests, sequence, error) from error
+            for (name, _), (shard, view) in zip(requests, views, strict=True):
+                with self._named(name, shard):  # which of them cannot be read?
+                    view.read().result()
+            raise Failure(
+                f"a read of {self._folder} failed once ({_first_line(error)}); run the command again"
+            ) from error
         return read_BxS.astype(np.int32)
 
     def segments(self, requests: Sequence[tuple[str, int]], sequence: int) -> npt.NDArray[np.int32]:
@@ -259,10 +249,8 @@ class TokenStore:
         return self._checked(name, number, self._open(name, number, "tokens"))
 
     def _checked(self, name: str, number: int, future: Any) -> Any:
-        try:
+        with self._named(name, number):
             array = future.result()
-        except _READ_ERRORS as error:
-            raise self._corrupt(name, number, _first_line(error)) from error
         declared = self._shards[name][number]
         if array.shape != (declared,) or array.dtype.name not in ("uint16", "uint32"):
             found = f"{array.shape[0]:,} {array.dtype.name} tokens where the manifest says {declared:,}"
@@ -270,22 +258,18 @@ class TokenStore:
         return array
 
     def _read_offsets(self, name: str, number: int) -> npt.NDArray[np.int64]:
-        try:
+        with self._named(name, number):
             offsets = np.asarray(self._open(name, number, "doc_offsets").result().read().result(), np.int64)
             _check_offsets(offsets, self._shards[name][number])
-        except _READ_ERRORS as error:
-            raise self._corrupt(name, number, _first_line(error)) from error
         return offsets
 
-    def _first_failure(self, requests: Sequence[tuple[str, int]], sequence: int, error: Exception) -> Failure:
-        """The failure of one window among many, found by reading them one at a time."""
-        for name, window in requests:
-            shard, start = self._place(name, window, sequence)
-            try:
-                self._array(name, shard)[start : start + sequence + 1].read().result()
-            except _READ_ERRORS as cause:
-                return self._corrupt(name, shard, _first_line(cause))
-        return Failure(f"a read of {self._folder} failed once ({_first_line(error)}); run the command again")
+    @contextmanager
+    def _named(self, name: str, number: int) -> Iterator[None]:
+        """What cannot be read in the block is of this shard."""
+        try:
+            yield
+        except _READ_ERRORS as error:
+            raise self._corrupt(name, number, _first_line(error)) from error
 
     def _corrupt(self, name: str, number: int, problem: str) -> Failure:
         shard = f"{self._folders[name]}/{shard_name(number)}"

@@ -80,19 +80,6 @@ def permuted(encoder: Encoder, pieces: Sequence[Pieces]) -> list[Ids]:
     return [ids.astype(np.uint32) for ids in out]
 
 
-def original(tokenizer: Tokenizer, ids: Sequence[int]) -> str:
-    """The text of a permuted document, put back in order."""
-    prefix_id, middle_id, suffix_id = _marks(tokenizer)
-    ids = list(ids)
-    suffix, middle = ids.index(suffix_id), ids.index(middle_id)
-    assert ids[0] == prefix_id
-
-    def text(part: list[int]) -> str:
-        return str(tokenizer.decode(part, skip_special_tokens=False))
-
-    return text(ids[1:suffix]) + text(ids[middle + 1 :]) + text(ids[suffix + 1 : middle])
-
-
 def _marks(tokenizer: Tokenizer) -> tuple[int, int, int]:
     prefix, middle, suffix = (tokenizer.token_to_id(name) for name in (FIM_PREFIX, FIM_MIDDLE, FIM_SUFFIX))
     if prefix is None or middle is None or suffix is None:

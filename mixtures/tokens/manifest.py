@@ -11,9 +11,6 @@ from store.layout import Prepared
 
 SCHEMA = 4
 
-INFILLED = "+infilled"
-"""Ends the folder of a source's tokens in fill-in-the-middle order."""
-
 
 @dataclass(frozen=True)
 class Infilled:
@@ -89,7 +86,7 @@ class Manifest:
 
     def documents(self, source: str) -> tuple[Path, ...]:
         """Files of its clean documents."""
-        store = self.folder.parent.parent
+        store = Prepared(self.folder).store
         return tuple(store / self.sources[source].folder / f"{shard}.parquet" for shard in self.sources[source].shards)
 
     def roles(self, source: str) -> tuple[Path, ...]:

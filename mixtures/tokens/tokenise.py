@@ -17,34 +17,35 @@ from mixtures.documents import parquet
 from mixtures.documents.document import Document
 from mixtures.documents.roles import HELDOUT, TRAINING, read_roles
 from mixtures.tokens import tokenizer as bpe
-from mixtures.tokens.arrays import StoredShard, token_dtype, write_shard
+from mixtures.tokens.arrays import token_dtype, write_shard
 from mixtures.tokens.fim import Fim, cut, permuted
 from store.files import write_sealed
+from store.layout import Prepared
 
 
 @dataclass(frozen=True)
 class TokeniseJob:
-    """One shard of documents and where its products go.
+    """One shard of documents.
 
     Attributes:
-        documents, roles: what there is, and which of it is for what.
-        tokenizer, end: its tokenizer.json, and the token that closes a document where it has none of the usual names.
-        tokens: folder of the token shard.
+        documents: its file.
+        source, number: whose it is, and which of its shards.
+        at: where the roles of the documents and the tokenizer are, and what comes of them goes.
+        end: the token that closes a document where the tokenizer has none of the usual names.
         fim: how documents are permuted for a second shard, if there is to be one.
-        infilled: folder of that shard.
-        heldout: file of the held-out documents.
-        path: file of sizes and digests; it is written last, so its presence says that the shard is done.
     """
 
     documents: Path
-    roles: Path
-    tokenizer: Path
+    source: str
+    number: int
+    at: Prepared
     end: str | None
-    tokens: Path
     fim: Fim | None
-    infilled: Path
-    heldout: Path
-    path: Path
+
+    @property
+    def path(self) -> Path:
+        """Sizes and digests; written last, so its presence says that the shard is done."""
+        return self.at.facts(self.source, self.documents.stem)
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ class ShardFacts:
     bytes: int
     digest: str
     infilled: Mapping[str, Any] | None
-    """Tokens, digest and permuted documents of the second shard."""
+    """Tokens, digest and permuted documents of the second shard, if there is one."""
     heldout_documents: int
     heldout_bytes: int
     heldout_digest: str
@@ -69,7 +70,7 @@ def tokenise_shard(job: TokeniseJob) -> None:
         Failure: a file is damaged, or the disk is full.
         UserError: the tokenizer lacks a token that is needed.
     """
-    encoder = _encoder(job.tokenizer, job.end)
+    encoder = _encoder(job.at.tokenizer, job.end)
     plain, infilled = (_Shard(token_dtype(bpe.size(encoder.reference))) for _ in range(2))
     held: list[pa.RecordBatch] = []
     size = moved = 0
@@ -84,21 +85,23 @@ def tokenise_shard(job: TokeniseJob) -> None:
             moved += count
         held.append(heldout)
         size += int(np.sum(training.column("bytes").to_numpy()))
-    stored = plain.write(job.tokens)
-    second = None
-    if job.fim is not None:
-        written = infilled.write(job.infilled)
-        second = {"tokens": written.tokens, "digest": written.digest, "permuted_documents": moved}
-    parquet.write(job.heldout, _documents(held), {})
+    heldout = job.at.heldout(job.source, job.documents.stem)
+    parquet.write(heldout, _documents(held), {})
     facts = ShardFacts(
-        tokens=stored.tokens,
-        documents=stored.documents,
+        tokens=plain.size,
+        documents=plain.documents,
         bytes=size,
-        digest=stored.digest,
-        infilled=second,
+        digest=plain.write(job.at.shard(job.source, job.number)),
+        infilled=None
+        if job.fim is None
+        else {
+            "tokens": infilled.size,
+            "digest": infilled.write(job.at.shard(job.source, job.number, infilled=True)),
+            "permuted_documents": moved,
+        },
         heldout_documents=sum(map(len, held)),
         heldout_bytes=int(sum(np.sum(batch.column("bytes").to_numpy()) for batch in held)),
-        heldout_digest=parquet.text_digest(job.heldout),
+        heldout_digest=parquet.text_digest(heldout),
     )
     write_sealed(job.path, asdict(facts))
 
@@ -109,14 +112,15 @@ class _Shard:
     def __init__(self, dtype: npt.DTypeLike) -> None:
         self.parts = [np.zeros(0, dtype)]
         self.lengths = [np.zeros(1, np.int64)]
-        self.size = 0
+        self.size = self.documents = 0
 
     def append(self, ids: bpe.Ids, offsets: npt.NDArray[np.int64]) -> None:
         self.parts.append(ids.astype(self.parts[0].dtype))
         self.lengths.append(np.diff(offsets))
         self.size += len(ids)
+        self.documents += len(offsets) - 1
 
-    def write(self, folder: Path) -> StoredShard:
+    def write(self, folder: Path) -> str:
         return write_shard(folder, np.concatenate(self.parts), np.cumsum(np.concatenate(self.lengths)))
 
 
@@ -127,7 +131,7 @@ def _encoder(tokenizer: Path, end: str | None) -> bpe.Encoder:
 
 def _divided(job: TokeniseJob) -> Iterator[tuple[pa.RecordBatch, pa.RecordBatch]]:
     """(training, held-out) documents of every row group."""
-    roles = read_roles(job.roles)
+    roles = read_roles(job.at.roles(job.source, job.documents.stem))
     start = 0
     for batch in parquet.read(job.documents, ("id", "group", "text", "bytes")):
         here = roles[start : start + len(batch)]

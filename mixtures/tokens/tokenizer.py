@@ -10,7 +10,7 @@ import hashlib
 import json
 import re
 import unicodedata
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -61,17 +61,6 @@ PROBES = (
 """What a tokenizer that keeps texts gives back: cases, blanks, digits, accents, ligatures, other scripts."""
 
 Ids = npt.NDArray[np.uint32]
-
-
-def up_to(texts: Iterable[str], budget: int) -> Iterator[str]:
-    """Texts in order up to `budget` bytes; the last one is cut."""
-    for text in texts:
-        raw = text.encode()
-        if len(raw) >= budget:
-            yield raw[:budget].decode(errors="ignore")
-            return
-        budget -= len(raw)
-        yield text
 
 
 def train(texts: Iterable[str], vocabulary: int) -> Tokenizer:

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tokenizers import Tokenizer
 
 from mixtures.tokens import tokenizer as bpe
-from mixtures.tokens.fim import cut, original, permuted
+from mixtures.tokens.fim import cut, permuted
 from store.errors import UserError
 
 TEXTS = [f"def f{n}(x):\n    return x * {n} + '{chr(65 + n % 26)}'\n" * (1 + n % 3) for n in range(200)]
@@ -19,6 +20,15 @@ def encoder(tmp_path_factory: pytest.TempPathFactory) -> bpe.Encoder:
     path = tmp_path_factory.mktemp("tokenizer") / "tokenizer.json"
     bpe.save(bpe.train(TEXTS, 400), path)
     return bpe.encoder(path)
+
+
+def original(tokenizer: Tokenizer, ids: list[int]) -> str:
+    """The text of a permuted document, put back in order."""
+    prefix_id, middle_id, suffix_id = (tokenizer.token_to_id(name) for name in bpe.SPECIALS[1:])
+    suffix, middle = ids.index(suffix_id), ids.index(middle_id)
+    assert ids[0] == prefix_id
+    parts = (ids[1:suffix], ids[middle + 1 :], ids[suffix + 1 : middle])
+    return "".join(tokenizer.decode(part, skip_special_tokens=False) for part in parts)
 
 
 @settings(max_examples=60, deadline=None)

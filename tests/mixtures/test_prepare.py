@@ -34,6 +34,7 @@ from mixtures.tokens import tokenizer as bpe
 from mixtures.tokens.arrays import open_tokens, windows_in
 from mixtures.tokens.manifest import Manifest, read_manifest
 from store.errors import Failure, UserError
+from tests.mixtures.test_fim import original
 
 LINE = "numbers {} and {} make a line that only document {} of {} has\n"
 SHARDS = ("one", "two", "three")
@@ -354,7 +355,7 @@ def test_infilling_moves_whole_documents_only(manifest: Manifest, tmp_path: Path
             if its[0] == prefix:
                 count += 1
                 assert start // sequence == end // sequence
-                assert fim.original(tokenizer, its) == document.text
+                assert original(tokenizer, its) == document.text
             else:
                 assert tokenizer.decode(its) == document.text
             start = end + 1

@@ -14,35 +14,36 @@ from mixtures.catalogue import files
 from mixtures.catalogue.source import DEDUP, Source, one_shard
 from mixtures.documents import parquet
 from mixtures.documents.document import Document, hash64
-from mixtures.documents.roles import CONTAMINATED, DROPPED, HELDOUT, TRAINING, Candidate, read_roles, roles_path
+from mixtures.documents.roles import CONTAMINATED, DROPPED, HELDOUT, TRAINING, read_roles
 from mixtures.steps import dedup
+from mixtures.steps.candidate import Candidate
 from mixtures.steps.select import sample, select
 from mixtures.tokens.manifest import in_common
 from store.errors import UserError
 from store.files import write_sealed
+from store.layout import Prepared
 
 
-def corpus(folder: Path, **sources: Any) -> tuple[list[Candidate], Path]:
-    """Candidates from keywords: a list of shards, each a list of documents, with changes of the candidate."""
+def corpus(folder: Path, **sources: Any) -> list[Candidate]:
+    """Candidates from keywords: a list of shards, each a list of documents, with changes of the source; its scans."""
     candidates = []
-    for name, (documents, changes) in sources.items():
+    for name, (documents, changes, *scans) in sources.items():
         paths = tuple(folder / name / f"{number}.parquet" for number in range(len(documents)))
         for path, shard in zip(paths, documents, strict=True):
             parquet.write(path, shard, {})
-        candidates.append(
-            Candidate(**{"name": name, "shards": paths, "scans": (), "max_bytes": None, "dedup": "across"} | changes)
-        )
-    return candidates, folder / "roles"
+        source = Source(name, "text", "plain", lambda *_: iter(()), one_shard, **changes)
+        candidates.append(Candidate(source, paths, tuple(scans), Prepared(folder)))
+    return candidates
 
 
-def chosen(candidates: Sequence[Candidate], roles: Path) -> dict[str, dict[str, int]]:
+def chosen(candidates: Sequence[Candidate]) -> dict[str, dict[str, int]]:
     """Role of every document, by source and id."""
     return {
-        c.name: {
+        c.source.name: {
             document.id: int(role)
             for path in c.shards
             for document, role in zip(
-                parquet.read_documents(path), read_roles(roles_path(roles, c.name, path)), strict=True
+                parquet.read_documents(path), read_roles(c.at.roles(c.source.name, path.stem)), strict=True
             )
         }
         for c in candidates
@@ -58,14 +59,14 @@ def kept(roles: Mapping[str, int]) -> set[str]:
 
 
 def test_across_keeps_the_first_within_keeps_its_own_and_never_keeps_all(tmp_path: Path) -> None:
-    candidates, roles = corpus(
+    candidates = corpus(
         tmp_path,
         python=([texts("a1", "b1", "b2", *"efg")], {}),
         cooldown=([texts("a3", "c1"), texts("c2", *"hij")], {"dedup": "within"}),
         prose=([texts("a4", "c3", "d1", *"klm")], {}),
         again=([texts("d2", "d3", "a5", *"nop")], {"dedup": "never"}),
     )
-    facts = select(candidates, 0.0, roles)
+    facts = select(candidates, 0.0)
     # "prose" keeps c, which the cooldown has too. What "again" keeps may go yet, as a copy of what is held out.
     assert {name: its["duplicates"] for name, its in facts.items()} == {
         "python": {"python": 1},
@@ -86,24 +87,22 @@ def test_programs_of_one_shape_are_duplicates_whatever_they_are_called(tmp_path:
         [Document(f"{seed}/{n}", f"family {n % 5}", f"def {seed}_{n}(): return {n}", f"shape {n}") for n in numbers]
         for seed, numbers in (("one", range(20)), ("two", range(5, 25)))
     ]
-    candidates, roles = corpus(tmp_path, synthetic=(seeds, {}), other=([texts(*"abcdef")], {}))
-    assert select(candidates, 0.0, roles)["synthetic"]["duplicates"] == {"synthetic": 15}
-    kept_or_held = {
-        id.partition("/")[2] for id, role in chosen(candidates, roles)["synthetic"].items() if role != DROPPED
-    }
+    candidates = corpus(tmp_path, synthetic=(seeds, {}), other=([texts(*"abcdef")], {}))
+    assert select(candidates, 0.0)["synthetic"]["duplicates"] == {"synthetic": 15}
+    kept_or_held = {id.partition("/")[2] for id, role in chosen(candidates)["synthetic"].items() if role != DROPPED}
     assert kept_or_held == {str(n) for n in range(25)}
 
 
 def test_a_text_that_a_source_lost_to_its_size_stays_in_the_next(tmp_path: Path) -> None:
     documents = texts(*"abcdefghijklmnopqrst")
     size = len(documents[0].text)
-    candidates, roles = corpus(
+    candidates = corpus(
         tmp_path,
         small=([documents], {"max_bytes": 5 * size}),
         large=([[Document(f"copy of {d.id}", "elsewhere", d.text) for d in documents], texts("u", "v")], {}),
     )
-    facts = select(candidates, 0.0, roles)
-    found = chosen(candidates, roles)
+    facts = select(candidates, 0.0)
+    found = chosen(candidates)
     first = {name for name, role in found["small"].items() if role != DROPPED}
     assert first == set(sorted(found["small"], key=hash64)[:5])
     second = {name.removeprefix("copy of ") for name, role in found["large"].items() if role != DROPPED}
@@ -114,12 +113,12 @@ def test_a_text_that_a_source_lost_to_its_size_stays_in_the_next(tmp_path: Path)
 def test_a_size_counts_what_is_left_of_duplicates_and_benchmark_items(tmp_path: Path) -> None:
     documents = texts("a1", "a2", "a3", "a4", "b", "c", "d", "e")
     size = len(documents[0].text)
-    candidates, roles = corpus(tmp_path, it=([documents], {"max_bytes": 4 * size, "scans": (tmp_path / "found.json",)}))
+    candidates = corpus(tmp_path, it=([documents], {"max_bytes": 4 * size}, tmp_path / "found.json"))
     order = [document.id for document in parquet.read_documents(candidates[0].shards[0])]
     write_sealed(tmp_path / "found.json", {"contaminated": [order.index("b")]})
-    facts = select(candidates, 0.0, roles)
+    facts = select(candidates, 0.0)
     assert facts["it"]["dropped"] == {"exact duplicate": 3, "contaminated": 1}  # and four are left, with room for four
-    found = chosen(candidates, roles)["it"]
+    found = chosen(candidates)["it"]
     assert found["b"] == CONTAMINATED
     assert Counter(found.values()) == {DROPPED: 3, CONTAMINATED: 1, TRAINING: 4}
 
@@ -140,24 +139,24 @@ def test_no_held_out_text_is_trained_on_or_held_out_twice(
     for number, (source, text, group) in enumerate(rows):
         own[source].append(Document(f"{number}", f"group {group}", f"text {text}"))
     pairs = zip(own, policies, strict=True)
-    candidates, roles = corpus(
+    candidates = corpus(
         tmp_path_factory.mktemp("corpus"),
         **{f"s{n}": ([its[:6], its[6:]], {"dedup": policy}) for n, (its, policy) in enumerate(pairs)},
     )
     before, dedup.SLICE_DOCUMENTS = dedup.SLICE_DOCUMENTS, slice_documents
     try:
-        facts = select(candidates, 0.3, roles)
+        facts = select(candidates, 0.3)
     finally:
         dedup.SLICE_DOCUMENTS = before
-    found = chosen(candidates, roles)
+    found = chosen(candidates)
     text_of = {(f"s{n}", document.id): document.text for n, its in enumerate(own) for document in its}
     held = [text_of[name, id] for name, its in found.items() for id, role in its.items() if role == HELDOUT]
     assert len(held) == len(set(held))
     for policy in DEDUP:
         read = [
-            [text_of[c.name, id] for id, role in found[c.name].items() if role == TRAINING]
+            [text_of[c.source.name, id] for id, role in found[c.source.name].items() if role == TRAINING]
             for c in candidates
-            if c.dedup == policy
+            if c.source.dedup == policy
         ]
         assert not set(held) & {text for its in read for text in its}
         if policy == "across":
@@ -165,7 +164,9 @@ def test_no_held_out_text_is_trained_on_or_held_out_twice(
         if policy != "never":
             assert all(len(its) == len(set(its)) for its in read)
     for c in candidates:  # nothing is lost: a text that went from one source is somewhere
-        assert facts[c.name]["dropped"].get("exact duplicate", 0) == sum(facts[c.name]["duplicates"].values())
+        assert facts[c.source.name]["dropped"].get("exact duplicate", 0) == sum(
+            facts[c.source.name]["duplicates"].values()
+        )
     everywhere = {text_of[name, id] for name, its in found.items() for id, role in its.items() if role != DROPPED}
     assert everywhere == set(text_of.values())
 
@@ -179,17 +180,17 @@ def languages(split: Sequence[int]) -> list[list[Document]]:
 def test_the_tokenizers_sample_is_of_all_shards_and_does_not_depend_on_them(tmp_path: Path) -> None:
     drawn = []
     for number, split in enumerate(([300], [10, 20, 400, 590])):
-        candidates, roles = corpus(tmp_path / f"{number}", code=(languages(split), {}))
-        select(candidates, 0.1, roles)
-        found = chosen(candidates, roles)["code"]
-        sampled = list(sample(candidates[0], roles, 4_000))
+        candidates = corpus(tmp_path / f"{number}", code=(languages(split), {}))
+        select(candidates, 0.1)
+        found = chosen(candidates)["code"]
+        sampled = list(sample(candidates[0], 4_000))
         assert sum(map(len, sampled)) == 4_000
         whole = sorted((id for id in kept(found)), key=hash64)[: len(sampled)]
         assert {" ".join(text.split()[:2]).replace(" ", "/") for text in sampled} == set(whole)
         shares = Counter(text.split()[0] for text in sampled)
         assert min(shares.values()) > 0.3 * len(sampled) and len(shares) == 2
-        assert len(list(sample(candidates[0], roles, 10**9))) == len(kept(found))  # what there is, where it is less
-        assert list(sample(candidates[0], roles, 0)) == []  # a small source beside a very large one
+        assert len(list(sample(candidates[0], 10**9))) == len(kept(found))  # what there is, where it is less
+        assert list(sample(candidates[0], 0)) == []  # a small source beside a very large one
         drawn.append(sorted(sampled))
     assert drawn[0] == drawn[1]
 

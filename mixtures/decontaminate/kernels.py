@@ -223,8 +223,14 @@ def _blocks(a: Words, b: Words, row: Row) -> int:
 
 
 @compiled
-def _block_key(words: Words, i: int) -> np.uint64:
-    return (np.uint64(words[i]) * _M0 + np.uint64(words[i + 1]) * _M1 + np.uint64(words[i + 2]) * _M2) | _ONE
+def _slot(words: Words, i: int, scratch: Scratch) -> tuple[np.uint64, np.uint64]:
+    """Where in the hash table the 3-gram at word i is or would be, and its key."""
+    key = (np.uint64(words[i]) * _M0 + np.uint64(words[i + 1]) * _M1 + np.uint64(words[i + 2]) * _M2) | _ONE
+    mask = np.uint64(scratch.slot.size - 1)
+    at = (key >> _32) & mask
+    while scratch.stamp[at] == scratch.clock[0] and scratch.slot[at] != key:
+        at = (at + _ONE) & mask
+    return at, key
 
 
 @compiled
@@ -234,26 +240,17 @@ def _remember(t: int, words: Words, scratch: Scratch) -> None:
         return
     scratch.clock[0] += 1
     scratch.clock[1] = t
-    mark, mask = scratch.clock[0], np.uint64(scratch.slot.size - 1)
     for i in range(words.size - BLOCK + 1):
-        key = _block_key(words, i)
-        at = (key >> _32) & mask
-        while scratch.stamp[at] == mark and scratch.slot[at] != key:
-            at = (at + _ONE) & mask
-        scratch.stamp[at], scratch.slot[at] = mark, key
+        at, key = _slot(words, i, scratch)
+        scratch.stamp[at], scratch.slot[at] = scratch.clock[0], key
 
 
 @compiled
 def _bound(words: Words, scratch: Scratch) -> int:
     """How many of `words` lie in 3-grams that were remembered: no alignment can match more."""
-    mark, mask = scratch.clock[0], np.uint64(scratch.slot.size - 1)
     covered, until = 0, 0
     for i in range(words.size - BLOCK + 1):
-        key = _block_key(words, i)
-        at = (key >> _32) & mask
-        while scratch.stamp[at] == mark and scratch.slot[at] != key:
-            at = (at + _ONE) & mask
-        if scratch.stamp[at] == mark:
+        if scratch.stamp[_slot(words, i, scratch)[0]] == scratch.clock[0]:
             covered += i + BLOCK - max(until, i)
             until = i + BLOCK
     return covered

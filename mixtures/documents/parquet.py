@@ -100,9 +100,14 @@ def read_documents(path: Path) -> Iterator[Document]:
     Raises:
         Failure: the file is missing or damaged.
     """
-    for batch in read(path):
-        for row in zip(*(batch.column(name).to_pylist() for name in ("id", "group", "text")), strict=True):
-            yield Document(*row)
+    yield from documents(read(path))
+
+
+def documents(batches: Iterable[pa.RecordBatch]) -> Iterator[Document]:
+    """The documents of row groups, in their order."""
+    for batch in batches:
+        columns = (batch.column(name).to_pylist() for name in ("id", "group", "text"))
+        yield from (Document(id, group, text) for id, group, text in zip(*columns, strict=True))
 
 
 def texts(path: Path, wanted: npt.NDArray[np.bool_]) -> Iterator[str]:

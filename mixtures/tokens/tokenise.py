@@ -14,7 +14,6 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from mixtures.documents import parquet
-from mixtures.documents.document import Document
 from mixtures.documents.roles import HELDOUT, TRAINING, read_roles
 from mixtures.tokens import tokenizer as bpe
 from mixtures.tokens.arrays import token_dtype, write_shard
@@ -86,7 +85,7 @@ def tokenise_shard(job: TokeniseJob) -> None:
         held.append(heldout)
         size += int(np.sum(training.column("bytes").to_numpy()))
     heldout = job.at.heldout(job.source, job.documents.stem)
-    parquet.write(heldout, _documents(held), {})
+    parquet.write(heldout, parquet.documents(held), {})
     facts = ShardFacts(
         tokens=plain.size,
         documents=plain.documents,
@@ -141,12 +140,6 @@ def _divided(job: TokeniseJob) -> Iterator[tuple[pa.RecordBatch, pa.RecordBatch]
 
 def _with_role(batch: pa.RecordBatch, mask: npt.NDArray[np.bool_]) -> pa.RecordBatch:
     return batch if mask.all() else batch.filter(pa.array(mask))  # filtering copies the texts
-
-
-def _documents(batches: list[pa.RecordBatch]) -> Iterator[Document]:
-    for batch in batches:
-        columns = (batch.column(name).to_pylist() for name in ("id", "group", "text"))
-        yield from (Document(*row) for row in zip(*columns, strict=True))
 
 
 def _infilling(

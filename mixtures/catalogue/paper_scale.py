@@ -83,7 +83,7 @@ def _files(part: str, tokens: int, languages: Iterable[str]) -> tuple[HubDataset
 SYNTHETIC_SHARDS = 800
 """12.8 GB drawn, as much as the paper's proprietary 3.2B tokens at four bytes a token."""
 SYNTHETIC_TOKENS = 2_400_000_000
-"""What is left of them when a program counts once, whatever its names: a quarter are copies (`benchmarks/data.md`)."""
+"""What is left of them, less a margin, when a program counts once, whatever its names (`benchmarks/data.md`)."""
 
 
 # An open stand-in for the proprietary problems (3.2B tokens): the largest public set of Python problems with a

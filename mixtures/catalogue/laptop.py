@@ -8,7 +8,6 @@ magnitude smaller, and the text sources are narrow: early modern literature, and
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from mixtures.catalogue.own import generated
 from mixtures.catalogue.pins import newest, releases
@@ -16,7 +15,7 @@ from mixtures.catalogue.source import Source, Upstream, naming, one_shard
 from mixtures.documents.document import Document
 from mixtures.readers import archived, commits, installed, literature, notebooks, prose, threads
 
-Reader = Callable[[Any, Path], Iterator[Document]]
+Reader = Callable[..., Iterator[Document]]
 """From (all upstreams of the source, download folder) to its documents."""
 
 PYTHON_PACKAGES = (
@@ -63,20 +62,12 @@ def _read(reader: Reader, upstream: Sequence[Upstream], shard: str, downloads: P
     return reader(upstream, downloads)
 
 
-def _installed(*suffixes: str) -> Reader:
-    return partial(_installed_files, frozenset(suffixes))
-
-
-def _installed_files(suffixes: frozenset[str], packages: Sequence[str], downloads: Path) -> Iterator[Document]:
-    return installed.files(packages, suffixes)
-
-
 def _docstrings(packages: Sequence[str], downloads: Path) -> Iterator[Document]:
-    return prose.docstrings(installed.files(packages, frozenset({".py"})))
+    return prose.docstrings(installed.files(packages, downloads, frozenset({".py"})))
 
 
-def _descriptions(packages: Sequence[str], downloads: Path) -> Iterator[Document]:
-    return prose.descriptions(packages)
+def _installed(*suffixes: str) -> Reader:
+    return partial(installed.files, suffixes=frozenset(suffixes))
 
 
 def _archived(*suffixes: str, skip: str = "") -> Reader:
@@ -89,7 +80,7 @@ QUICKSTART: tuple[Source, ...] = (
         *("docstring-prose", "text", "english", 1_500_000, _docstrings),
         *(installed.STANDARD_LIBRARY, *PROSE_PACKAGES),
     ),
-    _source("description-prose", "text", "english", 500_000, _descriptions, *DESCRIBED_PACKAGES),
+    _source("description-prose", "text", "english", 500_000, prose.descriptions, *DESCRIBED_PACKAGES),
     _source(
         *("python", "code", "python", 6_000_000, _installed(".py")),
         *(installed.STANDARD_LIBRARY, *PYTHON_PACKAGES),

@@ -52,10 +52,10 @@ def distribution(name: str) -> Distribution:
         raise Failure(f"package '{name}' is not installed; run `make setup`") from error
 
 
-def files(names: Sequence[str], suffixes: frozenset[str]) -> Iterator[Document]:
+def files(names: Sequence[str], downloads: Path, suffixes: frozenset[str]) -> Iterator[Document]:
     """Files of the distributions `names` that end in one of `suffixes`; id = installed path, group = distribution.
 
-    Of `STANDARD_LIBRARY`, those of `standard_library`, whatever the suffixes.
+    Of `STANDARD_LIBRARY`, those of `standard_library`, whatever the suffixes. Nothing is downloaded.
 
     Which files a distribution has is read from its own record, so that what else lies in the folder does not count.
     Files under `SKIPPED_FOLDERS`, `GENERATED` ones and those that are not UTF-8 text are left out.

@@ -11,6 +11,7 @@ import re
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
+from pathlib import Path
 
 from packaging.utils import canonicalize_name
 
@@ -59,7 +60,7 @@ def docstrings(files: Iterable[Document]) -> Iterator[Document]:
             yield Document(file.id, file.group, prose)
 
 
-def descriptions(names: Sequence[str]) -> Iterator[Document]:
+def descriptions(names: Sequence[str], downloads: Path) -> Iterator[Document]:
     """The sentences of the descriptions of the installed distributions `names`; id = group = distribution.
 
     Raises:

@@ -101,7 +101,7 @@ def _distribution(folder: Path, name: str) -> None:
 
 def _installed(folder: Path) -> Iterable[Document]:
     _distribution(folder, "sample_of_readers")
-    return installed.files(["sample_of_readers"], frozenset({".py"}))
+    return installed.files(["sample_of_readers"], Path(), frozenset({".py"}))
 
 
 def _literature(folder: Path) -> Iterable[Document]:
@@ -132,7 +132,7 @@ def _prose(folder: Path) -> Iterable[Document]:
     )
     yield from prose.docstrings([Document("a.py", "pkg", docstring), Document("b.py", "pkg", "broken(")])
     _distribution(folder, "sample_of_prose")
-    yield from prose.descriptions(["sample_of_prose"])
+    yield from prose.descriptions(["sample_of_prose"], folder)
 
 
 def _threads(folder: Path) -> Iterable[Document]:

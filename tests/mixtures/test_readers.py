@@ -14,7 +14,7 @@ from tests.mixtures.test_fetch import sdist
 
 
 def test_installed_files_have_stable_ids_and_skip_tests() -> None:
-    documents = list(installed.files(["numpy"], frozenset({".py"})))
+    documents = list(installed.files(["numpy"], Path(), frozenset({".py"})))
     ids = [document.id for document in documents]
     assert "numpy/lib/_index_tricks_impl.py" in ids
     assert ids == sorted(ids)
@@ -24,7 +24,7 @@ def test_installed_files_have_stable_ids_and_skip_tests() -> None:
 
 def test_a_missing_distribution_is_never_a_smaller_source() -> None:
     with pytest.raises(Failure, match=r"'no-such-package' is not installed; run `make setup`"):
-        list(installed.files(["no-such-package"], frozenset({".py"})))
+        list(installed.files(["no-such-package"], Path(), frozenset({".py"})))
 
 
 def test_the_standard_library_is_grouped_by_module_and_has_no_machine_paths() -> None:

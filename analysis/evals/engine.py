@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 
 import jax
 import numpy as np
-from tokenizers import Tokenizer
 
 from analysis.evals.model import LanguageModel
 from analysis.evals.packing import Span, batches, row_length, trees
@@ -57,7 +56,7 @@ def likelihoods(model: LanguageModel, pairs: Sequence[tuple[str, str]]) -> Itera
 
 def rolling(model: LanguageModel, texts: Sequence[str]) -> Iterator[tuple[int, float]]:
     """Negative log-likelihood in nats of every text as a whole, with its number."""
-    encoded = _encode(model.tokenizer, texts)
+    encoded = model.encoded(texts)
     spans = [list(_windows(number, (model.eod, *ids), 1, model.window)) for number, ids in enumerate(encoded)]
     for number, found in _scored(model, spans):
         yield number, found.nats
@@ -79,16 +78,12 @@ def _numbers(requests: Iterable) -> dict:
     return numbers
 
 
-def _encode(tokenizer: Tokenizer, texts: Iterable[str]) -> list[list[int]]:
-    return [encoded.ids for encoded in tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)]
-
-
 def _pair_spans(model: LanguageModel, pairs: Sequence[tuple[str, str]]) -> tuple[list[list[Span]], list[bool]]:
     """The spans of every pair, and whether its context is too long for them."""
     heads = [context.rstrip() for context, _ in pairs]
     contexts = list(dict.fromkeys(heads))
-    sizes = dict(zip(contexts, map(len, _encode(model.tokenizer, contexts)), strict=True))
-    whole = _encode(model.tokenizer, (context + continuation for context, continuation in pairs))
+    sizes = dict(zip(contexts, map(len, model.encoded(contexts)), strict=True))
+    whole = model.encoded((context + continuation for context, continuation in pairs))
     spans: list[list[Span]] = []
     for number, (head, pair, ids) in enumerate(zip(heads, pairs, whole, strict=True)):
         # A continuation that melts into the last token of its context is scored with it.

@@ -1,6 +1,7 @@
 """A model as evaluations see it: what it computes with, and the tokenizer and window it was trained with."""
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,6 +31,10 @@ class LanguageModel:
     eod: int
     window: int
     mesh: Mesh | None = None
+
+    def encoded(self, texts: Iterable[str]) -> list[list[int]]:
+        """The ids of texts, with no token before or after them."""
+        return [found.ids for found in self.tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)]
 
 
 def opened(folder: Path, mesh: Mesh | None = None) -> LanguageModel:

@@ -96,8 +96,8 @@ def write(model: LanguageModel, asks: Sequence[Ask]) -> Iterator[tuple[int, str]
 
 def too_long(model: LanguageModel, asks: Sequence[Ask]) -> list[bool]:
     """Of every ask, whether its prompt loses its beginning because the window has no room for it."""
-    encoded = model.tokenizer.encode_batch_fast([ask.prompt for ask in asks], add_special_tokens=False)
-    return [1 + len(e.ids) > _room_for(model, ask) for ask, e in zip(asks, encoded, strict=True)]
+    encoded = model.encoded(ask.prompt for ask in asks)
+    return [1 + len(ids) > _room_for(model, ask) for ask, ids in zip(asks, encoded, strict=True)]
 
 
 def _room_for(model: LanguageModel, ask: Ask) -> int:
@@ -107,9 +107,9 @@ def _room_for(model: LanguageModel, ask: Ask) -> int:
 
 def _texts(model: LanguageModel, asks: Sequence[Ask]) -> list[_Text]:
     """Short ones first, equal prompts together. A prompt keeps its newest tokens, as many as there is room for."""
-    encoded = model.tokenizer.encode_batch_fast([ask.prompt for ask in asks], add_special_tokens=False)
+    encoded = model.encoded(ask.prompt for ask in asks)
     texts = []
-    for number, (ask, ids) in enumerate(zip(asks, (e.ids for e in encoded), strict=True)):
+    for number, (ask, ids) in enumerate(zip(asks, encoded, strict=True)):
         prompt = (model.eod, *ids)[-_room_for(model, ask) :]
         texts.append(_Text(number, ask, prompt, min(ask.max_tokens, model.window - len(prompt))))
     return sorted(texts, key=lambda text: (len(text.prompt) + text.most, text.prompt))

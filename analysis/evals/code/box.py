@@ -140,7 +140,7 @@ def find() -> Sandbox:
         raise Failure("no sandbox: bubblewrap is not installed; install it (apt-get install bubblewrap)")
     if Path(bwrap).stat().st_mode & stat.S_ISUID:
         raise Failure(f"no sandbox: {bwrap} is setuid root; allow unprivileged user namespaces and remove that bit")
-    version = _output([bwrap, "--version"]).removeprefix("bubblewrap ")
+    version = runtime.said([bwrap, "--version"]).removeprefix("bubblewrap ")
     if _numbers(version) < OLDEST_BWRAP:
         raise Failure(f"no sandbox: bubblewrap {version or '(unknown version)'} is too old; 0.8 or later is needed")
     python, python_version = _interpreter()
@@ -152,7 +152,7 @@ def _interpreter() -> tuple[str, str]:
     for path in ("/usr/bin/python3", "/usr/local/bin/python3"):
         resolved = os.path.realpath(path)
         if resolved.startswith("/usr/") and _for_all(resolved):
-            version = _output([resolved, "-I", "-S", "-c", "import sys; print('%d.%d.%d' % sys.version_info[:3])"])
+            version = runtime.said([resolved, "-I", "-S", "-c", "import sys; print('%d.%d.%d' % sys.version_info[:3])"])
             if _numbers(version) >= OLDEST_PYTHON:
                 return resolved, version
     raise Failure(
@@ -165,13 +165,6 @@ def _for_all(path: str) -> bool:
     """Whether any user can run the file: itself executable, and every folder above it searchable."""
     resolved = Path(path).resolve()
     return resolved.is_file() and all(part.stat().st_mode & stat.S_IXOTH for part in (resolved, *resolved.parents))
-
-
-def _output(command: Sequence[str]) -> str:
-    try:
-        return subprocess.run(command, capture_output=True, text=True, timeout=10, check=False, cwd="/").stdout.strip()
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
 
 
 def _numbers(version: str) -> tuple[int, ...]:

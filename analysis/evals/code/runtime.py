@@ -60,9 +60,9 @@ def mounts(python: str) -> tuple[str, ...]:
     Raises:
         Failure: this machine does not say what that is.
     """
-    library = [Path(line) for line in _said([python, "-I", "-S", "-c", _FOLDERS])]
+    library = [Path(line) for line in said([python, "-I", "-S", "-c", _FOLDERS]).splitlines()]
     extensions = [str(file) for folder in library for file in folder.glob("*.so") if _usable(file)]
-    words = (word for line in _said(["ldd", python, *extensions]) for word in line.split())
+    words = (word for word in said(["ldd", python, *extensions]).split())
     linked = [Path(word) for word in words if word.startswith("/") and not word.endswith(":")]
     shared = {str(path.parent.resolve() / path.name) for path in linked}
     if not library or not shared:
@@ -84,10 +84,10 @@ def _usable(file: Path) -> bool:
     return file.name.split(".")[0].removesuffix("_panel") not in UNUSABLE
 
 
-def _said(command: list[str]) -> list[str]:
-    """The lines that a command prints; none if it cannot be run."""
+def said(command: Sequence[str]) -> str:
+    """What a command prints; nothing if it cannot be run."""
     options: dict[str, Any] = {"cwd": "/", "env": {"LC_ALL": "C", "PATH": os.defpath}, "timeout": 30, "check": False}
     try:
-        return subprocess.run(command, capture_output=True, text=True, **options).stdout.splitlines()
+        return subprocess.run(command, capture_output=True, text=True, **options).stdout.strip()
     except (OSError, subprocess.TimeoutExpired):
-        return []
+        return ""

@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Required, TypedDict
 
 from store import layout
 from store.errors import Failure, UserError
@@ -78,14 +78,52 @@ class EndRecord:
     """Wall time of all steps."""
 
 
+class Item(TypedDict, total=False):
+    """What was found of one item of a task: of a text or an answer, and besides of a choice, of what was said, or of
+    programs that were executed (analysis/evals/code/executed.py). All items of a task have the same of these."""
+
+    id: Required[str]
+    source: str
+    """Of a held-out document."""
+    cluster: str
+    """What makes items depend on each other: the package or work of a held-out document, the dialogue of a turn."""
+    nats: float
+    """Negative log-likelihood of the gold continuation."""
+    bytes: int
+    """UTF-8 bytes of the answer in it, without the blank that parts it from the context; none where the tokenizer does
+    not keep texts."""
+    cut: int
+    """1 where the context was longer than the window and lost its beginning."""
+    correct: float
+    """1 if the likeliest candidate is the gold one, its share if it is one of several, or 1 if what was said is an
+    accepted answer, else 0."""
+    score: float
+    """Any other score that lm-evaluation-harness gives."""
+    gold: int
+    """The number of the right candidate, where there is more than one."""
+    choice_nats: list[float]
+    choice_bytes: list[int]
+    choice_chars: list[int]
+    """Of every candidate; by characters the harness normalises (lm-evaluation-harness 0.4.13, acc_norm)."""
+    alike: int
+    """1 where two candidates are the same, as in two rows of SciQ and five of SocialIQA."""
+    said: str
+    """The beginning of what the model said, which is never trusted."""
+    sha256: str
+    """Of all programs that it wrote."""
+    runs: bool
+    """Whether the problem's tests run on this machine."""
+    samples: int
+    passed: int
+    reasons: Mapping[str, int]
+    """Programs, those that passed, and why they did not."""
+    weak: bool
+    """Whether the tests ran within the programs' reach."""
+
+
 @dataclass(frozen=True)
 class EvalRecord:
-    """One task scored on one checkpoint, item by item.
-
-    Every item is a mapping with "id" and, as the task has them, "nats" and "bytes" (negative log-likelihood of the gold
-    text and the UTF-8 length of the answer in it), "correct" (0, 1, or a share where choices are equally likely),
-    "cluster" (what it shares with other items), "cut", and others: see analysis/evals/scoring.py.
-    """
+    """One task scored on one checkpoint, item by item."""
 
     task: str
     version: int
@@ -93,7 +131,7 @@ class EvalRecord:
     """Hash of all rendered prompts and targets, so that two records compare like with like."""
     fingerprint: str
     step: int
-    items: tuple[Mapping[str, Any], ...]
+    items: tuple[Item, ...]
     gap: str = ""
     """Why the task could not be scored; empty when it was."""
     seconds: float = 0.0

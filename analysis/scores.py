@@ -4,7 +4,6 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -14,6 +13,7 @@ from analysis.metrics import KS, SCORES, TaskScores
 from analysis.records import (
     MAX_SKIPPED,
     EvalRecord,
+    Item,
     RunRecord,
     StudyRecord,
     read_eval,
@@ -200,7 +200,7 @@ def scores_of(record: EvalRecord, where: str) -> dict[str, TaskScores]:
         Failure: as `task_scores`.
     """
     found = {record.task: task_scores(record, where)}
-    by_source: dict[str, list[Mapping[str, Any]]] = {}
+    by_source: dict[str, list[Item]] = {}
     for item in record.items:
         by_source.setdefault(str(item.get("source", "")), []).append(item)
     if len(by_source) > 1:
@@ -209,14 +209,14 @@ def scores_of(record: EvalRecord, where: str) -> dict[str, TaskScores]:
     return found
 
 
-def _in_all(items: Sequence[Mapping[str, Any]], field: str, task: str, where: str) -> bool:
+def _in_all(items: Sequence[Item], field: str, task: str, where: str) -> bool:
     present = [field in item for item in items]
     if any(present) and not all(present):
         raise _corrupt(task, where, f"has '{field}' for some items only")
     return any(present)
 
 
-def _of_choices(item: Mapping[str, Any]) -> tuple[float, float, float]:
+def _of_choices(item: Item) -> tuple[float, float, float]:
     """What acc_norm, correct_prob and margin sum of one item."""
     gold = item["gold"]
     of_choices = list(zip(item["choice_nats"], item["choice_bytes"], item["choice_chars"], strict=True))
@@ -237,7 +237,7 @@ def pass_at(n: int, c: int, k: int) -> float:
     return 1.0 - math.prod(1.0 - k / i for i in range(n - c + 1, n + 1)) if n - c >= k else 1.0
 
 
-def executed_columns(rows: Sequence[Mapping[str, Any]]) -> dict[str, Floats]:
+def executed_columns(rows: Sequence[Item]) -> dict[str, Floats]:
     """Of rows of `analysis.evals.code.executed.items`, each of shape N: "runs", "weak" (1 or 0), and "pass@k".
 
     Every k of KS is there that all problems have samples for. A problem whose tests do not run here says nothing of the

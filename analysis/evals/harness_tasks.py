@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from analysis.evals.questions import Question
 from analysis.evals.scoring import SAID, item
 from analysis.evals.tasks import HARNESS
+from analysis.records import Item
 from store.errors import Failure, UserError
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ def load(name: str, shots: int, items: int | None) -> HarnessTask:
     return HarnessTask(name, task, documents, hashlib.sha256(text.encode()).hexdigest()[:16], len(text))
 
 
-def score(model: "LanguageModel", asked: HarnessTask) -> list[dict[str, Any]]:
+def score(model: "LanguageModel", asked: HarnessTask) -> list[Item]:
     """The record's items of a task.
 
     Raises:
@@ -132,7 +133,7 @@ def _answered(model: "LanguageModel", instances: Sequence[Any]) -> set[int]:
     return set(map(id, lm.cut))
 
 
-def _choice(asked: HarnessTask, doc: Any, instances: Sequence[Any], id_: str, cut: bool) -> dict[str, Any]:
+def _choice(asked: HarnessTask, doc: Any, instances: Sequence[Any], id_: str, cut: bool) -> Item:
     task = asked.task
     gold = task.doc_to_text(doc) if task.multiple_input else task.doc_to_target(doc)
     choices = task.doc_to_choice(doc)
@@ -145,25 +146,30 @@ def _choice(asked: HarnessTask, doc: Any, instances: Sequence[Any], id_: str, cu
     return item(question, [-instance.resps[0][0] for instance in its], None, cut)
 
 
-def _continuation(asked: HarnessTask, doc: Any, instances: Sequence[Any], id_: str, cut: bool) -> dict[str, Any]:
+def _continuation(asked: HarnessTask, doc: Any, instances: Sequence[Any], id_: str, cut: bool) -> Item:
     (likelihood, greedy), delimiter = instances[0].resps[0], asked.task.config.target_delimiter
     found = item(Question(id_, (tuple(instances[0].args),), 0, delimiter=delimiter), [-likelihood], None, cut)
-    return found | {"correct": int(greedy)}
+    found["correct"] = int(greedy)
+    return found
 
 
-def _text(asked: HarnessTask, doc: Any, instances: Sequence[Any], id_: str, cut: bool) -> dict[str, Any]:
+def _text(asked: HarnessTask, doc: Any, instances: Sequence[Any], id_: str, cut: bool) -> Item:
     question = Question(id_, (("", instances[0].args[0]),), 0, delimiter="")
     return item(question, [-instances[0].resps[0]], None, cut)
 
 
-def _said(asked: HarnessTask, doc: Any, instances: Sequence[Any], id_: str, cut: bool) -> dict[str, Any]:
+def _said(asked: HarnessTask, doc: Any, instances: Sequence[Any], id_: str, cut: bool) -> Item:
     first = next(iter(instances[0].filtered_resps))
     metrics = asked.task.process_results(doc, [instance.filtered_resps[first] for instance in instances])
     name, value = next(_numbers(metrics), ("", 0.0))
     if not name or not asked.task.higher_is_better().get(name, True):
         raise Failure(f"'{asked.name}' has no score for every item of which more is better: {', '.join(metrics)}")
     said = str(instances[0].resps[0]).strip()[:SAID]
-    return {"id": id_, "correct" if name in _RIGHT else "score": value, "said": said} | ({"cut": 1} if cut else {})
+    found: Item = {"id": id_, "correct": value} if name in _RIGHT else {"id": id_, "score": value}
+    found["said"] = said
+    if cut:
+        found["cut"] = 1
+    return found
 
 
 def _numbers(metrics: dict[str, Any]) -> Iterator[tuple[str, float]]:

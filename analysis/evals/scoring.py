@@ -1,32 +1,18 @@
 """What the engine found of a question, as one item of an evaluation record. Pure Python.
 
-    id             of the item
-    source         of a held-out document
-    cluster        what makes items depend on each other: the package or work of a held-out document
-    nats, bytes    negative log-likelihood of the gold continuation, and the UTF-8 bytes of the answer in it, which has
-                   not the blank that parts it from the context; no bytes where the tokenizer does not keep texts
-    gold           the number of the right candidate, where there is more than one
-    choice_nats    nats of every one of them; choice_bytes the UTF-8 bytes of the answers, and
-    choice_chars   their characters, by which the harness normalises (lm-evaluation-harness 0.4.13, acc_norm)
-    cut            1 where the context was longer than the window and lost its beginning
-    alike          1 where two candidates are the same, as in two rows of SciQ and five of SocialIQA
-    correct        1 if the likeliest candidate is the gold one, its share if it is one of several, or 1 if what was
-                   said is an accepted answer, else 0
-    said           the beginning of what the model said
-
-Everything else (normalised accuracy, margins, bits per byte) is made from these in analysis/metrics.py.
+Everything else (normalised accuracy, margins, bits per byte) is made from these in analysis/scores.py.
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 from analysis.evals.questions import Question, exact_match
+from analysis.records import Item
 
 SAID = 200
 """Characters that are kept of what a model says."""
 
 
-def item(question: Question, nats: Sequence[float], said: str | None, cut: bool = False) -> dict[str, Any]:
+def item(question: Question, nats: Sequence[float], said: str | None, cut: bool = False) -> Item:
     """The record's item of a question.
 
     Args:
@@ -36,8 +22,11 @@ def item(question: Question, nats: Sequence[float], said: str | None, cut: bool 
         cut: whether a context lost its beginning.
     """
     texts = [continuation.removeprefix(question.delimiter) for _, continuation in question.candidates]
-    found: dict[str, Any] = {"id": question.id}
-    found |= {name: text for name in ("source", "cluster") if (text := getattr(question, name))}
+    found: Item = {"id": question.id}
+    if question.source:
+        found["source"] = question.source
+    if question.cluster:
+        found["cluster"] = question.cluster
     found |= {"nats": nats[question.gold], "bytes": _bytes(texts[question.gold])}
     if cut:
         found["cut"] = 1

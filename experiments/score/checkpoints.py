@@ -18,7 +18,7 @@ from analysis.evals.harness_tasks import HarnessTask
 from analysis.evals.model import LanguageModel
 from analysis.evals.questions import Question
 from analysis.evals.tasks import Task
-from analysis.records import EvalRecord, gap_path, stage_folder, write
+from analysis.records import EvalRecord, Item, gap_path, stage_folder, write
 from analysis.scores import DIVERGED
 from experiments.plan import status
 from experiments.plan.stage import PreparedPlan
@@ -168,9 +168,7 @@ def score(
     return {path: found[path] for path in work}
 
 
-def _record(
-    of: Checkpoint, task: AnyTask, items: Iterable[Mapping[str, Any]] = (), gap: str = "", seconds: float = 0
-) -> EvalRecord:
+def _record(of: Checkpoint, task: AnyTask, items: Iterable[Item] = (), gap: str = "", seconds: float = 0) -> EvalRecord:
     version = task.version if isinstance(task, Task) else task_version(task.name)
     key = (task.name, version, prompts(task), of.fingerprint, of.step)
     return EvalRecord(*key, tuple(items), gap, round(seconds, 3))
@@ -248,5 +246,6 @@ def _of_items(of: Checkpoint, asked: _Asked, seconds: float, keeps_texts: bool) 
         for number, question in enumerate(task.questions)
     ]
     if not keeps_texts:  # there are no bits per byte of a text that was not predicted
-        items = [{name: value for name, value in item.items() if name != "bytes"} for item in items]
+        for item in items:
+            item.pop("bytes", None)
     return _record(of, task, items, seconds=seconds)

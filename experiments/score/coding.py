@@ -13,6 +13,7 @@ from analysis.evals.code.box import Sandbox
 from analysis.evals.code.executed import Problem
 from analysis.evals.engine import Ask, generate, too_long
 from analysis.evals.model import LanguageModel
+from analysis.records import Item
 from mixtures.benchmarks import load as benchmarks
 from mixtures.documents.document import hash64
 from store import kept_rows
@@ -87,7 +88,7 @@ def _jobs() -> int:
     return os.cpu_count() or 1
 
 
-def score(model: LanguageModel, task: CodeTask, kept: Path) -> list[dict[str, Any]]:
+def score(model: LanguageModel, task: CodeTask, kept: Path) -> list[Item]:
     """The record's items of a task: every problem with how many of its samples passed.
 
     Args:
@@ -106,7 +107,10 @@ def score(model: LanguageModel, task: CodeTask, kept: Path) -> list[dict[str, An
     verdicts = executed.run(task.sandbox, task.problems, judged, jobs=_jobs())
     long = too_long(model, [_ask(model, problem, 0, task) for problem in task.problems])
     found = executed.items(task.problems, cut, verdicts, task.runs)
-    return [row | {"cut": 1} if lost else row for row, lost in zip(found, long, strict=True)]
+    for row, lost in zip(found, long, strict=True):
+        if lost:
+            row["cut"] = 1
+    return found
 
 
 def _completions(model: LanguageModel, task: CodeTask, kept: Path) -> list[list[str]]:

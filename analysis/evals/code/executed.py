@@ -12,8 +12,8 @@ import warnings
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from analysis import records
 from analysis.evals.code import pool
 from analysis.evals.code.box import Limits, Sandbox
 from analysis.evals.code.judge import Check, Verdict
@@ -158,17 +158,16 @@ def items(
     completions: Sequence[Sequence[str]],
     verdicts: Sequence[Sequence[Verdict]],
     runs: Sequence[bool],
-) -> list[dict[str, Any]]:
+) -> list[records.Item]:
     """Rows for an evaluation record: how many completions passed, of how many, and why the others did not.
 
-    "runs" is what `runnable` says of the problem: if false, none of its completions was judged, else each either passed
-    or failed. "said" is the beginning of the first completion, and "sha256" that of all of them: a model's words, never
-    trusted.
+    `runs` is what `runnable` says of the problems: of one that does not run none of the completions was judged, of the
+    others each either passed or failed.
     """
     rows = []
     for problem, texts, each, here in zip(problems, completions, verdicts, runs, strict=True):
         reasons = Counter(verdict.reason for verdict in each)
-        row: dict[str, Any] = {"id": problem.id, "runs": here, "samples": len(texts), "passed": reasons["passed"]}
+        row: records.Item = {"id": problem.id, "runs": here, "samples": len(texts), "passed": reasons["passed"]}
         row |= {"reasons": {name: reasons[name] for name in sorted(reasons)}, "weak": problem.check.weak}
         row |= {"said": _utf8(texts[0][:SAID]), "sha256": hashlib.sha256(json.dumps(texts).encode()).hexdigest()}
         rows.append(row)

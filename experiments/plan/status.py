@@ -48,7 +48,7 @@ def state(plan: Plan, stage: PlannedStage, store: Path) -> str:
 
 def why_failed(stage: PlannedStage, store: Path) -> str:
     assert isinstance(stage, PreparedStage), "a stage that is not prepared has not failed"
-    return str(read_json(stage_folder(store, stage.folder) / "failed.json", f"the failure of {stage.id}")["error"])
+    return str(read_json(stage_folder(store, stage.folder) / layout.FAILED, f"the failure of {stage.id}")["error"])
 
 
 def task_names(plan: Plan, stage: PlannedStage) -> tuple[str, ...]:

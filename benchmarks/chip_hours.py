@@ -1,9 +1,10 @@
-"""Chip-hours of 200B tokens on TPU v5e by roofline, beside the paper's: python benchmarks/chip_hours.py
+"""Chip-hours of 200B tokens on TPU v5e by roofline, beside the paper's: python -m benchmarks.chip_hours
 
 Arithmetic alone, no TPU: the bound of a step in the layout that `ablate fit` finds, divided by the share of the bound's
 speed that is assumed. MFU counts the model's own FLOPs, without what remat and the attention kernel repeat.
 """
 
+from benchmarks.rounds import print_table
 from models.config import config
 from models.devices.flops import train_flops_per_token
 from models.devices.layout import Layout, MeshShape, accelerator_chunk
@@ -17,25 +18,18 @@ SHARES = (1.0, 0.7, ATTAINED, 0.5, 0.4)
 
 
 def main() -> None:
-    print("| share of the bound's speed |", *(f"{model}: chip-hours | MFU |" for model in RUNS))
-    print("|---:|" + "---:|---:|" * len(RUNS))
+    columns = ["share of the bound's speed"]
+    rows = [[f"{share:.0%}"] for share in SHARES] + [["the paper, were its models ours"]]
     steps = -(-TOKENS // (BATCH * SEQUENCE))
-    at_bound, flops = {}, {}
-    for model, (layout, _) in RUNS.items():
+    for model, (layout, paper) in RUNS.items():
         size = config(model)
-        chunk = accelerator_chunk(size.vocabulary)
-        seconds = roofline(size, SLICE, MESH, layout, BATCH, SEQUENCE, chunk).seconds
-        at_bound[model] = steps * seconds * SLICE.chips / 3600
-        flops[model] = steps * BATCH * SEQUENCE * train_flops_per_token(size, SEQUENCE)
-
-    def mfu(model: str, hours: float) -> float:
-        return flops[model] / (hours * 3600 * V5E.flops_per_second)
-
-    for share in SHARES:
-        hours = {model: at_bound[model] / share for model in RUNS}
-        print(f"| {share:.0%} |", *(f"{hours[model]:,.0f} | {mfu(model, hours[model]):.0%} |" for model in RUNS))
-    paper = {model: hours for model, (_, hours) in RUNS.items()}
-    print("| the paper, were its models ours |", *(f"{paper[m]:,} | {mfu(m, paper[m]):.0%} |" for m in RUNS))
+        bound = roofline(size, SLICE, MESH, layout, BATCH, SEQUENCE, accelerator_chunk(size.vocabulary))
+        at_bound = steps * bound.seconds * SLICE.chips / 3600
+        flops = steps * BATCH * SEQUENCE * train_flops_per_token(size, SEQUENCE)
+        columns += [f"{model}: chip-hours", "MFU"]
+        for row, hours in zip(rows, [*(at_bound / share for share in SHARES), paper], strict=True):
+            row += [f"{hours:,.0f}", f"{flops / (hours * 3600 * V5E.flops_per_second):.0%}"]
+    print_table(columns, rows)
 
 
 if __name__ == "__main__":

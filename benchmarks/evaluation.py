@@ -1,24 +1,24 @@
 """How fast checkpoints are evaluated, against lm-evaluation-harness's `hf` backend on the same folder and requests.
 
-    python benchmarks/evaluation.py --torch-python VENV/bin/python [--model 15m | --folder EXPORTED] [--items 200]
+    python -m benchmarks.evaluation VENV/bin/python [--model 15m | --folder EXPORTED] [--items 200]
 
 Scores `--items` items each of HellaSwag, ARC-Easy and PIQA, and continues as many TriviaQA and HumanEval prompts by
 `--tokens` greedy tokens. Both programs stay open, each in its own process with all cores, and take turns; the first
-turn is not counted: ours compiles in it, and hf tries batch sizes and keeps its fastest. One JSON line a round, then
-medians and the ratios' ranges. Both must find the same likelihoods, which a line says. Figures: evaluation.md.
+turn is not counted: ours compiles in it, and hf tries batch sizes and keeps its fastest. Both must find the same
+likelihoods, which a line says. Figures: evaluation.md.
 """
 
-import argparse
 import json
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
+from benchmarks.rounds import Figures, race
+
 CHOICES, OPEN = ("hellaswag", "arc_easy", "piqa"), ("triviaqa", "humaneval")
 BATCHES = {"score": (8, 16, 32), "write": (16, 32, 64)}
 TRIED = 64
@@ -27,7 +27,6 @@ WINDOW = 1_024
 
 
 def ours(folder: Path) -> Any:
-    sys.path.insert(0, str(ROOT))
     from analysis.evals.engine import Ask, generate, likelihoods
     from analysis.evals.model import opened
 
@@ -77,10 +76,10 @@ def hf(folder: Path) -> Any:
     return run
 
 
-def serve(program: str, folder: Path) -> None:
+def serve(program: str, folder: str) -> None:
     """Read (kind, requests, tokens) a line, answer with (seconds, results); what libraries print goes to stderr."""
     answers, sys.stdout = sys.stdout, sys.stderr
-    run = {"ours": ours, "hf": hf}[program](folder)
+    run = {"ours": ours, "hf": hf}[program](Path(folder))
     for line in sys.stdin:
         asked = json.loads(line)
         started = time.perf_counter()
@@ -113,34 +112,25 @@ def requests(downloads: Path, items: int) -> dict[str, list]:
 
 
 def compare(folder: Path, asked: dict[str, list], torch_python: str, rounds: int, tokens: int) -> None:
-    command = [str(Path(__file__).resolve()), "--folder", str(folder), "--child"]
-    children = {
-        name: subprocess.Popen([python, *command, name], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        for name, python in (("ours", sys.executable), ("hf", torch_python))
-    }
-    seconds: dict[tuple[str, str], list[float]] = {(name, kind): [] for kind in asked for name in children}
-    for number in range(rounds + 1):
-        for kind in asked:
-            results = {}
-            for name in sorted(children, reverse=bool(number % 2)):
-                child = children[name]
-                assert child.stdin is not None and child.stdout is not None
-                print(json.dumps([kind, asked[kind], tokens]), file=child.stdin, flush=True)
-                took, results[name] = json.loads(child.stdout.readline())
-                print(json.dumps({"round": number, "kind": kind, "program": name, "seconds": round(took, 3)}))
-                if number:
-                    seconds[name, kind].append(took)
-            _alike(kind, results["ours"], results["hf"])
+    serving, children = "import sys; from benchmarks.evaluation import serve; serve(*sys.argv[1:])", {}
+    for name, python in (("ours", sys.executable), ("hf", torch_python)):
+        command = [python, "-c", serving, name, str(folder)]
+        children[name] = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    results: dict[str, list] = {}
+
+    def turn(name: str, kind: str) -> Figures:
+        child = children[name]
+        assert child.stdin is not None and child.stdout is not None
+        print(json.dumps([kind, asked[kind], tokens]), file=child.stdin, flush=True)
+        seconds, results[name] = json.loads(child.stdout.readline())
+        return {"a second": len(asked[kind]) / seconds}
+
+    for kind in asked:
+        print(f"\n{kind}\n")
+        race({name: partial(turn, name, kind) for name in children}, rounds, base="ours", warm=1)
+        _alike(kind, results["ours"], results["hf"])
     for child in children.values():
         child.communicate()
-    for kind, those in asked.items():
-        ratios = [b / a for a, b in zip(seconds["ours", kind], seconds["hf", kind], strict=True)]
-        rates = {name: len(those) / statistics.median(seconds[name, kind]) for name in children}
-        print(
-            f"{kind}: ours {rates['ours']:,.1f}/s, hf {rates['hf']:,.1f}/s: {statistics.median(ratios):.2f} times ",
-            end="",
-        )
-        print(f"({min(ratios):.2f} to {max(ratios):.2f})")
 
 
 def _alike(kind: str, ours: list, theirs: list) -> None:
@@ -152,28 +142,24 @@ def _alike(kind: str, ours: list, theirs: list) -> None:
         print(f"{equal} of {len(ours)} texts are equal")
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--torch-python", help="a Python with torch, transformers and lm-eval")
-    parser.add_argument("--model", default="15m")
-    parser.add_argument("--folder", type=Path, help="an exported checkpoint instead of a random one")
-    parser.add_argument("--items", type=int, default=200)
-    parser.add_argument("--tokens", type=int, default=64)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--downloads", type=Path, default=ROOT / "runs" / "downloads")
-    parser.add_argument("--child", choices=("ours", "hf"), help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    if arguments.child:
-        serve(arguments.child, arguments.folder)
-        return
-    sys.path.insert(0, str(ROOT))
-    asked = requests(arguments.downloads, arguments.items)
+def main(
+    torch_python: str,
+    model: str = "15m",
+    folder: Path | None = None,
+    items: int = 200,
+    tokens: int = 64,
+    rounds: int = 5,
+    downloads: Path = Path("runs/downloads"),
+) -> None:
+    asked = requests(downloads, items)
     with tempfile.TemporaryDirectory() as scratch:
-        folder = arguments.folder or Path(scratch) / "model"
-        if not arguments.folder:
-            made(folder, arguments.model, [*(a + b for a, b in requests(arguments.downloads, 4_000)["score"])])
-        compare(folder, asked, arguments.torch_python, arguments.rounds, arguments.tokens)
+        if folder is None:
+            folder = Path(scratch) / "model"
+            made(folder, model, [*(a + b for a, b in requests(downloads, 4_000)["score"])])
+        compare(folder, asked, torch_python, rounds, tokens)
 
 
 if __name__ == "__main__":
-    main()
+    import typer  # which the Python of the peer may lack
+
+    typer.run(main)

@@ -1,4 +1,4 @@
-"""Sweep the peak learning rate of the quickstart's model: python benchmarks/learning_rate.py [STORE]
+"""Sweep the peak learning rate of the quickstart's model: python -m benchmarks.learning_rate [STORE]
 
 Trains one half-stage of the balanced mixture per peak and prints the mean loss of its last fifth with the speed. Needs
 the quickstart's prepared data (`ablate prepare quickstart`).

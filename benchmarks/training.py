@@ -1,42 +1,32 @@
-"""Training speed on CPU beside peers, on the same work: python benchmarks/training.py > rows.jsonl
+"""Training speed on CPU beside peers, on the same work: python -m benchmarks.training
 
-Work: width 256, 6 layers, 4 heads, SwiGLU of 768, tied embedding, 8 x 512 random tokens, float32, AdamW. Every
-measurement is a process of its own; the programs take turns in an order that moves on by one each round, so that a
-noisy machine is noisy for all. `gemm` is the machine's limit: the fastest float32 product of squares and of the work's
-shapes.
+    [--vocabularies "32768 256000"] [--rounds 5] [--steps 5] [--torch-python PYTHON]
 
-Raw rows go to stdout as JSON lines, the summary to stderr. A run that was stopped goes on with --earlier rows.jsonl:
-what stands there is not measured again. `transformers` needs a Python with torch and transformers, `maxtext` one with
-MaxText; where none is given they are left out.
+Work: width 256, 6 layers, 4 heads, SwiGLU of 768, tied embedding, 8 x 512 random tokens, float32, AdamW. A table for
+each vocabulary; every measurement is a process of its own. `transformers` is run by a Python that has it and torch, and
+left out where none is given.
 """
 
-import argparse
-import json
-import os
-import re
 import resource
 import statistics
-import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable
-from pathlib import Path
+from functools import partial
 from typing import Any
+
+from benchmarks.rounds import Figures, apart, race
 
 WIDTH, LAYERS, HEADS, FEED_FORWARD, SEQUENCE, BATCH = 256, 6, 4, 768, 512, 8
 TOKENS = BATCH * SEQUENCE
 RATE = 3e-4
 WARM_UP = 2
-PROGRAMS = ("ours", "plain-jax", "transformers", "maxtext")
-ROOT = Path(__file__).resolve().parents[1]
 
-Row = dict[str, Any]
-OneStep = Callable[[Any], float]
-"""(tokens [BATCH, SEQUENCE + 1] int32) -> loss, when the whole update is there."""
+Program = tuple[Any, Callable[[Any, Any], tuple[Any, Any]]]
+"""A state, and (state, tokens [BATCH, SEQUENCE + 1] int32) -> (state, loss) that returns when all of them are there."""
 
 
-def ours(vocabulary: int) -> OneStep:
+def ours(vocabulary: int) -> Program:
     import jax
 
     from models.config import ModelConfig
@@ -44,23 +34,17 @@ def ours(vocabulary: int) -> OneStep:
     from models.step import init_state, train_step
 
     config = ModelConfig("work", vocabulary, WIDTH, LAYERS, HEADS, FEED_FORWARD)
-    state, step = init_state(config, AdamW(), 0), train_step(config, AdamW())
-
-    def one(tokens: Any) -> float:
-        nonlocal state
-        state, metrics = step(state, tokens, RATE)
-        jax.block_until_ready(state)
-        return float(metrics.loss)
-
-    return one
+    step = train_step(config, AdamW())
+    return init_state(config, AdamW(), 0), lambda state, tokens: jax.block_until_ready(step(state, tokens, RATE))
 
 
-def plain_jax(vocabulary: int) -> OneStep:  # noqa: C901 - a program of its own, to be read from top to bottom
+def plain_jax(vocabulary: int) -> Program:  # noqa: C901 - a program of its own, to be read from top to bottom
     """The same model as one would write it for speed alone: unrolled, joined projections, causal blocks of queries,
-    cross-entropy in chunks that forms the gradient in the forward pass, AdamW by hand, no clipping and no checks."""
+    cross-entropy in chunks that forms the gradient in the forward pass, no clipping and no checks of gradients."""
     import jax
     import jax.numpy as jnp
     import numpy as np
+    import optax
 
     head, queries, chunk = WIDTH // HEADS, 128, 512
     keys = iter(jax.random.split(jax.random.key(0), 1 + 4 * LAYERS))
@@ -136,31 +120,19 @@ def plain_jax(vocabulary: int) -> OneStep:  # noqa: C901 - a program of its own,
             x = block(x, weights)
         return cross_entropy(norm(x, params["scale"]), params["embedding"], tokens[:, 1:].reshape(-1))
 
+    adamw = optax.adamw(RATE, b2=0.95, weight_decay=0.1)
+
+    @partial(jax.jit, donate_argnums=0)
     def update(state: Any, tokens: jax.Array) -> tuple[Any, jax.Array]:
-        params, first, second, count = state
+        params, moments = state
         loss, gradients = jax.value_and_grad(loss_of)(params, tokens)
-        count = count + 1
-        first = jax.tree.map(lambda m, g: 0.9 * m + 0.1 * g, first, gradients)
-        second = jax.tree.map(lambda v, g: 0.95 * v + 0.05 * g * g, second, gradients)
+        updates, moments = adamw.update(gradients, moments, params)
+        return (optax.apply_updates(params, updates), moments), loss
 
-        def moved(p: jax.Array, m: jax.Array, v: jax.Array) -> jax.Array:
-            return p - RATE * (m / (1 - 0.9**count) / (jnp.sqrt(v / (1 - 0.95**count)) + 1e-8) + 0.1 * p)
-
-        return (jax.tree.map(moved, params, first, second), first, second, count), loss
-
-    state = (params, jax.tree.map(jnp.zeros_like, params), jax.tree.map(jnp.zeros_like, params), jnp.zeros(()))
-    step = jax.jit(update, donate_argnums=0)
-
-    def one(tokens: Any) -> float:
-        nonlocal state
-        state, loss = step(state, tokens)
-        jax.block_until_ready(state)
-        return float(loss)
-
-    return one
+    return (params, adamw.init(params)), lambda state, tokens: jax.block_until_ready(update(state, tokens))
 
 
-def transformers(vocabulary: int) -> OneStep:
+def transformers(vocabulary: int) -> Program:
     """The architecture that ours follows, eager, with PyTorch's attention."""
     import torch
     from transformers import CohereConfig, CohereForCausalLM
@@ -186,200 +158,69 @@ def transformers(vocabulary: int) -> OneStep:
     model = model.float().train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=RATE, betas=(0.9, 0.95), weight_decay=0.1)
 
-    def one(tokens: Any) -> float:
+    def one(state: None, tokens: Any) -> tuple[None, Any]:
         ids = torch.from_numpy(tokens[:, :-1]).long()
         loss = model(input_ids=ids, labels=ids).loss
         loss.backward()
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
-        return float(loss)
+        return state, loss
 
-    return one
+    return None, one
 
 
-def timed(program: str, vocabulary: int, steps: int) -> Row:
-    """One process's measurement of a program that runs in it."""
+def measure(program: str, vocabulary: int, steps: int, gflop: float) -> Figures:
+    """Of the median step, which computes `gflop` a token."""
     import numpy as np
 
     shape = (WARM_UP + steps, BATCH, SEQUENCE + 1)
     batches = np.random.default_rng(0).integers(3, vocabulary, shape, dtype=np.int32)
-    started = time.perf_counter()
-    one = {"ours": ours, "plain-jax": plain_jax, "transformers": transformers}[program](vocabulary)
-    seconds, cpu = [], []
+    state, one = {"ours": ours, "plain_jax": plain_jax, "transformers": transformers}[program](vocabulary)
+    seconds, cores = [], []
     for batch in batches:
-        before, cpu_before = time.perf_counter(), time.process_time()
-        loss = one(batch)
+        before, before_cores = time.perf_counter(), time.process_time()
+        state, _ = one(state, batch)
         seconds.append(time.perf_counter() - before)
-        cpu.append(time.process_time() - cpu_before)
-        if len(seconds) == WARM_UP:
-            start_up = time.perf_counter() - started
-    return {
-        "step_seconds": [round(s, 4) for s in seconds[WARM_UP:]],
-        "cpu_seconds": [round(s, 4) for s in cpu[WARM_UP:]],
-        "start_up_seconds": round(start_up, 1),
-        "loss": round(loss, 4),
-        "peak_mib": peak_mib(resource.RUSAGE_SELF),
-    }
+        cores.append(time.process_time() - before_cores)
+    rate, a_core = (TOKENS / statistics.median(each[WARM_UP:]) for each in (seconds, cores))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1 << 10) >> 20
+    return {"GFLOP/s": rate * gflop, "tokens/s": rate, "tokens a core-second": a_core, "peak MiB": peak}
 
 
-def maxtext(vocabulary: int, steps: int) -> Row:
-    """Its own training loop as a command, on its synthetic tokens; read from what it prints."""
-    import importlib.util
-
-    package = importlib.util.find_spec("maxtext")
-    if package is None or package.origin is None:
-        raise SystemExit("this Python has no maxtext")
-    settings = {
-        "run_name": "speed",
-        "hardware": "cpu",
-        "dataset_type": "synthetic",
-        "steps": WARM_UP + 1 + steps,
-        "base_emb_dim": WIDTH,
-        "base_num_query_heads": HEADS,
-        "base_num_kv_heads": HEADS,
-        "head_dim": WIDTH // HEADS,
-        "base_mlp_dim": FEED_FORWARD,
-        "base_num_decoder_layers": LAYERS,
-        "vocab_size": vocabulary,
-        "max_target_length": SEQUENCE,
-        "per_device_batch_size": BATCH,
-        "dtype": "float32",
-        "weight_dtype": "float32",
-        "logits_via_embedding": "true",
-        "attention": "dot_product",
-        "remat_policy": "none",
-        "opt_type": "adamw",
-        "matmul_precision": "default",
-        "enable_checkpointing": "false",
-        "skip_jax_distributed_system": "true",
-        "log_config": "false",
-    }
-    with tempfile.TemporaryDirectory() as folder:
-        said = subprocess.run(
-            [sys.executable, "-m", "maxtext.trainers.pre_train.train", Path(package.origin).parent / "configs/base.yml"]
-            + [f"{key}={value}" for key, value in settings.items()]
-            + [f"base_output_directory={folder}"],
-            env={**os.environ, "DECOUPLE_GCLOUD": "TRUE", "JAX_PLATFORMS": "cpu"},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        ).stdout
-    seconds = [float(found) for found in re.findall(r"completed step: \d+, seconds: ([\d.]+)", said)]
-    if len(seconds) < WARM_UP + 1 + steps:
-        raise SystemExit(f"maxtext printed {len(seconds)} steps; its last lines:\n{said[-1500:]}")
-    return {"step_seconds": seconds[WARM_UP + 1 :], "peak_mib": peak_mib(resource.RUSAGE_CHILDREN)}
-
-
-def gemm() -> Row:
-    """Best and median GFLOP/s of XLA's float32 product, on squares and on this model's shapes, a second each."""
+def limit() -> Figures:
+    """The machine's: XLA's fastest float32 product of squares and of the work's shapes, a second each."""
     import jax
     import jax.numpy as jnp
 
-    shapes = [(2_048,) * 3, (4_096,) * 3, (TOKENS, WIDTH, WIDTH), (TOKENS, WIDTH, FEED_FORWARD)]
-    shapes += [(TOKENS, WIDTH, 32_768), (WIDTH, TOKENS, 32_768), (TOKENS, 32_768, WIDTH)]
-    product, rates = jax.jit(jnp.dot), {}
-    for rows, inner, columns in shapes:
-        left, right = jax.random.normal(jax.random.key(0), (rows, inner)), jnp.ones((inner, columns))
+    best, product = 0.0, jax.jit(jnp.dot)
+    for rows, inner, columns in ((2_048, 2_048, 2_048), (TOKENS, WIDTH, WIDTH), (TOKENS, WIDTH, 32_768)):
+        left, right = jnp.ones((rows, inner)), jnp.ones((inner, columns))
         product(left, right).block_until_ready()
-        seconds: list[float] = []
-        while sum(seconds) < 1 or len(seconds) < 4:
-            before = time.perf_counter()
+        started = time.perf_counter()
+        while (before := time.perf_counter()) < started + 1:
             product(left, right).block_until_ready()
-            seconds.append(time.perf_counter() - before)
-        work = 2e-9 * rows * inner * columns
-        rates[f"{rows}x{inner}x{columns}"] = [round(work / s, 1) for s in (min(seconds), statistics.median(seconds))]
-    return {"gflops_best_median": rates, "limit": max(best for best, _ in rates.values())}
+            best = max(best, 2e-9 * rows * inner * columns / (time.perf_counter() - before))
+    return {"GFLOP/s": best}
 
 
-def peak_mib(who: int) -> int:
-    unit = 1 if sys.platform == "darwin" else 1 << 10
-    return resource.getrusage(who).ru_maxrss * unit >> 20
-
-
-def measured(python: str, program: str, vocabulary: int, steps: int) -> Row:
-    """One row by a process of its own; `failed` instead of figures if it gives none."""
-    command = [python, __file__, "--child", program, "--vocabulary", str(vocabulary), "--steps", str(steps)]
-    # Idle threads of an OpenMP program sleep, else they take the cores from the ones that work.
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_WAIT_POLICY": "PASSIVE", "TF_CPP_MIN_LOG_LEVEL": "3"}
-    run = subprocess.run(command, env=environment, capture_output=True, text=True)
-    lines = [line for line in run.stdout.splitlines() if line.startswith("{")]
-    return json.loads(lines[-1]) if lines else {"failed": (run.stderr + run.stdout)[-500:]}
-
-
-def summary(rows: list[Row]) -> str:
-    """A table for each vocabulary: medians over rounds of a round's median step, and ours / peer within each round."""
-    limit = max((row["limit"] for row in rows if "limit" in row), default=float("nan"))
-    lines = [f"limit of this machine: {limit:.0f} GFLOP/s, the fastest float32 product seen"]
-    for vocabulary in sorted({row["vocabulary"] for row in rows if "step_seconds" in row}):
-        lines += table([row for row in rows if row["vocabulary"] == vocabulary and "step_seconds" in row], limit)
-    return "\n".join(lines)
-
-
-def table(rows: list[Row], limit: float) -> list[str]:
+def main(vocabularies: str = "32768 256000", rounds: int = 5, steps: int = 5, torch_python: str = "") -> None:
     from models.config import ModelConfig
     from models.devices.flops import train_flops_per_token
 
-    config = ModelConfig("work", rows[0]["vocabulary"], WIDTH, LAYERS, HEADS, FEED_FORWARD)
-    gflop = train_flops_per_token(config, SEQUENCE) / 1e9
-    lines = ["", f"vocabulary {config.vocabulary:,}, {1e3 * gflop:.1f} MFLOP a token, attention counted causally"]
-    lines += ["| program | rounds | tokens/s | GFLOP/s | of the limit | tokens a core-second | peak MiB | ours is |"]
-    lines += ["| --- | ---: | ---: | ---: | ---: | ---: | ---: | --- |"]
-    speeds = {
-        program: {r["round"]: TOKENS / statistics.median(r["step_seconds"]) for r in rows if r["program"] == program}
-        for program in PROGRAMS
-    }
-    for program, by_round in speeds.items():
-        if by_round:
-            mine = [row for row in rows if row["program"] == program]
-            speed = statistics.median(by_round.values())
-            a_core = [TOKENS / statistics.median(row["cpu_seconds"]) for row in mine if "cpu_seconds" in row]
-            ratios = [speeds["ours"][r] / by_round[r] for r in by_round if r in speeds["ours"] and program != "ours"]
-            cells = [program, str(len(mine)), spread(list(by_round.values()), ",.0f"), f"{speed * gflop:.0f}"]
-            cells += [f"{speed * gflop / limit:.0%}", spread(a_core, ",.0f")]
-            cells += [f"{max(row['peak_mib'] for row in mine):,}", spread(ratios, ".2f")]
-            lines.append(f"| {' | '.join(cells)} |")
-    return lines
-
-
-def spread(values: list[float], form: str) -> str:
-    """Median (lowest to highest)."""
-    return f"{statistics.median(values):{form}} ({min(values):{form}}–{max(values):{form}})" if values else ""
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--programs", nargs="+", choices=PROGRAMS, default=list(PROGRAMS))
-    parser.add_argument("--vocabulary", nargs="+", type=int, default=[32_768, 256_000])
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--steps", type=int, default=5)
-    parser.add_argument("--torch-python", help="a Python that has torch and transformers")
-    parser.add_argument("--maxtext-python", help="a Python that has MaxText")
-    parser.add_argument("--earlier", type=Path, help="rows of a run that was stopped")
-    parser.add_argument("--child", help=argparse.SUPPRESS)
-    asked = parser.parse_args()
-    if asked.child:
-        vocabulary = asked.vocabulary[0]
-        own = {"gemm": gemm, "maxtext": lambda: maxtext(vocabulary, asked.steps)}
-        print(json.dumps(own[asked.child]() if asked.child in own else timed(asked.child, vocabulary, asked.steps)))
-        return
-    pythons = {"ours": sys.executable, "plain-jax": sys.executable, "gemm": sys.executable}
-    pythons |= {"transformers": asked.torch_python, "maxtext": asked.maxtext_python}
-    programs = [program for program in asked.programs if pythons[program]]
-    rows = [json.loads(line) for line in asked.earlier.read_text().splitlines()] if asked.earlier else []
-    for row in rows:
-        print(json.dumps(row), flush=True)
-    done = {(row["round"], row["vocabulary"], row["program"]) for row in rows if "failed" not in row}
-    for number in range(asked.rounds):
-        turn = number % len(programs)
-        work = [(0, "gemm")] + [(v, p) for v in asked.vocabulary for p in programs[turn:] + programs[:turn]]
-        for vocabulary, program in work:
-            if (number, vocabulary, program) not in done:
-                row = {"round": number, "vocabulary": vocabulary, "program": program}
-                row["load"] = round(os.getloadavg()[0], 1)
-                rows.append(row | measured(pythons[program], program, vocabulary, asked.steps))
-                print(json.dumps(rows[-1]), flush=True)
-    print(summary(rows), file=sys.stderr)
+    pythons = {"ours": sys.executable, "plain_jax": sys.executable, "transformers": torch_python}
+    for vocabulary in map(int, vocabularies.split()):
+        config = ModelConfig("work", vocabulary, WIDTH, LAYERS, HEADS, FEED_FORWARD)
+        gflop = train_flops_per_token(config, SEQUENCE) / 1e9
+        print(f"\nvocabulary {vocabulary:,}, {1e3 * gflop:.1f} MFLOP a token, attention counted causally\n")
+        programs = {
+            name: partial(apart, measure, name, vocabulary, steps, gflop, python=python)
+            for name, python in pythons.items()
+            if python
+        }
+        race(programs | {"matrix product": partial(apart, limit)}, rounds, base="ours")
 
 
 if __name__ == "__main__":
-    main()
+    import typer  # which the Python of the peers may lack
+
+    typer.run(main)

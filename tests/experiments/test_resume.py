@@ -29,10 +29,8 @@ def results(store: Path) -> dict[str, list[str]]:
 
 
 def _copy_of_prepared(source: Path, store: Path) -> Path:
-    """Start from prepared data and compiled programs, so that the kills fall into training."""
-    store.mkdir()
-    for name in ("prepared", "xla"):
-        shutil.copytree(source / name, store / name)
+    """Start from prepared data, so that the kills fall into training."""
+    shutil.copytree(source / "prepared", store / "prepared")
     return store
 
 

@@ -36,7 +36,7 @@ FEWEST_ITEMS = 20
 """With fewer, or fewer clusters, their spread says too little of what others would do."""
 FEWEST_DIFFERING = 15
 """Where arms differ on fewer (one item in thirty is answered, say), an interval that lies too near 0 is too short as
-well: of differences that there are 92 % are covered; where there is none, 98 %, so p holds."""
+well: of differences that there are, as few as 89 % are covered (16 seeds); where there is none, 98 %, so p holds."""
 SMALLEST_SPREAD = 1e-12
 """Values closer than this are equal: what is left is rounding. Scores are of the order of 1."""
 

@@ -1,5 +1,5 @@
 """Intervals hold the truth as often as they say, A/A studies are silent: a quick look by default, all of it with
-`-m soak` (some 20 minutes on a core; benchmarks/statistics.md has what it printed)."""
+`-m soak` (some 15 minutes on a core; benchmarks/statistics.md has what it printed)."""
 
 import pytest
 

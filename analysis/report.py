@@ -40,6 +40,7 @@ from analysis.tables import (
 from analysis.verdict import AT_CHANCE, LEGEND, SIDES
 from analysis.winrates import COLUMNS, READING, cells, head, strength_cells, win_rates
 from store.files import write_text
+from store.layout import STAGE
 
 CATEGORIES = (
     "humaneval/gold_bpb",
@@ -162,7 +163,7 @@ def _ledgers(store: Path, study: StudyRecord) -> Ledgers:
     for run in sorted(study.runs, key=lambda run: (list(study.arms).index(run.arm), run.seed)):
         for folder in run.stages:
             path = stage_folder(store, folder)
-            if folder not in found and (path / "stage.json").exists():
+            if folder not in found and (path / STAGE).exists():
                 found[folder] = (read_stage(path), read_ledger(path))
     return found
 

@@ -23,6 +23,7 @@ from analysis.records import (
 )
 from analysis.statistics import Floats
 from store.errors import Failure, UserError
+from store.layout import DONE, STAGE
 
 BEFORE, FINAL = "before-cooldown", "final"
 """The two points at which arms are compared: the end of the stage before the cooldown, and the end of the run."""
@@ -95,7 +96,7 @@ class _Stage:
 
 def _read_stage(store: Path, folder: str, asked: Mapping[str, str]) -> _Stage:
     path = stage_folder(store, folder)
-    if not (path / "stage.json").exists():
+    if not (path / STAGE).exists():
         return _Stage({}, [f"stage {folder} was not started"], [], [])
     stage = read_stage(path)
     files = {file: read_eval(file, stage.fingerprint) for file in sorted((path / "evals").glob("*.json"))}
@@ -119,7 +120,7 @@ def _read_stage(store: Path, folder: str, asked: Mapping[str, str]) -> _Stage:
         else:
             found |= scores_of(record, folder)
     if not newest:
-        state = "has no evaluation of its last step" if (path / "done.json").exists() else "is not finished"
+        state = "has no evaluation of its last step" if (path / DONE).exists() else "is not finished"
         missing.append(f"stage {folder} {state}")
     return _Stage(found, missing, of_data, lost)
 
@@ -127,7 +128,7 @@ def _read_stage(store: Path, folder: str, asked: Mapping[str, str]) -> _Stage:
 def _stopped(store: Path, folder: str) -> str:
     """Why a stage did not go on, if it has diverged: as many steps in a row were not finite as training stops at."""
     path, skipped = stage_folder(store, folder), 0
-    for step in [] if (path / "done.json").exists() else read_ledger(path):
+    for step in [] if (path / DONE).exists() else read_ledger(path):
         skipped = skipped + 1 if step.skipped else 0
         if skipped == MAX_SKIPPED:
             return f"stage {folder} has diverged: step {step.step} was not finite, nor were those before it"

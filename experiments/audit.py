@@ -17,6 +17,7 @@ from mixtures.loader import load_batch
 from mixtures.tokens import intact
 from mixtures.tokens.arrays import open_tokens
 from store.errors import Failure, UserError
+from store.layout import DONE
 
 REPLAYED_STEPS = 8
 """Steps of every stage whose batch is read again: the first, the last, and others spread evenly."""
@@ -39,7 +40,7 @@ def audit(plan: Plan, store: Path, full: bool = False) -> dict[str, Any]:
         Failure: the manifest of the prepared data is damaged.
     """
     prepared = [stage for stage in plan.stages if isinstance(stage, PreparedStage)]
-    finished = [stage for stage in prepared if (stage_folder(store, stage.folder) / "done.json").exists()]
+    finished = [stage for stage in prepared if (stage_folder(store, stage.folder) / DONE).exists()]
     if not isinstance(plan, PreparedPlan) or not finished:
         name = plan.study.name
         raise UserError(f"study '{name}' has no finished stage in store {store}; run `ablate run {name}` first")

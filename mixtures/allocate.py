@@ -87,7 +87,8 @@ def cumulative(allocation: Allocation, sequences: int | Counts) -> Counts:
     """int64 [sources], or [n, sources] for n lengths: sequences of each source among the first `sequences`."""
     periods, rest = np.divmod(np.asarray(sequences, np.int64), len(allocation.slots))
     since = [allocation.slots[n - n % _MARK : n] for n in rest.ravel().tolist()]
-    counts = np.reshape([np.bincount(slots, minlength=len(allocation.parts)) for slots in since], (*rest.shape, -1))
+    sources = len(allocation.parts)
+    counts = np.reshape([np.bincount(slots, minlength=sources) for slots in since], (*rest.shape, sources))
     return periods[..., None] * np.asarray(allocation.parts, np.int64) + allocation.marks[rest // _MARK] + counts
 
 

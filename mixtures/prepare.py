@@ -197,6 +197,7 @@ def read_sources(
     """Read what is missing of `sources`; the document shards of each, in order.
 
     Raises:
+        UserError: ABLATE_MIRROR names no place.
         Failure: a source cannot be had, a worker was killed, or the disk is full.
     """
     paths, jobs = [], []
@@ -296,6 +297,8 @@ def _choose(
             if not at.selection.exists():
                 replace_folder(own.choice, at.choice)
                 write_sealed(at.selection, facts)
+        except OSError as error:
+            raise Failure(f"cannot write {at.choice} ({error.strerror}); free some space and run again") from error
         finally:
             shutil.rmtree(own.folder, ignore_errors=True)
     return read_sealed(at.selection, "the choice of documents")

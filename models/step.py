@@ -112,10 +112,8 @@ def loss_and_gradients(
     """What a step knows before the update; not jitted. Arguments and errors are those of `train_step`."""
     if precision not in PRECISIONS:
         raise UserError(f"precision '{precision}' is unknown; choose one of {', '.join(PRECISIONS)}")
-    setting, platform = (
-        parallel.setting(mesh, jnp.dtype(precision), layout, layout.scans(config)),
-        parallel.platform(mesh),
-    )
+    setting = parallel.setting(mesh, jnp.dtype(precision), layout, layout.scans(config))
+    platform = parallel.platform(mesh)
     parts = parallel.shape_of(mesh).devices * layout.microbatches
 
     def loss_of(params: Params, tokens_BxS1: jax.Array, segments_BxS: jax.Array | None) -> jax.Array:

@@ -1,4 +1,4 @@
-"""Where things lie in a store: the one place that names its folders and files.
+"""Where things lie in a store: the names of its folders and files.
 
 downloads/    what was fetched, each file checked by its hash
 benchmarks/<name>.jsonl    rows of a benchmark that a user put there or had fetched
@@ -9,6 +9,8 @@ prepared/<hash>/    the data of a study, see `Prepared`
 stages/<id>-<fingerprint>/stage.json    what was asked
 stages/<id>-<fingerprint>/ledger.jsonl    a line a step: what was read and how the loss went
 stages/<id>-<fingerprint>/done.json    how it ended; exists only at the exact target step
+stages/<id>-<fingerprint>/failed.json    why it stopped, until it is run again
+stages/<id>-<fingerprint>/checkpoints/    of its last steps
 stages/<id>-<fingerprint>/evals/*.json    scores by item of one task at one step
 stages/<id>-<fingerprint>/answers/*.json    what a checkpoint said to a set of prompts
 studies/<name>/study.json    arms, seeds, lineage; beside it the report

@@ -12,7 +12,7 @@ harness slips, and then its own is the variant "harness":
 * `copa` puts two blanks before the choices, since they bring one and the harness adds one.
 * `mbpp` is asked as a chat model would be; ours is the docstring that code/executed.py executes.
 
-`quac` is not in the harness: mixtures/benchmarks/parse.py says what QuAC asks here. The variant "plain" asks the
+`quac` is not in the harness: mixtures/benchmarks/known.py says what QuAC asks here. The variant "plain" asks the
 same without the labels "Question:" and "Answer:" (HellaSwag: without the activity; WinoGrande: the whole sentence is
 scored, and not only what follows the blank), to tell knowledge from familiarity with a layout.
 

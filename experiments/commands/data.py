@@ -35,6 +35,7 @@ from mixtures.steps.executors import Executor
 from mixtures.tokens.manifest import Manifest, in_common
 from store.errors import UserError
 from store.files import read_sealed
+from store.layout import DOWNLOADS
 from store.lock import whole_store
 
 EVERY_BENCHMARK = Cleaning(tuple(BENCHMARKS))
@@ -201,7 +202,7 @@ def decontaminate(
 
 def _items(benchmarks: Sequence[str | RowsFile], store: Path) -> list[Any]:
     """Those of `benchmarks`, or of all whose rows can be had."""
-    downloads = store / "downloads"
+    downloads = store / DOWNLOADS
     named = benchmarks or [name for name in BENCHMARKS if not gap(name, downloads)]
     return [item for each in named for item in load_benchmark(each, downloads)]
 

@@ -8,6 +8,7 @@ from experiments.study import Study
 from mixtures.benchmarks.known import BENCHMARKS
 from mixtures.benchmarks.load import supplied
 from mixtures.tokens.manifest import Manifest
+from store.layout import DOWNLOADS
 
 
 def data_warnings(study: Study, manifest: Manifest) -> list[str]:
@@ -52,7 +53,7 @@ def part_warnings(study: Study, store: Path) -> list[str]:
     for name, each in size.asked.items():
         benchmark = parse_task(each).benchmark
         entry = BENCHMARKS.get(benchmark) if isinstance(benchmark, str) else None
-        if not entry or not entry.full or supplied(str(benchmark), store / "downloads"):
+        if not entry or not entry.full or supplied(str(benchmark), store / DOWNLOADS):
             continue
         part, full = entry.rows, entry.full.rows
         if name in whole or size.items > part:

@@ -11,17 +11,18 @@ import jax
 
 from analysis.records import EndRecord, StageRecord, read_ledger, read_stage, write
 from experiments.plan.stage import PreparedPlan, PreparedStage
+from store import layout
 from store.errors import Failure
 
 
 def done(folder: Path) -> bool:
     """Whether the stage has reached its exact target step."""
-    return (folder / "done.json").exists()
+    return (folder / layout.DONE).exists()
 
 
 def claim(plan: PreparedPlan, stage: PreparedStage, folder: Path) -> None:
     """Write the stage record, or check that the folder is this stage's."""
-    if (folder / "stage.json").exists():
+    if (folder / layout.STAGE).exists():
         found = read_stage(folder)
         if found.fingerprint != stage.fingerprint:
             raise Failure(
@@ -47,12 +48,12 @@ def claim(plan: PreparedPlan, stage: PreparedStage, folder: Path) -> None:
         environment={
             "code": code_version(),
             "python": platform.python_version(),
-            "jax": jax.__version__,
+            **{name: version(name) for name in ("jax", "flax", "optax", "tensorstore", "tokenizers")},
             "device": f"{jax.device_count()} x {jax.devices()[0].device_kind}",
             "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
         },
     )
-    write(folder / "stage.json", record)
+    write(folder / layout.STAGE, record)
 
 
 @functools.cache
@@ -70,4 +71,4 @@ def finish(folder: Path, stage: PreparedStage) -> None:
     """Write that the stage has reached its end."""
     rows = read_ledger(folder)
     seconds = round(sum(row.seconds for row in rows), 3)
-    write(folder / "done.json", EndRecord(stage.steps, stage.tokens, rows[-1].loss, seconds))
+    write(folder / layout.DONE, EndRecord(stage.steps, stage.tokens, rows[-1].loss, seconds))

@@ -25,7 +25,8 @@ def stop_requests() -> Iterator[Callable[[], int | None]]:
     """Yield a function to call after every step: the signal because of which to stop now, or None.
 
     SIGTERM and SIGINT are noted instead of dying, so that the loop can checkpoint first. Of several processes one may
-    get SIGTERM alone: jax notes it, and all of them are told to stop after the same step. Ctrl-C just kills them.
+    get SIGTERM alone: jax notes it, and all of them are told to stop after the same step. Ctrl-C ends one where
+    it is, and the others where they meet it next.
     """
     if jax.process_count() > 1:
         reached = multihost_utils.reached_preemption_sync_point

@@ -9,6 +9,7 @@ from mixtures.tokens import tokenizer as bpe
 from models.config import ModelConfig
 from models.recipe import AdamW
 from store.errors import Failure, UserError
+from store.layout import DONE
 
 if TYPE_CHECKING:
     from jax.sharding import Mesh
@@ -46,7 +47,7 @@ def open_stage(folder: Path, store: Path) -> "LanguageModel":
         UserError: the stage is not finished, or its tokenizer is no longer in the store.
         Failure: the checkpoint or tokenizer is missing or damaged.
     """
-    if not (folder / "done.json").exists():
+    if not (folder / DONE).exists():
         raise UserError(f"stage '{folder.name}' is not finished; run its study to the end first")
     from analysis.evals.model import LanguageModel
     from models.step import init_state
@@ -72,7 +73,7 @@ def restore_end(store: Path, stage: str, steps: int, like: "TrainState") -> "Tra
         return checkpoint.restore(checkpoints(store, stage), steps, like)
     except Failure as error:
         problem = str(error).partition(";")[0]
-        mark = stage_folder(store, stage) / "done.json"
+        mark = stage_folder(store, stage) / DONE
         raise Failure(f"{problem}; delete {mark} and run the study again, which trains what is lost again") from error
 
 

@@ -38,6 +38,7 @@ from models.devices import hosts, parallel
 from models.step import Metrics, TrainState, abstract_state, init_state, train_step
 from store.errors import Failure
 from store.files import write_json
+from store.layout import FAILED
 from store.lock import exclusive
 
 CHECKPOINT_SECONDS = 30.0
@@ -99,15 +100,15 @@ def train_stage(
                 lock.enter_context(exclusive(folder / "lock", f"stage {stage.id}"))
                 claim(plan, stage, folder)
                 if not done(folder):
-                    (folder / "failed.json").unlink(missing_ok=True)
+                    (folder / FAILED).unlink(missing_ok=True)
         if hosts.agreed(done(folder)):
             return
         try:
             _run(plan, stage, store, folder, progress, track)
         except Failure as error:
-            if hosts.first():
+            if hosts.first() and not isinstance(error, hosts.Interrupted):
                 with suppress(Failure):  # on a full disk: what went wrong is to be told all the same
-                    write_json(folder / "failed.json", {"error": str(error)})
+                    write_json(folder / FAILED, {"error": str(error)})
             raise
 
 

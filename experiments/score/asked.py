@@ -54,8 +54,10 @@ def heldout(manifest: Manifest, kind: str, size: Evaluation) -> Task:
 
 
 def prompts(task: AnyTask) -> str:
-    """The hash of all that is asked."""
-    return prompt_hash(task.questions) if isinstance(task, Task) else task.prompt_hash
+    """The hash of all that is asked; "" of a task that cannot be had."""
+    if isinstance(task, Task):
+        return prompt_hash(task.questions) if task.questions else ""
+    return task.prompt_hash
 
 
 def cost(task: AnyTask) -> float:

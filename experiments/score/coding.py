@@ -94,7 +94,7 @@ def score(model: LanguageModel, task: CodeTask, kept: Path) -> list[Item]:
     Args:
         model: writes the programs.
         task: what to write.
-        kept: file of all completions so far (see partial.py); what is in it is not generated again.
+        kept: file of all completions so far (see store/kept_rows.py); what is in it is not generated again.
 
     Raises:
         Failure: the machine gives no box any more, or the disk is full; the completions are kept.

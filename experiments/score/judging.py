@@ -30,6 +30,7 @@ from experiments.run.trained import open_stage
 from experiments.score.judges import Judge
 from experiments.show.table import Column, say, table
 from store.errors import UserError
+from store.layout import DONE
 
 EXAMPLES = 3
 """Pairs an arm that the report shows in full."""
@@ -87,7 +88,7 @@ def _last_stages(study: StudyRecord, arms: Sequence[str], store: Path) -> dict[t
     """Folder of the last stage by arm and seed, the baseline's among them."""
     runs = [run for run in study.runs if run.arm in (*arms, study.baseline)]
     last = {(run.arm, run.seed): stage_folder(store, run.stages[-1]) for run in runs}
-    unfinished = [run for run, folder in last.items() if not (folder / "done.json").exists()]
+    unfinished = [run for run, folder in last.items() if not (folder / DONE).exists()]
     if unfinished:
         arm, seed = unfinished[0]
         raise UserError(

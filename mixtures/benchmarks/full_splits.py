@@ -27,11 +27,11 @@ def fetch(name: str, store: Path) -> Path:
     downloads = store / layout.DOWNLOADS
     if there := supplied(name, downloads):
         return there
-    why = gap(name, downloads)  # refuses a name that is none
-    entry = BENCHMARKS[name]
-    if (split := entry.full) is None:
+    entry = BENCHMARKS.get(name)
+    if entry is None or (split := entry.full) is None:
+        why = gap(name, downloads) or ("its wheel has the whole split" if entry else "it is a file of yours")
         those = ", ".join(sorted(name for name, entry in BENCHMARKS.items() if entry.full))
-        raise UserError(f"'{name}' cannot be fetched: {why or 'its wheel has the whole split'}; what can be is {those}")
+        raise UserError(f"'{name}' cannot be fetched: {why}; what can be is {those}")
     path = store / layout.BENCHMARKS / f"{name}{PurePath(split.file).suffix}"
     with whole(path) as temporary:
         _copy(split, entry.licence, temporary)

@@ -117,7 +117,7 @@ def packed(entry: Benchmark, cache: Path) -> list[Row]:
     assert entry.archive is not None
     found = [content for _, content in members(entry.archive, cache, lambda name: name == entry.member)]
     if not found:
-        raise Failure(f"{entry.archive.filename} has no {entry.member}")
+        raise Failure(f"{entry.archive.filename} has no {entry.member}, which this benchmark is in")
     if entry.member.endswith(".arrow"):
         rows: list[Row] = pyarrow.ipc.open_stream(found[0]).read_all().to_pylist()
         return rows

@@ -162,7 +162,7 @@ def _put(known: dict[str, Any], name: str, value: Any) -> None:
 
 
 def _is_ours(module: str) -> bool:
-    return module.split(".")[0] == "mixtures"
+    return module.split(".")[0] in ("mixtures", "store")
 
 
 def _is_library(module: str, value: Any) -> bool:

@@ -46,7 +46,10 @@ class Entry:
 
 @dataclass(frozen=True)
 class Hit:
-    """An entry met in a document: the document's number in its batch, score 0..1 and words, a byte in the buffer."""
+    """An entry met in a document: the document's number in its batch, score 0..1, words, a byte in the buffer.
+
+    By the rules on letters, `words` counts those.
+    """
 
     document: int
     entry: Entry

@@ -103,9 +103,9 @@ def read_documents(path: Path) -> Iterator[Document]:
     yield from documents(read(path))
 
 
-def documents(batches: Iterable[pa.RecordBatch]) -> Iterator[Document]:
+def documents(groups: Iterable[pa.RecordBatch]) -> Iterator[Document]:
     """The documents of row groups, in their order."""
-    for batch in batches:
+    for batch in groups:
         columns = (batch.column(name).to_pylist() for name in ("id", "group", "text"))
         yield from (Document(id, group, text) for id, group, text in zip(*columns, strict=True))
 

@@ -222,6 +222,8 @@ def _rows(dataset: HubDataset, path: str) -> Iterator[tuple[str, Any]]:
     except Failure:
         raise
     except tables.Fault as error:
+        if tables.form(url) not in (".json", *tables.LINES):  # it says itself what to do
+            raise Failure(f"{url}, line {error.line}: {error}") from error
         raise Failure(f"{url} is damaged or cut short (line {error.line}: {error}); fetch it again") from error
     except Exception as error:  # the file system and the decoders each raise their own
         if tables.damaged(error):

@@ -111,7 +111,10 @@ def read(max_bytes: int, seed: int = 0, variant: str = "verified") -> Iterator[D
     for start in range(0, 100_000_000, BATCH):
         rows = distinct(outcomes(seed, range(start, start + BATCH)), seen, variant == "unverified")
         if not rows:
-            raise Failure(f"the synthetic grammar is exhausted at {size:,} bytes; lower max_bytes below that")
+            raise Failure(
+                f"the synthetic grammar is exhausted at {size:,} bytes of a seed; lower seed_bytes "
+                "(--bytes of `ablate synthesize`) below that"
+            )
         for row in rows:
             text = forms.mixed(problem(row, seed), variant)
             name = f"seed-{seed:04}/{row.draft.family}#{row.index:06}"

@@ -13,6 +13,10 @@ from store.errors import Failure
 _REASON_BYTES = 1_000
 
 
+class Interrupted(Failure):
+    """Another process was told to end: nothing is wrong with what was being done."""
+
+
 def first() -> bool:
     """Whether this is the process that writes what is written once: records, ledger, digests."""
     return jax.process_index() == 0
@@ -45,6 +49,7 @@ def together() -> Iterator[None]:
 
     Raises:
         Failure: another process failed. One that failed itself goes on with its own error.
+        Interrupted: another process was told to end.
     """
     if jax.process_count() == 1:
         yield
@@ -55,11 +60,13 @@ def together() -> Iterator[None]:
         yield
     except BaseException as error:  # Ctrl-C here, too, would leave the others waiting
         failed = error
-        text = (str(error) or type(error).__name__).encode()[:_REASON_BYTES]
+        text = (str(error) or type(error).__name__).encode()[: _REASON_BYTES - 1]
         reason_R[: len(text)] = np.frombuffer(text, np.uint8)
+        reason_R[-1] = not isinstance(error, Exception)
     reasons_HxR = multihost_utils.process_allgather(reason_R)
     if failed is not None:
         raise failed
     for number, reason_R in enumerate(reasons_HxR):
         if reason_R.any():
-            raise Failure(f"process {number} failed: {bytes(reason_R[reason_R > 0]).decode(errors='replace')}")
+            reason = bytes(reason_R[:-1]).rstrip(b"\0").decode(errors="replace")
+            raise (Interrupted if reason_R[-1] else Failure)(f"process {number} failed: {reason}")

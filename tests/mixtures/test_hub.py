@@ -192,6 +192,12 @@ def test_damage_inside_a_file_is_named(folder: Path) -> None:
         everything(dataset("data/a.jsonl"))
 
 
+def test_a_table_that_is_written_wrongly_is_not_called_damaged(folder: Path) -> None:
+    (folder / "data" / "a.csv").write_text("text,text\nHello.,u\n")
+    with pytest.raises(Failure, match=r"data/a\.csv, line 1: two columns are called 'text'; give one another name$"):
+        everything(dataset("data/a.csv"))
+
+
 @pytest.mark.parametrize("name", ["a.parquet", "a.jsonl"])
 def test_a_missing_column_is_named(folder: Path, name: str) -> None:
     write(folder / "data" / name, [{"text": "Hello.", "link": "u"}])

@@ -65,6 +65,11 @@ def test_any_change_of_a_file_is_new_data_and_is_counted(corpus: Path, tmp_path:
     )
 
 
+def test_code_of_the_suite_is_no_code_of_the_users(corpus: Path, tmp_path: Path) -> None:
+    """Its readers count by their version alone, or every change of a helper would be other data."""
+    assert identity(files("mine", "text", corpus / "*.txt"), tmp_path)["code"] == {}
+
+
 def test_a_corpus_that_moved_is_the_same_data(corpus: Path, tmp_path: Path) -> None:
     before = identity(files("mine", "text", corpus), tmp_path)
     corpus.rename(tmp_path / "elsewhere")

@@ -157,7 +157,7 @@ def _exchange(process: subprocess.Popen[bytes], message: dict[str, Any], seconds
         process.stdin.write(json.dumps(message).encode() + b"\n")
         process.stdin.flush()
         answer = process.stdout.readline()
-    except OSError:
+    except (OSError, ValueError):  # it is gone, or was ended before
         return None
     finally:
         patience.cancel()

@@ -68,7 +68,7 @@ def _document(
         judged = _judged(record, folder)
         try:
             arms.append({"arm": arm, "seeds": _by_seed(judged), **asdict(win_rate(judged))})
-            found[arm, record.baseline] = judged
+            found[arm] = judged
         except Failure as failure:
             gaps.append(f"{arm}: {failure}")
     one = next(iter(records.values()))

@@ -93,8 +93,7 @@ class Prompts(NamedTuple):
 
 def devices(mesh: Mesh | None) -> int:
     """How many hold rows of their own."""
-    shape = shape_of(mesh)
-    return shape.data * shape.fsdp
+    return shape_of(mesh).devices
 
 
 def everywhere(params: Params, mesh: Mesh | None) -> Params:

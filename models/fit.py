@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from models.config import ModelConfig, parameters
-from models.devices.layout import REMAT, Layout, MeshShape, accelerator_chunk, check
+from models.devices.layout import REMAT, Layout, MeshShape, accelerator_chunk
 from models.devices.roofline import Roofline, Topology, chip_hours, roofline, slice_of, topology
 from models.recipe import AdamW
 from store.errors import Failure, UserError
@@ -243,7 +243,6 @@ def _candidates(asked: _Asked) -> list[_Candidate]:
     """From the shortest bound up; of equals, the least work for the chip's slower sides, then fewer microbatches."""
     found, config, slice_ = [], asked.config, asked.slice_
     for mesh, microbatches, remat in itertools.product(_meshes(config, slice_), _divisors(asked.rows), REMAT):
-        check(config, mesh, asked.batch, asked.sequence, microbatches)
         layout, tokens = Layout(microbatches, remat, scan=True), asked.rows * asked.sequence // microbatches
         chunk = min(accelerator_chunk(config.vocabulary), tokens)
         bound = roofline(config, slice_, mesh, layout, asked.batch, asked.sequence, chunk)
@@ -257,7 +256,7 @@ def _meshes(config: ModelConfig, slice_: Topology) -> Iterator[MeshShape]:
     """Weights divided along one axis of the slice and repeated along the other, or divided over the whole slice."""
     for fsdp in sorted({slice_.columns, slice_.chips}):
         if config.width % (fsdp * _ROWS) == 0 and config.feed_forward % fsdp == 0 and config.vocabulary % fsdp == 0:
-            yield MeshShape(slice_.chips // fsdp, fsdp, 1)
+            yield MeshShape(slice_.chips // fsdp, fsdp)
 
 
 def _divisors(number: int) -> list[int]:

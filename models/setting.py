@@ -38,23 +38,17 @@ class Setting:
     Attributes:
         attention: (queries, keys, values, segments), as `causal_attention`.
         positions: (S) -> int32 [S] from 0.
-        weight: (last part of a parameter's name, this device's part of it) -> what to compute with.
+        weight: this device's part of a parameter -> what to compute with.
         lookup: (embedding, tokens [N]) -> their rows [N, D].
-        enter, join: at the two ends of a block that several devices may compute together: after the norm, and
-            (residual, attention's part, feed-forward's part) -> their sum.
         layers: applies the blocks one after the other, as (blocks, apply, x) -> x.
-        own: this device's share of the tokens that the loss is taken of, of an array along its first axis.
         head: how the embedding goes to the loss and back.
     """
 
     attention: Callable[..., jax.Array] = causal_attention
     positions: Callable[[int], Any] = np.arange
-    weight: Callable[[str, jax.Array], jax.Array] = lambda name, array: array
+    weight: Callable[[jax.Array], jax.Array] = _whole
     lookup: Callable[[jax.Array, jax.Array], jax.Array] = lambda embedding_VxD, tokens_N: embedding_VxD[tokens_N]
-    enter: Callable[[jax.Array], jax.Array] = _whole
-    join: Callable[[jax.Array, jax.Array, jax.Array], jax.Array] = lambda x_NxD, a_NxD, b_NxD: x_NxD + a_NxD + b_NxD
     layers: Callable[[Sequence[Any], Callable[[Any, jax.Array], jax.Array], jax.Array], jax.Array] = one_by_one
-    own: Callable[[jax.Array], jax.Array] = _whole
     head: Exchange = Exchange()  # noqa: RUF009 - immutable
 
 

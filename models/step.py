@@ -82,14 +82,14 @@ def train_step(
         z_loss: weight of the squared log-normaliser in the gradient; the loss of the metrics is without it.
 
     Raises:
-        UserError: an unknown precision, or (at the first call) a mesh or layout that does not divide model or batch.
+        UserError: an unknown precision, or (at the first call) a mesh or layout that does not divide the batch.
     """
     gradients_of = loss_and_gradients(config, precision, layout, mesh, z_loss)
 
     def step(
         state: TrainState, tokens_BxS1: jax.Array, learning_rate: jax.Array, segments_BxS: jax.Array | None = None
     ) -> tuple[TrainState, Metrics]:
-        check(config, parallel.shape_of(mesh), len(tokens_BxS1), tokens_BxS1.shape[1] - 1, layout.microbatches)
+        check(parallel.shape_of(mesh), len(tokens_BxS1), layout.microbatches)
         loss, gradients = gradients_of(state.params, tokens_BxS1, segments_BxS)
         params, opt_state, grad_norm = adamw.update(optimizer, gradients, state.optimizer, state.params, learning_rate)
         finite = jnp.isfinite(loss) & jnp.isfinite(grad_norm)
@@ -120,8 +120,7 @@ def loss_and_gradients(
         """This device's part of the mean over the batch and its microbatches."""
         hidden_BxSxD = transformer.bind(config, params).hidden(tokens_BxS1[:, :-1], segments_BxS, setting)
         hidden_NxD, targets_N = hidden_BxSxD.reshape(-1, config.width), tokens_BxS1[:, 1:].reshape(-1)
-        own_NxD, own_N = setting.own(hidden_NxD), setting.own(targets_N)
-        return cross_entropy(own_NxD, params["embedding"], own_N, setting.head, platform, z_loss) / parts
+        return cross_entropy(hidden_NxD, params["embedding"], targets_N, setting.head, platform, z_loss) / parts
 
     @jax.default_matmul_precision(PRODUCTS[precision])
     def local(params: Params, *rows: Any) -> tuple[jax.Array, Params]:

@@ -79,18 +79,18 @@ class Block(nnx.Module):
 
     def __call__(self, x_NxD: jax.Array, rotation: Rotation, attend: Attention, setting: Setting) -> jax.Array:
         def weight(name: str) -> jax.Array:
-            return setting.weight(name, getattr(self, name)[...])
+            return setting.weight(getattr(self, name)[...])
 
-        y_NxD = setting.enter(self.norm(x_NxD, setting))
-        query, key, value = weight("query"), weight("key"), weight("value")
-        heads = query.shape[1] // self.config.head_width  # This device's heads, where a mesh divides them.
-        q_BxSxHxK = _rotate(y_NxD @ _halves(query, heads), heads, rotation)
-        k_BxSxHxK = _rotate(y_NxD @ _halves(key, heads), heads, rotation)
-        v_BxSxHxK = (y_NxD @ value).reshape(q_BxSxHxK.shape)
+        y_NxD = self.norm(x_NxD, setting)
+        heads = self.config.heads
+        q_BxSxHxK, k_BxSxHxK = (
+            _rotate(y_NxD @ _halves(weight(name), heads), heads, rotation) for name in ("query", "key")
+        )
+        v_BxSxHxK = (y_NxD @ weight("value")).reshape(q_BxSxHxK.shape)
         mixed_BxSxHxK = attend(q_BxSxHxK, k_BxSxHxK, v_BxSxHxK)
         mixed_NxD = mixed_BxSxHxK.reshape(x_NxD.shape[0], -1)
         gated_NxF = jax.nn.silu(y_NxD @ weight("gate")) * (y_NxD @ weight("up"))
-        return setting.join(x_NxD, mixed_NxD @ weight("output"), gated_NxF @ weight("down"))
+        return x_NxD + mixed_NxD @ weight("output") + gated_NxF @ weight("down")
 
 
 class Norm(nnx.Module):
@@ -104,7 +104,7 @@ class Norm(nnx.Module):
         x32_NxD = x_NxD.astype(jnp.float32)
         centred_NxD = x32_NxD - x32_NxD.mean(axis=-1, keepdims=True)
         variance_Nx1 = jnp.square(centred_NxD).mean(axis=-1, keepdims=True)
-        scale_D = setting.weight("scale", self.scale[...])
+        scale_D = setting.weight(self.scale[...])
         return (centred_NxD * jax.lax.rsqrt(variance_Nx1 + self.epsilon) * scale_D).astype(x_NxD.dtype)
 
 

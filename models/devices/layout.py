@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from models.config import ModelConfig
 from store.errors import UserError
 
-AXES = ("data", "fsdp", "tensor")
+AXES = ("data", "fsdp")
 REMAT = ("none", "dots", "attention", "full")
 """What the backward pass recomputes of every block, from the least to the most: nothing; all but the matrix products
 and attention; all but attention; everything."""
@@ -21,29 +21,18 @@ the embedding's gradient, 1 GiB for 256,000 x 1,024."""
 
 @dataclass(frozen=True)
 class MeshShape:
-    """Devices along the three axes of parallelism.
-
-    `data` repeats the weights, `fsdp` divides them and gathers a layer at a time, `tensor` divides heads and
-    feed-forward. The batch is divided over data x fsdp.
-
-    Raises:
-        UserError: an axis is not positive.
-    """
+    """Devices along the two axes of parallelism: `data` repeats the weights, `fsdp` divides them and gathers a layer at
+    a time. The batch is divided over both."""
 
     data: int = 1
     fsdp: int = 1
-    tensor: int = 1
-
-    def __post_init__(self) -> None:
-        if min(self.data, self.fsdp, self.tensor) < 1:
-            raise UserError(f"mesh {self} has an axis below 1; give every axis at least one device")
 
     def __str__(self) -> str:
-        return f"data {self.data} x fsdp {self.fsdp} x tensor {self.tensor}"
+        return f"data {self.data} x fsdp {self.fsdp}"
 
     @property
     def devices(self) -> int:
-        return self.data * self.fsdp * self.tensor
+        return self.data * self.fsdp
 
 
 @dataclass(frozen=True)
@@ -54,51 +43,27 @@ class Layout:
         microbatches: parts of the batch whose gradients are added up before the update.
         remat: one of REMAT.
         scan: whether the layers are one loop; by default from 13 layers on.
-
-    Raises:
-        UserError: an unknown remat policy, or no microbatch.
     """
 
     microbatches: int = 1
     remat: str = "none"
     scan: bool | None = None
 
-    def __post_init__(self) -> None:
-        if self.remat not in REMAT:
-            raise UserError(f"remat policy '{self.remat}' is unknown; choose one of {', '.join(REMAT)}")
-        if self.microbatches < 1:
-            raise UserError(f"the batch was to be cut into {self.microbatches} microbatches; ask for at least 1")
-
     def scans(self, config: ModelConfig) -> bool:
         return config.layers > _UNROLLED if self.scan is None else self.scan
 
 
-def check(config: ModelConfig, mesh: MeshShape, batch: int, sequence: int, microbatches: int = 1) -> None:
-    """Whether the mesh divides the model, and mesh and microbatches the batch.
+def check(mesh: MeshShape, batch: int, microbatches: int = 1) -> None:
+    """Whether mesh and microbatches divide the batch.
 
     Raises:
-        UserError: one of them does not divide; the line names it.
+        UserError: they do not.
     """
-    shards = mesh.fsdp * mesh.tensor
-    for what, size, axes, parts in (
-        ("width", config.width, "fsdp", mesh.fsdp),
-        ("heads", config.heads, "tensor", mesh.tensor),
-        ("width", config.width, "fsdp x tensor", shards),
-        ("feed_forward", config.feed_forward, "fsdp x tensor", shards),
-        ("vocabulary", config.vocabulary, "fsdp x tensor", shards),
-    ):
-        if size % parts:
-            raise UserError(
-                f"mesh ({mesh}) does not divide model '{config.name}': {what} {size} over {axes} {parts}; "
-                f"choose {axes} from the divisors of {size}"
-            )
-    if sequence % mesh.tensor:
-        raise UserError(f"sequence {sequence} cannot be divided over tensor {mesh.tensor}; the loss divides its tokens")
-    parts = mesh.data * mesh.fsdp * microbatches
+    parts = mesh.devices * microbatches
     if batch % parts:
         raise UserError(
             f"batch of {batch} sequences cannot be divided into {parts} "
-            f"(data {mesh.data} x fsdp {mesh.fsdp} x {microbatches} microbatches); make the batch a multiple of {parts}"
+            f"({mesh} x {microbatches} microbatches); make the batch a multiple of {parts}"
         )
 
 

@@ -102,10 +102,7 @@ class Roofline:
 def roofline(
     config: ModelConfig, slice_: Topology, mesh: MeshShape, layout: Layout, batch: int, sequence: int, chunk: int
 ) -> Roofline:
-    """The bound of one step; `chunk` is the tokens of a chunk of the loss.
-
-    Only meshes without `tensor`, in bfloat16.
-    """
+    """The bound of one step in bfloat16; `chunk` is the tokens of a chunk of the loss."""
     chip = slice_.chip
     tokens = batch * sequence / slice_.chips
     flops = tokens * (train_flops_per_token(config, sequence) + repeated_flops_per_token(config, sequence, layout))

@@ -29,7 +29,7 @@ def batches() -> np.ndarray:
     return np.random.default_rng(0).integers(0, SMALL.vocabulary, (STEPS, BATCH, SEQUENCE + 1), dtype=np.int32)
 
 
-def train(shape: tuple[int, int, int] | None, layout: Layout, masked: bool = False) -> list[list[float]]:
+def train(shape: tuple[int, int] | None, layout: Layout, masked: bool = False) -> list[list[float]]:
     """Loss and gradient norm of every step."""
     mesh = parallel.make_mesh(MeshShape(*shape)) if shape else None
     state = init_state(SMALL, AdamW(), 0)
@@ -43,7 +43,7 @@ def train(shape: tuple[int, int, int] | None, layout: Layout, masked: bool = Fal
     return seen
 
 
-def exchanged(shape: tuple[int, int, int], layout: Layout) -> list[dict]:
+def exchanged(shape: tuple[int, int], layout: Layout) -> list[dict]:
     mesh = parallel.make_mesh(MeshShape(*shape))
     state = abstract_state(SMALL, AdamW())
     traced = train_step(SMALL, AdamW(), "bfloat16", layout, mesh).trace(state, batches()[0], 1e-3)
@@ -52,7 +52,7 @@ def exchanged(shape: tuple[int, int, int], layout: Layout) -> list[dict]:
 
 def _one_of_several(address: str, processes: int, number: int) -> list[float]:
     jax.distributed.initialize(address, processes, number)
-    mesh = parallel.make_mesh(MeshShape(2, 4, 1))
+    mesh = parallel.make_mesh(MeshShape(2, 4))
     state, step, seen = init_state(SMALL, AdamW(), 0, mesh), train_step(SMALL, AdamW(), mesh=mesh), []
     for tokens in batches():
         mine = np.split(tokens, processes)[number]
@@ -73,11 +73,11 @@ if __name__ == "__main__":
             json.dumps(
                 {
                     "one": train(None, Layout()),
-                    "data": train((8, 1, 1), Layout()),
-                    "fsdp": train((1, 8, 1), cut),
+                    "data": train((8, 1), Layout()),
+                    "fsdp": train((1, 8), cut),
                     "one masked": train(None, Layout(), masked=True),
-                    "all masked": train((2, 2, 2), cut, masked=True),
-                    "exchanged": exchanged((2, 4, 1), cut),
+                    "all masked": train((2, 4), cut, masked=True),
+                    "exchanged": exchanged((2, 4), cut),
                 }
             )
         )

@@ -25,7 +25,7 @@ needs_libtpu = pytest.mark.skipif(
 
 def test_the_bound_is_the_work_over_the_peak() -> None:
     """470m, two sequences of 8,192 a chip, nothing computed twice but what the attention kernel does."""
-    size, slice_, mesh = config("470m"), topology("v5e:16x16"), MeshShape(16, 16, 1)
+    size, slice_, mesh = config("470m"), topology("v5e:16x16"), MeshShape(16, 16)
     bound = roofline(size, slice_, mesh, Layout(), 512, 8_192, 2_048)
     kernel = 3 * 16 * 1_024 * 8_192
     assert bound.flops == 2 * 8_192 * (train_flops_per_token(size, 8_192) + kernel)
@@ -44,7 +44,7 @@ def test_recomputation_counts_the_products_that_are_made_again() -> None:
 
 
 def test_links_carry_weights_and_gradients_once_per_microbatch() -> None:
-    size, mesh = config("470m"), MeshShape(16, 16, 1)
+    size, mesh = config("470m"), MeshShape(16, 16)
     once, data = link_bytes(size, mesh, Layout(1, "full"))
     four, same_data = link_bytes(size, mesh, Layout(4, "full"))
     assert four == 4 * once and same_data == data

@@ -7,14 +7,14 @@ for them (never for the rate itself): two won and two lost, as Agresti and Coull
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from scipy import special
 
 from analysis.evals.preference.verdicts import Judged
-from analysis.statistics import Floats, Interval, effective, interval, linear, over_items, spread_of
-from store.errors import Failure, UserError
+from analysis.statistics import Floats, Interval, effective, interval, linear, spread_of
+from store.errors import Failure
 
 RIDGE = 0.01
 """Penalty on a coefficient, in units of one comparison: keeps a fit finite where one side never loses."""
@@ -190,9 +190,7 @@ def length_controlled(judged: Sequence[Judged]) -> tuple[Share, Interval]:
     times = int(rows.seed_R.max()) + 1
     x_R, y_R = (np.concatenate([of, np.tile(more, times)]) for of, more in ((length_R, ADDED_LENGTH), (score_R, ADDED)))
     weight_R = rows.weight_R * np.concatenate([asked_R, np.ones(x_R.size - len(valid))])
-    fit, inverse_2x2 = logistic(np.stack([np.ones(x_R.size), x_R]), y_R, weight_R)
-    missing_R = np.where(weight_R > 0, y_R - special.expit(fit[0] + fit[1] * x_R), 0.0)
-    moved_2xR = inverse_2x2 @ np.stack([missing_R, missing_R * x_R])
+    fit, moved_2xR = moving(np.stack([np.ones(x_R.size), x_R]), y_R, weight_R)
     level = float(special.expit(fit[0]))
     value_R = np.where(weight_R > 0, level, y_R) + weight_R.sum() * level * (1 - level) * moved_2xR[0]
     found = rows.around(rate, value_R, (0.0, 1.0))
@@ -215,6 +213,13 @@ def logistic(design_KxR: Floats, y_R: Floats, weight_R: Floats) -> tuple[Floats,
         if np.abs(step_K).max() < 1e-9:
             break
     return fit_K, inverse_KxK
+
+
+def moving(design_KxR: Floats, y_R: Floats, weight_R: Floats) -> tuple[Floats, Floats]:
+    """The coefficients, and by how much each row that counts moves them per unit of its weight."""
+    fit_K, inverse_KxK = logistic(design_KxR, y_R, weight_R)
+    missing_R = np.where(weight_R > 0, y_R - special.expit(fit_K @ design_KxR), 0.0)
+    return fit_K, inverse_KxK @ (design_KxR * missing_R)
 
 
 def _valid(judged: Sequence[Judged]) -> list[Judged]:
@@ -264,59 +269,30 @@ class Strength:
     rate: Share
 
 
-def strengths(judged: Mapping[tuple[str, str], Sequence[Judged]], baseline: str) -> tuple[Strength, ...]:
-    """Fit all arms at once, strongest first; a tie is half a win for both.
+def strengths(judged: Mapping[str, Sequence[Judged]], baseline: str) -> tuple[Strength, ...]:
+    """All arms and the baseline, which is at 0, strongest first.
 
-    The model is Bradley and Terry's, logit P(i beats j) = s_i - s_j: a regression on +1 for i and -1 for j.
+    The model is Bradley and Terry's, logit P(i beats j) = s_i - s_j, a tie being half a win for both. Since every arm
+    has met the baseline alone, it falls apart into a regression on a constant for each. Intervals are of other prompts.
 
     Args:
-        judged: for (arm, other) what the judge made of arm's answers against other's.
-        baseline: the arm with strength 0.
+        judged: for every arm what the judge made of its answers against the baseline's.
 
     Raises:
-        UserError: an arm cannot be traced to the baseline by comparisons that have a verdict.
+        Failure: an arm has no pair with a verdict.
     """
-    arms = sorted({arm for pair in judged for arm in pair})
-    zero = _check_connected([pair for pair, found in judged.items() if any(map(_scored, found))], arms, baseline)
-    games: list[tuple[int, int, str, float, float]] = []  # two arms, the prompt, what the first scored, how many games
-    added = []
-    for (one, other), found in judged.items():
-        a, b = sorted((arms.index(one), arms.index(other)))
-        its = [(j.id, SCORES[j.outcome] if arms[a] == one else 1 - SCORES[j.outcome]) for j in found if _scored(j)]
-        games += [(a, b, id_, score, 1.0) for id_, score in its]
-        # For the intervals alone, as with win rates: two games won and two lost of every pair that met.
-        share = len(its) / max(1, len({id_ for id_, _ in its}))
-        added += [(a, b, f"added {n}", score, share) for n, score in enumerate(ADDED.tolist())]
-    first, second, ids, scores, times = zip(*games, *added, strict=True)
-    y_R, weight_R, n = np.array(scores), np.array(times), len(games)
-    design_KxR = (np.eye(len(arms))[list(first)] - np.eye(len(arms))[list(second)]).T
-    fit_K, _ = logistic(design_KxR[:, :n], y_R[:n], weight_R[:n])
-    added_K, inverse_KxK = logistic(design_KxR, y_R, weight_R)
-    moved_KxR = inverse_KxK @ (design_KxR * weight_R * (y_R - special.expit(added_K @ design_KxR)))
-    number_R = _numbered(ids)
-    ranks = []
-    for k, arm in enumerate(arms):
-        moved_P = np.bincount(number_R, moved_KxR[k] - moved_KxR[zero]).astype(np.float64)
-        at = over_items(float(added_K[k] - added_K[zero]), [(moved_P * moved_P.size, np.ones(moved_P.size))])
-        played = int((design_KxR[k, :n] != 0).sum())
-        ranks.append(_strength(arm, float(fit_K[k] - fit_K[zero]), at, played))
+    arms = [_strength(arm, _valid(its)) for arm, its in judged.items()]
+    even = Share(0.5, 0.5, 0.5, sum(arm.rate.n for arm in arms))
+    ranks = [Strength(baseline, Interval(0.0, 0.0, 0.0, 1.0), even), *arms]
     return tuple(sorted(ranks, key=lambda strength: (-strength.logit.centre, strength.arm)))
 
 
-def _strength(arm: str, logit: float, at: Interval, n: int) -> Strength:
-    around = replace(at, centre=logit, low=min(at.low, logit), high=max(at.high, logit))
-    value, low, high = (float(special.expit(x)) for x in (logit, around.low, around.high))
-    return Strength(arm, around, Share(value, low, high, n))
-
-
-def _check_connected(met: Sequence[tuple[str, str]], arms: Sequence[str], baseline: str) -> int:
-    """The baseline's number, if verdicts link every arm to it."""
-    reached = {baseline}
-    for _ in arms:
-        reached |= {arm for pair in met if reached & {*pair} for arm in pair}
-    lost = [arm for arm in arms if arm not in reached]
-    if lost or baseline not in arms:
-        raise UserError(
-            f"{', '.join(lost)} cannot be ranked against '{baseline}': no verdict links them; judge pairs that do"
-        )
-    return arms.index(baseline)
+def _strength(arm: str, judged: Sequence[Judged]) -> Strength:
+    score_R = np.array([SCORES[j.outcome] for j in judged])
+    (logit,), _ = logistic(np.ones((1, len(judged))), score_R, np.ones(len(judged)))
+    rows = rows_of([j.id for j in judged], [0] * len(judged))
+    y_R = np.concatenate([score_R, ADDED])
+    (centre,), (moved_R,) = moving(np.ones((1, y_R.size)), y_R, rows.weight_R)
+    at = rows.around(float(logit), centre + rows.weight_R.sum() * moved_R, (-np.inf, np.inf))
+    value, low, high = (float(special.expit(x)) for x in (at.centre, at.low, at.high))
+    return Strength(arm, at, Share(value, low, high, len(judged)))

@@ -20,7 +20,7 @@ from mixtures.benchmarks.item import Item
 from mixtures.decontaminate.components import Component, components, question, shape, shape_needs
 from mixtures.decontaminate.normalise import join, words_of
 from mixtures.decontaminate.rendered import readings
-from mixtures.decontaminate.types import Bools, Bytes, Ints, Keys, Words
+from mixtures.decontaminate.types import Bools, Bytes, Ints, Words
 from store.errors import Failure
 from store.files import whole
 
@@ -185,15 +185,6 @@ def whole_grams(first_T: Ints, n: int | Ints) -> Bools:
     return np.asarray(offset_W <= np.repeat(size_T - n, size_T))
 
 
-def gram_keys(unit_W: Words, n: int) -> Keys:
-    """The key of the n-gram at every word or letter; uint64 [units], meaningless where it would pass the last one."""
-    from mixtures.decontaminate import kernels
-
-    key_W = np.zeros(len(unit_W), np.uint64)
-    kernels.gram_keys(unit_W, len(unit_W), n, key_W)
-    return key_W
-
-
 def _texts(items: Sequence[Item], parts: Callable[[Item], Iterable[Component]]) -> list[tuple[int, Component]]:
     """The parts of every item, as they are and as they are read (rendered.py), each with the item's number."""
     return [
@@ -209,13 +200,10 @@ def _hash_words(texts: Sequence[tuple[int, Component]]) -> Iterator[tuple[Words,
     from mixtures.decontaminate import kernels
 
     buffer, (fold, alnum) = join(one.text for _, one in texts), kernels.letter_tables()
-    longest = int(np.diff(buffer.first_D).max(initial=0)) // 2 + 3
-    hash_W, end_W = np.zeros(longest, np.uint32), np.zeros(longest, np.int64)
-    for start, stop in itertools.pairwise(buffer.first_D.tolist()):
-        count = kernels.hash_words(buffer.text, start, stop, fold, alnum, hash_W, end_W)
-        number_W = np.zeros(count, np.bool_)
-        kernels.are_numbers(buffer.text[start:stop], fold, end_W[:count] - start, number_W)
-        yield hash_W[:count].copy(), number_W.astype(np.uint32)
+    hash_W, end_W = kernels.hash_words(buffer.text, fold, alnum)
+    number_W = kernels.are_numbers(buffer.text, fold, end_W)
+    for start, stop in itertools.pairwise(np.searchsorted(end_W, buffer.first_D).tolist()):
+        yield hash_W[start:stop], number_W[start:stop]
 
 
 def _shapes(items: Sequence[Item]) -> Iterator[tuple[Entry, Words, Words]]:
@@ -224,7 +212,7 @@ def _shapes(items: Sequence[Item]) -> Iterator[tuple[Entry, Words, Words]]:
 
     for number, item in enumerate(items):
         if code := shape(item):
-            tokens = lexer.shape_of(code)
+            tokens = lexer.tokens_of(join([code]).text)
             if (needs := shape_needs(len(tokens.shape))) is not None:
                 yield Entry(number, "shape", needs), tokens.shape.copy(), tokens.name.copy()
 
@@ -240,6 +228,8 @@ def _seeds(
     At least 4 distinct words, at most 2 numbers, in at most 8 items (the false positives of plain
     n-grams are digit runs and licence text).
     """
+    from mixtures.decontaminate import kernels
+
     seed_W = whole_grams(first_word_C, SEED_WORDS)
     if not seed_W.size:
         return seed_W
@@ -248,7 +238,7 @@ def _seeds(
     seed_W &= 1 + (ordered[:, 1:] != ordered[:, :-1]).sum(axis=1) >= _DISTINCT_WORDS
     numbers = np.concatenate([[0], np.cumsum(np.concatenate([number_W, np.zeros(SEED_WORDS - 1, np.bool_)]))])
     seed_W &= numbers[SEED_WORDS:] - numbers[:-SEED_WORDS] <= _NUMBERS
-    key_W = gram_keys(word_W, SEED_WORDS)
+    key_W = kernels.gram_keys(padded, SEED_WORDS)
     order = np.lexsort((item_W, key_W))
     key_O, item_O = key_W[order], item_W[order]
     new_key = np.concatenate([[True], key_O[1:] != key_O[:-1]])

@@ -27,17 +27,15 @@ from typing import NamedTuple
 import numpy as np
 
 from mixtures.decontaminate import kernels
-from mixtures.decontaminate.index import SEED_WORDS, Entry, Hit, Index, gram_keys, whole_grams
+from mixtures.decontaminate.index import SEED_WORDS, Entry, Hit, Index, whole_grams
 from mixtures.decontaminate.normalise import Buffer
-from mixtures.decontaminate.types import Bools, Grams, Keys, Row, Texts, new_found, new_scratch
+from mixtures.decontaminate.types import Bools, Grams, Ints, Keys, Row, Texts, Words
 
 RUN = 50
 """Characters in a row that contaminate, by the GPT-4 report."""
 SHORTEST_QUESTION = 24
 """Letters and digits under which a question is not looked for by that rule: it would find words, not leaks."""
 PROBES = 3
-STRETCH = 1 << 16
-"""Words or letters of a document that are looked at together."""
 _FILTER_BITS_PER_KEY = 24
 _LARGEST_FILTER_BITS = 27
 _COARSE_BITS = 24
@@ -64,18 +62,12 @@ def hits(index: Index, buffer: Buffer, rule: str, n: int, report: float) -> Iter
 
 
 def _hits(table: Table, buffer: Buffer) -> Iterator[Hit]:
-    size_T = np.diff(table.texts.first)
-    longest = table.n + (int(size_T.max(initial=0)) if table.align else 0)
-    overlap = 3 * longest
-    scratch, found = new_scratch(max(STRETCH, 4 * overlap), len(size_T), longest), new_found(len(size_T))
-    document = 0
-    while document < len(buffer.first_D) - 1:
-        document, matches = kernels.match(
-            buffer.text, buffer.first_D, document, *kernels.letter_tables(), table.by_letter, table.n, table.align,
-            overlap, table.grams, table.texts, scratch, found,
-        )  # fmt: skip
-        for number, t, score, place in zip(*(column[:matches].tolist() for column in found), strict=True):
-            yield Hit(number, table.entries[t], score / int(size_T[t]), score, place)
+    units = kernels.letters if table.by_letter else kernels.hash_words
+    unit_W, place_W = units(buffer.text, *kernels.letter_tables())
+    first_D = np.searchsorted(place_W, buffer.first_D)
+    places = kernels.find_grams(kernels.gram_keys(unit_W, table.n), table.grams)
+    for number, t, score, i in kernels.match(unit_W, first_D, table.n, table.align, *places, table.grams, table.texts):
+        yield Hit(number, table.entries[t], score / int(np.diff(table.texts.first)[t]), score, int(place_W[i]))
 
 
 @lru_cache(maxsize=2)
@@ -88,8 +80,26 @@ def _tables(index: Index, rule: str, n: int, report: float) -> tuple[Table, ...]
             need_C = np.maximum(least_C, np.ceil(np.diff(index.first_word_C) * report - 1e-9).astype(np.int64))
         texts = Texts(index.word_W, index.first_word_C, need_C, every_C)
         if rule == "align":
-            return (Table(texts, index.components, _grams(texts, SEED_WORDS, index.seed_W), SEED_WORDS, False, True),)
-        return (Table(texts, index.components, _grams(texts, n, whole_grams(texts.first, n)), n, False, False),)
+            return (
+                Table(
+                    texts,
+                    index.components,
+                    grams_of(texts.unit, texts.first, SEED_WORDS, index.seed_W),
+                    SEED_WORDS,
+                    False,
+                    True,
+                ),
+            )
+        return (
+            Table(
+                texts,
+                index.components,
+                grams_of(texts.unit, texts.first, n, whole_grams(texts.first, n)),
+                n,
+                False,
+                False,
+            ),
+        )
     probes = list(_probes(index, rule == "gpt4-exhaustive"))
     long, short = ([probe for probe in probes if (len(probe[1]) >= RUN) == wanted] for wanted in (True, False))
     return tuple(_letters(its, n) for its, n in ((long, RUN), (short, SHORTEST_QUESTION)) if its)
@@ -114,18 +124,18 @@ def _letters(probes: Sequence[tuple[Entry, str]], n: int) -> Table:
     letters = "".join(text for _, text in probes).encode("utf-32-le")
     unit = np.frombuffer(letters, np.uint32).copy()  # writable, as that of words is: kernels are compiled once
     texts = Texts(unit, np.append(0, np.cumsum(size_T)), need_T, np.zeros(len(probes), np.bool_))
-    grams = _grams(texts, n, whole_grams(texts.first, need_T))
+    grams = grams_of(texts.unit, texts.first, n, whole_grams(texts.first, need_T))
     return Table(texts, [entry for entry, _ in probes], grams, n, True, False)
 
 
-def _grams(texts: Texts, n: int, begins_W: Bools) -> Grams:
-    """Where the n-grams are that begin at the chosen words or letters."""
+def grams_of(unit: Words, first: Ints, n: int, begins_W: Bools) -> Grams:
+    """Where in texts, one after the other, the n-grams are that begin at the chosen words or letters."""
     place_P = np.flatnonzero(begins_W)
-    text_P = (np.searchsorted(texts.first, place_P, side="right") - 1).astype(np.int32)
-    return _postings(gram_keys(texts.unit, n)[place_P], text_P, (place_P - texts.first[text_P]).astype(np.int32))
+    text_P = (np.searchsorted(first, place_P, side="right") - 1).astype(np.int32)
+    return postings(kernels.gram_keys(unit, n)[place_P], text_P, (place_P - first[text_P]).astype(np.int32))
 
 
-def _postings(key_P: Keys, text_P: Row, offset_P: Row) -> Grams:
+def postings(key_P: Keys, text_P: Row, offset_P: Row) -> Grams:
     order = np.argsort(key_P, kind="stable")
     key_P = key_P[order]
     new_P = np.concatenate([[True], key_P[1:] != key_P[:-1]])[: len(order)]

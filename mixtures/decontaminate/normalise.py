@@ -23,7 +23,7 @@ class Buffer:
 
     Attributes:
         text: uint8, UTF-8 of all. A lone surrogate becomes its three bytes, which are no letter.
-        first_D: int64 [documents + 1], where each begins.
+        first_D: int64 [documents + 1], where each begins; a byte 0 ends it, so that no word or letter is of two.
     """
 
     text: npt.NDArray[np.uint8]
@@ -31,10 +31,9 @@ class Buffer:
 
 
 def join(texts: Iterable[str]) -> Buffer:
-    """All of `texts` in one buffer; a little longer than they are, so that kernels may look ahead."""
-    encoded = [text.encode("utf-8", "surrogatepass") for text in texts]
-    first_D = np.cumsum([0, *map(len, encoded)], dtype=np.int64)
-    return Buffer(np.frombuffer(b"".join([*encoded, b"\0"]), np.uint8), first_D)
+    """All of `texts` in one buffer."""
+    encoded = [text.encode("utf-8", "surrogatepass") + b"\0" for text in texts]
+    return Buffer(np.frombuffer(b"".join(encoded), np.uint8), np.cumsum([0, *map(len, encoded)], dtype=np.int64))
 
 
 def words_of(text: str) -> list[str]:

@@ -14,21 +14,28 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-INLINE = frozenset(
+_INLINE = (
     "a abbr b bdi bdo big cite code data del dfn em font i ins kbd label mark nobr q s samp small span strike strong "
-    "sub sup time tt u var wbr".split()
+    "sub sup time tt u var wbr"
 )
-"""Elements that do not end a word: highlighters split names between them."""
-BLOCK = frozenset(
+_BLOCK = (
     "address article aside blockquote body br button caption center col colgroup dd details div dl dt fieldset "
     "figcaption figure footer form h1 h2 h3 h4 h5 h6 head header hr html iframe img input legend li link main meta nav "
-    "object ol option p pre section select summary table tbody td textarea tfoot th thead title tr ul".split()
+    "object ol option p pre section select summary table tbody td textarea tfoot th thead title tr ul"
 )
-"""Those that do."""
-_TAG = re.compile(
-    r"<(?:!--|/?(?:" + "|".join(n for name in sorted(INLINE | BLOCK) for n in (name, name.upper())) + r")[\s/>])"
-)
-"""What a tag begins like; most text with "<" in it has none, and need not be copied."""
+_IN_PLACE = dict.fromkeys(_INLINE.split(), "") | dict.fromkeys(_BLOCK.split(), "\n")
+"""Of a tag: highlighters split names between elements of the first kind, and those of the second end a word."""
+_BLANK, _ATTRIBUTE = r"[\t-\r\x1c- ]", r"[A-Za-z0-9_:@.\x80-\U0010ffff-]"
+_VALUE = rf"""(?:\\?"[^"<>\n]*+"|'[^'<>\n]*+'|[^\t-\r\x1c- "'<>]++)"""
+"""In quotes (JSON escapes them) or without."""
+_VALUED = rf"(?:{_BLANK}++{_ATTRIBUTE}++{_BLANK}*+={_BLANK}*+{_VALUE})*+"
+_BARE = rf"{_BLANK}++{_ATTRIBUTE}++(?!{_BLANK}*+=)"
+_END = rf"{_VALUED}(?:{_BARE}{_VALUED}){{0,3}}+{_BLANK}*+/?>"
+"""Of a tag. More than a few attributes without a value are text: "a <b and c", "<p" at a cut."""
+_MARKUP = re.compile(rf"<!--[^<>]{{0,195}}+(?<=--)>|</?([A-Za-z0-9]++)({_END})(?:({_BLANK}*+[0-9]++{_BLANK}*+)</\1>)?+")
+"""A comment, short and without a tag, as React puts them into text; a tag; an element that holds a number alone."""
+_NUMBERS_A_LINE = re.compile("ln|lin|num")
+"""Said by attributes: "lineno", "ln", "blob-num"."""
 _ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
 
 _LOOK_ALIKES = (
@@ -86,15 +93,18 @@ def readings(text: str) -> Iterator[str]:
 
 
 def _markup(text: str) -> str:
-    if _TAG.search(text):
-        from mixtures.decontaminate import markup  # imports numba
-
-        content = np.frombuffer(text.encode("utf-8", "surrogatepass"), np.uint8)
-        out = np.zeros_like(content)
-        size = markup.strip(content, *markup.tables(INLINE, BLOCK), out)
-        if size < len(content):
-            text = out[:size].tobytes().decode("utf-8", "surrogatepass")
+    if "<" in text:
+        text = _MARKUP.sub(_between, text)
     return _ENTITY.sub(lambda found: html.unescape(found[0]), text) if "&" in text else text
+
+
+def _between(found: re.Match[str]) -> str:
+    """What stands in place of a comment or tag; one of an unknown element is text."""
+    name, attributes, number = found.groups()
+    mark = _IN_PLACE.get(name.lower(), found[0]) if name else ""
+    if not number or mark == found[0] or (found[0][1] != "/" and _NUMBERS_A_LINE.search(attributes)):
+        return mark
+    return mark + number + mark
 
 
 def _letters(text: str) -> str:

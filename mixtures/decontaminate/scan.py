@@ -15,7 +15,7 @@ from store.errors import UserError
 RULES = ("align", "gpt4", "gpt4-exhaustive", "ngram")
 LONGEST = 1_000
 """Words of an n-gram, at most."""
-SCAN_BYTES = 8_000_000
+SCAN_BYTES = 2_000_000
 """Of text that is scanned at a time."""
 
 
@@ -170,5 +170,5 @@ def _holds(entry: Entry, text: str) -> bool:
 
 def _around(buffer: Buffer, hit: Hit, before: int, after: int) -> str:
     start, stop = buffer.first_D[hit.document : hit.document + 2].tolist()
-    around = buffer.text[max(start, hit.place - before) : min(stop, hit.place + after)]
+    around = buffer.text[max(start, hit.place - before) : min(stop - 1, hit.place + after)]
     return around.tobytes().decode(errors="ignore")

@@ -16,12 +16,14 @@ from functools import lru_cache
 
 import numpy as np
 
-from mixtures.decontaminate import lexer
+from mixtures.decontaminate import kernels, lexer, lookup
+from mixtures.decontaminate.components import SHAPE_FLOOR
 from mixtures.decontaminate.index import Hit, Index
 from mixtures.decontaminate.normalise import Buffer
-from mixtures.decontaminate.types import Keys
+from mixtures.decontaminate.types import Grams, Texts
 
-_STRETCH_TOKENS = 1 << 16
+GRAM = SHAPE_FLOOR
+"""Tokens of the grams that solutions are looked up by."""
 _CONSISTENT = 0.9
 """Share of the names in a run that have to translate: a variable that is used twice may become two."""
 _BLOCK, _BEFORE = re.compile(rb":[^\S\n]*+[\n#]"), b" \t>+-#"
@@ -32,22 +34,20 @@ def hits(index: Index, buffer: Buffer) -> Iterator[Hit]:
     """Solutions whose shape is in a document."""
     if not index.shapes:
         return
-    seed, found_at = _tables(index)
-    overlap = int(np.diff(index.first_shape_S).max())
-    size = max(_STRETCH_TOKENS, 4 * overlap)
+    grams, cores = _tables(index)
+    size_S = np.diff(index.first_shape_S).tolist()
     for document, (start, stop) in enumerate(itertools.pairwise(buffer.first_D.tolist())):
-        if not _is_python(buffer.text[start:stop].tobytes()):
+        text = buffer.text[start:stop]
+        if not _is_python(text.tobytes()):
             continue
-        for tokens in lexer.stretches(buffer.text, start, stop, seed, size, overlap):
-            for last in tokens.last.tolist():
-                place = last + 1 - lexer.GRAM
-                for solution, offset, core in found_at.get(tokens.shape[place : last + 1].tobytes(), ()):
-                    if tokens.shape[place : place + len(core) // 4].tobytes() != core:
-                        continue
-                    if (run := _run(index, solution, offset, tokens, place)) is not None:
-                        length = run[1] - run[0]
-                        share = length / int(index.first_shape_S[solution + 1] - index.first_shape_S[solution])
-                        yield Hit(document, index.shapes[solution], share, length, int(tokens.begin[run[0]]))
+        tokens = lexer.tokens_of(text)
+        places = kernels.find_grams(kernels.gram_keys(tokens.shape, GRAM), grams)
+        whole = np.array([0, len(tokens.shape)])
+        for _, solution, _, place in kernels.match(tokens.shape, whole, GRAM, False, *places, grams, cores):
+            if (run := _run(index, solution, tokens, place)) is not None:
+                length = run[1] - run[0]
+                entry, share = index.shapes[solution], length / size_S[solution]
+                yield Hit(document, entry, share, length, start + int(tokens.begin[run[0]]))
 
 
 def _is_python(text: bytes) -> bool:
@@ -65,9 +65,10 @@ def _is_python(text: bytes) -> bool:
     return returns and any(line.lstrip(_BEFORE).startswith(_OPENS) for line in lines)
 
 
-def _run(index: Index, solution: int, offset: int, tokens: lexer.Tokens, place: int) -> tuple[int, int] | None:
-    """The run of equal shape around `place`, from and to; None if it is too short or its names do not translate."""
+def _run(index: Index, solution: int, tokens: lexer.Tokens, place: int) -> tuple[int, int] | None:
+    """The run of equal shape around a core, from and to; None if it is too short or its names do not translate."""
     first, stop = index.first_shape_S[solution : solution + 2].tolist()
+    offset = stop - first - index.shapes[solution].needs
     before, after = min(offset, place), min(stop - first - offset, len(tokens.shape) - place)
     mine, theirs = slice(first + offset - before, first + offset + after), slice(place - before, place + after)
     other_R = np.flatnonzero(index.shape_W[mine] != tokens.shape[theirs])
@@ -91,16 +92,15 @@ def _translates(ours: list[int], others: list[int]) -> bool:
 
 
 @lru_cache(maxsize=2)
-def _tables(index: Index) -> tuple[Keys, dict[bytes, list[tuple[int, int, bytes]]]]:
-    """What the lexer looks grams up in, and of each the (solution, offset, core): one gram a solution.
+def _tables(index: Index) -> tuple[Grams, Texts]:
+    """Of every solution its core: where it begins, and how many tokens of it have to be equal.
 
     Wherever a run that is long enough begins, it holds the tokens from its latest beginning to its earliest end. They
-    are the solution's core, which begins with the gram (`components.shape_needs` sees to it that it is as long).
+    are the core, which begins with the gram (`components.shape_needs` sees to it that it is as long).
     """
-    found_at: dict[bytes, list[tuple[int, int, bytes]]] = {}
-    for solution, (first, stop) in enumerate(itertools.pairwise(index.first_shape_S.tolist())):
-        needs = index.shapes[solution].needs
-        offset = stop - first - needs
-        core = index.shape_W[first + offset : first + needs]
-        found_at.setdefault(core[: lexer.GRAM].tobytes(), []).append((solution, offset, core.tobytes()))
-    return lexer.seeds(np.frombuffer(gram, np.uint32) for gram in found_at), found_at
+    first, size_S = index.first_shape_S, np.diff(index.first_shape_S)
+    needs_S = np.array([entry.needs for entry in index.shapes])
+    begins_W = np.zeros(len(index.shape_W), np.bool_)
+    begins_W[first[1:] - needs_S] = True
+    cores = Texts(index.shape_W, first, 2 * needs_S - size_S, np.ones(len(size_S), np.bool_))
+    return lookup.grams_of(index.shape_W, first, GRAM, begins_W), cores

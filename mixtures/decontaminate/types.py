@@ -13,10 +13,6 @@ Keys = npt.NDArray[np.uint64]
 Row = npt.NDArray[np.int32]
 
 
-EVERY = 1 << 14
-"""Most matches in one document of texts of which every match is wanted; those after are not looked at."""
-
-
 class Grams(NamedTuple):
     """Where a key occurs in the index: two bit filters, a bucket by the key's top bits, the key's postings.
 
@@ -55,62 +51,3 @@ class Texts(NamedTuple):
     first: Ints
     need: Ints
     every: Bools
-
-
-class Scratch(NamedTuple):
-    """Work space of the loop over documents, so that nothing is allocated in it.
-
-    unit_W, place_W, key_W, place_H, number_H hold a stretch of a document, of words or letters; best_T and place_T what
-    the texts scored in this document, touched which of them did, seen_T where each was aligned last; row is for
-    alignment; slot and stamp are a hash table of 3-grams, emptied by moving the clock. clock is [time, the text in the
-    table, stretches so far].
-    """
-
-    unit_W: Words
-    place_W: Ints
-    key_W: Keys
-    place_H: Ints
-    number_H: Ints
-    row: Row
-    slot: Keys
-    stamp: Ints
-    best_T: Ints
-    place_T: Ints
-    touched: Ints
-    seen_T: Ints
-    clock: Ints
-
-
-class Found(NamedTuple):
-    """Matches of one call: document, text, score in words or letters, and the byte of the document where it was met."""
-
-    document: Ints
-    text: Ints
-    score: Ints
-    place: Ints
-
-
-def new_scratch(stretch: int, texts: int, longest: int) -> Scratch:
-    """Work space for stretches of `stretch` words or letters, `texts` texts and texts of `longest` words."""
-    window = 2 * longest + 64
-    slots = 1 << (4 * longest + 64).bit_length()
-    return Scratch(
-        unit_W=np.zeros(stretch, np.uint32),
-        place_W=np.zeros(stretch, np.int64),
-        key_W=np.zeros(stretch, np.uint64),
-        place_H=np.zeros(stretch, np.int64),
-        number_H=np.zeros(stretch, np.int64),
-        row=np.zeros((8, window), np.int32),
-        slot=np.zeros(slots, np.uint64),
-        stamp=np.zeros(slots, np.int64),
-        best_T=np.zeros(texts, np.int64),
-        place_T=np.zeros(texts, np.int64),
-        touched=np.zeros(texts, np.int64),
-        seen_T=np.zeros(texts, np.int64),
-        clock=np.array([0, -1, 0], np.int64),
-    )
-
-
-def new_found(texts: int) -> Found:
-    """Room for the matches of one call: those of one document at the least."""
-    return Found(*(np.zeros(texts + EVERY + 4096, np.int64) for _ in Found._fields))

@@ -11,9 +11,10 @@ from pygments.formatters import HtmlFormatter
 from pygments.lexers import PythonLexer
 
 from mixtures.benchmarks.item import Item
-from mixtures.decontaminate import lexer, shapes
+from mixtures.decontaminate import lexer
 from mixtures.decontaminate.edits import renamed_solution
 from mixtures.decontaminate.index import build
+from mixtures.decontaminate.normalise import join
 from mixtures.decontaminate.scan import Rule, scan
 from mixtures.documents.document import Document
 from tests.mixtures.test_decontaminate import CODE, FILLER, ITEMS, SOLUTION, found, only
@@ -32,7 +33,7 @@ RENAMED = """def tallest(row, reach):
 
 
 def shape(code: str) -> list[int]:
-    return lexer.shape_of(code).shape.tolist()
+    return lexer.tokens_of(join([code]).text).shape.tolist()
 
 
 @pytest.mark.parametrize(
@@ -91,8 +92,7 @@ def test_a_part_is_enough_of_a_long_solution_and_not_of_a_short_one() -> None:
     assert tiny.shapes == ()
 
 
-def test_seams_of_long_documents_hide_nothing(monkeypatch) -> None:
-    monkeypatch.setattr(shapes, "_STRETCH_TOKENS", 1)
+def test_it_is_found_wherever_it_stands() -> None:
     for lines in range(0, 90, 7):
         padding = "value = other[key]\n" * lines
         assert only(found(INDEX, padding + RENAMED + padding)).component == "shape"
@@ -101,7 +101,7 @@ def test_seams_of_long_documents_hide_nothing(monkeypatch) -> None:
 @settings(max_examples=200, deadline=None)
 @given(st.text(st.sampled_from("ab1. \n'\"#\\()[]:é=+f"), max_size=80))
 def test_any_text_has_a_shape_and_a_run_of_itself(text: str) -> None:
-    tokens = lexer.shape_of(text)
+    tokens = lexer.tokens_of(join([text]).text)
     assert tokens.begin.tolist() == sorted(set(tokens.begin.tolist()))
     assert (tokens.shape > 0).all()
     assert shape(f"{text}\n") == tokens.shape.tolist()

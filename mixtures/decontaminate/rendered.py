@@ -26,7 +26,7 @@ _BLOCK = (
 _IN_PLACE = dict.fromkeys(_INLINE.split(), "") | dict.fromkeys(_BLOCK.split(), "\n")
 """Of a tag: highlighters split names between elements of the first kind, and those of the second end a word."""
 _BLANK, _ATTRIBUTE = r"[\t-\r\x1c- ]", r"[A-Za-z0-9_:@.\x80-\U0010ffff-]"
-_VALUE = rf"""(?:\\?"[^"<>\n]*+"|'[^'<>\n]*+'|[^\t-\r\x1c- "'<>]++)"""
+_VALUE = r"""(?:\\?"[^"<>\n]*+"|'[^'<>\n]*+'|[^\t-\r\x1c- "'<>]++)"""
 """In quotes (JSON escapes them) or without."""
 _VALUED = rf"(?:{_BLANK}++{_ATTRIBUTE}++{_BLANK}*+={_BLANK}*+{_VALUE})*+"
 _BARE = rf"{_BLANK}++{_ATTRIBUTE}++(?!{_BLANK}*+=)"

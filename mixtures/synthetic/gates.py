@@ -1,19 +1,18 @@
 """The gates a drafted problem passes, as plain functions that execute it. Called in the worker process alone.
 
-A verdict is a function of the job: time is counted in loop turns and calls, never by a clock. (The worker's limits on
+A verdict is a function of the draft: time is counted in loop turns and calls, never by a clock. (The worker's limits on
 processor time and memory are a hundred times above what a problem needs; they stop a runaway, they judge nothing else.)
 """
 
 import hashlib
 import marshal
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from mixtures.synthetic import prelude
 from mixtures.synthetic.mutate import Edit, apply, mutants, ticks
-from mixtures.synthetic.problem import REFERENCE
+from mixtures.synthetic.problem import REFERENCE, Draft
 
 MUTATION_SCORE = 0.9
 TURNS = 2000
@@ -30,17 +29,6 @@ Reason = Literal[
 MIN_MUTANTS = 2
 MAX_MUTANTS = 24
 MAX_TESTS = 10
-
-
-@dataclass(frozen=True)
-class Job:
-    """What the gates need of a draft: all that decides a verdict."""
-
-    function: str
-    code: str
-    reference: str
-    inputs: tuple[tuple[Any, ...], ...]
-    shown: int
 
 
 @dataclass(frozen=True)
@@ -72,16 +60,16 @@ class Verdict:
         return self.killed / max(1, self.killed + self.survived)
 
 
-def judge(job: Job) -> Verdict:
-    """Pass `job` through all gates but the one that needs another process (see `results_digest`)."""
-    blobs = [marshal.dumps(arguments) for arguments in job.inputs]
+def judge(draft: Draft) -> Verdict:
+    """Pass `draft` through all gates but the one that needs another process (see `results_digest`)."""
+    blobs = [marshal.dumps(arguments) for arguments in draft.inputs]
     results: list[Any] = []
     printed: list[str] = []
     try:
-        program = _load(apply(job.code, ticks(job.code)))
-        for blob, kept in zip(blobs, job.inputs, strict=True):
+        program = _load(apply(draft.code, ticks(draft.code)))
+        for blob, kept in zip(blobs, draft.inputs, strict=True):
             arguments = marshal.loads(blob)
-            results.append(_call(program, job.function, arguments))
+            results.append(_call(program, draft.function, arguments))
             printed.append(repr(results[-1]))
             if arguments != kept:
                 return Verdict("changes its arguments", repr(kept)[:200])
@@ -89,25 +77,25 @@ def judge(job: Job) -> Verdict:
         if str(error) == SPENT:
             return Verdict("too slow", f"more than {TURNS} loop turns")
         return Verdict("error", f"{type(error).__name__}: {error}"[:200])
-    values = tuple(printed[: job.shown])
+    values = tuple(printed[: draft.shown])
     if len(set(values)) < 2:
         return Verdict("constant", "", values)
-    if difference := _difference(job, blobs, printed):
+    if difference := _difference(draft, blobs, printed):
         return Verdict("differs", difference[:200], values)
-    return _mutation(job, program, blobs, results, values, _digest(printed))
+    return _mutation(draft, blobs, results, values, _digest(printed))
 
 
-def results_digest(job: Job) -> str:
+def results_digest(draft: Draft) -> str:
     """Digest of a solution's results; compared with the verdict's, which another hash seed gave."""
-    program = _load(job.code)
-    return _digest([repr(program[job.function](*arguments)) for arguments in job.inputs])
+    program = _load(draft.code)
+    return _digest([repr(program[draft.function](*arguments)) for arguments in draft.inputs])
 
 
-def _difference(job: Job, blobs: Sequence[bytes], printed: Sequence[str]) -> str:
+def _difference(draft: Draft, blobs: Sequence[bytes], printed: Sequence[str]) -> str:
     program: dict[str, Any] = dict(vars(prelude))
     try:
-        exec(compile(job.reference, "<reference>", "exec"), program)
-        for blob, kept, expected in zip(blobs, job.inputs, printed, strict=True):
+        exec(compile(draft.reference, "<reference>", "exec"), program)
+        for blob, kept, expected in zip(blobs, draft.inputs, printed, strict=True):
             other = repr(program[REFERENCE](*marshal.loads(blob)))
             if other != expected:
                 return f"{kept}: {expected}, the other way {other}"
@@ -117,37 +105,27 @@ def _difference(job: Job, blobs: Sequence[bytes], printed: Sequence[str]) -> str
 
 
 def _mutation(
-    job: Job,
-    program: dict[str, Any],
-    blobs: Sequence[bytes],
-    results: Sequence[Any],
-    values: tuple[str, ...],
-    digest: str,
+    draft: Draft, blobs: Sequence[bytes], results: Sequence[Any], values: tuple[str, ...], digest: str
 ) -> Verdict:
     """Choose tests that tell mutants from the solution, and judge the tests by the mutants that they miss."""
     tests = _first_tests(values)
     wrong: list[tuple[int, int]] = []
     killed = survived = equivalent = 0
-    functions = _functions(job.code, ticks(job.code))
-    faults = _sample(mutants(job.code))
+    turns, faults = ticks(draft.code), _sample(mutants(draft.code))
     for number, fault in faults:
-        start, part, turns = next(row for row in reversed(functions) if row[0] <= fault.start)
-        name = part[4 : part.index("(")]
-        kept = program[name]
-        exec(compile(apply(part, [*turns, _shifted(fault, -start)]), "<mutant>", "exec"), program)
-        order = [*tests, *(i for i in range(job.shown) if i not in tests and len(tests) < MAX_TESTS)]
-        at, crashed = _first_wrong(program, job.function, blobs, results, order)
+        mutant = _load(apply(draft.code, [*turns, fault]))
+        order = [*tests, *(i for i in range(draft.shown) if i not in tests and len(tests) < MAX_TESTS)]
+        at, crashed = _first_wrong(mutant, draft.function, blobs, results, order)
         if at >= 0:
             killed += 1
             if at not in tests:
                 tests.append(at)
             if not crashed:
                 wrong.append((number, at))
-        elif _first_wrong(program, job.function, blobs, results, range(len(blobs)))[0] >= 0:
+        elif _first_wrong(mutant, draft.function, blobs, results, range(len(blobs)))[0] >= 0:
             survived += 1
         else:
             equivalent += 1
-        program[name] = kept
         if survived > (1 - MUTATION_SCORE) * len(faults):
             break
     verdict = Verdict("", "", values, tuple(sorted(tests)), tuple(wrong), killed, survived, equivalent, digest)
@@ -162,20 +140,6 @@ def _sample(faults: list[Edit]) -> list[tuple[int, Edit]]:
     """At most MAX_MUTANTS of them with their numbers, evenly spaced over the program."""
     count = min(len(faults), MAX_MUTANTS)
     return [(i * len(faults) // count, faults[i * len(faults) // count]) for i in range(count)]
-
-
-def _functions(code: str, turns: list[Edit]) -> list[tuple[int, str, list[Edit]]]:
-    """Where each top-level function begins, its source and its ticks: a mutant compiles the one that it changes."""
-    starts = [found.start() for found in re.finditer("^def ", code, re.MULTILINE)]
-    ends = [*starts[1:], len(code)]
-    return [
-        (start, code[start:end], [_shifted(edit, -start) for edit in turns if start <= edit.start < end])
-        for start, end in zip(starts, ends, strict=True)
-    ]
-
-
-def _shifted(edit: Edit, by: int) -> Edit:
-    return Edit(edit.start + by, edit.end + by, edit.text)
 
 
 def _first_tests(values: Sequence[str]) -> list[int]:

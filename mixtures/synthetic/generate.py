@@ -5,6 +5,8 @@ The paper's synthetic source is proprietary and "formally verified" (arXiv:2408.
 (`GENERATOR_VERSION`, seed, index).
 """
 
+import contextlib
+import io
 import os
 import pickle
 import subprocess
@@ -17,7 +19,7 @@ from typing import Any
 
 from mixtures.documents.document import Document
 from mixtures.synthetic import forms
-from mixtures.synthetic.gates import Job, Verdict
+from mixtures.synthetic.gates import Verdict
 from mixtures.synthetic.grammar import compose
 from mixtures.synthetic.mutate import apply, mutants
 from mixtures.synthetic.problem import Draft, Problem, call, shape
@@ -52,10 +54,9 @@ def outcomes(seed: int, indices: Sequence[int]) -> list[Outcome]:
 
 def check(drafts: Sequence[Draft]) -> list[Verdict]:
     """The verdict on every draft."""
-    jobs = [Job(d.function, d.code, d.reference, d.inputs, d.shown) for d in drafts]
-    verdicts = [answer or Verdict("limits") for answer in execute("judge", jobs, HASH_SEEDS[0])]
+    verdicts = [answer or Verdict("limits") for answer in execute("judge", drafts, HASH_SEEDS[0])]
     passed = [number for number, verdict in enumerate(verdicts) if not verdict.reason]
-    digests = execute("repeat", [jobs[number] for number in passed], HASH_SEEDS[1])
+    digests = execute("repeat", [drafts[number] for number in passed], HASH_SEEDS[1])
     for number, digest in zip(passed, digests, strict=True):
         if digest != verdicts[number].digest:
             verdicts[number] = Verdict("hash order" if digest else "limits", "", verdicts[number].values)
@@ -134,26 +135,32 @@ def distinct(found: Sequence[Outcome], seen: set[str], with_failed: bool = False
     return rows
 
 
-def execute(task: str, jobs: Sequence[Job], hash_seed: int) -> list[Any]:
-    """What the worker answers: a verdict or a digest for each job, None for one that met a limit.
+def execute(task: str, drafts: Sequence[Draft], hash_seed: int) -> list[Any]:
+    """What workers answer, one after another: a verdict or a digest for each draft, None for one that met a limit.
 
     Raises:
-        Failure: the worker itself ended badly.
+        Failure: a worker ended badly, and not by a limit.
     """
-    if not jobs:
-        return []
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
-    root = str(Path(__file__).parents[2])
-    result = subprocess.run(
-        [sys.executable, "-S", "-s", "-B", "-P", "-m", "mixtures.synthetic.worker", task],
-        input=pickle.dumps(list(jobs)),
-        env={**environment, "PYTHONPATH": root, "PYTHONHASHSEED": str(hash_seed), "PYTHONUTF8": "1"},
-        capture_output=True,
-        check=False,
-    )
-    if result.returncode:
-        last = (result.stderr.decode(errors="replace").strip().splitlines() or ["no message"])[-1]
-        raise Failure(
-            f"the worker that executes synthetic programs ended with {result.returncode} ({last}); run it again"
-        )
-    return list(pickle.loads(result.stdout))
+    environment |= {"PYTHONPATH": str(Path(__file__).parents[2]), "PYTHONHASHSEED": str(hash_seed), "PYTHONUTF8": "1"}
+    command = [sys.executable, "-S", "-s", "-B", "-P", "-m", "mixtures.synthetic.worker", task]
+    answers: list[Any] = []
+    while rest := list(drafts[len(answers) :]):
+        result = subprocess.run(command, input=pickle.dumps(rest), env=environment, capture_output=True, check=False)
+        if result.returncode > 0:
+            last = (result.stderr.decode(errors="replace").strip().splitlines() or ["no message"])[-1]
+            raise Failure(
+                f"the worker that executes synthetic programs ended with {result.returncode} ({last}); run it again"
+            )
+        answers += _whole(result.stdout)
+        if len(answers) < len(drafts):  # it was killed by a limit
+            answers.append(None)
+    return answers
+
+
+def _whole(stream: bytes) -> Iterator[Any]:
+    """The answers of a worker but for one that it was at when it was killed."""
+    file = io.BytesIO(stream)
+    with contextlib.suppress(EOFError, pickle.UnpicklingError):
+        while True:
+            yield pickle.load(file)

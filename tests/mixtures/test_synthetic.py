@@ -16,7 +16,7 @@ from mixtures.documents.document import Document
 from mixtures.prepare import DataSpec, prepare
 from mixtures.synthetic import forms, generate
 from mixtures.synthetic.forms import VARIANTS
-from mixtures.synthetic.gates import Job, Verdict
+from mixtures.synthetic.gates import Verdict
 from mixtures.synthetic.generate import check
 from mixtures.synthetic.grammar import compose
 from mixtures.synthetic.mutate import apply, mutants, ticks
@@ -165,8 +165,8 @@ def test_a_solution_that_changes_its_arguments_is_dropped() -> None:
 
 
 def test_a_runaway_costs_its_own_job_alone() -> None:
-    runaway = Job("f", "def f(x: int) -> int:\n    return sum(x for _ in iter(int, 1))\n", REFERENCE, INPUTS, 6)
-    good = Job("f", SOLUTION, REFERENCE, INPUTS, 6)
+    good = Draft("mine", "f", "Do it.", SOLUTION, REFERENCE, INPUTS, 6)
+    runaway = replace(good, code="def f(x: int) -> int:\n    return sum(x for _ in iter(int, 1))\n")
     assert [answer and answer.reason for answer in generate.execute("judge", [good, runaway, good], 1)] == [
         "",
         None,

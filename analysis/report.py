@@ -40,7 +40,7 @@ from analysis.tables import (
 from analysis.verdict import AT_CHANCE, LEGEND, SIDES
 from analysis.winrates import COLUMNS, READING, cells, head, strength_cells, win_rates
 from store.files import write_text
-from store.layout import STAGE
+from store.layout import STAGE, STUDIES
 
 CATEGORIES = (
     "humaneval/gold_bpb",
@@ -81,7 +81,7 @@ def build(store: Path, study: str, extras: Mapping[str, Any]) -> Path:
     dirty = dirty_items(manifest, comparison.study, ledgers) if manifest else None
     clean = clean_scores(comparison, dirty) if dirty else ()
     page = _render(_context(store, comparison, ledgers, clean, manifest, extras))
-    folder = store / "studies" / study
+    folder = store / STUDIES / study
     for name, text in {
         "comparison.csv": comparison_csv(comparison),
         "scores.csv": scores_csv(comparison),

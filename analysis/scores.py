@@ -23,7 +23,7 @@ from analysis.records import (
 )
 from analysis.statistics import Floats
 from store.errors import Failure, UserError
-from store.layout import DONE, STAGE
+from store.layout import DONE, EVALS, STAGE
 
 BEFORE, FINAL = "before-cooldown", "final"
 """The two points at which arms are compared: the end of the stage before the cooldown, and the end of the run."""
@@ -99,7 +99,7 @@ def _read_stage(store: Path, folder: str, asked: Mapping[str, str]) -> _Stage:
     if not (path / STAGE).exists():
         return _Stage({}, [f"stage {folder} was not started"], [], [])
     stage = read_stage(path)
-    files = {file: read_eval(file, stage.fingerprint) for file in sorted((path / "evals").glob("*.json"))}
+    files = {file: read_eval(file, stage.fingerprint) for file in sorted((path / EVALS).glob("*.json"))}
     # Other studies may ask this stage the same task of other items, or what this one does not ask.
     records = [
         record

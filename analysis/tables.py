@@ -17,6 +17,7 @@ from analysis.scores import BEFORE, FINAL
 from analysis.statistics import Interval, share_interval
 from mixtures.tokens.manifest import in_common
 from store.files import read_sealed
+from store.layout import PREPARED, Prepared
 
 HEADLINE = (
     *(f"heldout/{kind}/bpb" for kind in HELDOUT_KINDS),
@@ -206,7 +207,7 @@ def read_manifest(store: Path, study: StudyRecord) -> dict[str, Any] | None:
     Raises:
         Failure: the manifest cannot be read.
     """
-    path = store / "prepared" / study.prepared / "manifest.json"
+    path = Prepared(store / PREPARED / study.prepared).manifest
     if not path.exists():
         return None
     return read_sealed(path, f"manifest of the prepared data {study.prepared}")

@@ -4,8 +4,6 @@ Every step leaves whole files (store/layout.py), so preparation carries on after
 missing.
 """
 
-import hashlib
-import json
 import shutil
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -38,7 +36,8 @@ from mixtures.tokens.fim import Fim
 from mixtures.tokens.manifest import SCHEMA, Manifest, SourceManifest, read_manifest, write_manifest
 from mixtures.tokens.tokenise import TokeniseJob, tokenise_shard
 from store import layout
-from store.errors import Failure, UserError
+from store.digests import short
+from store.errors import Failure, UserError, about
 from store.files import beside, read_json, read_sealed, replace_folder, write_json, write_sealed
 from store.layout import Prepared
 
@@ -111,7 +110,7 @@ def prepared_folder(spec: DataSpec, store: Path) -> Path:
             for source in spec.sources
         ],
     }
-    return store / layout.PREPARED / _short_hash(identity)
+    return store / layout.PREPARED / short(identity)
 
 
 def documents_folder(source: Source, store: Path) -> Path:
@@ -120,7 +119,7 @@ def documents_folder(source: Source, store: Path) -> Path:
     Raises:
         Failure, UserError: as `identity.pinned`.
     """
-    return Path(layout.SOURCES) / f"{source.name}-{_short_hash(_documents_identity(source, store))}"
+    return Path(layout.SOURCES) / f"{source.name}-{short(_documents_identity(source, store))}"
 
 
 def _documents_identity(source: Source, store: Path) -> dict[str, Any]:
@@ -158,10 +157,6 @@ def _cleaned_of(cleaning: Cleaning, store: Path) -> list[Any] | None:
 
 def _pinned(benchmarks: Sequence[str | RowsFile], store: Path) -> list[Any]:
     return [contamination.INDEX_VERSION, [pin(name, store / layout.DOWNLOADS) for name in benchmarks]]
-
-
-def _short_hash(identity: object) -> str:
-    return hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:12]
 
 
 def prepare(spec: DataSpec, store: Path, progress: Progress, executor: Executor | None = None) -> Manifest:
@@ -204,7 +199,7 @@ def read_sources(
     for source in (pinned(source, store) for source in sources):
         folder = store / documents_folder(source, store)
         names = _shard_names(source, folder, store)
-        write_sealed(folder / identities.RECORD, identities.record(source, _documents_identity(source, store)))
+        write_sealed(folder / layout.IDENTITY, _documents_identity(source, store) | {"inputs": list(source.inputs)})
         source = replace(source, identity=None)  # of many files it is large, and workers do not need it
         paths.append(tuple(folder / f"{name}.parquet" for name in names))
         jobs += [
@@ -225,7 +220,7 @@ def scan_sources(
     """
     if not cleaning.benchmarks:
         return [()] * len(documents)
-    name = f"contaminated-{_short_hash(_cleaned_of(cleaning, store))}"
+    name = f"contaminated-{short(_cleaned_of(cleaning, store))}"
     found = [tuple(path.parent / name / f"{path.stem}.json" for path in paths) for paths in documents]
     pairs = [pair for paths in zip(documents, found, strict=True) for pair in zip(*paths, strict=True)]
     if not all(path.exists() for _, path in pairs):
@@ -247,12 +242,10 @@ def _work(work: Work, jobs: Sequence[Any], what: str, progress: Progress, execut
 
 def _shard_names(source: Source, folder: Path, store: Path) -> tuple[str, ...]:
     """Listed once, because a listing may need the network, and of the files that its identity is of."""
-    path = folder / "shards.json"
+    path = folder / layout.SHARDS
     if not path.exists():
-        try:
+        with about(f"source '{source.name}'"):
             names = _names_of_files(source.shards(store / layout.DOWNLOADS))
-        except (UserError, Failure) as error:
-            raise type(error)(f"source '{source.name}': {error}") from error
         if pinned(replace(source, identity=None), store).identity != source.identity:
             raise Failure(f"source '{source.name}': its files changed while they were listed; run the command again")
         write_json(path, names)
@@ -274,7 +267,7 @@ def benchmark_index(benchmarks: Sequence[str | RowsFile], store: Path, progress:
 
     One whose rows cannot be had has nothing to look for.
     """
-    path = store / layout.BENCHMARKS / f"{_short_hash(_pinned(benchmarks, store))}.npz"
+    path = store / layout.BENCHMARKS / f"{short(_pinned(benchmarks, store))}.npz"
     if not path.exists():
         progress("indexing benchmarks", 0, 1)
         items = [item for name in benchmarks for item in _benchmark_items(name, store)]

@@ -5,14 +5,16 @@ the store's fixed windows, so that a seqio Mixture's example rates are token fra
 claimed for `mixtures.loader` alone.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from mixtures.documents import parquet
 from mixtures.documents.clean import clean
-from mixtures.documents.roles import training_documents
+from mixtures.documents.roles import TRAINING, read_roles
 from mixtures.mixture import Mixture, shares
 from mixtures.tokens import tokenizer as bpe
 from mixtures.tokens.arrays import TokenStore, windows_in
@@ -68,61 +70,43 @@ def register(manifest: Manifest, mixtures: Iterable[Mixture], sequence: int) -> 
     import seqio
 
     vocab = vocabulary(manifest.tokenizer, manifest.eod)
-    feature = {"targets": seqio.Feature(vocab, add_eos=False)}
+    features = {"targets": seqio.Feature(vocab, add_eos=False)}
     for name in manifest.sources:
-        _register_documents(manifest, name, vocab, feature)
-        _register_windows(manifest, name, sequence, feature)
+        _add(name, partial(_documents, manifest, name, vocab), features)
+        count = windows_in(manifest.sources[name].shard_tokens, sequence)
+        _add(f"{name}.windows", partial(_windows, manifest, name, sequence, count), features, sequence, count)
     for mix in mixtures:
         rates = [(f"{source}.windows", float(share)) for source, share in shares(mix).items()]
         seqio.MixtureRegistry.add(mix.name, rates)
 
 
-def _register_documents(manifest: Manifest, name: str, vocab: Any, feature: Mapping[str, Any]) -> None:
+def _add(
+    name: str,
+    examples: Callable[[], Iterator[Any]],
+    features: Mapping[str, Any],
+    length: int | None = None,
+    count: int | None = None,
+) -> None:
+    """Register a Task of the ids that `examples` gives, `length` in each of `count`, where that is known."""
     import seqio
     import tensorflow as tf
 
-    shards = tuple(zip(manifest.documents(name), manifest.roles(name), strict=True))
-
     def dataset(split: str, shuffle_files: bool, seed: int | None = None) -> Any:
-        def texts() -> Iterator[dict[str, str]]:
-            return ({"text": document.text} for shard in shards for document in training_documents(*shard))
+        spec = {"targets": tf.TensorSpec([length], tf.int32)}
+        return tf.data.Dataset.from_generator(lambda: ({"targets": ids} for ids in examples()), output_signature=spec)
 
-        return tf.data.Dataset.from_generator(texts, output_signature={"text": tf.TensorSpec([], tf.string)})
-
-    def tokenise(data: Any) -> Any:
-        def one(example: Mapping[str, Any]) -> dict[str, Any]:
-            text = tf.py_function(lambda t: clean(t.numpy().decode()), [example["text"]], tf.string)
-            return {"targets": tf.concat([vocab.encode_tf(text), [vocab.eos_id]], axis=0)}
-
-        return data.map(one)
-
-    seqio.TaskRegistry.add(
-        name,
-        source=seqio.FunctionDataSource(dataset, splits=["train"]),
-        preprocessors=[tokenise],
-        output_features=feature,
-    )
+    counts = {"train": count} if count is not None else None
+    source = seqio.FunctionDataSource(dataset, splits=["train"], num_input_examples=counts)
+    seqio.TaskRegistry.add(name, source=source, preprocessors=[], output_features=features)
 
 
-def _register_windows(manifest: Manifest, name: str, sequence: int, feature: Mapping[str, Any]) -> None:
-    import seqio
-    import tensorflow as tf
+def _documents(manifest: Manifest, name: str, vocab: Any) -> Iterator[list[int]]:
+    for path, roles in zip(manifest.documents(name), manifest.roles(name), strict=True):
+        for text in parquet.texts(path, read_roles(roles) == TRAINING):
+            yield [*vocab.encode(clean(text)), vocab.eos_id]
 
-    shard_tokens = manifest.sources[name].shard_tokens
-    count = windows_in(shard_tokens, sequence)
 
-    def dataset(split: str, shuffle_files: bool, seed: int | None = None) -> Any:
-        store = TokenStore(manifest.tokens, {name: shard_tokens})
-
-        def windows() -> Iterator[dict[str, Any]]:
-            return ({"targets": store.read([(name, w)], sequence)[0, :sequence]} for w in range(count))
-
-        spec = {"targets": tf.TensorSpec([sequence], tf.int32)}
-        return tf.data.Dataset.from_generator(windows, output_signature=spec)
-
-    seqio.TaskRegistry.add(
-        f"{name}.windows",
-        source=seqio.FunctionDataSource(dataset, splits=["train"], num_input_examples={"train": count}),
-        preprocessors=[],
-        output_features=feature,
-    )
+def _windows(manifest: Manifest, name: str, sequence: int, count: int) -> Iterator[Any]:
+    store = TokenStore(manifest.tokens, {name: manifest.sources[name].shard_tokens})
+    for window in range(count):
+        yield store.read([(name, window)], sequence)[0, :sequence]

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
-from store.errors import Failure
+from store.errors import Failure, readable
 from store.files import write_json
 
 SETTLED_NS = 2_000_000_000
@@ -17,7 +17,7 @@ SETTLED_NS = 2_000_000_000
 THREADS = 4
 
 
-def digests(paths: Iterable[Path], memory: Path, remember: bool = True) -> dict[Path, str]:
+def digests(paths: Iterable[Path], memory: Path) -> dict[Path, str]:
     """The sha256 of every file, hexadecimal.
 
     What was found is kept in the file `memory` with size, times and inode of each file. The time of the last change
@@ -31,8 +31,8 @@ def digests(paths: Iterable[Path], memory: Path, remember: bool = True) -> dict[
     names = {path: os.fsencode(path).decode(errors="backslashreplace") for path in now}  # which need not be UTF-8
     missing = [path for path, look in now.items() if known.get(names[path], [None])[0] != look]
     with ThreadPoolExecutor(THREADS) as pool:
-        found = dict(zip(missing, pool.map(_sha256, missing), strict=True))
-    if found and remember:
+        found = dict(zip(missing, pool.map(sha256, missing), strict=True))
+    if found:
         settled = time.time_ns() - SETTLED_NS
         new = {names[path]: [now[path], sha] for path, sha in found.items() if max(now[path][1:3]) < settled}
         with suppress(Failure):  # the store may be read-only; then the next command reads the files again
@@ -54,16 +54,16 @@ def look(path: Path) -> list[int]:
     Raises:
         Failure: there is no such file.
     """
-    try:
+    with readable(path):
         stat = path.stat()
-    except OSError as error:
-        raise Failure(f"{path} cannot be read ({error.strerror}); make it readable or leave it out") from error
     return [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino]
 
 
-def _sha256(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise Failure(f"{path} cannot be read ({error.strerror}); make it readable or leave it out") from error
+def short(value: object) -> str:
+    """A name for what is written as JSON: 12 hexadecimal digits of its sha256."""
+    return hashlib.sha256(json.dumps(value).encode()).hexdigest()[:12]
+
+
+def sha256(path: Path) -> str:
+    with readable(path), path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

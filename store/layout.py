@@ -1,9 +1,12 @@
 """Where things lie in a store: the names of its folders and files.
 
 downloads/    what was fetched, each file checked by its hash
+downloads/digests/<hash>.json    of files of the user's, as they were last seen
+references-<hash>.json    which reference solutions run here
 benchmarks/<name>.jsonl    rows of a benchmark that a user put there or had fetched
 benchmarks/<hash>.npz    what is looked for of some benchmarks
 sources/<source>-<hash>/<shard>.parquet    clean documents, shared by all studies that read the source
+sources/<source>-<hash>/identity.json    what they were read from, and shards.json the shards' names
 sources/<source>-<hash>/contaminated-<hash>/<shard>.json    benchmark items in them, by benchmarks and rule
 prepared/<hash>/    the data of a study, see `Prepared`
 stages/<id>-<fingerprint>/stage.json    what was asked
@@ -23,6 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 DOWNLOADS, BENCHMARKS, SOURCES, PREPARED = "downloads", "benchmarks", "sources", "prepared"
+DIGESTS, IDENTITY, SHARDS = "digests", "identity.json", "shards.json"
 STAGES, STUDIES, XLA, LOCK = "stages", "studies", "xla", "lock"
 STAGE, LEDGER, DONE, FAILED = "stage.json", "ledger.jsonl", "done.json", "failed.json"
 CHECKPOINTS, EVALS, ANSWERS = "checkpoints", "evals", "answers"

@@ -19,7 +19,7 @@ from mixtures.readers.fetch import Archive
 from mixtures.readers.hub import HubDataset
 from store import layout
 from store.digests import digests
-from store.errors import Failure, UserError
+from store.errors import about
 from store.files import read_sealed
 
 NOT_DECIDING = {
@@ -28,8 +28,6 @@ NOT_DECIDING = {
     files.Corpus: ("patterns",),
 }
 """Of a user's files the contents and their names count, and not where they are."""
-RECORD = "identity.json"
-"""Beside the documents of a source: what they were read from."""
 
 
 def pinned(source: Source, store: Path) -> Source:
@@ -63,11 +61,6 @@ def pinned(source: Source, store: Path) -> Source:
     return replace(source, identity={**identity, "files": _contents(source, traced, identity, store)})
 
 
-def record(source: Source, identity: Mapping[str, Any]) -> dict[str, Any]:
-    """What is kept beside the documents of `source`: what they were read from, and where that was."""
-    return {**identity, "inputs": list(source.inputs)}
-
-
 def absent(source: Source) -> bool:
     """Whether none of the files that `source` names is there."""
     return bool(source.inputs) and not any(files.matches(files.absolute(pattern)) for pattern in source.inputs)
@@ -85,17 +78,15 @@ def _contents(source: Source, traced: Traced, identity: Mapping[str, Any], store
     if not inputs:
         return {}
     patterns = [files.absolute(pattern) for pattern in inputs]
-    try:
+    with about(f"source '{source.name}'"):
         found = files.listed(patterns, store)
         known = digests(found.values(), files.memory(patterns, store / layout.DOWNLOADS))
-    except (UserError, Failure) as error:
-        raise type(error)(f"source '{source.name}': {error}") from error
     return {name: known[path] for name, path in found.items()}
 
 
 def _records(name: str, folder: Path) -> Iterator[dict[str, Any]]:
     """What the source was read from before, the last first."""
-    paths = [path for path in folder.glob(f"{name}-*/{RECORD}") if path.parent.name[:-13] == name]
+    paths = [path for path in folder.glob(f"{name}-*/{layout.IDENTITY}") if path.parent.name[:-13] == name]
     for path in sorted(paths, key=lambda path: path.stat().st_mtime_ns, reverse=True):
         yield read_sealed(path, f"what source '{name}' was read from")
 
@@ -127,7 +118,7 @@ def changes(name: str, identity: Mapping[str, Any], folder: Path) -> str:
         identity: as it is now.
         folder: where its documents would be; those of other identities are beside it.
     """
-    if (folder / RECORD).exists():
+    if (folder / layout.IDENTITY).exists():
         return ""
     old = next(_records(name, folder.parent), None)
     if old is None:
@@ -172,6 +163,4 @@ def _files_changed(old: Mapping[str, str], new: Mapping[str, str]) -> str:
         "new": len(new.keys() - old.keys()),
         "gone": len(old.keys() - new.keys()),
     }
-    said = [(count, what) for what, count in counts.items() if count]
-    word = "file" if said[0][0] == 1 else "files"
-    return ", ".join([f"{said[0][0]:,} {word} {said[0][1]}", *(f"{count:,} {what}" for count, what in said[1:])])
+    return "files: " + ", ".join(f"{count:,} {what}" for what, count in counts.items() if count)

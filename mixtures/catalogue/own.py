@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from mixtures.catalogue.source import ACROSS, WITHIN, Source, hub_source, naming
 from mixtures.documents.document import Document
@@ -21,10 +22,7 @@ def files(
     *patterns: str | os.PathLike[str],
     field: str = "",
     group: str = "",
-    max_bytes: int | None = None,
-    expected_tokens: int | None = None,
-    filters: Sequence[str] = (),
-    dedup: str = ACROSS,
+    **options: Any,
 ) -> Source:
     """A source of files: `files("mine", "text", "corpus/**/*.jsonl.zst", field="text", group="repo")`.
 
@@ -37,7 +35,7 @@ def files(
         patterns: files, folders, or patterns with *, ? and ** (any depth); from the current directory, `~` is home.
         field: of a row, the text; if not said, "text" or "content". A dot leads into an object: "meta.body".
         group: of a row, what is held out together, such as its repository; if not said, every document on its own.
-        max_bytes: as for `Source`, and so are `expected_tokens`, `filters` and `dedup`.
+        options: of a `Source`: `max_bytes`, `expected_tokens`, `filters` and `dedup`.
 
     Raises:
         UserError: a name or kind that cannot be, no pattern, or an unknown filter.
@@ -54,11 +52,8 @@ def files(
     corpus = own_files.Corpus(absolute, field, group)
     return Source(
         *(name, kind, "files", naming(name, partial(own_files.read, corpus)), partial(own_files.shards, corpus)),
-        max_bytes=max_bytes,
-        expected_tokens=expected_tokens,
-        filters=tuple(filters),
-        dedup=dedup,
         inputs=absolute,
+        **options,
     )
 
 
@@ -68,14 +63,10 @@ def hub(
     kind: str = "text",
     *patterns: str,
     name: str = "",
-    files: str | Sequence[str] = (),
     field: str = "",
     group: str = "",
     columns: Sequence[str] = (),
-    max_bytes: int | None = None,
-    expected_tokens: int | None = None,
-    filters: Sequence[str] = (),
-    dedup: str = ACROSS,
+    **options: Any,
 ) -> Source:
     """A source of the hub: `hub("owner/name", "<commit>", "text", "data/train-*.parquet", field="text", group="url")`.
 
@@ -83,17 +74,16 @@ def hub(
         id: "owner/name".
         revision: the commit, 40 hexadecimal digits: a branch moves, and results with it.
         kind: one of `mixtures.catalogue.source.KINDS`.
-        patterns: paths in the repository, exact or with * (within a folder) or ** (any depth); `files` says the same.
+        patterns: paths in the repository, exact or with * (within a folder) or ** (any depth).
         name: what mixtures call it; the data set's own if not said.
         field: as for `files`, and so is `group`.
         columns: of Parquet files, those that are fetched; if not said, those of `field` and `group`.
-        max_bytes: as for `Source`, and so are `expected_tokens`, `filters` and `dedup`.
+        options: of a `Source`: `max_bytes`, `expected_tokens`, `filters` and `dedup`.
 
     Raises:
         UserError: an id, revision, name or kind that cannot be, no files, or an unknown filter.
     """
     name = name or str(id).rpartition("/")[2]
-    patterns = (*patterns, *((files,) if isinstance(files, str) else files))
     columns = (columns,) if isinstance(columns, str) else tuple(columns)
     _refuse_what_is_no_text(name, id=(id,), revision=(revision,))
     _refuse_what_is_no_text(name, pattern=patterns, field=(field or ".",), group=(group or ".",))
@@ -112,8 +102,7 @@ def hub(
         documents=partial(rows.own, field, group),
         size="size unknown",
     )
-    options = {"max_bytes": max_bytes, "expected_tokens": expected_tokens, "dedup": dedup}
-    return hub_source(name, kind, "hub", dataset, filters=tuple(filters), **options)
+    return hub_source(name, kind, "hub", dataset, **options)
 
 
 def generated(

@@ -15,7 +15,7 @@ from mixtures.documents.filters import FILTERS
 from mixtures.readers import hub, installed
 from mixtures.readers.fetch import Archive
 from mixtures.readers.hub import HubDataset
-from store.errors import Failure, UserError
+from store.errors import UserError, about
 
 KINDS = ("text", "code", "markup", "synthetic", "adjacent", "math", "instruct")
 """The last two are for the cooldown (paper §2.1)."""
@@ -104,15 +104,13 @@ def one_shard(downloads: Path) -> tuple[str, ...]:
 
 
 def naming(source: str, read: Read) -> Read:
-    """`read`, with the name of `source` before every Failure."""
+    """`read`, with the name of `source` before every error."""
     return partial(_naming, source, read)
 
 
 def _naming(source: str, read: Read, shard: str, downloads: Path) -> Iterator[Document]:
-    try:
+    with about(f"source '{source}'"):
         yield from read(shard, downloads)
-    except Failure as error:
-        raise Failure(f"source '{source}': {error}") from error
 
 
 def hub_source(name: str, kind: str, form: str, *datasets: HubDataset, **options: Any) -> Source:
@@ -127,10 +125,8 @@ def provenance(source: Source) -> tuple[Package, ...]:
     Raises:
         Failure: a distribution is not installed.
     """
-    try:
+    with about(f"source '{source.name}'"):
         packages = [_package(each) for each in source.upstream]
-    except Failure as error:
-        raise Failure(f"source '{source.name}': {error}") from error
     if source.kind == "synthetic" and not source.datasets:
         from mixtures.synthetic.generate import GENERATOR_VERSION
 

@@ -17,7 +17,7 @@ from datetime import date, timedelta
 from functools import partial
 from numbers import Number
 from pathlib import PurePath
-from types import CodeType, FunctionType, MethodType, ModuleType
+from types import CellType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 LIBRARIES = tuple({sysconfig.get_paths()[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")})
@@ -117,7 +117,8 @@ class Traced:
         ours = _is_ours(function.__module__ or "")
         self._reader(function.__globals__)
         if not ours:
-            held = (function.__defaults__, function.__kwdefaults__, *_closed_over(function))
+            filled = [cell.cell_contents for cell in function.__closure__ or () if cell != CellType()]
+            held = (function.__defaults__, function.__kwdefaults__, *filled)
             if any(part is not None for part in held):
                 _put(self.globals, function.__qualname__, [self.value(part) for part in held])
             for code in _codes(function.__code__):
@@ -192,11 +193,3 @@ def _codes(code: CodeType | None) -> Iterator[CodeType]:
         for constant in code.co_consts:
             if isinstance(constant, CodeType):
                 yield from _codes(constant)
-
-
-def _closed_over(function: FunctionType) -> Iterator[Any]:
-    for cell in function.__closure__ or ():
-        try:
-            yield cell.cell_contents
-        except ValueError:  # not filled yet
-            continue

@@ -7,6 +7,8 @@ from typing import Any
 
 Rows = Iterable[tuple[str, Mapping[str, Any]]]
 """Rows of a data file, each with its place: "path#number"."""
+STORED = ("id", "group", "text", "id_hash", "group_hash", "text_hash", "bytes")
+"""The columns of a file of documents (parquet.py)."""
 
 
 @dataclass(frozen=True)

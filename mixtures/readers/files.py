@@ -3,8 +3,6 @@
 # ruff: noqa: PTH100, PTH110, PTH111, PTH112, PTH113, PTH116, PTH118, PTH120, PTH207
 
 import glob
-import hashlib
-import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -14,10 +12,11 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from mixtures.documents.document import Document
+from mixtures.documents.document import STORED, Document
 from mixtures.readers import tables
-from store.digests import digests, look
-from store.errors import Failure, UserError
+from store.digests import digests, look, short
+from store.errors import Failure, UserError, readable
+from store.layout import DIGESTS
 
 READER_VERSION = 1
 TEXT_FIELDS = ("text", "content")
@@ -123,12 +122,10 @@ def _folders(folder: str, around: frozenset[str]) -> Iterator[str]:
     real = os.path.realpath(folder)
     if real in around or not os.path.isdir(folder):
         return
-    try:
+    with readable(Path(folder)):
         os.stat(os.path.join(folder, "."))  # what may be listed and not entered looks empty
         with os.scandir(folder) as entries:
             below = sorted(entry.path for entry in entries if entry.name[0] != "." and entry.is_dir())
-    except OSError as error:
-        raise Failure(f"{folder} cannot be read ({error.strerror}); make it readable or leave it out") from error
     yield folder
     for path in below:
         yield from _folders(path, around | {real})
@@ -185,7 +182,7 @@ def read(corpus: Corpus, shard: str, downloads: Path) -> Iterator[Document]:
 
 def memory(patterns: Iterable[str], downloads: Path) -> Path:
     """Where the digests of the files of `patterns` are remembered."""
-    return downloads / "digests" / f"{hashlib.sha256(json.dumps(list(patterns)).encode()).hexdigest()[:12]}.json"
+    return downloads / DIGESTS / f"{short(list(patterns))}.json"
 
 
 def _parts(corpus: Corpus, store: Path) -> list[dict[str, Path]]:
@@ -209,7 +206,7 @@ def _part(corpus: Corpus, shard: str, downloads: Path) -> dict[str, Path]:
     number, _, digest = shard.partition("-")
     for _ in range(2):
         part = dict(enumerate(_remembered_parts(corpus, downloads.parent))).get(int(number), {})
-        known = digests(part.values(), memory(corpus.patterns, downloads), remember=False)
+        known = digests(part.values(), memory(corpus.patterns, downloads))
         if _digest(part, known) == digest:
             return part
         _remembered_parts.cache_clear()
@@ -217,8 +214,7 @@ def _part(corpus: Corpus, shard: str, downloads: Path) -> dict[str, Path]:
 
 
 def _digest(part: Mapping[str, Path], known: Mapping[Path, str]) -> str:
-    rows = [[name, known[path]] for name, path in part.items()]
-    return hashlib.sha256(json.dumps(rows).encode()).hexdigest()[:12]
+    return short([[name, known[path]] for name, path in part.items()])
 
 
 def documents(path: Path, name: str, field: str = "", group: str = "") -> Iterator[Document]:
@@ -235,14 +231,13 @@ def documents(path: Path, name: str, field: str = "", group: str = "") -> Iterat
         if field or group:
             raise Failure(f"{path} has no rows and so no field '{field or group}'; leave it out of the pattern")
         yield Document(name, name, _plain(path))
-    elif not (field or group) and _is_shard(path):
-        from mixtures.documents import parquet
-
-        yield from parquet.read_documents(path)
     else:
         columns = [part for part in (field, group) if part] if field else []
         for number, row in tables.rows(path, columns):
-            yield document(row, f"{name}#{number}", tables.place(path, number), field, group)
+            if not (field or group) and isinstance(row, dict) and tuple(row) == STORED:
+                yield Document(row["id"], row["group"], row["text"])
+            else:
+                yield document(row, f"{name}#{number}", tables.place(path, number), field, group)
 
 
 def document(row: Any, id: str, where: str, field: str = "", group: str = "") -> Document:
@@ -308,11 +303,14 @@ def _has_rows(path: Path, field: str) -> bool:
     form = tables.form(path.name)
     if form != ".json" or field:
         return form in tables.TABLES or form == ".json"
-    try:
-        _, first = next(iter(tables.rows(path)))
-    except (Failure, StopIteration):
-        return False  # a document that happens to be JSON, or nearly
-    return _has_text(first, "")
+    return any(_has_text(row, "") for row in _first(1, path))  # else a document that happens to be JSON, or nearly
+
+
+def _first(count: int, path: Path) -> list[Any]:
+    """The first rows of a file; none if it is no file of rows."""
+    with suppress(Failure):
+        return [row for _, row in islice(tables.rows(path), count)]
+    return []
 
 
 def _has_text(row: Any, field: str) -> bool:
@@ -326,32 +324,13 @@ def _has_text(row: Any, field: str) -> bool:
 
 
 def _is_description(path: Path, field: str) -> bool:
-    try:
-        rows = list(islice(tables.rows(path), 2))
-    except Failure:
-        return True  # or text that is no JSON
-    return len(rows) < 2 and not any(_has_text(row, field) for _, row in rows)
-
-
-def _is_shard(path: Path) -> bool:
-    if not path.name.endswith(".parquet"):
-        return False
-    import pyarrow.parquet as pq
-
-    from mixtures.documents import parquet
-
-    try:
-        return bool(pq.read_schema(path).equals(parquet.SCHEMA))
-    except (OSError, ValueError):
-        return False  # who reads it says what is wrong
+    rows = _first(2, path)
+    return len(rows) < 2 and not any(_has_text(row, field) for row in rows)
 
 
 def _plain(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            content = tables.opened(file, path.name).read(MAX_FILE_BYTES + 1)
-    except Exception as error:
-        raise tables.unreadable(path, error) from error
+    with readable(path), path.open("rb") as file:
+        content = tables.text(file, str(path), MAX_FILE_BYTES + 1)
     if len(content) > MAX_FILE_BYTES:
         raise Failure(f"{path} is one document of over {MAX_FILE_BYTES:,} bytes; cut it, or write it as JSON lines")
     encoding = "utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8"

@@ -25,7 +25,7 @@ from typing import Any, BinaryIO
 
 from mixtures.documents.document import Document, Rows
 from mixtures.readers import tables
-from store.errors import Failure, UserError
+from store.errors import Failure, UserError, said
 
 READER_VERSION = 1
 MIRROR = "ABLATE_MIRROR"
@@ -114,16 +114,14 @@ def read(datasets: Sequence[HubDataset], shard: str, downloads: Path) -> Iterato
     Raises:
         Failure: the file cannot be reached, is damaged, or is not what this reader knows.
     """
-    dataset = next((dataset for dataset in datasets if shard.startswith(_flat(f"{dataset.id}/"))), None)
-    if dataset is None:
-        raise Failure(f"shard '{shard}' is of none of its data sets; prepare the source again")
+    dataset = next(dataset for dataset in datasets if shard.startswith(_flat(f"{dataset.id}/")))
     path = shard.removeprefix(_flat(f"{dataset.id}/")).replace("~", "/")
     try:
         yield from dataset.documents(_rows(dataset, path))
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise Failure(
             f"{location(dataset)}/{path} is not laid out as this reader expects ({type(error).__name__}: "
-            f"{_line(error)}); check that it is a file of {dataset.id} at {dataset.revision}"
+            f"{said(error)}); check that it is a file of {dataset.id} at {dataset.revision}"
         ) from error
 
 
@@ -216,18 +214,12 @@ def _rows(dataset: HubDataset, path: str) -> Iterator[tuple[str, Any]]:
         with _file(url) as file:
             for place, (number, row) in enumerate(_read(file, url, dataset.columns)):
                 if missing := sorted(set(dataset.columns) - (row.keys() if isinstance(row, dict) else set())):
-                    said = f"{tables.place(url, number)}: no {', '.join(missing)}"
-                    raise Failure(f"{said}; check that it is {wanted(dataset)}")
+                    what = f"{tables.place(url, number)}: no {', '.join(missing)}"
+                    raise Failure(f"{what}; check that it is {wanted(dataset)}")
                 yield f"{path}#{place}", row
     except Failure:
         raise
-    except tables.Fault as error:
-        if tables.form(url) not in (".json", *tables.LINES):  # it says itself what to do
-            raise Failure(f"{url}, line {error.line}: {error}") from error
-        raise Failure(f"{url} is damaged or cut short (line {error.line}: {error}); fetch it again") from error
-    except Exception as error:  # the file system and the decoders each raise their own
-        if tables.damaged(error):
-            raise Failure(f"{url} is damaged or cut short ({_line(error)}); fetch it again") from error
+    except Exception as error:  # every file system raises what it likes
         raise _unreachable(dataset, error) from error
 
 
@@ -236,7 +228,7 @@ def _read(file: BinaryIO, url: str, columns: Sequence[str]) -> Iterator[tuple[in
     if tables.form(url) in (*tables.TABLES, ".json"):
         yield from tables.read(file, url, columns)
     else:
-        yield 1, {"text": tables.opened(file, url).read().decode(errors="surrogateescape")}
+        yield 1, {"text": tables.text(file, url).decode(errors="surrogateescape")}
 
 
 @contextmanager
@@ -249,21 +241,17 @@ def _file(url: str) -> Iterator[BinaryIO]:
 
 def _unreachable(dataset: HubDataset, error: Exception) -> Failure:
     if isinstance(error, ImportError):
-        return Failure(f"{location(dataset)} needs another package to be read ({_line(error)})")
+        return Failure(f"{location(dataset)} needs another package to be read ({said(error)})")
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return Failure(
-            f"the disk is full: no room for what comes from {location(dataset)} ({_line(error)}); "
+            f"the disk is full: no room for what comes from {location(dataset)} ({said(error)}); "
             f"it is {wanted(dataset)}; free some space, then run again"
         )
     return Failure(
-        f"cannot reach {location(dataset)} ({type(error).__name__}: {_line(error)}); it would be {wanted(dataset)}; "
+        f"cannot reach {location(dataset)} ({type(error).__name__}: {said(error)}); it would be {wanted(dataset)}; "
         f"go online, or set {MIRROR} to where a copy is"
     )
 
 
 def _flat(path: str) -> str:
     return path.replace("/", "~")
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]

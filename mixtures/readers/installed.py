@@ -71,13 +71,8 @@ def files(names: Sequence[str], downloads: Path, suffixes: frozenset[str]) -> It
         if installed.files is None:
             raise Failure(f"package '{name}' has no list of its files; reinstall it (run `make setup`)")
         for path in sorted(installed.files, key=lambda file: file.as_posix()):
-            if path.suffix not in suffixes or path.parts[0] == ".." or path.name.endswith(GENERATED):
-                continue
-            if SKIPPED_FOLDERS.intersection(path.parts):
-                continue
-            content = text(_read(Path(str(installed.locate_file(path))), name))
-            if content is not None:
-                yield Document(path.as_posix(), canonicalize_name(name), content)
+            if path.suffix in suffixes and path.parts[0] != ".." and not path.name.endswith(GENERATED):
+                yield from _file(Path(str(installed.locate_file(path))), path, canonicalize_name(name), name)
 
 
 def standard_library() -> Iterator[Document]:
@@ -90,18 +85,19 @@ def standard_library() -> Iterator[Document]:
     for top in sorted(sys.stdlib_module_names - SKIPPED_STANDARD):
         if top.startswith("_sysconfigdata"):
             continue
-        paths = [root / f"{top}.py", *sorted((root / top).rglob("*.py"))]
-        for path in paths:
-            relative = PurePosixPath(path.relative_to(root).as_posix())
-            if not path.is_file() or SKIPPED_FOLDERS.intersection(relative.parts):
-                continue
-            content = text(_read(path, "the Python standard library"))
-            if content is not None:
-                yield Document(f"stdlib/{relative}", f"stdlib/{top}", content)
+        for path in [root / f"{top}.py", *sorted((root / top).rglob("*.py"))]:
+            if path.is_file():
+                its = PurePosixPath("stdlib", path.relative_to(root).as_posix())
+                yield from _file(path, its, f"stdlib/{top}", "the Python standard library")
 
 
-def _read(path: Path, owner: str) -> bytes:
+def _file(path: Path, its: PurePosixPath, group: str, owner: str) -> Iterator[Document]:
+    """One file under the name `its`; nothing of one that is in a skipped folder or no text."""
+    if SKIPPED_FOLDERS.intersection(its.parts):
+        return
     try:
-        return path.read_bytes()
+        content = text(path.read_bytes())
     except OSError as error:
         raise Failure(f"{owner}: {path} cannot be read ({error.strerror}); run `make setup` again") from error
+    if content is not None:
+        yield Document(its.as_posix(), group, content)

@@ -13,7 +13,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from store.errors import Failure, UserError
+from store.errors import Failure, UserError, readable, said
 
 READER_VERSION = 1
 
@@ -26,6 +26,10 @@ BOM = b"\xef\xbb\xbf"
 BATCH_ROWS = 256
 MAX_CELL = 2**31 - 1
 """Characters of a CSV cell; the default of 131,072 is less than a long page."""
+ZSTANDARD_BYTES = 1 << 16
+"""Of compressed bytes at a time; what they hold is kept in memory."""
+ZSTANDARD_WINDOW = 1 << 31
+"""What `zstd --long=31` may ask for; memory is taken as a file needs it."""
 
 
 def form(name: str) -> str:
@@ -39,31 +43,14 @@ def place(path: str | Path, number: int) -> str:
     return f"{path}, {'line' if form(str(path)) in (*LINES, *SEPARATORS) else 'row'} {number}"
 
 
-class Fault(Exception):
-    """What is wrong with one line of a file, which whoever opened it can name."""
-
-    def __init__(self, line: int, problem: str) -> None:
-        super().__init__(problem)
-        self.line = line
-
-
 def rows(path: Path, columns: Sequence[str] = ()) -> Iterator[tuple[int, Any]]:
     """As `read`, of a file on this machine.
 
     Raises:
-        Failure: the file cannot be read, is cut short, or is not what its name says; it names the line.
+        Failure: as `read`, or the file cannot be read.
     """
-    number = 0
-    try:
-        with path.open("rb") as file:
-            for number, row in read(file, str(path), columns):
-                yield number, row
-    except Fault as error:
-        raise Failure(f"{path}, line {error.line}: {error}") from error
-    except Failure:
-        raise
-    except Exception as error:
-        raise unreadable(path, error, f" after {place(path, number).rpartition(', ')[2]}" if number else "") from error
+    with readable(path), path.open("rb") as file:
+        yield from read(file, str(path), columns)
 
 
 def read(file: BinaryIO, name: str, columns: Sequence[str] = ()) -> Iterator[tuple[int, Any]]:
@@ -78,17 +65,38 @@ def read(file: BinaryIO, name: str, columns: Sequence[str] = ()) -> Iterator[tup
             of them is not there.
 
     Raises:
-        Fault: a line is not what the name says.
-        Failure: a column holds what Python cannot.
+        Failure: the file is cut short or not what its name says, naming the line; a column holds what Python cannot.
     """
-    unpacked, its = opened(file, name), form(name)
+    number = 0
+    try:
+        for number, row in _rows(file, name, columns):
+            yield number, row
+    except Exception as error:
+        refuse_damage(name, error, f" after {place(name, number).rpartition(', ')[2]}" if number else "")
+        raise
+
+
+def text(file: BinaryIO, name: str, limit: int = -1) -> bytes:
+    """What `file` holds, decompressed, up to `limit` bytes where one is given.
+
+    Raises:
+        Failure: the file is damaged or cut short.
+    """
+    try:
+        return _opened(file, name).read(limit)
+    except Exception as error:
+        refuse_damage(name, error)
+        raise
+
+
+def _rows(file: BinaryIO, name: str, columns: Sequence[str]) -> Iterator[tuple[int, Any]]:
+    unpacked, its = _opened(file, name), form(name)
     if its == ".parquet":
         whole = file if unpacked is file else io.BytesIO(unpacked.read())
-        yield from enumerate(_parquet(whole, name, columns), 1)
-    elif its in SEPARATORS:
-        yield from _separated(unpacked, SEPARATORS[its])
-    else:
-        yield from _json_lines(unpacked) if its in LINES else _json(unpacked)
+        return enumerate(_parquet(whole, name, columns), 1)
+    if its in SEPARATORS:
+        return _separated(unpacked, name, SEPARATORS[its])
+    return _json_lines(unpacked, name) if its in LINES else _json(unpacked, name)
 
 
 def objects(path: Path) -> list[tuple[int, Mapping[str, Any]]]:
@@ -107,51 +115,83 @@ def objects(path: Path) -> list[tuple[int, Mapping[str, Any]]]:
     return found
 
 
-def opened(file: BinaryIO, name: str) -> BinaryIO:
+def _opened(file: BinaryIO, name: str) -> BinaryIO:
     """Its bytes, decompressed as the suffix of `name` says; a cut file is an error where it was cut."""
     suffix = os.path.splitext(name.lower())[1]  # noqa: PTH122
     if suffix == ".zst":
-        from mixtures.readers.zstandard_files import StrictReader
-
-        return cast(BinaryIO, io.BufferedReader(StrictReader(file)))
+        return cast(BinaryIO, io.BufferedReader(_Zstandard(file)))
     unpack: Any = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}.get(suffix)
     return cast(BinaryIO, unpack(file)) if unpack else file
 
 
-def damaged(error: Exception) -> bool:
-    """Whether a decoder says that what it was given is damaged or cut short."""
+class _Zstandard(io.RawIOBase):
+    """The decompressed bytes of `file`.
+
+    The library's own reader reads a cut file to where it was cut and calls that the end, so that a shard whose last
+    bytes were never copied would be a smaller shard without a word.
+
+    Raises (when read):
+        EOFError: the file ends inside a frame.
+        zstandard.ZstdError: it is no Zstandard file.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.file = file
+        self.frame = self._frame()
+        self.inside = True  # a file without a single frame is cut short as well
+        self.waiting = memoryview(b"")
+
+    def _frame(self) -> Any:
+        import zstandard
+
+        return zstandard.ZstdDecompressor(max_window_size=ZSTANDARD_WINDOW).decompressobj()
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self.waiting:
+            compressed = self.frame.unused_data or self.file.read(ZSTANDARD_BYTES)
+            if not compressed:
+                if self.inside:
+                    raise EOFError("the compressed file ends before its last frame does")
+                return 0
+            if self.frame.eof:
+                self.frame = self._frame()
+            self.waiting = memoryview(self.frame.decompress(compressed))
+            self.inside = not self.frame.eof
+        size = min(len(buffer), len(self.waiting))
+        buffer[:size] = self.waiting[:size]
+        self.waiting = self.waiting[size:]
+        return size
+
+
+def refuse_damage(name: str, error: Exception, where: str = "") -> None:
+    """Raise a Failure if `error` is how a decoder says that the file `name` is damaged or cut short."""
     import pyarrow
     import zstandard
 
     kinds = (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile, zstandard.ZstdError, pyarrow.ArrowException)
-    return isinstance(error, kinds) or (type(error) is OSError and error.errno is None)
+    if isinstance(error, kinds) or (type(error) is OSError and error.errno is None):
+        problem = f"{name} is damaged or cut short{where} ({said(error)}); fetch or write it again, or leave it out"
+        raise Failure(problem) from error
 
 
-def unreadable(path: Path, error: Exception, where: str = "") -> Failure:
-    """The Failure for a file that could not be read; what is no fault of a file is raised as it is."""
-    line = " ".join(str(error).split())[:200] or type(error).__name__
-    if damaged(error):
-        return Failure(f"{path} is damaged or cut short{where} ({line}); write it again or leave it out")
-    if isinstance(error, OSError):
-        return Failure(f"{path} cannot be read ({error.strerror or line}); make it readable or leave it out")
-    raise error
-
-
-def _json_lines(lines: Iterable[bytes]) -> Iterator[tuple[int, Any]]:
-    for number, text in enumerate(_decoded(lines), 1):
+def _json_lines(lines: Iterable[bytes], name: str) -> Iterator[tuple[int, Any]]:
+    for number, text in enumerate(_decoded(lines, name), 1):
         if text.strip():
-            yield number, _parsed(text, number)
+            yield number, _parsed(text, name, number)
 
 
-def _json(file: BinaryIO) -> Iterator[tuple[int, Any]]:
+def _json(file: BinaryIO, name: str) -> Iterator[tuple[int, Any]]:
     """Lines, which many call .json as well, are streamed; what is one JSON value is held."""
     start = [file.readline(), file.readline()]
     if start[1].strip() and _loaded(start[0]):
-        yield from _json_lines(chain(start, file))
+        yield from _json_lines(chain(start, file), name)
         return
     content = b"".join([*start, file.read()])
     if not (loaded := _loaded(content)):
-        yield from _json_lines(io.BytesIO(content))  # which say where the fault is
+        yield from _json_lines(io.BytesIO(content), name)  # which say where the fault is
         return
     (whole,) = loaded
     found = whole["data"] if isinstance(whole, dict) and isinstance(whole.get("data"), list) else whole
@@ -166,36 +206,41 @@ def _loaded(content: bytes) -> tuple[Any] | None:
         return None
 
 
-def _decoded(lines: Iterable[bytes]) -> Iterator[str]:
+def _decoded(lines: Iterable[bytes], name: str) -> Iterator[str]:
     for number, line in enumerate(lines, 1):
         try:
             yield line.removeprefix(BOM).decode()  # which stands before every file that was put behind another
         except UnicodeDecodeError as error:
-            raise Fault(number, f"not UTF-8 ({error.reason} at byte {error.start}); convert the file") from error
+            raise _fault(name, number, f"not UTF-8 ({error.reason} at byte {error.start}); convert the file") from error
 
 
-def _parsed(text: str, number: int) -> Any:
+def _parsed(text: str, name: str, number: int) -> Any:
     try:
         return json.loads(text.rstrip("\r\n"))
     except (ValueError, RecursionError) as error:
         what = f"{error.msg} at column {error.colno}" if isinstance(error, json.JSONDecodeError) else str(error)
-        raise Fault(number, f"not JSON ({what}); every line is to hold one JSON object") from error
+        problem = f"not JSON ({what}), or the file was cut short here; every line is to hold one JSON object"
+        raise _fault(name, number, problem) from error
 
 
-def _separated(file: BinaryIO, separator: str) -> Iterator[tuple[int, Any]]:
+def _fault(name: str, line: int, problem: str) -> Failure:
+    return Failure(f"{name}, line {line}: {problem}")
+
+
+def _separated(file: BinaryIO, name: str, separator: str) -> Iterator[tuple[int, Any]]:
     csv.field_size_limit(MAX_CELL)
-    reader = csv.DictReader(_decoded(file), delimiter=separator, strict=True)
+    reader = csv.DictReader(_decoded(file, name), delimiter=separator, strict=True)
     try:
         names = list(reader.fieldnames or ())
-        if doubled := [name for name in names if name and names.count(name) > 1]:
-            raise Fault(1, f"two columns are called '{doubled[0]}'; give one another name")
+        if doubled := [each for each in names if each and names.count(each) > 1]:
+            raise _fault(name, 1, f"two columns are called '{doubled[0]}'; give one another name")
         for row in reader:
             if None in row or None in row.values():
-                cells = [*row.get(None, ()), *(value for name, value in row.items() if name and value is not None)]
-                raise Fault(reader.line_num, f"{len(cells)} cells, and {len(names)} names in the first line")
+                cells = [*row.get(None, ()), *(value for its, value in row.items() if its and value is not None)]
+                raise _fault(name, reader.line_num, f"{len(cells)} cells, and {len(names)} names in the first line")
             yield reader.line_num, row
     except csv.Error as error:
-        raise Fault(reader.line_num + 1, f"{error}; quote cells that hold quotes or line ends") from error
+        raise _fault(name, reader.line_num + 1, f"{error}; quote cells that hold quotes or line ends") from error
 
 
 def _parquet(file: BinaryIO, name: str, columns: Sequence[str]) -> Iterator[dict[str, Any]]:

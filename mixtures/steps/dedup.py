@@ -6,7 +6,6 @@ so that memory does not grow with the corpus.
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -26,12 +25,8 @@ Place = tuple[int, Path, Numbers]
 """Number of a candidate, one of its shards, rows there."""
 
 
-@dataclass
-class Copies:
-    """Of one source: documents dropped because the named source has them (itself, too), and those kept all the same."""
-
-    dropped: Counter[str] = field(default_factory=Counter)
-    kept: Counter[str] = field(default_factory=Counter)
+Copies = tuple[Counter[str], Counter[str]]
+"""Of one source: documents dropped because the named source has them (itself, too), and those kept all the same."""
 
 
 def drop_duplicates(candidates: Sequence[Candidate], start: int) -> list[Copies]:
@@ -40,7 +35,7 @@ def drop_duplicates(candidates: Sequence[Candidate], start: int) -> list[Copies]
     Of the sources that say "across", the first in order keeps a text; one that says "within" keeps it once, whatever
     the others have; one that says "never" keeps all. What was dropped for another reason keeps no text from another.
     """
-    found = [Copies() for _ in candidates[start:]]
+    found: list[Copies] = [(Counter(), Counter()) for _ in candidates[start:]]
     documents = sum(len(roles) for c in candidates for _, roles in each(c))
     slices = max(1, -(-documents // SLICE_DOCUMENTS))
     scopes = np.array([0 if c.source.dedup == ACROSS else number for number, c in enumerate(candidates, 1)])
@@ -53,10 +48,10 @@ def drop_duplicates(candidates: Sequence[Candidate], start: int) -> list[Copies]
         places, keys, source_D = _gather(candidates, here)
         repeated_D, holder_D, first_D = _repeats(keys, scopes[source_D], source_D)
         repeated_D &= drops[source_D]
-        for number, copies in enumerate(found, start):
+        for number, (dropped, kept) in enumerate(found, start):
             its = source_D == number
-            _count(copies.dropped, candidates, holder_D[its & repeated_D])
-            _count(copies.kept, candidates, first_D[its & ~repeated_D & (first_D < number)])
+            dropped.update(_counted(candidates, holder_D[its & repeated_D]))
+            kept.update(_counted(candidates, first_D[its & ~repeated_D & (first_D < number)]))
         _drop(candidates, places, repeated_D)
     return found
 
@@ -109,10 +104,8 @@ def _drop(candidates: Sequence[Candidate], places: Sequence[Place], mask_D: Mask
             roles_of(candidates[number], path)[rows[here]] = DROPPED
 
 
-def _count(counter: Counter[str], candidates: Sequence[Candidate], number_D: Numbers) -> None:
-    for candidate, count in zip(candidates, np.bincount(number_D, minlength=len(candidates)).tolist(), strict=True):
-        if count:
-            counter[candidate.source.name] += count
+def _counted(candidates: Sequence[Candidate], number_D: Numbers) -> dict[str, int]:
+    return {candidates[n].source.name: count for n, count in enumerate(np.bincount(number_D).tolist()) if count}
 
 
 def _among(values: Keys, ordered: Keys) -> Mask:

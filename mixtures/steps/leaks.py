@@ -13,6 +13,8 @@ from mixtures.decontaminate.scan import Match, Rule, best, scanned
 from mixtures.documents import parquet
 from store.files import write_sealed
 
+_load = functools.lru_cache(maxsize=1)(contamination.load)
+
 
 @dataclass(frozen=True)
 class ScanJob:
@@ -43,8 +45,3 @@ def scan_shard(job: ScanJob) -> None:
         job.path,
         {"contaminated": contaminated, "found": [asdict(m) for m in found], "kept": [asdict(m) for m in kept]},
     )
-
-
-@functools.lru_cache(maxsize=1)
-def _load(index: Path) -> contamination.Index:
-    return contamination.load(index)

@@ -16,7 +16,7 @@ from mixtures.documents.clean import clean, drop_reason, parts
 from mixtures.documents.document import Document
 from mixtures.documents.filters import dropped_by
 from mixtures.readers import hub
-from store.errors import Failure, UserError
+from store.errors import Failure, UserError, said
 
 
 @dataclass(frozen=True)
@@ -53,8 +53,8 @@ def _read(job: ReadJob) -> Iterator[Document]:
         raise
     except Exception as error:
         place = traceback.extract_tb(error.__traceback__)[-1]
-        said = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}; {place.filename}, line {place.lineno}"
-        raise Failure(f"source '{job.source.name}', shard '{job.shard}' cannot be read ({said})") from error
+        why = f"{type(error).__name__}: {said(error)}; {place.filename}, line {place.lineno}"
+        raise Failure(f"source '{job.source.name}', shard '{job.shard}' cannot be read ({why})") from error
 
 
 def _cleaned(job: ReadJob, facts: dict[str, Any]) -> Iterator[Document]:

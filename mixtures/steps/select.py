@@ -52,21 +52,21 @@ def select(candidates: Sequence[Candidate], share: float) -> dict[str, dict[str,
         start = len(copies)
         copies += drop_duplicates(candidates[:end], start)
         for c, found in zip(candidates[start:end], copies[start:], strict=True):
-            dropped[c.source.name]["exact duplicate"] = found.dropped.total()
+            dropped[c.source.name]["exact duplicate"] = found[0].total()
             dropped[c.source.name]["contaminated"] = _contaminated(c)
             dropped[c.source.name]["over the source's size"] = _cap(c)
     _hold_out(candidates, share)
     for c, count in zip(candidates, drop_heldout_copies(candidates), strict=True):
         dropped[c.source.name]["copy of a held-out document"] = count
     facts = {}
-    for c, found in zip(candidates, copies, strict=True):
+    for c, (duplicates, shared) in zip(candidates, copies, strict=True):
         size = sum(int(column(path, "bytes")[roles == TRAINING].sum()) for path, roles in each(c))
         if not size:
             raise _nothing_left(c, dropped[c.source.name])
         facts[c.source.name] = {
             "dropped": {why: count for why, count in dropped[c.source.name].items() if count},
-            "duplicates": dict(found.dropped),
-            "shared": dict(found.kept),
+            "duplicates": dict(duplicates),
+            "shared": dict(shared),
             "training_bytes": size,
         }
     return facts

@@ -14,6 +14,8 @@ from mixtures.tokens.manifest import Infilled, SourceManifest
 from mixtures.tokens.tokenise import ShardFacts
 from store.files import read_sealed
 
+SUMMED = ("documents", "tokens", "bytes", "heldout_documents", "heldout_bytes")
+
 
 def summed(candidate: Candidate, chosen: Mapping[str, Any]) -> SourceManifest:
     """The manifest of a source, of which `select` says what was `chosen`.
@@ -33,15 +35,11 @@ def summed(candidate: Candidate, chosen: Mapping[str, Any]) -> SourceManifest:
 
     return SourceManifest(
         kind=source.kind,
-        packages=tuple({"name": p.name, "version": p.version, "licence": p.licence} for p in provenance(source)),
+        packages=tuple(map(asdict, provenance(source))),
         folder=str(shards[0].parent.relative_to(at.store)),
         shards=tuple(path.stem for path in shards),
         shard_tokens=tuple(each.tokens for each in facts),
-        documents=sum(each.documents for each in facts),
-        tokens=sum(each.tokens for each in facts),
-        bytes=sum(each.bytes for each in facts),
-        heldout_documents=sum(each.heldout_documents for each in facts),
-        heldout_bytes=sum(each.heldout_bytes for each in facts),
+        **{name: sum(getattr(each, name) for each in facts) for name in SUMMED},
         dropped=dict(sorted(dropped.items())),
         duplicates=chosen["duplicates"],
         shared=chosen["shared"],

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from mixtures.catalogue import files, hub
-from mixtures.catalogue.identity import RECORD, changes, pinned, record
+from mixtures.catalogue.identity import changes, pinned
 from mixtures.catalogue.laptop import QUICKSTART
 from mixtures.catalogue.paper_scale import PAPER
 from mixtures.catalogue.source import Source, one_shard
@@ -24,6 +24,7 @@ from mixtures.readers import commits
 from store.digests import digests
 from store.errors import UserError
 from store.files import write_sealed
+from store.layout import IDENTITY
 from tests.conftest import ROOT
 
 REVISION = "0123456789abcdef0123456789abcdef01234567"
@@ -48,7 +49,7 @@ def said(before: dict[str, Any], source: Source, store: Path) -> str:
     """What `plan` would say after `before` was prepared."""
     old = store / "sources" / f"{source.name}-000000000000"
     old.mkdir(parents=True, exist_ok=True)
-    write_sealed(old / RECORD, record(source, before))
+    write_sealed(old / IDENTITY, before | {"inputs": list(source.inputs)})
     return changes(source.name, identity(source, store), old.with_name(f"{source.name}-ffffffffffff"))
 
 
@@ -61,7 +62,7 @@ def test_any_change_of_a_file_is_new_data_and_is_counted(corpus: Path, tmp_path:
     (corpus / "d.txt").write_text("New.")
     (corpus / "b.txt").unlink()
     assert said(before, source, tmp_path) == (
-        "source 'mine' is not what was last prepared: 1 file changed, 1 new, 1 gone"
+        "source 'mine' is not what was last prepared: files: 1 changed, 1 new, 1 gone"
     )
 
 
@@ -199,7 +200,7 @@ def test_files_of_a_function_of_ones_own_are_found(corpus: Path, tmp_path: Path,
     before = identity(source, tmp_path)
     assert any(name.endswith("a.txt") for name in before["files"])
     (corpus / "a.txt").write_text("Changed.")
-    assert said(before, source, tmp_path).endswith("1 file changed")
+    assert said(before, source, tmp_path).endswith("files: 1 changed")
 
 
 @pytest.mark.parametrize(

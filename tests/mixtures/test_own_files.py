@@ -246,7 +246,7 @@ def test_a_data_set_of_the_hub_is_one_line_too(name: str, tmp_path: Path, monkey
     source = hub("owner/pages", REVISION, "text", "data/*", field="body", group="url")
     assert source.name == "pages"
     assert [(d.group, d.text) for d in read(source, tmp_path)] == [("u", "hello"), ("v", "you")]
-    named = hub("owner/pages", REVISION, kind="code", name="mine", files=("**/*",), field="url")
+    named = hub("owner/pages", REVISION, "code", "**/*", name="mine", field="url")
     assert [d.text for d in read(named, tmp_path)] == ["u", "v"]
     with pytest.raises(Failure, match=r"source 'pages': .*title"):
         read(hub("owner/pages", REVISION, "text", "data/*", field="title"), tmp_path)

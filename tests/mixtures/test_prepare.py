@@ -25,7 +25,7 @@ from mixtures.catalogue.source import Source
 from mixtures.decontaminate.scan import Rule
 from mixtures.documents import parquet
 from mixtures.documents.document import Document
-from mixtures.documents.roles import training_documents
+from mixtures.documents.roles import TRAINING, read_roles
 from mixtures.prepare import Cleaning, DataSpec
 from mixtures.steps import select as selection
 from mixtures.steps.executors import beam, pool
@@ -110,8 +110,14 @@ def manifest(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
 
 
 def trained(manifest: Manifest, name: str) -> list[list[Document]]:
-    pairs = zip(manifest.documents(name), manifest.roles(name), strict=True)
-    return [list(training_documents(*pair)) for pair in pairs]
+    return [
+        [
+            document
+            for document, role in zip(parquet.read_documents(path), read_roles(roles), strict=True)
+            if role == TRAINING
+        ]
+        for path, roles in zip(manifest.documents(name), manifest.roles(name), strict=True)
+    ]
 
 
 def stored(manifest: Manifest, name: str, shard: int, infilling: bool = False) -> list[int]:

@@ -1,7 +1,7 @@
 """From sources to tokens: read and clean, look for benchmark items, choose, train the tokenizer, tokenise.
 
 Every step leaves whole files (store/layout.py), so preparation carries on after any interruption with the first one
-missing.
+missing. Whatever needs the identity of a source raises what `identity.pinned` does.
 """
 
 import shutil
@@ -114,11 +114,7 @@ def prepared_folder(spec: DataSpec, store: Path) -> Path:
 
 
 def documents_folder(source: Source, store: Path) -> Path:
-    """Where the clean documents of `source` live, relative to the store.
-
-    Raises:
-        Failure, UserError: as `identity.pinned`.
-    """
+    """Where the clean documents of `source` live, relative to the store."""
     return Path(layout.SOURCES) / f"{source.name}-{short(_documents_identity(source, store))}"
 
 
@@ -127,20 +123,12 @@ def _documents_identity(source: Source, store: Path) -> dict[str, Any]:
 
 
 def with_identities(spec: DataSpec, store: Path) -> DataSpec:
-    """`spec` whose sources keep the identity that they have now.
-
-    Raises:
-        Failure, UserError: as `identity.pinned`.
-    """
+    """`spec` whose sources keep the identity that they have now."""
     return replace(spec, sources=tuple(pinned(source, store) for source in spec.sources))
 
 
 def changes(spec: DataSpec, store: Path) -> list[str]:
-    """What is not as it was when the sources of `spec` were last read, one line a source.
-
-    Raises:
-        Failure, UserError: as `identity.pinned`.
-    """
+    """What is not as it was when the sources of `spec` were last read, one line a source."""
     lines = []
     for source in with_identities(spec, store).sources:
         folder = store / documents_folder(source, store)

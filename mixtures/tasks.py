@@ -14,7 +14,7 @@ import numpy as np
 
 from mixtures.documents import parquet
 from mixtures.documents.clean import clean
-from mixtures.documents.roles import TRAINING, read_roles
+from mixtures.documents.parquet import TRAINING, read_roles
 from mixtures.mixture import Mixture, shares
 from mixtures.tokens import tokenizer as bpe
 from mixtures.tokens.arrays import TokenStore, windows_in

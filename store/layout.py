@@ -31,7 +31,7 @@ STAGES, STUDIES, XLA, LOCK = "stages", "studies", "xla", "lock"
 STAGE, LEDGER, DONE, FAILED = "stage.json", "ledger.jsonl", "done.json", "failed.json"
 CHECKPOINTS, EVALS, ANSWERS = "checkpoints", "evals", "answers"
 STUDY, JUDGED, MANIFEST = "study.json", "judge", "manifest.json"
-INFILLED = "+infilled"
+ROLES, HELDOUT, INFILLED = "roles", "heldout", "+infilled"
 
 
 def shard_name(number: int) -> str:
@@ -64,7 +64,7 @@ class Prepared:
 
     @property
     def choice(self) -> Path:
-        return self.folder / "roles"
+        return self.folder / ROLES
 
     @property
     def tokenizer(self) -> Path:
@@ -85,7 +85,7 @@ class Prepared:
         return self.choice / source / f"{shard}.npy"
 
     def heldout(self, source: str, shard: str) -> Path:
-        return self.folder / "heldout" / source / f"{shard}.parquet"
+        return self.folder / HELDOUT / source / f"{shard}.parquet"
 
     def facts(self, source: str, shard: str) -> Path:
         return self.folder / "facts" / source / f"{shard}.json"

@@ -25,9 +25,7 @@ def remote(path: str) -> bool:
 
 def files(path: str) -> list[str]:
     """Every file below `path`, by its path from there, in order; none if there is nothing."""
-    if remote(path):
-        return [name for name in _keys(path) if name and not name.endswith("/")]
-    return sorted(str(file.relative_to(path)) for file in Path(path).rglob("*") if file.is_file())
+    return [name for name in _keys(path) if name and not name.endswith("/")]
 
 
 def names(path: str) -> list[str]:
@@ -52,8 +50,6 @@ def digest(path: str, file: str) -> str:
 
 def read(path: str, file: str) -> bytes:
     """Raises OSError or ValueError when the file cannot be read."""
-    if not remote(path):
-        return (Path(path) / file).read_bytes()
     found = _store(path).read(file).result()
     if found.state != "value":
         raise FileNotFoundError(f"{path}/{file}")
@@ -62,26 +58,19 @@ def read(path: str, file: str) -> bytes:
 
 def write(path: str, file: str, content: bytes) -> None:
     """Write a file; it appears whole or not at all."""
-    if remote(path):
-        _store(path).write(file, content).result()
-        return
-    part = Path(path) / f".{file}.part"
-    part.write_bytes(content)
-    part.replace(Path(path) / file)
+    _store(path).write(file, content).result()
 
 
 def remove(path: str, file: str | None = None) -> None:
     """Remove one file, or everything below `path`, if it is there."""
-    if remote(path):
-        store = _store(path)
-        (store.delete_range(ts.KvStore.KeyRange()) if file is None else store.write(file, None)).result()
-    elif file is None:
-        if Path(path).exists():
-            shutil.rmtree(path)
-    else:
-        (Path(path) / file).unlink(missing_ok=True)
+    if file is not None:
+        _store(path).write(file, None).result()
+    elif remote(path):
+        _store(path).delete_range(ts.KvStore.KeyRange()).result()
+    elif Path(path).exists():
+        shutil.rmtree(path)
 
 
 @functools.lru_cache(64)
 def _store(path: str) -> ts.KvStore:
-    return ts.KvStore.open(f"{path}/").result()
+    return ts.KvStore.open(f"{path}/" if remote(path) else {"driver": "file", "path": f"{path}/"}).result()

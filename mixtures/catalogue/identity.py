@@ -118,10 +118,7 @@ def changes(name: str, identity: Mapping[str, Any], folder: Path) -> str:
         identity: as it is now.
         folder: where its documents would be; those of other identities are beside it.
     """
-    if (folder / layout.IDENTITY).exists():
-        return ""
-    old = next(_records(name, folder.parent), None)
-    if old is None:
+    if (folder / layout.IDENTITY).exists() or (old := next(_records(name, folder.parent), None)) is None:
         return ""
     old.pop("inputs", None)
     said = list(dict.fromkeys(_differences(old, identity, name)))

@@ -1,7 +1,8 @@
-"""Documents on disk: one Parquet file a shard, in row groups small enough to be held in memory.
+"""Documents on disk: one Parquet file a shard, in row groups small enough to be held in memory; and their roles.
 
 Beside id, group and text, a row has what choosing among documents needs, so that choosing never reads a text. Whoever
-reads a file that is missing or damaged is told so by a Failure.
+reads a file that is missing or damaged is told so by a Failure. What every document is for in a study, one byte a
+document, stands in a file of that study.
 """
 
 import hashlib
@@ -9,7 +10,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mixtures.documents.document import STORED, Document, batches, hash64
+from store import layout
 from store.errors import Failure
 from store.files import whole
 
@@ -26,6 +28,9 @@ PAGE_DOCUMENTS = 64
 """After so many a page may end, so that a few documents can be read without the rest of their group."""
 TYPES = (*(3 * [pa.string()]), *(2 * [pa.uint64()]), pa.binary(16), pa.uint32())
 SCHEMA = pa.schema([pa.field(name, type, False) for name, type in zip(STORED, TYPES, strict=True)])
+DROPPED, TRAINING, HELDOUT, CONTAMINATED = range(4)
+"""A contaminated document is neither trained on nor held out."""
+Roles = npt.NDArray[np.uint8]
 
 
 def write(path: Path, documents: Iterable[Document], facts: Mapping[str, Any]) -> None:
@@ -111,12 +116,19 @@ def text_digest(path: Path) -> str:
     return total.hexdigest()
 
 
+def read_roles(path: Path, mode: Literal["r+"] | None = None) -> Roles:
+    """The role of every document of a shard, in its order there; in mode "r+" to be changed in place."""
+    with _reading(path):
+        roles: Roles = np.load(path)
+        return np.load(path, mode) if len(roles) else roles
+
+
 @contextmanager
 def _reading(path: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError, KeyError, TypeError) as error:  # pyarrow's errors are the first two
         first = (str(error).splitlines() or [type(error).__name__])[0]
-        # Held-out documents are part of prepared data, which are complete or not.
-        folder = path.parents[2] if path.parents[1].name == "heldout" else path.parent
-        raise Failure(f"documents in {path} cannot be read ({first}); delete {folder} and prepare again") from error
+        # Held-out documents and roles are part of prepared data, which are complete or not.
+        folder = path.parents[2] if path.parents[1].name in (layout.HELDOUT, layout.ROLES) else path.parent
+        raise Failure(f"{path} cannot be read ({first}); delete {folder} and prepare again") from error

@@ -18,7 +18,7 @@ import difflib
 import io
 import re
 from collections.abc import Iterator, Sequence
-from itertools import groupby, pairwise
+from itertools import accumulate, groupby, pairwise
 from pathlib import Path, PurePosixPath
 
 from mixtures.documents.document import Document
@@ -132,13 +132,10 @@ def changelog_entry(changelog: str, version: str, previous: str) -> str:
         return ""
     end = _heading(lines, previous, start + 1)
     body = [line.rstrip() for line in lines[start + 1 : end] if not re.match(r"^([-=~^])\1{2,}$|^<a id|^\.\. _", line)]
-    kept: list[str] = []
-    for line in "\n".join(body).strip().splitlines():
-        if sum(len(other) + 1 for other in kept) + len(line) > MESSAGE_CHARACTERS:
-            kept.append("...")
-            break
-        kept.append(line)
-    return "\n".join(kept)
+    body = "\n".join(body).strip().splitlines()
+    ends = accumulate(len(line) + 1 for line in body)
+    kept = [line for line, end in zip(body, ends, strict=True) if end - 1 <= MESSAGE_CHARACTERS]
+    return "\n".join([*kept, "..."] if len(kept) < len(body) else kept)
 
 
 def _heading(lines: list[str], version: str, start: int) -> int | None:

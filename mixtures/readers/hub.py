@@ -77,13 +77,9 @@ def mirror() -> Mapping[str, str]:
         return given
     places: dict[str, str] = {}
     for entry in os.environ.get(MIRROR, "").split():
-        name, equals, _ = entry.partition("=")
-        names_data_set = bool(equals) and ":" not in name
-        name, where = (name, entry[len(name) + 1 :]) if names_data_set else ("", entry)
-        if not where:
-            raise UserError(f"{MIRROR} says '{entry}' and no place; write owner/name=URL")
-        if names_data_set and name.count("/") != 1:
-            raise UserError(f"{MIRROR} names '{name}', which is no data set; write owner/name=URL")
+        ((name, where),) = re.findall(r"^(?:([^:=]*)=)?(.*)", entry)
+        if not where or ((name or where != entry) and name.count("/") != 1):
+            raise UserError(f"{MIRROR} says '{entry}'; write owner/name=URL, or the URL of all data sets alone")
         where = where if ":" in where else os.path.abspath(os.path.expanduser(where))  # noqa: PTH100, PTH111
         places.setdefault(name, where.rstrip("/"))
     return places
@@ -131,11 +127,8 @@ def copy(dataset: HubDataset, path: str, target: Path) -> None:
     Raises:
         Failure: the file cannot be reached, or the disk is full.
     """
-    try:
-        with _file(f"{location(dataset)}/{path}") as source, target.open("wb") as file:
-            shutil.copyfileobj(source, file)
-    except Exception as error:  # every file system raises what it likes
-        raise _unreachable(dataset, error) from error
+    with _reaching(dataset), _file(f"{location(dataset)}/{path}") as source, target.open("wb") as file:
+        shutil.copyfileobj(source, file)
 
 
 def location(dataset: HubDataset) -> str:
@@ -184,14 +177,12 @@ def _paths(dataset: HubDataset) -> list[str]:
 
 
 def _listed(dataset: HubDataset, pattern: str) -> set[str]:
-    try:
+    with _reaching(dataset):
         import fsspec
 
         system, root = fsspec.url_to_fs(location(dataset))
         found = system.glob(f"{root}/{pattern}", detail=True)
-        return {path.split(f"{root}/", 1)[-1] for path, about in found.items() if about["type"] != "directory"}
-    except Exception as error:  # every file system raises what it likes
-        raise _unreachable(dataset, error) from error
+    return {path.split(f"{root}/", 1)[-1] for path, about in found.items() if about["type"] != "directory"}
 
 
 def _refuse_gaps(dataset: HubDataset, paths: set[str]) -> None:
@@ -210,17 +201,12 @@ def _refuse_gaps(dataset: HubDataset, paths: set[str]) -> None:
 
 def _rows(dataset: HubDataset, path: str) -> Iterator[tuple[str, Any]]:
     url = f"{location(dataset)}/{path}"
-    try:
-        with _file(url) as file:
-            for place, (number, row) in enumerate(_read(file, url, dataset.columns)):
-                if missing := sorted(set(dataset.columns) - (row.keys() if isinstance(row, dict) else set())):
-                    what = f"{tables.place(url, number)}: no {', '.join(missing)}"
-                    raise Failure(f"{what}; check that it is {wanted(dataset)}")
-                yield f"{path}#{place}", row
-    except Failure:
-        raise
-    except Exception as error:  # every file system raises what it likes
-        raise _unreachable(dataset, error) from error
+    with _reaching(dataset), _file(url) as file:
+        for place, (number, row) in enumerate(_read(file, url, dataset.columns)):
+            if missing := sorted(set(dataset.columns) - (row.keys() if isinstance(row, dict) else set())):
+                lacks = f"{tables.place(url, number)}: no {', '.join(missing)}"
+                raise Failure(f"{lacks}; check that it is {wanted(dataset)}")
+            yield f"{path}#{place}", row
 
 
 def _read(file: BinaryIO, url: str, columns: Sequence[str]) -> Iterator[tuple[int, Any]]:
@@ -239,18 +225,27 @@ def _file(url: str) -> Iterator[BinaryIO]:
         yield io.BufferedReader(file, BUFFER_BYTES)  # whose lines take a thousandth of the time of fsspec's own
 
 
-def _unreachable(dataset: HubDataset, error: Exception) -> Failure:
-    if isinstance(error, ImportError):
-        return Failure(f"{location(dataset)} needs another package to be read ({said(error)})")
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return Failure(
-            f"the disk is full: no room for what comes from {location(dataset)} ({said(error)}); "
-            f"it is {wanted(dataset)}; free some space, then run again"
+@contextmanager
+def _reaching(dataset: HubDataset) -> Iterator[None]:
+    """While the block runs, a Failure says what could not be reached: every file system raises what it likes."""
+    try:
+        yield
+    except (UserError, Failure):
+        raise
+    except Exception as error:
+        where = location(dataset)
+        problem = (
+            f"cannot reach {where} ({type(error).__name__}: {said(error)}); it would be {wanted(dataset)}; "
+            f"go online, or set {MIRROR} to where a copy is"
         )
-    return Failure(
-        f"cannot reach {location(dataset)} ({type(error).__name__}: {said(error)}); it would be {wanted(dataset)}; "
-        f"go online, or set {MIRROR} to where a copy is"
-    )
+        if isinstance(error, ImportError):
+            problem = f"{where} needs another package to be read ({said(error)})"
+        elif isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            problem = (
+                f"the disk is full: no room for what comes from {where} ({said(error)}); "
+                f"it is {wanted(dataset)}; free some space, then run again"
+            )
+        raise Failure(problem) from error
 
 
 def _flat(path: str) -> str:

@@ -16,7 +16,7 @@ The cell marks are those that editors use for notebooks kept as scripts.
 import json
 import re
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -94,13 +94,9 @@ def _printed(outputs: list[dict[str, Any]]) -> str:
 
 def _comment(printed: str) -> str:
     lines = TERMINAL.sub("", printed).strip("\n").splitlines()
-    kept: list[str] = []
-    for line in lines:
-        if sum(map(len, kept)) + len(line) > OUTPUT_CHARACTERS:
-            kept.append("...")
-            break
-        kept.append(line)
-    return "\n".join(f"# {line}".rstrip() for line in kept)
+    kept = [line for line, end in zip(lines, accumulate(map(len, lines)), strict=True) if end <= OUTPUT_CHARACTERS]
+    marked = [*kept, "..."] if len(kept) < len(lines) else kept
+    return "\n".join(f"# {line}".rstrip() for line in marked)
 
 
 def _joined(source: str | list[str]) -> str:

@@ -8,7 +8,8 @@ import json
 import lzma
 import os
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -68,12 +69,9 @@ def read(file: BinaryIO, name: str, columns: Sequence[str] = ()) -> Iterator[tup
         Failure: the file is cut short or not what its name says, naming the line; a column holds what Python cannot.
     """
     number = 0
-    try:
+    with _undamaged(name, lambda: f" after {place(name, number).rpartition(', ')[2]}" if number else ""):
         for number, row in _rows(file, name, columns):
             yield number, row
-    except Exception as error:
-        refuse_damage(name, error, f" after {place(name, number).rpartition(', ')[2]}" if number else "")
-        raise
 
 
 def text(file: BinaryIO, name: str, limit: int = -1) -> bytes:
@@ -82,11 +80,8 @@ def text(file: BinaryIO, name: str, limit: int = -1) -> bytes:
     Raises:
         Failure: the file is damaged or cut short.
     """
-    try:
+    with _undamaged(name):
         return _opened(file, name).read(limit)
-    except Exception as error:
-        refuse_damage(name, error)
-        raise
 
 
 def _rows(file: BinaryIO, name: str, columns: Sequence[str]) -> Iterator[tuple[int, Any]]:
@@ -166,15 +161,20 @@ class _Zstandard(io.RawIOBase):
         return size
 
 
-def refuse_damage(name: str, error: Exception, where: str = "") -> None:
-    """Raise a Failure if `error` is how a decoder says that the file `name` is damaged or cut short."""
-    import pyarrow
-    import zstandard
+@contextmanager
+def _undamaged(name: str, after: Callable[[], str] = str) -> Iterator[None]:
+    """While the block runs, a Failure names the file where a decoder says that it is damaged or cut short."""
+    try:
+        yield
+    except Exception as error:
+        import pyarrow
+        import zstandard
 
-    kinds = (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile, zstandard.ZstdError, pyarrow.ArrowException)
-    if isinstance(error, kinds) or (type(error) is OSError and error.errno is None):
-        problem = f"{name} is damaged or cut short{where} ({said(error)}); fetch or write it again, or leave it out"
-        raise Failure(problem) from error
+        kinds = (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile, zstandard.ZstdError, pyarrow.ArrowException)
+        if not (isinstance(error, kinds) or (type(error) is OSError and error.errno is None)):
+            raise
+        problem = f"is damaged or cut short{after()} ({said(error)}); fetch or write it again, or leave it out"
+        raise Failure(f"{name} {problem}") from error
 
 
 def _json_lines(lines: Iterable[bytes], name: str) -> Iterator[tuple[int, Any]]:

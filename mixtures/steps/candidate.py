@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from mixtures.catalogue.source import Source
 from mixtures.documents import parquet
-from mixtures.documents.roles import TRAINING, Roles
+from mixtures.documents.parquet import TRAINING, Roles
 from store.layout import Prepared
 
 
@@ -47,9 +47,7 @@ def each(candidate: Candidate) -> Iterator[tuple[Path, Roles]]:
 
 def roles_of(candidate: Candidate, shard: Path) -> Roles:
     """The roles of a shard, to be changed in place."""
-    path = candidate.at.roles(candidate.source.name, shard.stem)
-    roles: Roles = np.load(path)
-    return np.load(path, mmap_mode="r+") if len(roles) else roles
+    return parquet.read_roles(candidate.at.roles(candidate.source.name, shard.stem), "r+")
 
 
 def column(shard: Path, name: str) -> npt.NDArray[Any]:

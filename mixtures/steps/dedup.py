@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from mixtures.catalogue.source import ACROSS, NEVER
 from mixtures.documents import parquet
-from mixtures.documents.roles import DROPPED, HELDOUT, TRAINING, Roles
+from mixtures.documents.parquet import DROPPED, HELDOUT, TRAINING, Roles
 from mixtures.steps.candidate import Candidate, each, roles_of
 
 SLICE_DOCUMENTS = 8_000_000

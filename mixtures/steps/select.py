@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mixtures.documents import parquet
-from mixtures.documents.roles import CONTAMINATED, DROPPED, HELDOUT, TRAINING
+from mixtures.documents.parquet import CONTAMINATED, DROPPED, HELDOUT, TRAINING
 from mixtures.steps import heldout
 from mixtures.steps.candidate import Candidate, all_training, column, each
 from mixtures.steps.dedup import SLICE_DOCUMENTS, Copies, drop_duplicates, drop_heldout_copies
@@ -88,14 +88,14 @@ def sample(candidate: Candidate, max_bytes: int) -> Iterator[str]:
     """
     if not max_bytes:
         return
-    edge = _edge(candidate, max_bytes)
+    edge, size = _edge(candidate, max_bytes)
     for path, roles in each(candidate):
         keys = column(path, "id_hash")
-        chosen = roles == TRAINING if edge is None else (roles == TRAINING) & (keys <= edge[0])
+        chosen = (roles == TRAINING) & (keys <= edge)
         for key, text in zip(keys[chosen], parquet.texts(path, chosen), strict=True):
-            if edge is not None and key == edge[0]:
+            if key == edge:
                 raw = text.encode()
-                text = raw[: max(0, len(raw) - (edge[1] - max_bytes))].decode(errors="ignore")
+                text = raw[: max(0, len(raw) - (size - max_bytes))].decode(errors="ignore")
             yield text
 
 
@@ -112,21 +112,21 @@ def _contaminated(candidate: Candidate) -> int:
 
 def _cap(candidate: Candidate) -> int:
     """Drop what is over the source's size; the number of documents dropped."""
-    edge = None if candidate.source.max_bytes is None else _edge(candidate, candidate.source.max_bytes)
-    if edge is None:
+    if candidate.source.max_bytes is None:
         return 0
+    edge, _ = _edge(candidate, candidate.source.max_bytes)
     dropped = 0
     for path, roles in each(candidate):
-        over = (roles == TRAINING) & (column(path, "id_hash") > edge[0])
+        over = (roles == TRAINING) & (column(path, "id_hash") > edge)
         roles[over] = DROPPED
         dropped += int(over.sum())
     return dropped
 
 
-def _edge(candidate: Candidate, max_bytes: int) -> tuple[np.uint64, int] | None:
-    """With which document those to train on, in the order of their hashes, reach `max_bytes`, and the bytes then.
+def _edge(candidate: Candidate, max_bytes: int) -> tuple[np.uint64, int]:
+    """With which hash documents to train on, in the order of their hashes, reach `max_bytes`, and the bytes then.
 
-    None if all of them are smaller than that.
+    The highest and `max_bytes` if all of them are smaller than that.
     """
     bytes_by_bin = np.zeros(BINS, np.int64)
     for keys, sizes in _training(candidate):
@@ -134,7 +134,7 @@ def _edge(candidate: Candidate, max_bytes: int) -> tuple[np.uint64, int] | None:
     reached = np.cumsum(bytes_by_bin)
     edge = int(np.searchsorted(reached, max_bytes))
     if edge == BINS:
-        return None
+        return np.uint64(2**64 - 1), max_bytes
     # Within the bin where the size is reached, documents count one by one.
     parts = [(keys[here], sizes[here]) for keys, sizes in _training(candidate) for here in [_bins(keys) == edge]]
     hashes, sizes = (np.concatenate(column) for column in zip(*parts, strict=True))

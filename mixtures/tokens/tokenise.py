@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from mixtures.documents import parquet
-from mixtures.documents.roles import HELDOUT, TRAINING, read_roles
+from mixtures.documents.parquet import HELDOUT, TRAINING, read_roles
 from mixtures.tokens import tokenizer as bpe
 from mixtures.tokens.arrays import token_dtype, write_shard
 from mixtures.tokens.fim import Fim, cut, permuted

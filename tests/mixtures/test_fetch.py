@@ -108,7 +108,7 @@ def test_a_transfer_that_keeps_breaking_off_is_a_network_failure_and_leaves_noth
     index.break_off = 99
     with pytest.raises(Failure, match=r"pkg-1.0.tar.gz cannot be downloaded .*check the network"):
         fetch.fetch(archive, tmp_path / "cache")
-    assert list((tmp_path / "cache").iterdir()) == []
+    assert not list(tmp_path.glob("cache/*"))
 
 
 def test_other_bytes_than_pinned_are_refused_and_not_kept(index: Index, tmp_path: Path) -> None:
@@ -117,7 +117,7 @@ def test_other_bytes_than_pinned_are_refused_and_not_kept(index: Index, tmp_path
     index.serve(archive.filename)
     with pytest.raises(Failure, match="another sha256 than pinned"):
         fetch.fetch(archive, tmp_path / "cache")
-    assert list((tmp_path / "cache").iterdir()) == []
+    assert not list(tmp_path.glob("cache/*"))
 
 
 def test_an_index_without_the_project_or_the_file_is_said_to_be_so(index: Index, tmp_path: Path) -> None:

@@ -89,10 +89,10 @@ def test_a_copy_may_be_a_folder_or_belong_to_one_data_set(
     monkeypatch.setenv(hub.MIRROR, "owner/other=gs://nowhere")
     assert hub.location(wanted) == f"hf://datasets/owner/pages@{REVISION}"
     monkeypatch.setenv(hub.MIRROR, "pages=gs://nowhere")
-    with pytest.raises(UserError, match=r"names 'pages', which is no data set; write owner/name=URL"):
+    with pytest.raises(UserError, match=r"ABLATE_MIRROR says 'pages=gs://nowhere'; write owner/name=URL"):
         hub.location(wanted)
     monkeypatch.setenv(hub.MIRROR, "owner/pages=")
-    with pytest.raises(UserError, match=r"says 'owner/pages=' and no place; write owner/name=URL"):
+    with pytest.raises(UserError, match=r"says 'owner/pages='; write owner/name=URL"):
         hub.location(wanted)
 
 
@@ -106,9 +106,7 @@ def test_a_file_that_was_cut_short_is_named(folder: Path, name: str, kept: float
     path = folder / "data" / name
     write(path, PAGES)
     cut(path, int(path.stat().st_size * kept))
-    says = (
-        rf"data/{name}( is damaged or cut short \(.*\); fetch or write it again|, line \d+: not JSON .*or.* cut short)"
-    )
+    says = rf"data/{name}( is damaged or cut short .*\(.*\); fetch or write it again|, line \d+: not JSON .* cut short)"
     with pytest.raises(Failure, match=says) as failure:
         everything(dataset(f"data/{name}"))
     assert "\n" not in str(failure.value)
@@ -174,7 +172,7 @@ def test_a_zstandard_file_cut_between_lines_is_no_smaller_file(folder: Path, kep
     begun = compressor.compress(half) + compressor.flush(zstandard.COMPRESSOBJ_FLUSH_BLOCK)
     frame = zstandard.ZstdCompressor().compress(half)
     path.write_bytes({"one frame": frame + begun, "half": begun, "nothing": b""}[kept])
-    with pytest.raises(Failure, match=r"cut short \(the compressed file ends before its last frame does\)"):
+    with pytest.raises(Failure, match=r"cut short.* \(the compressed file ends before its last frame does\)"):
         everything(dataset("data/a.jsonl.zst"))
     path.write_bytes(frame + frame)
     assert len(everything(dataset("data/a.jsonl.zst"))) == 700

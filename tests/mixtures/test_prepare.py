@@ -25,7 +25,7 @@ from mixtures.catalogue.source import Source
 from mixtures.decontaminate.scan import Rule
 from mixtures.documents import parquet
 from mixtures.documents.document import Document
-from mixtures.documents.roles import TRAINING, read_roles
+from mixtures.documents.parquet import TRAINING, read_roles
 from mixtures.prepare import Cleaning, DataSpec
 from mixtures.steps import select as selection
 from mixtures.steps.executors import beam, pool

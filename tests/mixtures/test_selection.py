@@ -14,7 +14,7 @@ from mixtures.catalogue import files
 from mixtures.catalogue.source import DEDUP, Source, one_shard
 from mixtures.documents import parquet
 from mixtures.documents.document import Document, hash64
-from mixtures.documents.roles import CONTAMINATED, DROPPED, HELDOUT, TRAINING, read_roles
+from mixtures.documents.parquet import CONTAMINATED, DROPPED, HELDOUT, TRAINING, read_roles
 from mixtures.steps import dedup
 from mixtures.steps.candidate import Candidate
 from mixtures.steps.select import sample, select

@@ -4,9 +4,9 @@ Texts are compared by the hash that stands beside them, byte for byte after clea
 so that memory does not grow with the corpus.
 """
 
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -25,17 +25,15 @@ Place = tuple[int, Path, Numbers]
 """Number of a candidate, one of its shards, rows there."""
 
 
-Copies = tuple[Counter[str], Counter[str]]
-"""Of one source: documents dropped because the named source has them (itself, too), and those kept all the same."""
-
-
-def drop_duplicates(candidates: Sequence[Candidate], start: int) -> list[Copies]:
+def drop_duplicates(candidates: Sequence[Candidate], start: int, facts: Mapping[str, Mapping[str, Any]]) -> None:
     """Drop duplicates among the documents of `candidates[start:]`; those before stay as they are.
+
+    To `facts` of each of these sources it adds how many were dropped because another source, by its name, has them, or
+    itself ("duplicates"), and how many were kept all the same ("shared").
 
     Of the sources that say "across", the first in order keeps a text; one that says "within" keeps it once, whatever
     the others have; one that says "never" keeps all. What was dropped for another reason keeps no text from another.
     """
-    found: list[Copies] = [(Counter(), Counter()) for _ in candidates[start:]]
     documents = sum(len(roles) for c in candidates for _, roles in each(c))
     slices = max(1, -(-documents // SLICE_DOCUMENTS))
     scopes = np.array([0 if c.source.dedup == ACROSS else number for number, c in enumerate(candidates, 1)])
@@ -48,12 +46,12 @@ def drop_duplicates(candidates: Sequence[Candidate], start: int) -> list[Copies]
         places, keys, source_D = _gather(candidates, here)
         repeated_D, holder_D, first_D = _repeats(keys, scopes[source_D], source_D)
         repeated_D &= drops[source_D]
-        for number, (dropped, kept) in enumerate(found, start):
+        for number, c in enumerate(candidates[start:], start):
             its = source_D == number
-            dropped.update(_counted(candidates, holder_D[its & repeated_D]))
-            kept.update(_counted(candidates, first_D[its & ~repeated_D & (first_D < number)]))
+            facts[c.source.name]["duplicates"].update(_counted(candidates, holder_D[its & repeated_D]))
+            kept = first_D[its & ~repeated_D & (first_D < number)]
+            facts[c.source.name]["shared"].update(_counted(candidates, kept))
         _drop(candidates, places, repeated_D)
-    return found
 
 
 def drop_heldout_copies(candidates: Sequence[Candidate]) -> list[int]:

@@ -22,7 +22,7 @@ from mixtures.documents import parquet
 from mixtures.documents.parquet import CONTAMINATED, DROPPED, HELDOUT, TRAINING
 from mixtures.steps import heldout
 from mixtures.steps.candidate import Candidate, all_training, column, each
-from mixtures.steps.dedup import SLICE_DOCUMENTS, Copies, drop_duplicates, drop_heldout_copies
+from mixtures.steps.dedup import SLICE_DOCUMENTS, drop_duplicates, drop_heldout_copies
 from store.errors import Failure
 from store.files import read_sealed
 
@@ -44,31 +44,25 @@ def select(candidates: Sequence[Candidate], share: float) -> dict[str, dict[str,
     """
     for c in candidates:
         all_training(c)
-    dropped = {c.source.name: Counter[str]() for c in candidates}
-    copies: list[Copies] = []
+    names = ("dropped", "duplicates", "shared")
+    facts: dict[str, dict[str, Any]] = {c.source.name: {name: Counter() for name in names} for c in candidates}
+    start = 0
     for end, last in enumerate(candidates, 1):
         if last.source.max_bytes is None and end < len(candidates):
             continue  # nothing but its duplicates depends on it, so it waits for the next that has a size
-        start = len(copies)
-        copies += drop_duplicates(candidates[:end], start)
-        for c, found in zip(candidates[start:end], copies[start:], strict=True):
-            dropped[c.source.name]["exact duplicate"] = found[0].total()
-            dropped[c.source.name]["contaminated"] = _contaminated(c)
-            dropped[c.source.name]["over the source's size"] = _cap(c)
+        drop_duplicates(candidates[:end], start, facts)
+        for c in candidates[start:end]:
+            its = facts[c.source.name]
+            counts = {"exact duplicate": its["duplicates"].total(), "contaminated": _contaminated(c)}
+            its["dropped"] += Counter(counts | {"over the source's size": _cap(c)})
+        start = end
     _hold_out(candidates, share)
     for c, count in zip(candidates, drop_heldout_copies(candidates), strict=True):
-        dropped[c.source.name]["copy of a held-out document"] = count
-    facts = {}
-    for c, (duplicates, shared) in zip(candidates, copies, strict=True):
-        size = sum(int(column(path, "bytes")[roles == TRAINING].sum()) for path, roles in each(c))
-        if not size:
-            raise _nothing_left(c, dropped[c.source.name])
-        facts[c.source.name] = {
-            "dropped": {why: count for why, count in dropped[c.source.name].items() if count},
-            "duplicates": dict(duplicates),
-            "shared": dict(shared),
-            "training_bytes": size,
-        }
+        its = facts[c.source.name]
+        its["dropped"] += Counter({"copy of a held-out document": count})
+        its["training_bytes"] = sum(int(column(path, "bytes")[roles == TRAINING].sum()) for path, roles in each(c))
+        if not its["training_bytes"]:
+            raise _nothing_left(c, its["dropped"])
     return facts
 
 

@@ -7,11 +7,13 @@ from functools import cached_property, lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from mixtures.order import DataPlan, Rows, rows
+from mixtures.order import DataPlan, rows
 from mixtures.tokens.arrays import TokenStore
 
 _ROWS_AHEAD = 1_024
 """Rows whose places are computed at once: a few milliseconds at a seek, next to nothing per step after it."""
+_rows = lru_cache(maxsize=8)(rows)
+"""A plan is its own key, so plans compare by identity."""
 
 
 @dataclass(frozen=True)
@@ -49,25 +51,15 @@ def load_batch(plan: DataPlan, store: TokenStore, step: int, host: int = 0, host
     if plan.batch % hosts:
         raise ValueError(f"a batch of {plan.batch} sequences cannot be split over {hosts} hosts")
     count = plan.batch // hosts
-    span, inside = divmod(step, _span_steps(count))
-    placed = _span(plan, span, host * count, count)
+    steps = max(1, _ROWS_AHEAD // count)
+    inside = step % steps
+    placed = _rows(plan, step - inside, host * count, count, steps)
     here = slice(inside * count, (inside + 1) * count)
     source_id_B = placed.source_B[here].astype(np.int32)
     names = plan.allocation.sources
     requests = [(names[s], w) for s, w in zip(source_id_B.tolist(), placed.window_B[here].tolist(), strict=True)]
     segments = store.segments(requests, plan.sequence) if plan.document_mask else None
     return Batch(store.read(requests, plan.sequence), source_id_B, segments)
-
-
-def _span_steps(count: int) -> int:
-    return max(1, _ROWS_AHEAD // count)
-
-
-@lru_cache(maxsize=8)
-def _span(plan: DataPlan, span: int, first: int, count: int) -> Rows:
-    """Rows [first, first + count) of all steps of a span; a plan is its own key, so plans compare by identity."""
-    steps = _span_steps(count)
-    return rows(plan, span * steps, first, count, steps)
 
 
 def token_counts(plan: DataPlan, batch: Batch) -> dict[str, int]:

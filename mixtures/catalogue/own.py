@@ -65,7 +65,6 @@ def hub(
     name: str = "",
     field: str = "",
     group: str = "",
-    columns: Sequence[str] = (),
     **options: Any,
 ) -> Source:
     """A source of the hub: `hub("owner/name", "<commit>", "text", "data/train-*.parquet", field="text", group="url")`.
@@ -76,15 +75,13 @@ def hub(
         kind: one of `mixtures.catalogue.source.KINDS`.
         patterns: paths in the repository, exact or with * (within a folder) or ** (any depth).
         name: what mixtures call it; the data set's own if not said.
-        field: as for `files`, and so is `group`.
-        columns: of Parquet files, those that are fetched; if not said, those of `field` and `group`.
+        field: as for `files`, and so is `group`. Of Parquet files no other columns than theirs are fetched.
         options: of a `Source`: `max_bytes`, `expected_tokens`, `filters` and `dedup`.
 
     Raises:
         UserError: an id, revision, name or kind that cannot be, no files, or an unknown filter.
     """
     name = name or str(id).rpartition("/")[2]
-    columns = (columns,) if isinstance(columns, str) else tuple(columns)
     _refuse_what_is_no_text(name, id=(id,), revision=(revision,))
     _refuse_what_is_no_text(name, pattern=patterns, field=(field or ".",), group=(group or ".",))
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", id):
@@ -98,7 +95,7 @@ def hub(
         raise UserError(f"source '{name}': no files of {id}; name some, such as \"data/train-*.parquet\"")
     needed = [part.partition(".")[0] for part in (field, group) if part] if field else []
     dataset = HubDataset(
-        *(id, revision, "see its page on the hub", "", patterns, columns or tuple(dict.fromkeys(needed))),
+        *(id, revision, "see its page on the hub", "", patterns, tuple(dict.fromkeys(needed))),
         documents=partial(rows.own, field, group),
         size="size unknown",
     )

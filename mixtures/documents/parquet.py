@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 
 from mixtures.documents.document import STORED, Document, batches, hash64
 from store import layout
-from store.errors import Failure
+from store.errors import Failure, said
 from store.files import whole
 
 GROUP_BYTES = 16_000_000
@@ -128,7 +128,6 @@ def _reading(path: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError, KeyError, TypeError) as error:  # pyarrow's errors are the first two
-        first = (str(error).splitlines() or [type(error).__name__])[0]
         # Held-out documents and roles are part of prepared data, which are complete or not.
         folder = path.parents[2] if path.parents[1].name in (layout.HELDOUT, layout.ROLES) else path.parent
-        raise Failure(f"{path} cannot be read ({first}); delete {folder} and prepare again") from error
+        raise Failure(f"{path} cannot be read ({said(error)}); delete {folder} and prepare again") from error

@@ -314,12 +314,8 @@ def _first(count: int, path: Path) -> list[Any]:
 
 
 def _has_text(row: Any, field: str) -> bool:
-    if not isinstance(row, dict):
-        return False
-    if not field:
-        return any(isinstance(row.get(name), str) for name in TEXT_FIELDS)
     with suppress(Failure):
-        return isinstance(_value(row, field, ""), str)
+        return isinstance(row, dict) and isinstance(_value(row, field or _text_field(row, ""), ""), str)
     return False
 
 

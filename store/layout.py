@@ -1,5 +1,8 @@
 """Where things lie in a store: the names of its folders and files.
 
+A shard is a part of a source that is worked on alone: a name that its reader knows, one file of documents, one folder
+of tokens.
+
 downloads/    what was fetched, each file checked by its hash
 downloads/digests/<hash>.json    of files of the user's, as they were last seen
 references-<hash>.json    which reference solutions run here
@@ -18,6 +21,8 @@ stages/<id>-<fingerprint>/evals/*.json    scores by item of one task at one step
 stages/<id>-<fingerprint>/answers/*.json    what a checkpoint said to a set of prompts
 studies/<name>/study.json    arms, seeds, lineage; beside it the report
 studies/<name>/judge/<judge>/<answers>/<arm>.json    an arm's answers against the baseline's
+evaluations/<stage>/*.json    scores that `ablate evaluate` was asked for
+judge/replies.sqlite    what judges said, whatever they were asked for
 xla/    compiled programs
 lock    held by the command that writes to the store; every stage has one of its own
 """
@@ -41,7 +46,7 @@ def shard_name(number: int) -> str:
 
 @dataclass(frozen=True)
 class Prepared:
-    """The files of prepared data, in prepared/<hash>. A shard is called as its file of documents, without the ending.
+    """The files of prepared data, in prepared/<hash>. A shard of tokens goes by its number, all else by its name.
 
     roles/<source>/<shard>.npy    which of the documents this study trains on or holds out
     selection.json    what came of choosing them

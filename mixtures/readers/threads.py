@@ -100,7 +100,7 @@ def best_thread(messages: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]
         replies.setdefault(message["parent_id"], []).append(message)
     thread: list[Mapping[str, Any]] = []
     parent = None
-    while parent in replies and len(replies[parent]) and len(thread) < 1_000:
+    while parent in replies and len(thread) < 1_000:
         best = min(replies[parent], key=_rank)
         thread.append(best)
         parent = best["message_id"]

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 
 from mixtures.benchmarks.item import Item
 from mixtures.decontaminate.components import before_examples, called, question
+from mixtures.synthetic.problem import own_names
 
 _WORD = re.compile(r"\w+")
 _TOKEN = re.compile(r"\w+|[^\w\s]")
@@ -44,7 +45,7 @@ def rename(item: Item, chance: random.Random) -> str | None:
         return None
     names = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
     names |= {node.arg for node in ast.walk(tree) if isinstance(node, ast.arg)}
-    new = {name: f"{_invented(chance)}_{_invented(chance)}" for name in sorted(names)}
+    new = _other_names(names, chance)
     return _WORD.sub(lambda found: new.get(found[0], found[0]), leak(item))
 
 
@@ -160,11 +161,7 @@ class _Renamed(ast.NodeTransformer):
     """Other names for all that a module names itself, other numbers and strings, no docstrings."""
 
     def __init__(self, tree: ast.Module, chance: random.Random) -> None:
-        nodes = list(ast.walk(tree))
-        names = {node.name for node in nodes if isinstance(node, ast.FunctionDef)}
-        names |= {node.arg for node in nodes if isinstance(node, ast.arg)}
-        names |= {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
-        self.new = {name: f"{_invented(chance)}_{_invented(chance)}" for name in sorted(names)}
+        self.new = _other_names(own_names(tree), chance)
         self.chance = chance
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
@@ -204,6 +201,10 @@ def _answer(item: Item) -> str | None:
 
 def _prose(chance: random.Random, size: int) -> str:
     return " ".join(_invented(chance) for _ in range(size // 7))
+
+
+def _other_names(names: set[str], chance: random.Random) -> dict[str, str]:
+    return {name: f"{_invented(chance)}_{_invented(chance)}" for name in sorted(names)}
 
 
 def _invented(chance: random.Random) -> str:

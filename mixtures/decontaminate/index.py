@@ -101,15 +101,11 @@ class Index:
         Raises:
             Failure: the disk is full or the folder cannot be written.
         """
-        head = {"version": INDEX_VERSION, "digest": self.digest, "items": self.items}
-        head |= {name: [dataclasses.astuple(entry) for entry in getattr(self, name)] for name in _ENTRIES}
-        text = np.frombuffer(json.dumps(head).encode(), np.uint8)
+        arrays: dict[str, Any] = {name: value for name, value in vars(self).items() if isinstance(value, np.ndarray)}
+        head = {"version": INDEX_VERSION, **{name: value for name, value in vars(self).items() if name not in arrays}}
+        text = np.frombuffer(json.dumps(head, default=dataclasses.astuple).encode(), np.uint8)
         with whole(path) as temporary, temporary.open("wb") as file:
-            np.savez(file, head=text, **{name: getattr(self, name) for name in _ARRAYS})
-
-
-_ENTRIES = ("components", "shapes", "questions")
-_ARRAYS = ("word_W", "seed_W", "first_word_C", "shape_W", "shape_name_W", "first_shape_S", "letter_L", "first_letter_Q")
+            np.savez(file, head=text, **arrays)
 
 
 def load(path: Path) -> Index:
@@ -120,18 +116,14 @@ def load(path: Path) -> Index:
     """
     try:
         with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
-            head = json.loads(file["head"].tobytes())
-            content: dict[str, Any] = {name: file[name] for name in _ARRAYS}
-        if head["version"] != INDEX_VERSION:
-            raise ValueError(f"version {head['version']}, not {INDEX_VERSION}")
-        for name in _ENTRIES:
-            content[name] = tuple(
-                Entry(item, component, needs, alone, tuple(answers))
-                for item, component, needs, alone, answers in head[name]
-            )
-        items = tuple((benchmark, identity) for benchmark, identity in head["items"])
-        return Index(items=items, digest=head["digest"], **content)
-    except (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile) as error:
+            head: dict[str, Any] = json.loads(file["head"].tobytes())
+            arrays = {name: file[name] for name in file.files if name != "head"}
+        if (version := head.pop("version")) != INDEX_VERSION:
+            raise ValueError(f"version {version}, not {INDEX_VERSION}")
+        for name in ("components", "shapes", "questions"):
+            head[name] = tuple(Entry(*row, tuple(answers)) for *row, answers in head[name])  # type: ignore[call-arg]
+        return Index(**{**head, "items": tuple(map(tuple, head["items"]))}, **arrays)
+    except (OSError, ValueError, KeyError, TypeError, EOFError, RuntimeError, zipfile.BadZipFile) as error:
         raise Failure(
             f"decontamination index cannot be read ({path}: {error}); delete it and run the command again"
         ) from error
@@ -217,12 +209,7 @@ def _shapes(items: Sequence[Item]) -> Iterator[tuple[Entry, Words, Words]]:
                 yield Entry(number, "shape", needs), tokens.shape.copy(), tokens.name.copy()
 
 
-def _seeds(
-    word_W: Words,
-    number_W: Bools,
-    item_W: Ints,
-    first_word_C: Ints,
-) -> Bools:
+def _seeds(word_W: Words, number_W: Bools, item_W: Ints, first_word_C: Ints) -> Bools:
     """Which 5-grams can seed an alignment: no counting, no stammer, no common phrase.
 
     At least 4 distinct words, at most 2 numbers, in at most 8 items (the false positives of plain

@@ -137,26 +137,6 @@ def gram_keys(unit_W: Words, n: int) -> Keys:
 
 
 @compiled
-def bit_filter(key_K: Keys, bits: int) -> Keys:
-    """2^bits bits, of which the keys' are set."""
-    out, shift = np.zeros(1 << (bits - 6), np.uint64), np.uint64(64 - bits)
-    for key in key_K:
-        out[key >> shift >> _SIX] |= _ONE << ((key >> shift) & _63)
-    return out
-
-
-@compiled
-def buckets(key_K: Keys, bits: int) -> Row:
-    """Where in the sorted keys those with each of the 2^bits beginnings start; int32 [2^bits + 1]."""
-    out, shift, number = np.zeros((1 << bits) + 1, np.int32), np.uint64(64 - bits), 0
-    for bucket in range((1 << bits) + 1):
-        while number < key_K.size and np.int64(key_K[number] >> shift) < bucket:
-            number += 1
-        out[bucket] = number
-    return out
-
-
-@compiled
 def _bit(key: np.uint64, bits: Keys, shift: np.uint64) -> int:
     bit = key >> shift
     return int((bits[bit >> _SIX] >> (bit & _63)) & _ONE)

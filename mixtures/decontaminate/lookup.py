@@ -29,7 +29,7 @@ import numpy as np
 from mixtures.decontaminate import kernels
 from mixtures.decontaminate.index import SEED_WORDS, Entry, Hit, Index, whole_grams
 from mixtures.decontaminate.normalise import Buffer
-from mixtures.decontaminate.types import Bools, Grams, Ints, Keys, Row, Texts, Words
+from mixtures.decontaminate.types import Bools, Grams, Keys, Row, Texts
 
 RUN = 50
 """Characters in a row that contaminate, by the GPT-4 report."""
@@ -74,32 +74,13 @@ def _hits(table: Table, buffer: Buffer) -> Iterator[Hit]:
 def _tables(index: Index, rule: str, n: int, report: float) -> tuple[Table, ...]:
     if rule in ("align", "ngram"):
         every_C = np.array([bool(entry.answers) for entry in index.components], np.bool_)
-        need_C = np.full(len(every_C), n)
-        if rule == "align":  # the share `report` of the words, and not too few of them (components.py)
+        need_C, begins_W = np.full(len(every_C), n), whole_grams(index.first_word_C, n)
+        if align := rule == "align":  # the share `report` of the words, and not too few of them (components.py)
             least_C = np.array([entry.needs for entry in index.components], np.int64)
             need_C = np.maximum(least_C, np.ceil(np.diff(index.first_word_C) * report - 1e-9).astype(np.int64))
+            n, begins_W = SEED_WORDS, index.seed_W
         texts = Texts(index.word_W, index.first_word_C, need_C, every_C)
-        if rule == "align":
-            return (
-                Table(
-                    texts,
-                    index.components,
-                    grams_of(texts.unit, texts.first, SEED_WORDS, index.seed_W),
-                    SEED_WORDS,
-                    False,
-                    True,
-                ),
-            )
-        return (
-            Table(
-                texts,
-                index.components,
-                grams_of(texts.unit, texts.first, n, whole_grams(texts.first, n)),
-                n,
-                False,
-                False,
-            ),
-        )
+        return (Table(texts, index.components, grams_of(texts, n, begins_W), n, False, align),)
     probes = list(_probes(index, rule == "gpt4-exhaustive"))
     long, short = ([probe for probe in probes if (len(probe[1]) >= RUN) == wanted] for wanted in (True, False))
     return tuple(_letters(its, n) for its, n in ((long, RUN), (short, SHORTEST_QUESTION)) if its)
@@ -124,15 +105,15 @@ def _letters(probes: Sequence[tuple[Entry, str]], n: int) -> Table:
     letters = "".join(text for _, text in probes).encode("utf-32-le")
     unit = np.frombuffer(letters, np.uint32).copy()  # writable, as that of words is: kernels are compiled once
     texts = Texts(unit, np.append(0, np.cumsum(size_T)), need_T, np.zeros(len(probes), np.bool_))
-    grams = grams_of(texts.unit, texts.first, n, whole_grams(texts.first, need_T))
+    grams = grams_of(texts, n, whole_grams(texts.first, need_T))
     return Table(texts, [entry for entry, _ in probes], grams, n, True, False)
 
 
-def grams_of(unit: Words, first: Ints, n: int, begins_W: Bools) -> Grams:
-    """Where in texts, one after the other, the n-grams are that begin at the chosen words or letters."""
+def grams_of(texts: Texts, n: int, begins_W: Bools) -> Grams:
+    """Where the n-grams are that begin at the chosen words or letters."""
     place_P = np.flatnonzero(begins_W)
-    text_P = (np.searchsorted(first, place_P, side="right") - 1).astype(np.int32)
-    return postings(kernels.gram_keys(unit, n)[place_P], text_P, (place_P - first[text_P]).astype(np.int32))
+    text_P = (np.searchsorted(texts.first, place_P, side="right") - 1).astype(np.int32)
+    return postings(kernels.gram_keys(texts.unit, n)[place_P], text_P, (place_P - texts.first[text_P]).astype(np.int32))
 
 
 def postings(key_P: Keys, text_P: Row, offset_P: Row) -> Grams:
@@ -143,15 +124,23 @@ def postings(key_P: Keys, text_P: Row, offset_P: Row) -> Grams:
     fine_bits = min(_LARGEST_FILTER_BITS, max(6, (_FILTER_BITS_PER_KEY * len(key_K)).bit_length()))
     coarse_bits = min(_COARSE_BITS, fine_bits)
     bucket_bits = max(1, len(key_K).bit_length())
+    every_bucket = np.arange((1 << bucket_bits) + 1, dtype=np.uint64)
     return Grams(
-        coarse=kernels.bit_filter(key_K, coarse_bits),
+        coarse=_bit_filter(key_K, coarse_bits),
         coarse_shift=np.uint64(64 - coarse_bits),
-        fine=kernels.bit_filter(key_K, fine_bits),
+        fine=_bit_filter(key_K, fine_bits),
         fine_shift=np.uint64(64 - fine_bits),
-        bucket=kernels.buckets(key_K, bucket_bits),
+        bucket=np.searchsorted(key_K >> np.uint64(64 - bucket_bits), every_bucket).astype(np.int32),
         bucket_shift=np.uint64(64 - bucket_bits),
         key=key_K,
         posting=np.append(np.flatnonzero(new_P), len(order)).astype(np.int32),
         text=text_P[order],
         offset=offset_P[order],
     )
+
+
+def _bit_filter(key_K: Keys, bits: int) -> Keys:
+    """2^bits bits, of which the keys' are set."""
+    out, bit_K = np.zeros(1 << (bits - 6), np.uint64), key_K >> np.uint64(64 - bits)
+    np.bitwise_or.at(out, bit_K >> np.uint64(6), np.uint64(1) << (bit_K & np.uint64(63)))
+    return out

@@ -11,9 +11,6 @@ import unicodedata
 from collections.abc import Iterator
 from functools import lru_cache
 
-import numpy as np
-import numpy.typing as npt
-
 _INLINE = (
     "a abbr b bdi bdo big cite code data del dfn em font i ins kbd label mark nobr q s samp small span strike strong "
     "sub sup time tt u var wbr"
@@ -78,6 +75,7 @@ _UNSEEN = frozenset(map(chr, (*(0xAD, 0x34F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x3
                               *range(0x180B, 0x180F), *range(0x200B, 0x2010), *range(0x202A, 0x202F),
                               *range(0x2060, 0x2070))))  # fmt: skip
 """What has no width."""
+_ODD = re.compile(f"[{''.join(map(chr, _ASCII))}{''.join(_UNSEEN)}{_MARKS}{_FORMS}]+")
 ROUNDS = 2
 """Of reading: highlighted code may stand escaped in a page or a feed."""
 
@@ -110,23 +108,12 @@ def _between(found: re.Match[str]) -> str:
 def _letters(text: str) -> str:
     if text.isascii():
         return text
-    code = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
-    odd = np.flatnonzero(_odd()[code])
     pieces, done = [], 0
-    for run in np.split(odd, np.flatnonzero(np.diff(odd) > 1) + 1) if odd.size else ():
-        first, last = int(run[0]), int(run[-1]) + 1
-        first -= int(text[first] in _MARKS and first > done)  # a mark belongs to the letter before it
-        pieces += [text[done:first], _plain(text[first:last])]
-        done = last
-    return "".join([*pieces, text[done:]]) if pieces else text
-
-
-@lru_cache(maxsize=1)
-def _odd() -> npt.NDArray[np.bool_]:
-    """Which code points are other forms of something; bool [0x110000]."""
-    odd = np.zeros(0x110000, np.bool_)
-    odd[list(map(ord, {*map(chr, _ASCII), *_UNSEEN, *_MARKS, *_FORMS}))] = True
-    return odd
+    for run in _ODD.finditer(text):
+        first = run.start() - int(run[0][0] in _MARKS and run.start() > done)  # a mark belongs to the letter before it
+        pieces += [text[done:first], _plain(text[first : run.end()])]
+        done = run.end()
+    return "".join([*pieces, text[done:]])
 
 
 @lru_cache(maxsize=1 << 12)

@@ -103,4 +103,4 @@ def _tables(index: Index) -> tuple[Grams, Texts]:
     begins_W = np.zeros(len(index.shape_W), np.bool_)
     begins_W[first[1:] - needs_S] = True
     cores = Texts(index.shape_W, first, 2 * needs_S - size_S, np.ones(len(size_S), np.bool_))
-    return lookup.grams_of(index.shape_W, first, GRAM, begins_W), cores
+    return lookup.grams_of(cores, GRAM, begins_W), cores

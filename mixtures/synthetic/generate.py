@@ -5,8 +5,6 @@ The paper's synthetic source is proprietary and "formally verified" (arXiv:2408.
 (`GENERATOR_VERSION`, seed, index).
 """
 
-import contextlib
-import io
 import os
 import pickle
 import subprocess
@@ -152,15 +150,7 @@ def execute(task: str, drafts: Sequence[Draft], hash_seed: int) -> list[Any]:
             raise Failure(
                 f"the worker that executes synthetic programs ended with {result.returncode} ({last}); run it again"
             )
-        answers += _whole(result.stdout)
+        answers += [pickle.loads(bytes.fromhex(line)) for line in result.stdout.decode().split("\n")[:-1]]
         if len(answers) < len(drafts):  # it was killed by a limit
             answers.append(None)
     return answers
-
-
-def _whole(stream: bytes) -> Iterator[Any]:
-    """The answers of a worker but for one that it was at when it was killed."""
-    file = io.BytesIO(stream)
-    with contextlib.suppress(EOFError, pickle.UnpicklingError):
-        while True:
-            yield pickle.load(file)

@@ -86,11 +86,12 @@ def shape(source: str) -> str:
         if isinstance(node, ast.FunctionDef) and ast.get_docstring(node, clean=False) is not None:
             del node.body[0]
     parts: list[str] = []
-    _write(tree, dict.fromkeys(_own_names(tree), ""), parts)
+    _write(tree, dict.fromkeys(own_names(tree), ""), parts)
     return hashlib.sha256(" ".join(parts).encode()).hexdigest()[:32]
 
 
-def _own_names(tree: ast.AST) -> set[str]:
+def own_names(tree: ast.AST) -> set[str]:
+    """What a program names itself: functions, parameters, variables."""
     own: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef):

@@ -1,6 +1,6 @@
 """The process that executes our own generated programs: python -m mixtures.synthetic.worker judge|repeat
 
-Reads a pickled list of drafts on standard input and writes a pickle for each answer. Each has limits on processor time,
+Reads a pickled list of drafts on standard input and writes a pickled answer a line. Each has limits on processor time,
 memory and wall time; one that meets them kills the process, and `generate.execute` starts another for those after it.
 That keeps a runaway from stopping a preparation; it is no sandbox, and nothing that a model wrote may run here.
 """
@@ -31,7 +31,7 @@ def main() -> None:
     if sys.platform == "linux":  # elsewhere the address space cannot be limited
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     gc.disable()  # a batch leaves no garbage worth the search for cycles in every syntax tree
-    with os.fdopen(os.dup(1), "wb") as pipe:
+    with os.fdopen(os.dup(1), "w") as pipe:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         for draft in drafts:
             soft = int(time.process_time()) + 1 + CPU_SECONDS
@@ -41,7 +41,7 @@ def main() -> None:
                 answer = task(draft)
             except Exception:  # the solution's, under another hash seed
                 answer = None
-            pickle.dump(answer, pipe)
+            pipe.write(f"{pickle.dumps(answer).hex()}\n")
             pipe.flush()
 
 

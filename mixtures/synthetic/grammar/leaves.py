@@ -22,8 +22,7 @@ class Leaf:
     other: str
 
 
-HELPERS = {
-    "digit_sum": """
+HELPERS = """
 def digit_sum(number):
     total = 0
     number = abs(number)
@@ -31,8 +30,7 @@ def digit_sum(number):
         total += number % 10
         number //= 10
     return total
-""",
-    "digit_count": """
+
 def digit_count(number):
     count = 1
     number = abs(number)
@@ -40,16 +38,14 @@ def digit_count(number):
         number //= 10
         count += 1
     return count
-""",
-    "reversed_digits": """
+
 def reversed_digits(number):
     rest, result = abs(number), 0
     while rest > 0:
         result = result * 10 + rest % 10
         rest //= 10
     return -result if number < 0 else result
-""",
-    "is_prime": """
+
 def is_prime(number):
     if number < 2:
         return False
@@ -59,8 +55,7 @@ def is_prime(number):
             return False
         divisor += 1
     return True
-""",
-    "divisor_count": """
+
 def divisor_count(number):
     number = abs(number)
     count = 0
@@ -70,34 +65,29 @@ def divisor_count(number):
             count += 1 if divisor * divisor == number else 2
         divisor += 1
     return count
-""",
-    "halving_steps": """
+
 def halving_steps(number):
     steps = 0
     while number != 1:
         number = 3 * number + 1 if number % 2 == 1 else number // 2
         steps += 1
     return steps
-""",
-    "digital_root": """
+
 def digital_root(number):
     number = abs(number)
     return 0 if number == 0 else 1 + (number - 1) % 9
-""",
-    "greatest_common_divisor": """
+
 def greatest_common_divisor(a, b):
     while b != 0:
         a, b = b, a % b
     return abs(a)
-""",
-    "whole_root": """
+
 def whole_root(number):
     root = 0
     while (root + 1) * (root + 1) <= number:
         root += 1
     return root
-""",
-    "is_palindrome": """
+
 def is_palindrome(text):
     left, right = 0, len(text) - 1
     while left < right:
@@ -106,8 +96,7 @@ def is_palindrome(text):
         left += 1
         right -= 1
     return True
-""",
-    "shifted": """
+
 def shifted(text, step):
     result = ""
     for letter in text:
@@ -115,16 +104,15 @@ def shifted(text, step):
             letter = chr((ord(letter) - ord("a") + step) % 26 + ord("a"))
         result += letter
     return result
-""",
-    "squeezed": """
+
 def squeezed(text):
     result = ""
     for letter in text:
         if result == "" or result[-1] != letter:
             result += letter
     return result
-""",
-}
+"""
+"""What conditions and changes may call."""
 
 SLOW = ("is_prime", "divisor_count", "halving_steps", "whole_root")
 """Helpers that want a small argument: they stand first in a chain or not at all."""
@@ -304,4 +292,4 @@ def _pairs(one: Leaf, two: Leaf) -> tuple[tuple[str, str], tuple[str, str]]:
 def helpers(code: str) -> list[str]:
     """Definitions of the helpers that `code` calls."""
     called = set(re.findall(r"\w+(?=\()", code))
-    return [text.strip("\n") for name, text in HELPERS.items() if name in called]
+    return [text for text in HELPERS.strip().split("\n\n") if text[4 : text.index("(")] in called]

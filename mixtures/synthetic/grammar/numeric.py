@@ -88,11 +88,9 @@ for p in filter(is_prime_, range($n + 1)):
 def recurrence(rng: Random) -> Stream:
     """The first terms of a random linear recurrence modulo a number."""
     order, m = rng.choice((1, 2, 2, 3)), rng.choice((7, 10, 11, 13, 17, 19, 23, 29, 31, 50, 64, 97, 100))
-    scales, start, c = (
-        [rng.randint(1, 5) for _ in range(order)],
-        [rng.randint(0, 6) for _ in range(order)],
-        rng.randint(0, 4),
-    )
+    scales = [rng.randint(1, 5) for _ in range(order)]
+    start = [rng.randint(0, 6) for _ in range(order)]
+    c = rng.randint(0, 4)
     terms = [f"{scale} * items[-{i}]".removeprefix("1 * ") for i, scale in enumerate(scales, 1)]
     told = " + ".join(f"{scale} * f(i - {i})".removeprefix("1 * ") for i, scale in enumerate(scales, 1))
     extra = f" + {c} * i" if c else ""
@@ -130,23 +128,19 @@ while ring:
 def coin_ways(rng: Random) -> Stream:
     coins = sorted(rng.sample(range(1, 10), rng.randint(2, 4)))
     ordered = rng.random() < 0.5
-    loops = """
-for amount in range(1, $n + 1):
-    for coin in coins:
-        if coin <= amount:""" if ordered else """
-for coin in coins:
-    for amount in range(1, $n + 1):
-        if coin <= amount:"""  # fmt: skip
-    other = (
-        "sum(ways(amount - coin) for coin in coins)"
-        if ordered
-        else "ways(amount - coins[0], coins) + ways(amount, coins[1:])"
-    )
+    loops = ["amount in range(1, $n + 1)", "coin in coins"]
+    other = "sum(ways(amount - coin) for coin in coins)"
+    if not ordered:
+        loops.reverse()
+        other = "ways(amount - coins[0], coins) + ways(amount, coins[1:])"
     return _whole(
         "coins", rng.randint(18, 30), 0, f"for each amount from 0 to `$n`, the number of ways to pay it with coins of "
         f"{', '.join(map(str, coins))}, {'orders counted apart' if ordered else 'the order not mattering'}", "ways_to_pay", f"""
 coins = {coins}
-items = [1] + [0] * $n{loops}
+items = [1] + [0] * $n
+for {loops[0]}:
+    for {loops[1]}:
+        if coin <= amount:
             items[amount] += items[amount - coin]""", f"""
 @functools.cache
 def ways(amount, coins=({', '.join(map(str, coins))})):

@@ -7,14 +7,12 @@ from typing import Any
 
 Arguments = tuple[Any, ...]
 
-WORDS = tuple(
-    (
-        "amber anchor apple arrow badge barn basil bell bird bread bridge cabin candle cat cedar cloud coal crane dawn "
-        "deer dove eel elm ember fern field fog fox frost gate goose grain hawk hazel hill inn iris ivy jar kite lake "
-        "lamp leaf level lily map maple mill moon moss noon oak oat otto owl pear pine plum pond quill rain reed river "
-        "rose sail seed shore silo snow stone swan tide town tree vine wren"
-    ).split()
-)
+WORDS = (
+    "amber anchor apple arrow badge barn basil bell bird bread bridge cabin candle cat cedar cloud coal crane dawn "
+    "deer dove eel elm ember fern field fog fox frost gate goose grain hawk hazel hill inn iris ivy jar kite lake "
+    "lamp leaf level lily map maple mill moon moss noon oak oat otto owl pear pine plum pond quill rain reed river "
+    "rose sail seed shore silo snow stone swan tide town tree vine wren"
+).split()
 
 
 @dataclass(frozen=True)

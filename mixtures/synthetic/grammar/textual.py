@@ -187,20 +187,14 @@ def machine(rng: Random) -> Stream:
     """A tiny machine whose commands are letters."""
     count = rng.randint(3, 5)
     letters = rng.sample("ABCDHIJMNPQRSTUX", count)
-    rows = [
-        tuple(part.format(k=rng_k) for part in row)
-        for row in rng.sample(COMMANDS, count)
-        for rng_k in [rng.randint(2, 9)]
-    ]
+    rows = []
+    for letter, row in zip(letters, rng.sample(COMMANDS, count), strict=True):
+        k = rng.randint(2, 9)
+        rows.append((letter, *(part.format(k=k) for part in row)))
     start = rng.randint(0, 9)
-    told = ", ".join(f"{letter} {row[0]}" for letter, row in zip(letters, rows, strict=True))
-    branches = ""
-    for i, (letter, row) in enumerate(zip(letters, rows, strict=True)):
-        body = textwrap.indent(row[1], "        ")
-        branches += f'    {"elif" if i else "if"} command == "{letter}":\n{body}\n'
-    table = ", ".join(
-        f"'{letter}': lambda register, saved: {row[2]}" for letter, row in zip(letters, rows, strict=True)
-    )
+    told = ", ".join(f"{letter} {words}" for letter, words, _, _ in rows)
+    branches = [f'if command == "{letter}":\n{textwrap.indent(code, "    ")}' for letter, _, code, _ in rows]
+    table = ", ".join(f"'{letter}': lambda register, saved: {after}" for letter, _, _, after in rows)
     return Stream(
         "parsing-machine", "int", TEXT, f"Each character of `$text` is a command to a machine with a register and a memory, which "
         f"start at {start} and 0: {told}; other characters do nothing.", "the contents of the register after each command, "
@@ -208,7 +202,7 @@ def machine(rng: Random) -> Stream:
 items = []
 register, saved = {start}, 0
 for command in $text:
-{branches.rstrip()}
+{textwrap.indent(f"{chr(10)}el".join(branches), "    ")}
     items.append(register)""", f"""
 actions = {{{table}}}
 def state(i):

@@ -63,12 +63,7 @@ _LOOK_ALIKES = (
 )
 """Cyrillic, Greek, Armenian and rarer Latin letters, and the ASCII ones that they pass for."""
 _ASCII = {ord(odd): plain for odds, plains in _LOOK_ALIKES for odd, plain in zip(odds, plains, strict=True)}
-_FORMS = "".join(
-    chr(code)
-    for first, last in ("ªª", "ºº", "ſſ", "²³", "¹¹", "ʰʸ", "ˡˣ", "ᴬᵪ", "⁰ⁱ", "⁴⁹", "ⁿⁿ", "₀₉", "ₐₜ", "℀⅏", "Ⅰⅿ", "①ⓩ",
-                        "ﬀﬆ", "０９", "ＡＺ", "ａｚ", "𝐀𝟿", "🄰🅉")
-    for code in range(ord(first), ord(last) + 1)
-)  # fmt: skip
+_FORMS = "ªºſ²-³¹ʰ-ʸˡ-ˣᴬ-ᵪ⁰-ⁱ⁴-⁹ⁿ₀-₉ₐ-ₜ℀-⅏Ⅰ-ⅿ①-ⓩﬀ-ﬆ０-９Ａ-Ｚａ-ｚ𝐀-𝟿🄰-🅉"
 """Other forms of letters and digits, which NFKC makes one form of, as it does of a letter and the marks after it."""
 _MARKS = "".join(map(chr, range(0x300, 0x370)))
 _UNSEEN = frozenset(map(chr, (*(0xAD, 0x34F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x3164, 0xFEFF, 0xFFA0),

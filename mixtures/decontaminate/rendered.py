@@ -22,6 +22,8 @@ _BLOCK = (
 )
 _IN_PLACE = dict.fromkeys(_INLINE.split(), "") | dict.fromkeys(_BLOCK.split(), "\n")
 """Of a tag: highlighters split names between elements of the first kind, and those of the second end a word."""
+_TAG = re.compile(rf"<(?:!--|/?(?:{'|'.join(n for name in _IN_PLACE for n in (name, name.upper()))})[\s/>])")
+"""What a tag begins like; text without is left alone, such as C++ with its `vector<Table>`."""
 _BLANK, _ATTRIBUTE = r"[\t-\r\x1c- ]", r"[A-Za-z0-9_:@.\x80-\U0010ffff-]"
 _VALUE = r"""(?:\\?"[^"<>\n]*+"|'[^'<>\n]*+'|[^\t-\r\x1c- "'<>]++)"""
 """In quotes (JSON escapes them) or without."""
@@ -86,7 +88,7 @@ def readings(text: str) -> Iterator[str]:
 
 
 def _markup(text: str) -> str:
-    if "<" in text:
+    if _TAG.search(text):
         text = _MARKUP.sub(_between, text)
     return _ENTITY.sub(lambda found: html.unescape(found[0]), text) if "&" in text else text
 

@@ -11,7 +11,7 @@ from analysis.evals.preference.answering import Decoding, answer, decoding, dige
 from analysis.evals.preference.calibrate import calibrate
 from analysis.evals.preference.client import Progress
 from analysis.evals.preference.prompts import PromptSet, read_labelled
-from analysis.evals.preference.verdicts import Judged, Pair, pair_up
+from analysis.evals.preference.verdicts import Judged, Pair
 from analysis.records import (
     AnswerRecord,
     JudgeRecord,
@@ -127,11 +127,11 @@ def _generate(folder: Path, path: Path, store: Path, prompts: PromptSet, how: De
 
 def _pairs(baseline: str, arm: str, prompts: PromptSet, answers: Answers) -> list[tuple[int, Pair]]:
     """With their seeds."""
-    seeds = [seed for name, seed in answers if name == arm]
     return [
-        (seed, pair)
-        for seed in seeds
-        for pair in pair_up(prompts.texts, answers[arm, seed].answers, answers[baseline, seed].answers)
+        (seed, Pair(id_, text, answers[arm, seed].answers[id_], answers[baseline, seed].answers[id_]))
+        for name, seed in answers
+        if name == arm
+        for id_, text in prompts.texts.items()
     ]
 
 

@@ -15,7 +15,7 @@ import pytest
 from analysis.evals.preference import client, protocol
 from analysis.evals.preference.answering import first_paragraph
 from analysis.evals.preference.prompts import read_labelled, read_prompts
-from analysis.evals.preference.verdicts import Judged, Pair, bill, cost, judge, pair_up
+from analysis.evals.preference.verdicts import Judged, Pair, bill, cost, judge
 from store.errors import Failure, UserError
 from tests.analysis.judge_server import serving
 from tests.conftest import ROOT
@@ -327,13 +327,6 @@ def test_a_cut_or_foreign_cache_is_one_clear_line(cache: Path, tmp_path: Path) -
 )
 def test_an_answer_is_the_first_paragraph_wherever_it_begins(said: str, answer: str) -> None:
     assert first_paragraph(said) == answer
-
-
-def test_pairs_need_both_answers() -> None:
-    prompts = {"p": "Why?", "q": "How?"}
-    assert pair_up(prompts, {"q": "b", "p": ""}, {"p": "c", "q": "d", "r": ""})[0] == Pair("p", "Why?", "", "c")
-    with pytest.raises(UserError, match=r"the baseline has no answer to 1 of 2 prompts \(first: q\)"):
-        pair_up(prompts, {"p": "a", "q": "b"}, {"p": "c"})
 
 
 def rows(path: Path, *found: Any) -> Path:

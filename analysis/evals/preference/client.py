@@ -1,6 +1,7 @@
 """Requests to any server that speaks OpenAI's chat completions: many at a time, none lost, none asked for ever."""
 
 import hashlib
+import itertools
 import json
 import logging
 import threading
@@ -38,18 +39,19 @@ Progress = Callable[[int, int], None]
 """Called with what is done and what there is to do, now and then with nothing new."""
 
 
-NOT_ASKED = "not asked"
-
-
 @dataclass(frozen=True)
 class Gap:
-    """A request without a reply."""
+    """A request without a reply, or an attempt that brought none."""
 
     reason: str
     refused: bool = False
-    """The server will not take this very request (too long, filtered); others may pass."""
+    """The server will not take this very request (too long, filtered); others may pass. All else is tried again."""
     sent: bool = False
     """It may have to be paid for all the same."""
+    silent: bool = False
+    """It took the whole time-out."""
+    wait: float = 0.0
+    """Seconds that the server asks for before the next attempt."""
 
 
 def ask(
@@ -68,11 +70,10 @@ def ask(
     Raises:
         Failure: the server refuses the key or the model, is down, asks for a long pause or has cost too much.
     """
-    line = _Line(endpoint)
+    server = _Server(endpoint)
     found: dict[str, Reply | Gap] = {}
     with _client(endpoint) as client, ThreadPoolExecutor(endpoint.concurrency) as pool:
-        futures = {pool.submit(_ask_one, client, endpoint, r, replies, line, purse): r.key for r in requests}
-        tally = _Tally(endpoint, len(requests))
+        futures = {pool.submit(_ask_one, client, endpoint, r, replies, server, purse): r.key for r in requests}
         trouble: BaseException | None = None
         pending = set(futures)
         try:
@@ -80,15 +81,14 @@ def ask(
                 done, pending = wait(pending, TICK_SECONDS, FIRST_COMPLETED)
                 for future in done:
                     try:
-                        outcome = found[futures[future]] = future.result()
-                        tally.count(outcome)
+                        found[futures[future]] = future.result()
                     except Failure as failure:  # what is under way is waited for: it is paid
                         trouble = trouble or failure
-                        line.closed.set()
+                        server.closed.set()
                         pending -= {other for other in pending if other.cancel()}
                 progress(len(found), len(requests))
         finally:
-            line.closed.set()
+            server.closed.set()
             pool.shutdown(cancel_futures=True)
     if trouble is not None:
         raise trouble
@@ -118,107 +118,89 @@ def _client(endpoint: Endpoint) -> Any:
     return client
 
 
-class _Tally:
-    """Tells from the outcomes, as they come, when it is the server and not the single request."""
+class _Server:
+    """What all workers know of it: when a request may be sent, by a token bucket, and whether it is worth going on.
 
-    def __init__(self, endpoint: Endpoint, requests: int) -> None:
-        self._endpoint, self._requests = endpoint, requests
-        self._given_up = self._refused = 0
-
-    def count(self, outcome: Reply | Gap) -> None:
-        """Raises Failure when there is no use in going on."""
-        if isinstance(outcome, Reply):
-            self._given_up, self._refused = 0, -self._requests  # refusals count before the first reply alone
-        elif outcome.reason != NOT_ASKED:
-            self._given_up += not outcome.refused
-            self._refused += outcome.refused
-            if self._refused >= REFUSALS:
-                raise Failure(
-                    f"the judge at {self._endpoint.address} refuses every request ({outcome.reason}); "
-                    f"check its parameters ({', '.join(self._endpoint.public)}), or replay what there is"
-                )
-            if self._given_up >= OUTAGE:
-                raise _down(self._endpoint, outcome.reason)
-
-
-def _down(endpoint: Endpoint, reason: str) -> Failure:
-    return Failure(
-        f"the judge at {endpoint.address} is down ({reason}); "
-        "what was judged is kept: run the command again later, or replay what there is"
-    )
-
-
-class _Line:
-    """The way to the server: a token bucket that all workers share, and that anyone may hold up or close."""
+    `closed` is set when nobody shall send anything any more.
+    """
 
     def __init__(self, endpoint: Endpoint) -> None:
         self.closed = threading.Event()
-        self._spacing, self._burst = 60 / endpoint.requests_per_minute, endpoint.concurrency
-        self._next, self._lock = time.monotonic(), threading.Lock()
-        self._replied, self._silences = False, 0
+        self._endpoint, self._lock = endpoint, threading.Lock()
+        self._spacing, self._next = 60 / endpoint.requests_per_minute, time.monotonic()
+        self._spoke = self._replied = False
+        self._silences = self._given_up = self._refused = 0
 
     def wait(self) -> None:
         """Until a request may be sent."""
         with self._lock:
             now = time.monotonic()
-            turn = max(self._next, now - (self._burst - 1) * self._spacing)
+            turn = max(self._next, now - (self._endpoint.concurrency - 1) * self._spacing)
             self._next = turn + self._spacing
         self.closed.wait(max(0.0, turn - now))
-
-    def dead(self, silent: bool) -> bool:
-        """Note an attempt; whether the server has never been anything but silent, and that too often."""
-        with self._lock:
-            self._replied = self._replied or not silent
-            self._silences += silent
-            return silent and not self._replied and self._silences >= OUTAGE
 
     def hold(self, seconds: float) -> None:
         """Nobody sends anything for so long."""
         with self._lock:
             self._next = max(self._next, time.monotonic() + seconds)
 
+    def note(self, outcome: Reply | Gap, last: bool) -> None:
+        """How an attempt ended, the last one of its request or not.
 
-@dataclass(frozen=True)
-class _Trouble:
-    """Why an attempt failed that may be made again, and the seconds that the server asks to wait.
-
-    `silent`: it took the whole time-out. `sent`: the server may have done its work, and wants to be paid.
-    """
-
-    reason: str
-    wait: float = 0.0
-    silent: bool = False
-    sent: bool = False
+        Raises:
+            Failure: it is the server and not the single request, so that there is no use in going on.
+        """
+        with self._lock:
+            if isinstance(outcome, Reply):
+                self._spoke = self._replied = True
+                self._given_up = 0
+                return
+            self._spoke |= not outcome.silent
+            self._silences += outcome.silent
+            self._refused += last and outcome.refused and not self._replied
+            self._given_up += last and not outcome.refused
+            silent = outcome.silent and not self._spoke and self._silences >= OUTAGE
+            refuses, down = self._refused >= REFUSALS, silent or self._given_up >= OUTAGE
+        at = f"the judge at {self._endpoint.address}"
+        if refuses:
+            raise Failure(
+                f"{at} refuses every request ({outcome.reason}); "
+                f"check its parameters ({', '.join(self._endpoint.public)}), or replay what there is"
+            )
+        if down:
+            self.closed.set()
+            raise Failure(
+                f"{at} is down ({outcome.reason}); "
+                "what was judged is kept: run the command again later, or replay what there is"
+            )
 
 
 def _ask_one(
-    client: Any, endpoint: Endpoint, request: Request, replies: Replies, line: _Line, purse: Purse
+    client: Any, endpoint: Endpoint, request: Request, replies: Replies, server: _Server, purse: Purse
 ) -> Reply | Gap:
-    reason, silences = "", 0
-    for attempt in range(ATTEMPTS):
-        line.wait()
-        if line.closed.is_set():
-            return Gap(NOT_ASKED)
+    silences = 0
+    for attempt in itertools.count(1):
+        server.wait()
+        if server.closed.is_set():
+            break
         outcome = _paid_attempt(client, endpoint, request, purse)
         if isinstance(outcome, Reply):
             replies.keep(request, outcome)
-        if not isinstance(outcome, _Trouble):
-            line.dead(silent=False)
+            server.note(outcome, last=True)
             return outcome
-        if line.dead(outcome.silent):
-            line.closed.set()
-            raise _down(endpoint, outcome.reason)
-        reason, silences = outcome.reason, silences + outcome.silent
-        if silences == SILENCES:
-            break
+        silences += outcome.silent
+        last = outcome.refused or silences == SILENCES or attempt == ATTEMPTS
+        server.note(outcome, last)
+        if last:
+            return outcome
         if outcome.wait:
-            line.hold(outcome.wait)
-        elif attempt + 1 < ATTEMPTS:
-            line.closed.wait(_pause(request, attempt))
-    return Gap(reason)
+            server.hold(outcome.wait)
+        else:
+            server.closed.wait(_pause(request, attempt))
+    return Gap("not asked")
 
 
-def _paid_attempt(client: Any, endpoint: Endpoint, request: Request, purse: Purse) -> Reply | Gap | _Trouble:
+def _paid_attempt(client: Any, endpoint: Endpoint, request: Request, purse: Purse) -> Reply | Gap:
     """An attempt, its price taken from the purse: that of the reply, or the most where nobody says what it was."""
     most = dollars(endpoint, tokens_sent(request), longest(endpoint)) or 0.0
     purse.take(most)
@@ -234,7 +216,7 @@ def _paid_attempt(client: Any, endpoint: Endpoint, request: Request, purse: Purs
     return outcome
 
 
-def _attempt(client: Any, endpoint: Endpoint, request: Request) -> Reply | Gap | _Trouble:
+def _attempt(client: Any, endpoint: Endpoint, request: Request) -> Reply | Gap:
     import openai
 
     completions = client.chat.completions.with_streaming_response
@@ -244,18 +226,37 @@ def _attempt(client: Any, endpoint: Endpoint, request: Request) -> Reply | Gap |
             content = _read(sent.iter_bytes(), until)
         return _reply(content, endpoint, request)
     except openai.APIStatusError as error:
-        reason = f"status {error.status_code}: {_short(endpoint.redacted(str(error.message)))}"
-        if error.status_code in (400, 413, 422):
-            return Gap(reason, refused=True)
-        _check_fatal(error, endpoint, reason)
-        pause = _retry_after(error.response.headers)
-        _check_wait(pause, endpoint)
-        return _Trouble(reason, pause)
+        return _refusal(error, endpoint)
     except Exception as error:  # a client does not check what it is sent, and raises whatever comes of it
         connected = not type(error.__cause__).__name__.startswith("Connect")
         if "Timeout" in type(error).__name__:
-            return _Trouble(f"no answer in {endpoint.timeout_seconds:g} s", silent=True, sent=connected)
-        return _Trouble(_said(error, endpoint), sent=connected)
+            return Gap(f"no answer in {endpoint.timeout_seconds:g} s", silent=True, sent=connected)
+        return Gap(_said(error, endpoint), sent=connected)
+
+
+def _refusal(error: Any, endpoint: Endpoint) -> Gap:
+    """What a status other than success means.
+
+    Raises:
+        Failure: no second attempt will mend it.
+    """
+    at, status = f"the judge at {endpoint.address}", error.status_code
+    reason = f"status {status}: {_said(error.message, endpoint)}"
+    if status in (400, 413, 422):
+        return Gap(reason, refused=True)
+    if status in (401, 403):
+        raise Failure(f"{at} refuses the API key ({reason}); set {endpoint.key_variable}")
+    if status in (404, 405):
+        raise Failure(
+            f"{at} has no chat completions of model '{endpoint.model}' ({reason}); "
+            "check the address (it ends in /v1) and the name"
+        )
+    if status == 402 or error.code == "insufficient_quota":
+        raise Failure(f"{at} wants money ({reason}); what was judged is kept")
+    pause = _retry_after(error.response.headers)
+    if pause > LONGEST_WAIT_SECONDS:
+        raise Failure(f"{at} asks to wait {pause:,.0f} s; run the command again then, what was judged is kept")
+    return Gap(reason, wait=pause)
 
 
 def _read(parts: Any, until: float) -> bytes:
@@ -270,19 +271,18 @@ def _read(parts: Any, until: float) -> bytes:
     return bytes(content)
 
 
-def _reply(content: bytes, endpoint: Endpoint, request: Request) -> Reply | Gap | _Trouble:
+def _reply(content: bytes, endpoint: Endpoint, request: Request) -> Reply | Gap:
     """The reply in what the server sent."""
     try:
         found = json.loads(content)
     except ValueError as error:
         text = content.decode(errors="replace").strip()
-        said = f"not a chat completion: {text}" if text else f"{type(error).__name__}: {error}"
-        return _Trouble(_short(endpoint.redacted(said)), sent=True)
+        return Gap(_said(f"not a chat completion: {text}" if text else error, endpoint), sent=True)
     try:
         spoken, usage = found["choices"][0]["message"].get("content"), found.get("usage")
     except (LookupError, TypeError, AttributeError):
         what = found.get("error") or found if isinstance(found, dict) else found
-        return _Trouble(_short(endpoint.redacted(f"not a chat completion: {what}")), sent=True)
+        return Gap(_said(f"not a chat completion: {what}", endpoint), sent=True)
     text = endpoint.redacted(spoken) if isinstance(spoken, str) else ""
     names = ("prompt_tokens", "completion_tokens")
     counts = [usage.get(name) if isinstance(usage, dict) else None for name in names]
@@ -300,19 +300,6 @@ def _tokens(counts: Sequence[Any], text: str, endpoint: Endpoint, request: Reque
     return sent or tokens_sent(request), said or (text and (longest(endpoint) or tokens_of(text))) or 0
 
 
-def _check_fatal(error: Any, endpoint: Endpoint, problem: str) -> None:
-    """Raise what no second attempt will mend."""
-    if error.status_code in (401, 403):
-        raise Failure(f"the judge at {endpoint.address} refuses the API key ({problem}); set {endpoint.key_variable}")
-    if error.status_code in (404, 405):
-        raise Failure(
-            f"the judge at {endpoint.address} has no chat completions of model '{endpoint.model}' ({problem}); "
-            "check the address (it ends in /v1) and the name"
-        )
-    if error.status_code == 402 or error.code == "insufficient_quota":
-        raise Failure(f"the judge at {endpoint.address} wants money ({problem}); what was judged is kept")
-
-
 def _retry_after(headers: Mapping[str, str]) -> float:
     """Seconds that the server asks to wait, 0 when it asks for none. RFC 9110: a number of seconds or a date."""
     value = headers.get("retry-after", "")
@@ -326,25 +313,14 @@ def _retry_after(headers: Mapping[str, str]) -> float:
         return 0.0
 
 
-def _check_wait(seconds: float, endpoint: Endpoint) -> None:
-    if seconds > LONGEST_WAIT_SECONDS:
-        raise Failure(
-            f"the judge at {endpoint.address} asks to wait {seconds:,.0f} s; run the command again then, "
-            "what was judged is kept"
-        )
-
-
 def _pause(request: Request, attempt: int) -> float:
     """Exponential, and up to half as long again by the request's hash, so that workers do not come back as one."""
     jitter = hashlib.sha256(f"{request.key} {attempt}".encode()).digest()[0] / 255
-    return FIRST_PAUSE_SECONDS * 2**attempt * (1 + jitter / 2)
+    return FIRST_PAUSE_SECONDS * 2 ** (attempt - 1) * (1 + jitter / 2)
 
 
-def _said(error: BaseException, endpoint: Endpoint) -> str:
-    return _short(endpoint.redacted(f"{type(error).__name__}: {error.__cause__ or error}"))
-
-
-def _short(text: str) -> str:
-    """One line that can be printed."""
-    text = "".join(c if c.isprintable() else "?" for c in " ".join(text.split()))
+def _said(what: object, endpoint: Endpoint) -> str:
+    """A text, or an exception's, as one line that can be printed, without the endpoint's secrets."""
+    text = f"{type(what).__name__}: {what.__cause__ or what}" if isinstance(what, BaseException) else str(what)
+    text = "".join(c if c.isprintable() else "?" for c in " ".join(endpoint.redacted(text).split()))
     return text if len(text) <= 120 else text[:117] + "..."

@@ -50,22 +50,6 @@ class Judged:
     seed: int = 0
 
 
-def pair_up(prompts: Mapping[str, str], arm: Mapping[str, str], baseline: Mapping[str, str]) -> tuple[Pair, ...]:
-    """Pairs in the order of `prompts`; all three map the prompt's id to a text.
-
-    Raises:
-        UserError: an arm lacks an answer. An empty one is an answer.
-    """
-    for name, answers in (("the arm", arm), ("the baseline", baseline)):
-        missing = [id_ for id_ in prompts if id_ not in answers]
-        if missing:
-            raise UserError(
-                f"{name} has no answer to {len(missing)} of {len(prompts)} prompts (first: {missing[0]}); "
-                "generate them first"
-            )
-    return tuple(Pair(id_, text, arm[id_], baseline[id_]) for id_, text in prompts.items())
-
-
 def cost(pairs: Sequence[Pair], endpoint: Endpoint, cache: Path) -> Cost:
     """What judging `pairs` may still cost, repairs aside: what the cache has is free."""
     with opened(cache) as replies:

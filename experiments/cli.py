@@ -332,8 +332,7 @@ def selftest(json: Json = False) -> None:
     from analysis.evals.code import box
     from analysis.evals.code import selftest as hostile
 
-    sandbox = box.find()
-    document = hostile.to_json(sandbox, hostile.run(sandbox))
+    document = hostile.run(box.find())
     print_result(document, json, hostile.print_table)
     if not document["holds"]:
         raise typer.Exit(1)

@@ -133,12 +133,6 @@ class Writer:
                     _remove(_path(self._folder, other))
 
 
-def save(folder: Folder, step: int, state: TrainState, keep: int = 2) -> None:
-    """Write `state` as the checkpoint of `step` and wait until it is complete; see `Writer.save`."""
-    with Writer(folder, keep) as writer:
-        writer.save(step, state)
-
-
 def steps(folder: Folder) -> list[int]:
     """Steps of the complete checkpoints, ascending; none when the folder does not exist. In all processes alike."""
     with hosts.together():

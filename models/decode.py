@@ -49,25 +49,30 @@ class Trees(NamedTuple):
     edges_1: Any
 
 
-class Slots(NamedTuple):
-    """The state of generation; a slot with nothing left to say stands still.
+class Seats(NamedTuple):
+    """What every slot goes on with; one with nothing left to say stands still.
 
     Attributes:
-        keys, values: the cache, [B, H, T, K] for every layer.
         token_B, position_B: the last token, which has not gone through the model, and its position.
         said_B, left_B: tokens generated, and still to generate.
         seed_B, temperature_B, top_p_B: how to choose; at temperature 0 the most likely token.
     """
 
+    token_B: Any
+    position_B: Any
+    said_B: Any
+    left_B: Any
+    seed_B: Any
+    temperature_B: Any
+    top_p_B: Any
+
+
+class Slots(NamedTuple):
+    """The state of generation: the cache, [B, H, T, K] of keys and values for every layer, and who sits there."""
+
     keys: tuple[jax.Array, ...]
     values: tuple[jax.Array, ...]
-    token_B: jax.Array
-    position_B: jax.Array
-    said_B: jax.Array
-    left_B: jax.Array
-    seed_B: jax.Array
-    temperature_B: jax.Array
-    top_p_B: jax.Array
+    at: Seats
 
 
 class Prompts(NamedTuple):
@@ -76,19 +81,13 @@ class Prompts(NamedTuple):
     Attributes:
         tokens_RxP: padded to the right.
         slot_B, prompt_B: the slot, and the row of its prompt (both of their own device).
-        token_B, position_B: the prompt's last token, and its position.
-        left_B, seed_B, temperature_B, top_p_B: as in Slots.
+        at: what the slot goes on with, from the prompt's last token.
     """
 
     tokens_RxP: Any
     slot_B: Any
     prompt_B: Any
-    token_B: Any
-    position_B: Any
-    left_B: Any
-    seed_B: Any
-    temperature_B: Any
-    top_p_B: Any
+    at: Seats
 
 
 def devices(mesh: Mesh | None) -> int:
@@ -171,9 +170,8 @@ def empty_slots(config: ModelConfig, slots: int, columns: int, mesh: Mesh | None
 
     shape = (slots, config.heads, columns, config.head_width)
     keys, values = (tuple(jnp.zeros(shape) for _ in range(config.layers)) for _ in range(2))
-    token_B, position_B, said_B, left_B, seed_B = (jnp.zeros(slots, jnp.int32) for _ in range(5))
-    temperature_B, top_p_B = (jnp.zeros(slots) for _ in range(2))
-    made = Slots(keys, values, token_B, position_B, said_B, left_B, seed_B, temperature_B, top_p_B)
+    at = Seats(*(jnp.zeros(slots, jnp.int32) for _ in range(5)), *(jnp.zeros(slots) for _ in range(2)))
+    made = Slots(keys, values, at)
     return made if mesh is None else jax.device_put(made, NamedSharding(mesh, BATCH))
 
 
@@ -206,12 +204,10 @@ def _enterer(config: ModelConfig, mesh: Mesh | None) -> Callable[..., Slots]:
 
         bind(config, params).states(prompts.tokens_RxP, jnp.arange(columns), attend)
 
-        def put(name: str) -> jax.Array:
-            return getattr(slots, name).at[prompts.slot_B].set(getattr(prompts, name), mode="drop")
+        def put(old_B: jax.Array, new_B: jax.Array) -> jax.Array:
+            return old_B.at[prompts.slot_B].set(new_B, mode="drop")
 
-        shared = ("token_B", "position_B", "left_B", "seed_B", "temperature_B", "top_p_B")
-        said_B = slots.said_B.at[prompts.slot_B].set(0, mode="drop")
-        return Slots(keys=tuple(keys), values=tuple(values), said_B=said_B, **{name: put(name) for name in shared})
+        return Slots(tuple(keys), tuple(values), jax.tree.map(put, slots.at, prompts.at))
 
     return _by_rows(enter_rows, mesh, donate=(1,))
 
@@ -243,27 +239,26 @@ def _advancer(
         model = bind(config, params)
 
         def more(state: tuple[jax.Array, Slots, jax.Array]) -> jax.Array:
-            return (state[0] < steps) & (state[1].left_B > 0).any()
+            return (state[0] < steps) & (state[1].at.left_B > 0).any()
 
         def step(state: tuple[jax.Array, Slots, jax.Array]) -> tuple[jax.Array, Slots, jax.Array]:
             number, slots, said_BxC = state
+            at = slots.at
             keys, values, attend = _through_cache(slots)
-            hidden_Bx1xD = model.states(slots.token_B[:, None], slots.position_B[:, None], attend)
+            hidden_Bx1xD = model.states(at.token_B[:, None], at.position_B[:, None], attend)
             logits_BxV = hidden_Bx1xD[:, 0] @ params["embedding"].T
-            token_B = _drawn(logits_BxV, slots) if draws else _first_highest(logits_BxV)
-            on_B = slots.left_B > 0
+            token_B = _drawn(logits_BxV, at) if draws else _first_highest(logits_BxV)
+            on_B = at.left_B > 0
             said_BxC = said_BxC.at[:, number].set(jnp.where(on_B, token_B, -1))
-            slots = slots._replace(
-                keys=tuple(keys),
-                values=tuple(values),
-                token_B=jnp.where(on_B, token_B, slots.token_B),
-                position_B=slots.position_B + on_B,
-                said_B=slots.said_B + on_B,
-                left_B=jnp.where(on_B & (token_B != end), slots.left_B - 1, 0),
+            at = at._replace(
+                token_B=jnp.where(on_B, token_B, at.token_B),
+                position_B=at.position_B + on_B,
+                said_B=at.said_B + on_B,
+                left_B=jnp.where(on_B & (token_B != end), at.left_B - 1, 0),
             )
-            return number + 1, slots, said_BxC
+            return number + 1, Slots(tuple(keys), tuple(values), at), said_BxC
 
-        slots = slots._replace(left_B=jnp.where(alive_B, slots.left_B, 0))
+        slots = slots._replace(at=slots.at._replace(left_B=jnp.where(alive_B, slots.at.left_B, 0)))
         nothing_BxC = jnp.full((len(alive_B), steps), -1, jnp.int32)
         return jax.lax.while_loop(more, step, (jnp.int32(0), slots, nothing_BxC))[1:]
 
@@ -274,12 +269,13 @@ def _through_cache(slots: Slots) -> tuple[list[jax.Array], list[jax.Array], Call
     """Attention of one new token a slot; it fills the two lists with each layer's cache after it."""
     keys: list[jax.Array] = []
     values: list[jax.Array] = []
-    rows_B = jnp.arange(len(slots.position_B))
-    seen_Bx1xT = (jnp.arange(slots.keys[0].shape[2]) <= slots.position_B[:, None])[:, None]
+    position_B = slots.at.position_B
+    rows_B = jnp.arange(len(position_B))
+    seen_Bx1xT = (jnp.arange(slots.keys[0].shape[2]) <= position_B[:, None])[:, None]
 
     def attend(q_Bx1xHxK: jax.Array, k_Bx1xHxK: jax.Array, v_Bx1xHxK: jax.Array) -> jax.Array:
-        keys.append(slots.keys[len(keys)].at[rows_B, :, slots.position_B].set(k_Bx1xHxK[:, 0]))
-        values.append(slots.values[len(values)].at[rows_B, :, slots.position_B].set(v_Bx1xHxK[:, 0]))
+        keys.append(slots.keys[len(keys)].at[rows_B, :, position_B].set(k_Bx1xHxK[:, 0]))
+        values.append(slots.values[len(values)].at[rows_B, :, position_B].set(v_Bx1xHxK[:, 0]))
         q_BxHxK = q_Bx1xHxK[:, 0] * q_Bx1xHxK.shape[-1] ** -0.5
         scores_BxHxT = jnp.einsum("bhk,bhtk->bht", q_BxHxK, keys[-1])
         weights_BxHxT = jax.nn.softmax(jnp.where(seen_Bx1xT, scores_BxHxT, -jnp.inf), axis=-1)
@@ -288,13 +284,13 @@ def _through_cache(slots: Slots) -> tuple[list[jax.Array], list[jax.Array], Call
     return keys, values, attend
 
 
-def _drawn(logits_BxV: jax.Array, slots: Slots) -> jax.Array:
+def _drawn(logits_BxV: jax.Array, at: Seats) -> jax.Array:
     """The next token of every slot, a function of its logits, its seed and how much it has said."""
-    greedy_Bx1 = slots.temperature_B[:, None] <= 0
-    scaled_BxV = logits_BxV / jnp.where(greedy_Bx1, 1, slots.temperature_B[:, None])
-    whole = (slots.top_p_B >= 1).all()
-    kept_BxV = jax.lax.cond(whole, lambda: scaled_BxV, lambda: _nucleus(scaled_BxV, slots.top_p_B))
-    keys_B = jax.vmap(lambda seed, said: jax.random.fold_in(jax.random.key(seed), said))(slots.seed_B, slots.said_B)
+    greedy_Bx1 = at.temperature_B[:, None] <= 0
+    scaled_BxV = logits_BxV / jnp.where(greedy_Bx1, 1, at.temperature_B[:, None])
+    whole = (at.top_p_B >= 1).all()
+    kept_BxV = jax.lax.cond(whole, lambda: scaled_BxV, lambda: _nucleus(scaled_BxV, at.top_p_B))
+    keys_B = jax.vmap(lambda seed, said: jax.random.fold_in(jax.random.key(seed), said))(at.seed_B, at.said_B)
     noise_BxV = jax.vmap(lambda key: jax.random.gumbel(key, logits_BxV.shape[1:]))(keys_B)
     return _first_highest(jnp.where(greedy_Bx1, logits_BxV, kept_BxV + noise_BxV))
 

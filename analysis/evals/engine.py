@@ -29,13 +29,11 @@ class Likelihood:
 
     Attributes:
         nats: negative log-likelihood.
-        tokens: that were scored.
         greedy: whether the model, asked for its most likely tokens, would say just this.
         cut: whether its context lost its beginning, because both together are longer than the window.
     """
 
     nats: float
-    tokens: int
     greedy: bool
     cut: bool = False
 
@@ -44,7 +42,7 @@ def likelihoods(model: LanguageModel, pairs: Sequence[tuple[str, str]]) -> Itera
     """Of the continuation of every (context, continuation), with the number of the pair. What is equal is done once.
 
     Blanks at the end of a context count as part of the continuation, and both are encoded as one text, as
-    lm-evaluation-harness does. An empty continuation has 0 tokens and 0 nats.
+    lm-evaluation-harness does. An empty continuation has 0 nats.
     """
     wanted = _numbers(pairs)
     unique = list(wanted)
@@ -109,14 +107,12 @@ def _windows(owner: int, ids: tuple[int, ...], start: int, window: int) -> Itera
 def _scored(model: LanguageModel, spans: Sequence[Sequence[Span]]) -> Iterator[tuple[int, Likelihood]]:
     """Of every request, given its spans, as soon as the last of them is scored."""
     left = [len(own) for own in spans]
-    sums = [Likelihood(0.0, 0, True)] * len(spans)
+    sums = [Likelihood(0.0, True)] * len(spans)
     yield from ((owner, sums[owner]) for owner, own in enumerate(spans) if not own)
     for parts in _parts(model, [span for own in spans for span in own]):
         for owner, nats_E, greedy_E in parts:
             sums[owner] = Likelihood(
-                sums[owner].nats + float(nats_E.sum()),
-                sums[owner].tokens + len(nats_E),
-                sums[owner].greedy and bool(greedy_E.all()),
+                sums[owner].nats + float(nats_E.sum()), sums[owner].greedy and bool(greedy_E.all())
             )
             left[owner] -= 1
             if not left[owner]:

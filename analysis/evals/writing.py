@@ -147,22 +147,24 @@ def _columns(wanted: int) -> int:
 def _prompts(seats: dict[int, _Text], each: int, devices: int) -> decode.Prompts:
     height = max(1, each // 4)
     longest = max(text.position for text in seats.values())
-    tokens = np.zeros((devices, height, _columns(longest)), np.int32)
-    slot, prompt, token, position, left, seed = np.zeros((6, devices, each), np.int32)
-    temperature, top_p = np.ones((2, devices, each), np.float32)
-    slot[:] = each
+    tokens = np.zeros((devices * height, _columns(longest)), np.int32)
+    rows: list[tuple[float, ...]] = []
     for device in range(devices):
-        rows: dict[tuple[int, ...], int] = {}
+        prompts: dict[tuple[int, ...], int] = {}
         own = [(at - device * each, text) for at, text in seats.items() if at // each == device]
-        for number, (at, text) in enumerate(own):
-            row = rows.setdefault(text.prompt, len(rows))
-            tokens[device, row, : len(text.prompt) - 1] = text.prompt[:-1]
-            slot[device, number], prompt[device, number] = at, row
-            token[device, number], position[device, number] = text.prompt[-1], text.position
-            left[device, number], seed[device, number] = text.most, text.ask.seed % 2**31
-            temperature[device, number], top_p[device, number] = text.ask.temperature, text.ask.top_p
-    flat = (x.reshape(-1) for x in (slot, prompt, token, position, left, seed, temperature, top_p))
-    return decode.Prompts(tokens.reshape(devices * height, -1), *flat)
+        for at, text in own:
+            prompt = prompts.setdefault(text.prompt, len(prompts))
+            tokens[device * height + prompt, : len(text.prompt) - 1] = text.prompt[:-1]
+            ask = text.ask
+            seat = decode.Seats(
+                text.prompt[-1], text.position, 0, text.most, ask.seed % 2**31, ask.temperature, ask.top_p
+            )
+            rows.append((at, prompt, *seat))
+        rows += [(each, 0, *decode.Seats(0, 0, 0, 0, 0, 1.0, 1.0))] * (each - len(own))
+    *whole, temperature, top_p = zip(*rows, strict=True)
+    slot, prompt_row, *at_B = (np.array(column, np.int32) for column in whole)
+    drawn = (np.array(column, np.float32) for column in (temperature, top_p))
+    return decode.Prompts(tokens, slot, prompt_row, decode.Seats(*at_B, *drawn))
 
 
 def _said(tokenizer: Tokenizer, prompt: Sequence[int], ids: Sequence[int]) -> str:

@@ -48,6 +48,9 @@ def model() -> LanguageModel:
     return LanguageModel(CONFIG, init_state(CONFIG, AdamW(), 3).params, trained, eod=0, window=64)
 
 
+SOUND = {"holds": True, "sandbox": {}, "grouped": True, "cases": []}
+
+
 def task(samples: int = 1) -> CodeTask:
     return CodeTask("humaneval_exec", PROBLEMS, (True,) * 3, samples, box.find())
 
@@ -174,7 +177,7 @@ def test_a_study_executes_programs_where_it_can_and_else_says_why_not(finished_s
         page = write_report(plan, store).read_text()
         assert "mbpp_exec was not scored: no sandbox: bubblewrap is not installed; install it" in page
         assert "Code that was executed" not in page
-    monkeypatch.setattr(selftest, "run", lambda sandbox: selftest.Report((), True))  # has tests of its own
+    monkeypatch.setattr(selftest, "run", lambda sandbox: SOUND)  # has tests of its own
     run._evaluate(plan, store)
     records = [read_eval(path) for path in store.glob("stages/*/evals/mbpp_exec@*.json")]
     assert len(records) == len(plan.stages)  # all of them end before or with a cooldown

@@ -24,12 +24,17 @@ def trained() -> TrainState:
     return state
 
 
+def save(folder: str | Path, step: int, state: TrainState) -> None:
+    with checkpoint.Writer(folder) as writer:
+        writer.save(step, state)
+
+
 def _bytes(state: TrainState) -> list[bytes]:
     return [np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(state)]
 
 
 def test_a_restored_state_is_the_same_to_the_bit_and_trains_on_alike(tmp_path: Path, trained: TrainState) -> None:
-    checkpoint.save(tmp_path, 5, trained)
+    save(tmp_path, 5, trained)
     restored = checkpoint.restore(tmp_path, 5, like=init_state(TINY, AdamW(), 1))
     assert _bytes(restored) == _bytes(trained)
     step = train_step(TINY, AdamW())
@@ -52,7 +57,7 @@ def test_an_object_store_saves_lists_prunes_and_restores(bucket: dict[str, bytes
     folder = "gs://bucket/runs/a"
     assert checkpoint.steps(folder) == []
     bucket["bucket/runs/a/"] = b""
-    checkpoint.save(folder, 3, init_state(TINY, AdamW(), 9))
+    save(folder, 3, init_state(TINY, AdamW(), 9))
     bucket["bucket/runs/a/step-00000003/"] = bucket["bucket/runs/a/step-00000004/"] = b""
     with checkpoint.Writer(folder) as writer:
         for step in (3, 9, 10):
@@ -71,7 +76,7 @@ def test_a_damaged_checkpoint_of_an_object_store_is_named(
 ) -> None:
     folder = "gs://bucket/run"
     for step in (1, 2):
-        checkpoint.save(folder, step, trained)
+        save(folder, step, trained)
     inside = [name for name in bucket if name.startswith("bucket/run/step-00000002/state/")]
     largest = max(inside, key=lambda name: len(bucket[name]))
     if how == "digests":  # never completed
@@ -91,28 +96,28 @@ def test_an_object_store_that_cannot_be_reached_is_one_line(
 ) -> None:
     monkeypatch.setattr(object_store.Google, "refused", True)
     with pytest.raises(Failure, match=r"gs://bucket/run/step-00000001 cannot be written .* your rights") as caught:
-        checkpoint.save("gs://bucket/run", 1, trained)
+        save("gs://bucket/run", 1, trained)
     assert "\n" not in str(caught.value) and bucket == {}
 
 
 def test_the_newest_two_are_kept(tmp_path: Path, trained: TrainState) -> None:
     assert checkpoint.steps(tmp_path / "absent") == []
     for step in (9, 10, 11):
-        checkpoint.save(tmp_path, step, trained)
+        save(tmp_path, step, trained)
     assert checkpoint.steps(tmp_path) == [10, 11]
 
 
 def test_a_relative_folder_is_as_good(tmp_path: Path, trained: TrainState, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    checkpoint.save(Path("run"), 3, trained)
+    save(Path("run"), 3, trained)
     assert checkpoint.steps("run") == checkpoint.steps(tmp_path / "run") == [3]
     assert _bytes(checkpoint.restore("run", 3, trained)) == _bytes(trained)
 
 
 def test_a_restart_from_an_earlier_step_drops_the_later_ones(tmp_path: Path, trained: TrainState) -> None:
     for step in (10, 20):
-        checkpoint.save(tmp_path, step, trained)
-    checkpoint.save(tmp_path, 15, trained)
+        save(tmp_path, step, trained)
+    save(tmp_path, 15, trained)
     assert checkpoint.steps(tmp_path) == [10, 15]
 
 
@@ -121,10 +126,10 @@ def test_a_checkpoint_without_its_digests_is_no_checkpoint_and_goes_at_the_next_
 ) -> None:
     """They are written last: what a killed save left behind."""
     for step in (1, 2):
-        checkpoint.save(tmp_path, step, trained)
+        save(tmp_path, step, trained)
     (tmp_path / "step-00000002" / "digests.json").unlink()
     assert checkpoint.steps(tmp_path) == [1]
-    checkpoint.save(tmp_path, 3, trained)
+    save(tmp_path, 3, trained)
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["step-00000001", "step-00000003"]
 
 
@@ -160,7 +165,8 @@ size = ModelConfig("tiny", vocabulary=64, width=24, layers=2, heads=3, feed_forw
 mesh = parallel.make_mesh(MeshShape(data=2, fsdp=2))
 tokens = parallel.global_batch(mesh, np.arange(4 * 17, dtype=np.int32).reshape(4, 17) % 64)
 state, _ = train_step(size, AdamW(), mesh=mesh)(init_state(size, AdamW(), 0, mesh), tokens, 1e-3)
-checkpoint.save(sys.argv[1], 1, state)
+with checkpoint.Writer(sys.argv[1]) as writer:
+    writer.save(1, state)
 expected = [np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(state)]
 
 abstract = abstract_state(size, AdamW())
@@ -182,8 +188,8 @@ def test_a_checkpoint_of_four_devices_is_read_on_two_and_on_one(tmp_path: Path) 
 
 
 def test_saving_a_step_again_replaces_it(tmp_path: Path, trained: TrainState) -> None:
-    checkpoint.save(tmp_path, 3, init_state(TINY, AdamW(), 9))
-    checkpoint.save(tmp_path, 3, trained)
+    save(tmp_path, 3, init_state(TINY, AdamW(), 9))
+    save(tmp_path, 3, trained)
     assert _bytes(checkpoint.restore(tmp_path, 3, trained)) == _bytes(trained)
 
 
@@ -192,7 +198,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_still_loads(
     tmp_path: Path, trained: TrainState, how: str
 ) -> None:
     for step in (1, 2):
-        checkpoint.save(tmp_path, step, trained)
+        save(tmp_path, step, trained)
     data = max(
         (path for path in (tmp_path / "step-00000002").rglob("*") if path.is_file()),
         key=lambda path: path.stat().st_size,
@@ -212,7 +218,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_still_loads(
 
 
 def test_a_checkpoint_of_another_model_is_refused(tmp_path: Path, trained: TrainState) -> None:
-    checkpoint.save(tmp_path, 1, trained)
+    save(tmp_path, 1, trained)
     other = ModelConfig("other", vocabulary=61, width=24, layers=2, heads=3, feed_forward=48)
     with pytest.raises(Failure, match="step-00000001 is of another model"):
         checkpoint.restore(tmp_path, 1, init_state(other, AdamW(), 0))
@@ -221,7 +227,7 @@ def test_a_checkpoint_of_another_model_is_refused(tmp_path: Path, trained: Train
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path, trained: TrainState) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(Failure, match="step-00000001 cannot be written"):
-        checkpoint.save(tmp_path / "file", 1, trained)
+        save(tmp_path / "file", 1, trained)
 
 
 _UNRAISABLE = """
@@ -269,7 +275,7 @@ def test_a_kill_in_the_middle_of_a_save_leaves_a_usable_checkpoint(tmp_path: Pat
     assert found and len(begun) > len(found), "the kill came between two saves"
     for step in found:
         assert _bytes(checkpoint.restore(tmp_path, step, expected)) == _bytes(expected)
-    checkpoint.save(tmp_path, found[-1] + 1, expected)
+    save(tmp_path, found[-1] + 1, expected)
     assert sorted(entry.name for entry in tmp_path.iterdir()) == [
         f"step-{step:08d}" for step in checkpoint.steps(tmp_path)
     ]

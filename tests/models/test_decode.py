@@ -43,7 +43,8 @@ def continued(
     last = np.array([prompt[-1] for prompt in prompts], np.int32)
     full = (np.full(n, value, kind) for value, kind in ((new_tokens, np.int32), (temperature, "f4"), (top_p, "f4")))
     left, temperatures, shares = full
-    entering = decode.Prompts(padded, spare + numbers, numbers, last, lengths - 1, left, numbers, temperatures, shares)
+    seats = decode.Seats(last, lengths - 1, np.zeros(n, np.int32), left, numbers, temperatures, shares)
+    entering = decode.Prompts(padded, spare + numbers, numbers, seats)
     slots = decode.empty_slots(config, n + spare, longest)
     slots = decode.enter(config, params, slots, entering)
     slots = decode.widen(slots, longest + new_tokens)
@@ -143,7 +144,8 @@ def test_scoring_and_generation_are_float32_on_any_device(params: Params) -> Non
         np.ones(1, np.int32),
     )
     numbers, shares = np.zeros(2, np.int32), np.zeros(2, np.float32)
-    prompts = decode.Prompts(np.zeros((2, 8), np.int32), *[numbers] * 6, shares, shares)
+    seats = decode.Seats(*[numbers] * 5, shares, shares)
+    prompts = decode.Prompts(np.zeros((2, 8), np.int32), numbers, numbers, seats)
     slots = decode.empty_slots(TINY, 2, 16)
     for program in (
         lambda: decode.score_trees(TINY, params, trees),

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from analysis import records
 from analysis.evals.code import pool
-from analysis.evals.code.box import Limits, Sandbox
+from analysis.evals.code.box import Sandbox
 from analysis.evals.code.judge import Check, Verdict
 from mixtures.benchmarks.item import Item
 from store.errors import Failure
@@ -124,7 +124,6 @@ def run(
     sandbox: Sandbox,
     problems: Sequence[Problem],
     completions: Sequence[Sequence[str]],
-    limits: Limits | None = None,
     jobs: int = 1,
 ) -> list[list[Verdict]]:
     """The verdict on every completion of every problem. Equal programs of a problem are executed once.
@@ -138,7 +137,7 @@ def run(
         for completion in texts
     ]
     once = list(dict.fromkeys(pairs))
-    found = pool.verdicts(sandbox, [(source, problems[number].check) for number, source in once], limits, jobs)
+    found = pool.verdicts(sandbox, [(source, problems[number].check) for number, source in once], jobs=jobs)
     verdict = dict(zip(once, found, strict=True))
     at = iter(pairs)
     return [[verdict[next(at)] for _ in texts] for texts in completions]

@@ -59,18 +59,6 @@ class Outcome:
     detail: str
 
 
-@dataclass(frozen=True)
-class Report:
-    """All outcomes, and whether boxes are bounded as a whole (else each of their processes is)."""
-
-    outcomes: tuple[Outcome, ...]
-    grouped: bool
-
-    @property
-    def holes(self) -> tuple[Outcome, ...]:
-        return tuple(outcome for outcome in self.outcomes if not outcome.contained)
-
-
 def waste() -> list[Case]:
     """Programs that use up what there is: a limit stops them, or they find that they got no more than their share."""
     loop = Case("endless while loading", "while True:\n    pass", ADDS_ONE, ("time",))
@@ -136,14 +124,14 @@ def ensure(folder: Path) -> Sandbox:
     marker = folder / f"sandbox-{identity(sandbox)}.json"
     if marker.exists():
         return sandbox
-    report = run(sandbox)
-    if report.holes:
-        named = "; ".join(f"{hole.name} ({hole.detail})" for hole in report.holes[:3])
+    found = run(sandbox)
+    if holes := [case for case in found["cases"] if not case["contained"]]:
+        named = "; ".join(f"{hole['name']} ({hole['detail']})" for hole in holes[:3])
         raise Failure(
-            f"no sandbox: {len(report.holes)} of {len(report.outcomes)} self-tests failed: {named}; "
+            f"no sandbox: {len(holes)} of {len(found['cases'])} self-tests failed: {named}; "
             "see `ablate sandbox selftest`, and evaluate code on another machine"
         )
-    write_json(marker, {"cases": len(report.outcomes), "grouped": report.grouped, **description(sandbox)})
+    write_json(marker, {"cases": len(found["cases"]), "grouped": found["grouped"], **found["sandbox"]})
     return sandbox
 
 
@@ -154,16 +142,6 @@ def description(sandbox: Sandbox) -> dict[str, str]:
         "python": sandbox.python_version,
         "kernel": platform.release(),
         "user": "normal" if sandbox.uid is None else "root, dropped",
-    }
-
-
-def to_json(sandbox: Sandbox, report: Report) -> dict[str, Any]:
-    """A report as plain JSON values; "holds" is what matters."""
-    return {
-        "holds": not report.holes,
-        "sandbox": description(sandbox),
-        "grouped": report.grouped,
-        "cases": [asdict(outcome) for outcome in report.outcomes],
     }
 
 
@@ -192,8 +170,12 @@ def identity(sandbox: Sandbox) -> str:
     return hashlib.sha256(json.dumps(facts).encode() + sources).hexdigest()[:16]
 
 
-def run(sandbox: Sandbox, jobs: int = JOBS) -> Report:
+def run(sandbox: Sandbox) -> dict[str, Any]:
     """Run every hostile program, with honest ones between them, and look at the host afterwards.
+
+    Returns:
+        {"holds": what matters, "sandbox": its `description`, "grouped": whether boxes are bounded as a whole (else each
+        of their processes is), "cases": every `Outcome`}, plain JSON values.
 
     Raises:
         Failure: there is no box to run them in.
@@ -202,25 +184,30 @@ def run(sandbox: Sandbox, jobs: int = JOBS) -> Report:
     with _bystander(sandbox) as (folder, process):
         wasteful = waste()
         alone = [case for case in wasteful if case.name != MANY]
-        outcomes, grouped = _run(sandbox, [*alone, _honest()], SHORT, jobs)
+        outcomes, grouped = _run(sandbox, [*alone, _honest()], SHORT)
         others = [*reach(), *forgery(), _neighbours(folder, process.pid), _curious_tests(), _honest()]
         if grouped:
             others += [case for case in wasteful if case.name == MANY]
-        outcomes += _run(sandbox, others, Limits(), jobs)[0]
+        outcomes += _run(sandbox, others, Limits())[0]
         intact = Path(folder, "results").read_text() == "intact" and [path.name for path in Path(folder).iterdir()] == [
             "results"
         ]
         outcomes.append(_looked("results of others are as before", intact))
         outcomes.append(_looked("processes of others go on", process.poll() is None))
     outcomes.append(_looked("kernel settings are as before", _settings() == settings))
-    return Report(tuple(outcomes), grouped)
+    return {
+        "holds": all(outcome.contained for outcome in outcomes),
+        "sandbox": description(sandbox),
+        "grouped": grouped,
+        "cases": [asdict(outcome) for outcome in outcomes],
+    }
 
 
-def _run(sandbox: Sandbox, cases: list[Case], limits: Limits, jobs: int) -> tuple[list[Outcome], bool]:
+def _run(sandbox: Sandbox, cases: list[Case], limits: Limits) -> tuple[list[Outcome], bool]:
     """The outcomes of the cases, and whether there was a control group. Nothing may be left of any box."""
-    with pool.workers(sandbox, limits, jobs) as idle:
+    with pool.workers(sandbox, limits, JOBS) as idle:
         verdicts = pool.judge_all(idle, sandbox, [(case.source, case.check) for case in cases], limits)
-        at_rest = [idle.get() for _ in range(jobs)]
+        at_rest = [idle.get() for _ in range(JOBS)]
         for worker in at_rest:
             idle.put(worker)
         left = [child for worker in at_rest for child in _left(worker.process.pid)]

@@ -1,4 +1,4 @@
-"""Asking a model: likelihoods of continuations, of whole texts, and what it writes itself.
+"""Asking a model: likelihoods of continuations, which may be whole texts, and what it writes itself.
 
 Requests in any order, results as they come, each with the number of its request; none depends on what else is asked.
 Every context begins with `<eod>`. A context too long for what follows loses its oldest tokens; what is itself longer
@@ -17,7 +17,7 @@ from analysis.evals.writing import Ask, too_long, write
 from models import decode
 from models.devices.parallel import platform
 
-__all__ = ["Ask", "Likelihood", "generate", "likelihoods", "rolling", "too_long"]
+__all__ = ["Ask", "Likelihood", "generate", "likelihoods", "too_long"]
 
 _BATCH_TOKENS = 4_096
 """That go through the model at once on CPU, where more gain nothing; accelerators take 8 times as many."""
@@ -42,7 +42,7 @@ def likelihoods(model: LanguageModel, pairs: Sequence[tuple[str, str]]) -> Itera
     """Of the continuation of every (context, continuation), with the number of the pair. What is equal is done once.
 
     Blanks at the end of a context count as part of the continuation, and both are encoded as one text, as
-    lm-evaluation-harness does. An empty continuation has 0 nats.
+    lm-evaluation-harness does. An empty continuation has 0 nats; a text as a whole is one that nothing stands before.
     """
     wanted = _numbers(pairs)
     unique = list(wanted)
@@ -50,14 +50,6 @@ def likelihoods(model: LanguageModel, pairs: Sequence[tuple[str, str]]) -> Itera
     for number, found in _scored(model, spans):
         for index in wanted[unique[number]]:
             yield index, replace(found, cut=cut[number])
-
-
-def rolling(model: LanguageModel, texts: Sequence[str]) -> Iterator[tuple[int, float]]:
-    """Negative log-likelihood in nats of every text as a whole, with its number."""
-    encoded = model.encoded(texts)
-    spans = [list(_windows(number, (model.eod, *ids), 1, model.window)) for number, ids in enumerate(encoded)]
-    for number, found in _scored(model, spans):
-        yield number, found.nats
 
 
 def generate(model: LanguageModel, asks: Sequence[Ask]) -> Iterator[tuple[int, str]]:

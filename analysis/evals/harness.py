@@ -17,7 +17,7 @@ from lm_eval.api.model import LM
 from lm_eval.models.utils import normalize_gen_kwargs
 from tqdm import tqdm
 
-from analysis.evals.engine import Ask, generate, likelihoods, rolling, too_long
+from analysis.evals.engine import Ask, generate, likelihoods, too_long
 from analysis.evals.model import LanguageModel
 from store.errors import UserError
 
@@ -47,8 +47,8 @@ class AblateLM(LM):
         return self._in_order("loglikelihood", requests, answers(), disable_tqdm)
 
     def loglikelihood_rolling(self, requests: list[Instance], disable_tqdm: bool = False) -> list[float]:
-        found = rolling(self.model, [request.args[0] for request in requests])
-        answers = ((index, -nats) for index, nats in found)
+        found = likelihoods(self.model, [("", request.args[0]) for request in requests])
+        answers = ((index, -one.nats) for index, one in found)
         return self._in_order("loglikelihood_rolling", requests, answers, disable_tqdm)
 
     def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[str]:

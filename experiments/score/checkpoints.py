@@ -60,20 +60,6 @@ class _Asked:
 _Portion = Sequence[tuple[_Asked, int]]
 
 
-@dataclass(frozen=True)
-class _Way:
-    """A way to ask: what it finds, of which questions, and how: (found, whether cut) in the order of the questions."""
-
-    what: str
-    wanted: Callable[[Question], bool]
-    ask: Callable[[LanguageModel, Sequence[Question]], list[tuple[Any, bool]]]
-
-
-def _is_text(question: Question) -> bool:
-    """Whether it is a whole text, to be scored in windows as it would be trained on."""
-    return len(question.candidates) == 1 and question.candidates[0][0] == "" and not question.answers
-
-
 def _candidates(model: LanguageModel, questions: Sequence[Question]) -> list[tuple[list[float], bool]]:
     pairs = [pair for question in questions for pair in question.candidates]
     found = dict(engine.likelihoods(model, pairs))
@@ -82,22 +68,19 @@ def _candidates(model: LanguageModel, questions: Sequence[Question]) -> list[tup
     return [([one.nats for one in its], any(one.cut for one in its)) for its in each]
 
 
-def _texts(model: LanguageModel, questions: Sequence[Question]) -> list[tuple[list[float], bool]]:
-    found = dict(engine.rolling(model, [question.candidates[0][1] for question in questions]))
-    return [([found[number]], False) for number in range(len(questions))]
-
-
 def _answers(model: LanguageModel, questions: Sequence[Question]) -> list[tuple[str, bool]]:
     asks = [engine.Ask(each.candidates[0][0], each.stops, each.max_tokens) for each in questions]
     found = dict(engine.generate(model, asks))
     return [(found[number], cut) for number, cut in enumerate(engine.too_long(model, asks))]
 
 
-_WAYS = (
-    _Way("nats", lambda question: not _is_text(question), _candidates),
-    _Way("nats", _is_text, _texts),
-    _Way("said", lambda question: bool(question.answers), _answers),
-)
+_Way = Callable[[LanguageModel, Sequence[Question]], list[tuple[Any, bool]]]
+"""A way to ask: what is found and whether a context was cut, in the order of the questions."""
+_WAYS: Mapping[str, tuple[Callable[[Question], bool], _Way]] = {
+    "nats": (lambda question: True, _candidates),
+    "said": (lambda question: bool(question.answers), _answers),
+}
+"""By what it finds: of which questions, and how."""
 
 
 def evaluate(plan: PreparedPlan, store: Path, progress: Callable[[str, float, float], None]) -> None:
@@ -195,11 +178,11 @@ def _answered(
     total, done = sum(cost(task) for task in work.values()), 0.0
     started = time.perf_counter()
     portions = list(_portions(asked))
-    for way, portion in portions:
+    for what, portion in portions:
         progress(done)
-        if not all(number in each.found[way.what] for each, number in portion):
-            answers = way.ask(model, [each.task.questions[number] for each, number in portion])
-            _keep(way, portion, answers)
+        if not all(number in each.found[what] for each, number in portion):
+            _, ask = _WAYS[what]
+            _keep(what, portion, ask(model, [each.task.questions[number] for each, number in portion]))
         done += total / len(portions)
     seconds = time.perf_counter() - started
     keeps = not loss(model.tokenizer, form=canonical)
@@ -219,21 +202,21 @@ def _partial(path: Path) -> Path:
     return path.with_suffix(".partial.jsonl")
 
 
-def _portions(asked: Sequence[_Asked]) -> Iterator[tuple[_Way, _Portion]]:
-    for way in _WAYS:
-        items = [(each, n) for each in asked for n, question in enumerate(each.task.questions) if way.wanted(question)]
+def _portions(asked: Sequence[_Asked]) -> Iterator[tuple[str, _Portion]]:
+    for what, (wanted, _) in _WAYS.items():
+        items = [(each, n) for each in asked for n, question in enumerate(each.task.questions) if wanted(question)]
         for first in range(0, len(items), PORTION):
-            yield way, items[first : first + PORTION]
+            yield what, items[first : first + PORTION]
 
 
-def _keep(way: _Way, portion: _Portion, answers: Sequence[tuple[Any, bool]]) -> None:
+def _keep(what: str, portion: _Portion, answers: Sequence[tuple[Any, bool]]) -> None:
     """Note the answers, on the disk too."""
     for path, its in itertools.groupby(zip(portion, answers, strict=True), key=lambda one: one[0][0].path):
         rows = []
         for (asked, number), (answer, cut) in its:
-            asked.found[way.what][number] = answer
+            asked.found[what][number] = answer
             asked.cut |= {number} if cut else set()
-            rows.append({"item": number, "what": way.what, "value": answer, "cut": cut})
+            rows.append({"item": number, "what": what, "value": answer, "cut": cut})
         kept_rows.keep(_partial(path), asked.key, rows)
 
 

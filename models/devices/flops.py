@@ -6,7 +6,7 @@ square's 12·L·d·S (Chowdhery et al. 2022, appendix B, with the causal half). 
 
 from typing import Any
 
-from models.config import PEAK_LEARNING_RATES, ModelConfig, config, names, parameters
+from models.config import PEAK_LEARNING_RATES, SIZES, ModelConfig, parameters
 
 _STATE_BYTES = 12
 """Of a parameter: float32 value, first and second moment of AdamW."""
@@ -18,7 +18,7 @@ def sizes(sequence: int) -> list[dict[str, Any]]:
     `embedding` and `non_embedding` add up to `parameters`. `flops_per_token` is that of a training step at `sequence`
     tokens, `state_bytes` holds float32 parameters and AdamW's moments.
     """
-    return [_size(config(name), sequence) for name in names()]
+    return [_size(size, sequence) for size in SIZES.values()]
 
 
 def _size(config: ModelConfig, sequence: int) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import sys
 import jax
 import numpy as np
 
-from analysis.evals.engine import Ask, generate, likelihoods, rolling
+from analysis.evals.engine import Ask, generate, likelihoods
 from analysis.evals.model import LanguageModel
 from mixtures.tokens import tokenizer as bpe
 from models.config import ModelConfig
@@ -92,12 +92,12 @@ def plain_answer(ask: Ask) -> str:
 
 def asked(model: LanguageModel) -> dict[str, list]:
     """Everything, in the order of the requests."""
-    found = dict(likelihoods(model, PAIRS))
+    found, whole = (dict(likelihoods(model, pairs)) for pairs in (PAIRS, [("", TEXT), ("", TEXT * 3), ("", "")]))
     return {
         "nats": [found[n].nats for n in range(len(PAIRS))],
         "greedy": [found[n].greedy for n in range(len(PAIRS))],
         "texts": [text for _, text in sorted(generate(model, ASKS))],
-        "rolling": [nats for _, nats in sorted(rolling(model, [TEXT, TEXT * 3, ""]))],
+        "whole": [found.nats for _, found in sorted(whole.items())],
     }
 
 

@@ -13,7 +13,7 @@ import pytest
 from tokenizers import Tokenizer
 
 from analysis.evals import engine, packing, writing
-from analysis.evals.engine import Ask, Likelihood, generate, likelihoods, rolling
+from analysis.evals.engine import Ask, Likelihood, generate, likelihoods
 from analysis.evals.packing import Span, batches, trees
 from analysis.evals.questions import exact_match
 from mixtures.tokens import tokenizer as bpe
@@ -64,7 +64,6 @@ def test_a_long_text_is_scored_whole_each_token_once_with_all_context_there_is()
         window = [bpe.EOD_ID, *ids][end - WINDOW : end + 1]
         logs = log_probabilities(window[:-1])[start - end :]
         expected -= float(logs[np.arange(end - start), window[start - end :]].sum())
-    assert dict(rolling(model(), [TEXT * 3]))[0] == pytest.approx(expected, rel=1e-5)
     assert dict(likelihoods(model(), [("", TEXT * 3)]))[0].nats == pytest.approx(expected, rel=1e-5)
 
 
@@ -93,7 +92,7 @@ def test_devices_share_the_work_and_change_nothing(found: dict[str, list]) -> No
     )
     assert done.returncode == 0, done.stderr[-2_000:]
     shared = json.loads(done.stdout.splitlines()[-1])
-    for key in ("nats", "rolling"):
+    for key in ("nats", "whole"):
         np.testing.assert_allclose(shared[key], found[key], atol=1e-4)
     assert shared["texts"] == found["texts"]
     assert shared["greedy"] == found["greedy"]
@@ -130,7 +129,7 @@ def test_impossible_lengths_are_no_crash() -> None:
     assert dict(likelihoods(model(), [(huge, " a")]))[0].nats == pytest.approx(
         plain_nats(huge[-600:], " a")[0], abs=1e-4
     )
-    assert list(likelihoods(model(), [])) == list(generate(model(), [])) == list(rolling(model(), [])) == []
+    assert list(likelihoods(model(), [])) == list(generate(model(), [])) == []
 
 
 def test_no_prefix_is_computed_twice_and_every_token_is_scored_once() -> None:

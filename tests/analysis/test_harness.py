@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from analysis.evals.engine import likelihoods, rolling
+from analysis.evals.engine import likelihoods
 from analysis.evals.model import opened
 from analysis.evals.tasks import parse_task
 from analysis.metrics import metrics_for, value
@@ -132,8 +132,8 @@ def test_whole_texts_and_continuations_too(
     for item, number in zip(found, task.documents, strict=True):
         row = ROWS["arc_easy"][number]
         if name == "rolled":
-            ((_, nats),) = rolling(model(), [" an answer"])
-            assert item == {"id": str(number), "nats": pytest.approx(nats, abs=1e-4), "bytes": len(" an answer")}
+            ((_, one),) = likelihoods(model(), [("", " an answer")])
+            assert item == {"id": str(number), "nats": pytest.approx(one.nats, abs=1e-4), "bytes": len(" an answer")}
         else:
             ((_, one),) = likelihoods(model(), [(str(row["question"]), " an answer")])
             assert item["nats"] == pytest.approx(one.nats, abs=1e-4) and item["correct"] == int(one.greedy)
@@ -211,7 +211,7 @@ def folder(tmp_path: Path) -> Path:
 def test_an_exported_folder_says_what_the_model_said(folder: Path) -> None:
     there = opened(folder)
     assert (there.config, there.window) == (CONFIG, WINDOW)
-    assert sorted(rolling(there, [TEXT])) == sorted(rolling(model(), [TEXT]))
+    assert list(likelihoods(there, [("", TEXT)])) == list(likelihoods(model(), [("", TEXT)]))
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | {"max_position_embeddings": None}))
     with pytest.raises(Failure, match="max_position_embeddings None"):

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import jax
 import pytest
 
-from models.config import PEAK_LEARNING_RATES, ModelConfig, config, names, parameters
+from models.config import PEAK_LEARNING_RATES, SIZES, ModelConfig, config, parameters
 from models.devices.flops import forward_flops_per_token, sizes, train_flops_per_token
 from models.transformer import initial
 from store.errors import UserError
@@ -29,7 +29,7 @@ def test_parameter_counts_are_exact_by_hand() -> None:
     assert (counts.embedding, counts.non_embedding) == (8_192 * 96, 2 * block + 96)
 
 
-@pytest.mark.parametrize("name", names())
+@pytest.mark.parametrize("name", SIZES)
 def test_every_size_has_the_parameters_that_its_model_makes(name: str) -> None:
     counts, size = parameters(config(name)), config(name)
     assert (counts.total, counts.non_embedding) == COUNTS[name]
@@ -38,7 +38,7 @@ def test_every_size_has_the_parameters_that_its_model_makes(name: str) -> None:
     assert math.prod(shapes["embedding"].shape) == counts.embedding
 
 
-@pytest.mark.parametrize("name", names())
+@pytest.mark.parametrize("name", SIZES)
 def test_a_size_is_named_after_its_total(name: str) -> None:
     nominal = float(name[:-1]) * {"m": 1e6, "b": 1e9}[name[-1]]
     digits = len(name[:-1].replace(".", "").rstrip("0"))
@@ -70,9 +70,9 @@ def test_the_paper_s_sizes_have_its_vocabulary_and_fit_the_tiles() -> None:
 
 
 def test_peak_rates_cover_every_size_and_fall_with_it() -> None:
-    rates = [PEAK_LEARNING_RATES[name] for name in names()]
+    rates = [PEAK_LEARNING_RATES[name] for name in SIZES]
     assert rates == sorted(set(rates), reverse=True)
-    assert set(PEAK_LEARNING_RATES) == set(names())
+    assert set(PEAK_LEARNING_RATES) == set(SIZES)
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ def test_rates_that_were_not_swept_follow_the_law_they_name(name: str, sequence:
 
 def test_the_listing_states_work_and_state_of_every_size() -> None:
     rows = {row["name"]: SimpleNamespace(**row) for row in sizes(8_192)}
-    assert tuple(rows) == names()
+    assert tuple(rows) == SIZES
     row = rows["470m"]
     assert (row.parameters, row.embedding, row.non_embedding) == (467_682_304, 262_144_000, 205_538_304)
     assert row.flops_per_token == 6 * 205_538_304 + 6 * 256_000 * 1_024 + 6 * 16 * 1_024 * 8_192

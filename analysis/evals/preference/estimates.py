@@ -99,7 +99,7 @@ def win_rate(judged: Sequence[Judged]) -> WinRate:
         tie=share(ids, tied, seeds),
         loss=share(ids, lost, seeds),
         half=share(ids, won + tied / 2, seeds),
-        difference=_net(ids, won - lost, seeds),
+        difference=mean(ids, won - lost, seeds, (-1.0, 1.0)),
         sign_p=sign_test(int((net_P > 0).sum()), int((net_P < 0).sum())),
         length_controlled=controlled,
         length_effect=effect,
@@ -158,10 +158,15 @@ def rows_of(ids: Sequence[str], seeds: Sequence[int]) -> Rows:
 
 def share(ids: Sequence[str], hits_R: np.ndarray, seeds: Sequence[int] | None = None) -> Share:
     """The mean of R values in [0, 1] with its interval; `ids` are those of their prompts."""
-    rows = rows_of(ids, seeds or [0] * len(ids))
-    value_R = np.concatenate([hits_R, np.tile(ADDED, int(rows.seed_R.max()) + 1)])
-    found = rows.around(float(hits_R.mean()), value_R, (0.0, 1.0))
+    found = mean(ids, hits_R, seeds or [0] * len(ids), (0.0, 1.0))
     return Share(found.centre, found.low, found.high, len(hits_R))
+
+
+def mean(ids: Sequence[str], value_R: np.ndarray, seeds: Sequence[int], ends: tuple[float, float]) -> Interval:
+    """The mean of R values between two ends with its interval."""
+    rows, (least, most) = rows_of(ids, seeds), ends
+    added = np.tile(least + (most - least) * ADDED, int(rows.seed_R.max()) + 1)
+    return rows.around(float(value_R.mean()), np.concatenate([value_R, added]), ends)
 
 
 def length_controlled(judged: Sequence[Judged]) -> tuple[Share, Interval]:
@@ -248,16 +253,6 @@ def _numbered(ids: Sequence[str]) -> np.ndarray:
     """The number of each id in the order in which they first come."""
     number: dict[str, int] = {}
     return np.array([number.setdefault(id_, len(number)) for id_ in ids])
-
-
-def _net(ids: Sequence[str], value_R: Floats, seeds: Sequence[int]) -> Interval:
-    """The mean of R values in [-1, 1] with its interval."""
-    rows = rows_of(ids, seeds)
-    return rows.around(
-        float(value_R.mean()),
-        np.concatenate([value_R, np.tile(2 * ADDED - 1, int(rows.seed_R.max()) + 1)]),
-        (-1.0, 1.0),
-    )
 
 
 @dataclass(frozen=True)

@@ -98,25 +98,10 @@ def judge(
     """
     asked = [pair for pair in pairs if unasked(pair) is None]
     wanted = dict.fromkeys((pair.prompt, answer) for pair in asked for answer in (pair.arm, pair.baseline))
-    scores = _scores(list(wanted), cache, load, progress)
-    return tuple(_judged(pair, scores) for pair in pairs)
-
-
-def _judged(pair: Pair, scores: Mapping[tuple[str, str], float]) -> Judged:
-    if known := unasked(pair):
-        return known
-    better = scores[pair.prompt, pair.arm] > scores[pair.prompt, pair.baseline]
-    return judged(pair, "win" if better else "loss", ("arm" if better else "baseline",))
-
-
-def _scores(
-    wanted: Sequence[tuple[str, str]], cache: Path, load: Callable[[], SmolLM], progress: Progress
-) -> dict[tuple[str, str], float]:
-    """By instruction and answer."""
     scores: dict[tuple[str, str], float] = {}
     model = None
     with opened(cache) as replies:
-        for number, (instruction, answer) in enumerate(wanted):
+        for instruction, answer in wanted:
             request = Request(ID, {"tokens": TOKENS}, ({"instruction": instruction, "answer": answer},))
             reply = replies.get(request)
             if reply is None:
@@ -124,8 +109,13 @@ def _scores(
                 reply = Reply(repr(score(model, instruction, answer)), 0, 0)
                 replies.keep(request, reply)
             scores[instruction, answer] = float(reply.text)
-            progress(number + 1, len(wanted))
-    return scores
+            progress(len(scores), len(wanted))
+    return tuple(unasked(pair) or _preferred(pair, scores) for pair in pairs)
+
+
+def _preferred(pair: Pair, scores: Mapping[tuple[str, str], float]) -> Judged:
+    better = scores[pair.prompt, pair.arm] > scores[pair.prompt, pair.baseline]
+    return judged(pair, "win" if better else "loss", ("arm" if better else "baseline",))
 
 
 def score(model: SmolLM, instruction: str, answer: str) -> float:

@@ -3,8 +3,8 @@
     [--store runs] [--megabytes 60] [--rounds 5]
 
 All benchmarks that can be had against this Python's own source files, one core: the whole step under each rule, by CPU
-time in a process of its own. Then recall and false positives of the default rule in the same files. Benchmark rows that
-are missing are fetched to STORE/downloads.
+time in a process of its own. Benchmark rows that are missing are fetched to STORE/downloads. `ablate decontaminate
+--selftest` tells what the rules find.
 """
 
 import resource
@@ -17,26 +17,18 @@ import typer
 
 from benchmarks.preparation import python_files
 from benchmarks.rounds import Figures, apart, on_one_core, race
-from mixtures.benchmarks import load as benchmarks
 from mixtures.benchmarks.item import Item
 from mixtures.benchmarks.known import BENCHMARKS
 from mixtures.decontaminate import index as contamination
 from mixtures.decontaminate.scan import RULES, Rule, scan
-from mixtures.decontaminate.selftest import selftest
 from mixtures.documents.document import Document
 from mixtures.prepare import benchmark_index
 
 
 def main(store: Path = Path("runs"), megabytes: float = 60, rounds: int = 5) -> None:
-    path, downloads = benchmark_index(tuple(BENCHMARKS), store, lambda *_: None), store / "downloads"
-    names = [name for name in BENCHMARKS if not benchmarks.gap(name, downloads)]
-    items = [item for name in names for item in benchmarks.load(name, downloads)]
-    print(f"{len(items):,} items, {megabytes} MB of Python, index of {path.stat().st_size / 1e6:.1f} MB\n")
+    path = benchmark_index(tuple(BENCHMARKS), store, lambda *_: None)
+    print(f"{megabytes} MB of Python, index of {path.stat().st_size / 1e6:.1f} MB\n")
     race({rule: partial(apart, measure, str(path), rule, megabytes) for rule in RULES}, rounds, base="align")
-    print()
-    for row in selftest(contamination.load(path), items, list(python_files(megabytes)), Rule()):
-        counts = f"{row.documents:5} dropped {row.dropped:7.2%} reported {row.reported:7.2%}"
-        print(f"{row.benchmark:10} {row.edit:22} {counts}")
 
 
 def measure(path: str, name: str, megabytes: float) -> Figures:

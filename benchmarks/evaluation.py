@@ -1,6 +1,6 @@
 """How fast checkpoints are evaluated, against lm-evaluation-harness's `hf` backend on the same folder and requests.
 
-    python -m benchmarks.evaluation VENV/bin/python [--model 15m | --folder EXPORTED] [--items 200]
+    python -m benchmarks.evaluation VENV/bin/python [--model 15m] [--items 200]
 
 Scores `--items` items each of HellaSwag, ARC-Easy and PIQA, and continues as many TriviaQA and HumanEval prompts by
 `--tokens` greedy tokens. Both programs stay open, each in its own process with all cores, and take turns; the first
@@ -51,7 +51,8 @@ def hf(folder: Path) -> Any:
     model.tokenizer.pad_token_id = model.tokenizer.eos_token_id
     best: dict[str, int] = {}
 
-    def once(kind: str, requests: list, tokens: int) -> list[float] | list[str]:
+    def once(size: int, kind: str, requests: list, tokens: int) -> list[float] | list[str]:
+        model.batch_size_per_gpu = size
         with torch.inference_mode():
             if kind == "score":
                 pairs = [Instance("loglikelihood", {}, tuple(pair), 0) for pair in requests]
@@ -60,18 +61,16 @@ def hf(folder: Path) -> Any:
             asks = [Instance("generate_until", {}, (prompt, dict(options)), 0) for prompt in requests]
             return model.generate_until(asks, disable_tqdm=True)
 
+    def seconds(*asked: Any) -> float:
+        started = time.perf_counter()
+        once(*asked)
+        return time.perf_counter() - started
+
     def run(kind: str, requests: list, tokens: int) -> list[float] | list[str]:
-        if kind in best:
-            model.batch_size_per_gpu = best[kind]
-            return once(kind, requests, tokens)
-        sample, seconds = requests[:: max(1, len(requests) // TRIED)], {}
-        for size in BATCHES[kind]:
-            model.batch_size_per_gpu = size
-            started = time.perf_counter()
-            once(kind, sample, tokens)
-            seconds[size] = time.perf_counter() - started
-        best[kind] = min(seconds, key=seconds.__getitem__)
-        return run(kind, requests, tokens)
+        if kind not in best:
+            sample = requests[:: max(1, len(requests) // TRIED)]
+            best[kind] = min(BATCHES[kind], key=lambda size: seconds(size, kind, sample, tokens))
+        return once(best[kind], kind, requests, tokens)
 
     return run
 
@@ -145,7 +144,6 @@ def _alike(kind: str, ours: list, theirs: list) -> None:
 def main(
     torch_python: str,
     model: str = "15m",
-    folder: Path | None = None,
     items: int = 200,
     tokens: int = 64,
     rounds: int = 5,
@@ -153,9 +151,8 @@ def main(
 ) -> None:
     asked = requests(downloads, items)
     with tempfile.TemporaryDirectory() as scratch:
-        if folder is None:
-            folder = Path(scratch) / "model"
-            made(folder, model, [*(a + b for a, b in requests(downloads, 4_000)["score"])])
+        folder = Path(scratch) / "model"
+        made(folder, model, [a + b for a, b in requests(downloads, 4_000)["score"]])
         compare(folder, asked, torch_python, rounds, tokens)
 
 

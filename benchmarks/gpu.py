@@ -2,10 +2,10 @@
 
     [--models "470m 1b 2.8b"] [--sequences "2048 8192"] [--cpu-rehearsal]
 
-bfloat16, vocabulary 256,000, TOKENS tokens a step. Every row is a process of its own: it looks for the layouts that fit
-the memory, times the likeliest ones, and takes the fastest through STEPS steps. Rows come as JSON on the standard error
-as soon as they are there, a Markdown table on the standard output at the end. A row takes some minutes; name fewer
-models to make it shorter. `--cpu-rehearsal` takes a small model down the same path without a GPU.
+bfloat16, vocabulary 256,000, TOKENS tokens a step. Every model and sequence is a process of its own: of every remat
+policy it takes the layout with the fewest microbatches that fits the memory through STEPS steps. Rows come as JSON on
+the standard error as soon as they are there, a Markdown table on the standard output at the end. A row takes some
+minutes; name fewer models to make it shorter. `--cpu-rehearsal` takes a small model down the same path without a GPU.
 """
 
 import itertools
@@ -13,7 +13,6 @@ import json
 import statistics
 import sys
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -22,7 +21,7 @@ import numpy as np
 import typer
 
 from benchmarks.rounds import NotMeasured, apart, print_table
-from models.config import ModelConfig, config, parameters
+from models.config import ModelConfig, config
 from models.devices.flops import train_flops_per_token
 from models.devices.layout import REMAT, Layout
 from models.recipe import AdamW
@@ -44,57 +43,41 @@ SHARE = 0.92
 """Of the memory that the process may use, the part that a layout may need; the rest is for what libraries take."""
 
 
-def measure(model: str, sequence: int, tokens: int, rehearsal: bool) -> dict[str, str]:
-    """One row's cells by column. This process has the device for itself: who only imports jax takes none."""
+def measure(model: str, sequence: int, tokens: int, rehearsal: bool) -> list[dict[str, str]]:
+    """A row for every remat policy. This process has the device for itself: who only imports jax takes none."""
     size, device = config(model), jax.devices()[0]
     if not rehearsal and device.platform != "gpu":
         raise SystemExit("no GPU: jax finds none here (its CUDA plugin is the extra `cuda`); try --cpu-rehearsal")
     if not rehearsal and device.device_kind not in PEAK_FLOPS:
         raise SystemExit(f"the peak of '{device.device_kind}' is unknown; add its FLOP/s to PEAK_FLOPS in gpu.py")
-    limit = 4e9 if rehearsal else device.memory_stats()["bytes_limit"]
-    found, tried = [], []
+    peak = PEAK_FLOPS.get(device.device_kind, float("nan"))
+    limit = SHARE * (4e9 if rehearsal else device.memory_stats()["bytes_limit"])
+    rows = []
     for remat in REMAT[:3]:
-        for layout in _layouts(size, sequence, tokens, remat, SHARE * limit):
+        for microbatches in (1 << power for power in range((tokens // sequence).bit_length())):
+            layout = Layout(microbatches, remat, scan=True)
             compiled, seconds, needed = _compile(size, layout, sequence, tokens)
-            fits = needed < SHARE * limit
-            times = _times(compiled, size, sequence, tokens, steps=4) if fits else None
-            name = f"{layout.microbatches} x {tokens // sequence // layout.microbatches} {remat}"
-            if times is not None:
-                tried.append(f"{name}: {tokens / statistics.median(times):,.0f}/s")
-                found.append((statistics.median(times), name, layout, compiled, seconds, needed))
-                break
-            tried.append(f"{name}: {needed / 2**30:.0f} GiB {'would not do' if fits else 'needed'}")
-        if found and found[-1][2] == Layout(1, "none", scan=True):
+            times = _times(compiled, size, sequence, tokens) if needed < limit else None
+            if times is None:
+                continue
+            rate = tokens / statistics.median(times)
+            row = {
+                "device": device.device_kind,
+                "microbatches x rows": f"{microbatches} x {tokens // sequence // microbatches}",
+                "remat": remat,
+                "tokens/s": f"{rate:,.0f}",
+                "MFU": f"{rate * train_flops_per_token(size, sequence) / peak:.1%}",
+                "s/step": f"{min(times):.3f}–{max(times):.3f}",
+                "GiB by the compiler's count": f"{needed / 2**30:.1f}",
+                "compile s": f"{seconds:.0f}",
+            }
+            rows.append({"model": model, "sequence": f"{sequence:,}"} | row)
+            break
+        if rows and layout == Layout(1, "none", scan=True):
             break  # nothing computes less in fewer passes
-    if not found:
-        raise SystemExit(f"nothing fits: {'; '.join(tried)}")
-    _, name, _, compiled, seconds, needed = min(found, key=lambda each: each[0])
-    times = _times(compiled, size, sequence, tokens, STEPS) or [float("nan")]
-    rate = tokens / statistics.median(times)
-    peak = float("nan") if rehearsal else PEAK_FLOPS[device.device_kind]
-    highest = (device.memory_stats() or {}).get("peak_bytes_in_use", 0)
-    return {
-        "device": device.device_kind,
-        "microbatches x rows, remat": name,
-        "tokens/s": f"{rate:,.0f}",
-        "MFU": f"{rate * train_flops_per_token(size, sequence) / peak:.1%}",
-        "s/step": f"{min(times):.3f}–{max(times):.3f}",
-        "GiB by the compiler's count": f"{needed / 2**30:.1f}",
-        "GiB at the highest, search included": f"{highest / 2**30:.1f}",
-        "compile s": f"{seconds:.0f}",
-        "tried: tokens/s": "; ".join(tried),
-    }
-
-
-def _layouts(size: ModelConfig, sequence: int, tokens: int, remat: str, limit: float) -> Iterator[Layout]:
-    """From the fewest microbatches that could fit by arithmetic, which only spares compilations: state, gradients, a
-    chunk of logits, and what the forward pass keeps."""
-    width, wide = size.width, size.feed_forward
-    kept = {"none": 10 * width + 4 * wide, "dots": 7 * width + 2 * wide, "attention": 3 * width}[remat]
-    for microbatches in (1 << power for power in range((tokens // sequence).bit_length())):
-        state = (16 if microbatches == 1 else 20) * parameters(size).total
-        if state + (3 << 30) + 2 * size.layers * kept * tokens / microbatches < limit:
-            yield Layout(microbatches, remat, scan=True)
+    if not rows:
+        raise SystemExit("nothing fits")
+    return rows
 
 
 def _compile(size: ModelConfig, layout: Layout, sequence: int, tokens: int) -> tuple[Any, float, float]:
@@ -108,15 +91,15 @@ def _compile(size: ModelConfig, layout: Layout, sequence: int, tokens: int) -> t
     return compiled, time.perf_counter() - began, needed + memory.temp_size_in_bytes
 
 
-def _times(compiled: Any, size: ModelConfig, sequence: int, tokens: int, steps: int) -> list[float] | None:
+def _times(compiled: Any, size: ModelConfig, sequence: int, tokens: int) -> list[float] | None:
     """Seconds of each step after two that do not count; None when the memory does not suffice."""
-    rows = np.random.default_rng(0).integers(0, size.vocabulary, (tokens // sequence, sequence + 1), np.int32)
+    batch = np.random.default_rng(0).integers(0, size.vocabulary, (tokens // sequence, sequence + 1), np.int32)
     times = []
     try:
-        state, batch, rate = init_state(size, AdamW(), 0), jnp.asarray(rows), jnp.float32(1e-4)
-        for _ in range(steps + 2):
+        state = init_state(size, AdamW(), 0)
+        for _ in range(STEPS + 2):
             began = time.perf_counter()
-            state, metrics = jax.block_until_ready(compiled(state, batch, rate))
+            state, metrics = jax.block_until_ready(compiled(state, batch, jnp.float32(1e-4)))
             times.append(time.perf_counter() - began)
             if not metrics.finite:
                 raise SystemExit("a step was not finite; its time means nothing")
@@ -135,11 +118,11 @@ def main(models: str = "470m 1b 2.8b", sequences: str = "2048 8192", cpu_rehears
         environment["JAX_PLATFORMS"] = "cpu"
     for model, sequence in itertools.product(models.split(), map(int, sequences.split())):
         try:
-            cells = apart(measure, model, sequence, tokens, cpu_rehearsal, **environment)
+            found = apart(measure, model, sequence, tokens, cpu_rehearsal, **environment)
         except NotMeasured as why:
-            cells = {"failed": str(why)}
-        rows.append({"model": model, "sequence": f"{sequence:,}"} | cells)
-        print(json.dumps(rows[-1]), file=sys.stderr, flush=True)
+            found = [{"model": model, "sequence": f"{sequence:,}", "failed": str(why)}]
+        print(json.dumps(found), file=sys.stderr, flush=True)
+        rows += found
     columns = list(dict.fromkeys(column for row in rows for column in row))
     print_table(columns, [[row.get(column, "") for column in columns] for row in rows])
 

@@ -31,9 +31,7 @@ def entropy(counts: Counter[str]) -> float:
     return sum(n / total * math.log2(total / n) for n in counts.values())
 
 
-def main() -> None:
-    wanted = int(sys.argv[1]) if len(sys.argv) > 1 else 4096
-    seed = int(sys.argv[2]) if len(sys.argv) > 2 else 0
+def main(wanted: int = 4096, seed: int = 0) -> None:
     drops, seen, rows, size = Counter[str](), set[str](), [], 0
     started, before = time.perf_counter(), os.times()
     for start in range(0, wanted, BATCH):
@@ -61,4 +59,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(*map(int, sys.argv[1:]))

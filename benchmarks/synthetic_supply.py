@@ -34,8 +34,7 @@ def numbered(draft: Draft) -> str:
     return re.sub(r"[A-Za-z_]\w*", number, draft.code)
 
 
-def main() -> None:
-    seeds = int(sys.argv[1]) if len(sys.argv) > 1 else SYNTHETIC_SHARDS
+def main(seeds: int = SYNTHETIC_SHARDS) -> None:
     # The code is drawn before inputs and statement, which take most of the time and decide nothing of it.
     vars(compose).update(_inputs=lambda rng, stream: ((), 0, 0), _statement=lambda *drawn: "")
     slots = Counter(compose.STREAMS)
@@ -60,4 +59,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(*map(int, sys.argv[1:]))

@@ -64,7 +64,7 @@ class Parameters:
 # matrices then cost about what the two of a plain 4x feed-forward do. From 150m up, widths and feed-forwards are
 # multiples of 128 (TPU tiles).
 #
-# Rates: the 1m is swept at the quickstart's batch and budget (benchmarks/quickstart.md). The others are not: they follow
+# The rate of the 1m is swept at the quickstart's batch and budget (benchmarks/quickstart.md); the others follow
 # DeepSeek LLM's fit (arXiv:2401.02954, section 3.1), 0.3118 * C^-0.125 to one digit, where C = tokens * (6 *
 # non-embedding parameters + 12 * layers * width * sequence), for 20 tokens a parameter up to 60m (sequences of 256,
 # 1,024 and 2,048) and the paper's 200B tokens at 8,192 from 150m. For the 1m it would say 1e-2. It belongs to the batch

@@ -53,12 +53,10 @@ class Problem:
 
 def humaneval(item: Item) -> Problem:
     """A HumanEval row. The tests see the prompt's helper functions as the prompt has them, not as the program may."""
-    fields = _fields(item, ("prompt", "tests", "entry_point", "solution"))
-    name = fields["entry_point"]
-    check = Check((name,), f"{fields['tests']}\n\ncheck({name})\n", setup=fields["prompt"])
-    return Problem(
-        item.id, fields["prompt"], (*_STOPS, "\ndef", "\n#", "\n@"), fields["prompt"], check, fields["solution"]
-    )
+    fields = item.fields
+    name, prompt = fields["entry_point"], fields["prompt"]
+    check = Check((name,), f"{fields['tests']}\n\ncheck({name})\n", setup=prompt)
+    return Problem(item.id, prompt, (*_STOPS, "\ndef", "\n#", "\n@"), prompt, check, fields["solution"])
 
 
 def mbpp(item: Item) -> Problem:
@@ -68,10 +66,10 @@ def mbpp(item: Item) -> Problem:
     imports, they import themselves. If a class is asked for, as in the rows that build trees, the check is weak.
 
     Raises:
-        Failure: a field is missing, there are no tests, or its code is no Python.
+        Failure: there are no tests, or its code is no Python.
     """
-    fields = {name: text.replace("\r\n", "\n") for name, text in _fields(item, ("text", "tests", "setup")).items()}
-    solution = item.fields.get("solution", "").replace("\r\n", "\n")
+    fields = {name: text.replace("\r\n", "\n") for name, text in item.fields.items()}
+    solution = fields["solution"]
     try:
         with warnings.catch_warnings(action="ignore"):  # upstream has "\w" in plain strings
             tests = ast.parse(f"{fields['setup']}\n{fields['tests']}")
@@ -93,13 +91,6 @@ def mbpp(item: Item) -> Problem:
     return Problem(item.id, prompt, (*_STOPS, "\nassert", '\n"""'), "", check, solution)
 
 
-def _fields(item: Item, names: Sequence[str]) -> dict[str, str]:
-    missing = [name for name in names if name not in item.fields]
-    if missing:
-        raise Failure(f"benchmark '{item.benchmark}', item {item.id}: the data file has no field '{missing[0]}'")
-    return {name: item.fields[name] for name in names}
-
-
 def _defined(module: ast.Module, kind: type[ast.FunctionDef] | type[ast.ClassDef]) -> set[str]:
     return {node.name for node in module.body if isinstance(node, kind)}
 
@@ -115,11 +106,6 @@ def extract(problem: Problem, said: str) -> str:
     return text[: min((text.find(stop) for stop in problem.stops if stop in text), default=len(text))]
 
 
-def program(problem: Problem, completion: str) -> str:
-    """The source that is executed: nothing but the head and the completion; tests stay outside."""
-    return problem.head + completion
-
-
 def run(
     sandbox: Sandbox,
     problems: Sequence[Problem],
@@ -132,7 +118,7 @@ def run(
         Failure: there is no sandbox (any more); nothing is scored then.
     """
     pairs = [
-        (number, program(problem, completion))
+        (number, problem.head + completion)
         for number, (problem, texts) in enumerate(zip(problems, completions, strict=True))
         for completion in texts
     ]

@@ -23,9 +23,6 @@ from analysis.evals.preference.client import Progress
 if TYPE_CHECKING:
     from analysis.evals.model import LanguageModel
 
-TEMPLATE = "Question: {prompt}\nAnswer:"
-STOPS = ("\nQuestion:",)
-KEPT = "first paragraph"
 MOST_TOKENS = 256
 """Nine in ten of Dolly's own answers are shorter (900 bytes). A prompt has half of the window at least."""
 
@@ -34,10 +31,10 @@ MOST_TOKENS = 256
 class Decoding:
     """What else decides an answer besides checkpoint and prompt."""
 
-    template: str
-    stops: tuple[str, ...]
     max_tokens: int
-    kept: str = KEPT
+    template: str = "Question: {prompt}\nAnswer:"
+    stops: tuple[str, ...] = ("\nQuestion:",)
+    kept: str = "first paragraph"
 
     @property
     def text(self) -> str:
@@ -51,7 +48,7 @@ class Decoding:
 
 def decoding(window: int) -> Decoding:
     """For models that read `window` tokens."""
-    return Decoding(TEMPLATE, STOPS, min(MOST_TOKENS, window // 2))
+    return Decoding(min(MOST_TOKENS, window // 2))
 
 
 def digest(prompts: Mapping[str, str], how: Decoding) -> str:

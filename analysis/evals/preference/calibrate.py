@@ -6,11 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.evals.preference.estimates import Share, share
-from analysis.evals.preference.prompts import LabelledPair
-from analysis.evals.preference.verdicts import Judged, Pair
+from analysis.evals.preference.prompts import LABELS
+from analysis.evals.preference.verdicts import Judged, Outcome, Pair
 from store.errors import Failure
-
-_LABELS = {"a": "win", "b": "loss", "tie": "tie"}
 
 
 @dataclass(frozen=True)
@@ -36,32 +34,34 @@ class Calibration:
     gaps: int
 
 
-def calibrate(labelled: Sequence[LabelledPair], judge: Callable[[Sequence[Pair]], Sequence[Judged]]) -> Calibration:
-    """Have `judge` judge the pairs (as arm and baseline), and compare. Intervals are by prompt.
+def calibrate(
+    labelled: Sequence[tuple[Pair, Outcome]], judge: Callable[[Sequence[Pair]], Sequence[Judged]]
+) -> Calibration:
+    """Have `judge` judge the pairs, and compare with what people say of them. Intervals are by prompt.
 
     Raises:
         Failure: no pair has a verdict.
     """
-    judged = judge([Pair(row.prompt, row.prompt, row.answer_a, row.answer_b) for row in labelled])
+    judged = judge([pair for pair, _ in labelled])
     outcomes = [j.outcome for j in judged]
     pairs = [
-        (row, j, _LABELS[row.preferred])
-        for row, j in zip(labelled, judged, strict=True)
+        (pair, j, label)
+        for (pair, label), j in zip(labelled, judged, strict=True)
         if j.outcome not in ("invalid", "gap")
     ]
     if not pairs:
         raise Failure(f"the judge gave no verdict on any of {len(labelled)} labelled pairs; look at its replies")
-    people_decided = [(row, j, label) for row, j, label in pairs if label != "tie"]
+    decided = [(pair, j, label) for pair, j, label in pairs if label != "tie"]
     return Calibration(
-        agreement=share([row.prompt for row, _, _ in pairs], np.array([j.outcome == label for _, j, label in pairs])),
-        decided=_share([(row.prompt, j.outcome == label) for row, j, label in people_decided if j.outcome != "tie"]),
-        longer=_share([(row.prompt, _longer(row, label)) for row, _, label in people_decided]),
+        agreement=share([pair.id for pair, _, _ in pairs], np.array([j.outcome == label for _, j, label in pairs])),
+        decided=_share([(pair.id, j.outcome == label) for pair, j, label in decided if j.outcome != "tie"]),
+        longer=_share([(pair.id, _longer(pair, label)) for pair, _, label in decided]),
         confusion={
             (person, said): sum(label == person and j.outcome == said for _, j, label in pairs)
-            for person in _LABELS.values()
-            for said in _LABELS.values()
+            for person in LABELS.values()
+            for said in LABELS.values()
         },
-        orders=_share([(row.prompt, len(set(j.verdicts)) == 1) for row, j, _ in pairs if len(j.verdicts) == 2]),
+        orders=_share([(pair.id, len(set(j.verdicts)) == 1) for pair, j, _ in pairs if len(j.verdicts) == 2]),
         invalid=outcomes.count("invalid"),
         gaps=outcomes.count("gap"),
     )
@@ -72,7 +72,7 @@ def _share(hits: Sequence[tuple[str, float]]) -> Share | None:
     return share([prompt for prompt, _ in hits], np.array([hit for _, hit in hits])) if hits else None
 
 
-def _longer(row: LabelledPair, label: str) -> float:
+def _longer(pair: Pair, label: Outcome) -> float:
     """1 when the preferred answer is the longer one, a half when they are equally long."""
-    difference = len(row.answer_a) - len(row.answer_b)
+    difference = len(pair.arm) - len(pair.baseline)
     return 0.5 if difference == 0 else float((difference > 0) == (label == "win"))

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from analysis.evals.preference.verdicts import Outcome, Pair
 from mixtures.readers import tables
 from store.errors import UserError
 
 PROMPTS = 200
 """As many as in the paper's Dolly-200, whose own selection (by hand, from databricks-dolly-15k) is not to be had."""
+LABELS: Mapping[str, Outcome] = {"a": "win", "b": "loss", "tie": "tie"}
 _CONTEXT_FIELDS = ("context", "input")
 
 
@@ -25,16 +27,6 @@ class PromptSet:
 
     texts: Mapping[str, str]
     label: str
-
-
-@dataclass(frozen=True)
-class LabelledPair:
-    """A pair of answers and the one that a person prefers: a, b or tie."""
-
-    prompt: str
-    answer_a: str
-    answer_b: str
-    preferred: str
 
 
 def read_prompts(path: Path, n: int = PROMPTS) -> PromptSet:
@@ -68,8 +60,9 @@ def read_prompts(path: Path, n: int = PROMPTS) -> PromptSet:
     return PromptSet(dict(sorted(found.items())[:n]), label)
 
 
-def read_labelled(path: Path) -> tuple[LabelledPair, ...]:
-    """The rows of a JSON Lines file with "prompt", "answer_a", "answer_b" and "preferred" (a, b or tie).
+def read_labelled(path: Path) -> list[tuple[Pair, Outcome]]:
+    """The rows of a JSON Lines file with "prompt", "answer_a", "answer_b" and "preferred" (a, b or tie): the first
+    answer as an arm's, and what became of it.
 
     Raises:
         UserError: the file is missing, empty or not JSON, or a row lacks a field or has another label.
@@ -78,13 +71,13 @@ def read_labelled(path: Path) -> tuple[LabelledPair, ...]:
     for number, row in tables.objects(path):
         where = tables.place(path, number)
         label = _text(row, "preferred", where)
-        if label not in ("a", "b", "tie"):
+        if label not in LABELS:
             raise UserError(f"{where}: 'preferred' is '{label}'; write a, b or tie")
         prompt, answer_a, answer_b = (_text(row, name, where) for name in ("prompt", "answer_a", "answer_b"))
-        pairs.append(LabelledPair(prompt, answer_a, answer_b, label))
+        pairs.append((Pair(prompt, prompt, answer_a, answer_b), LABELS[label]))
     if not pairs:
         raise UserError(f"{path} has no labelled pairs")
-    return tuple(pairs)
+    return pairs
 
 
 def _text(row: Mapping[str, Any], name: str, where: str) -> str:

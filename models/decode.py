@@ -100,37 +100,31 @@ def everywhere(params: Params, mesh: Mesh | None) -> Params:
     return params if mesh is None else jax.device_put(params, NamedSharding(mesh, P()))
 
 
-def _by_rows(function: Callable[..., Any], mesh: Mesh | None, donate: tuple[int, ...] = ()) -> Callable[..., Any]:
-    """`function` of (parameters, arrays by rows, arrays by rows), on every device's rows alone, in float32."""
+def _by_rows(
+    function: Callable[..., Any], mesh: Mesh | None, arguments: int, donate: tuple[int, ...] = ()
+) -> Callable[..., Any]:
+    """`function` of parameters and so many arguments by rows, on every device's rows alone, in float32."""
     function = jax.default_matmul_precision(PRODUCTS["float32"])(function)
     if mesh is not None:
-        specs = (P(), BATCH, BATCH)
+        specs = (P(), *[BATCH] * arguments)
         function = jax.shard_map(function, mesh=mesh, in_specs=specs, out_specs=BATCH, check_vma=False)
     return jax.jit(function, donate_argnums=donate)
 
 
-def score_trees(
-    config: ModelConfig, params: Params, trees: Trees, mesh: Mesh | None = None
-) -> tuple[jax.Array, jax.Array]:
-    """Of every edge the negative log-likelihood in nats, [E] float32, and whether no token is likelier, [E] bool.
-
-    Compiled once per shape.
-    """
-    return _scorer(config, mesh)(params, trees, ())
-
-
 @functools.cache
-def _scorer(config: ModelConfig, mesh: Mesh | None) -> Callable[..., tuple[jax.Array, jax.Array]]:
+def scorer(config: ModelConfig, mesh: Mesh | None = None) -> Callable[[Params, Trees], tuple[jax.Array, jax.Array]]:
+    """(parameters, trees) -> of every edge the negative log-likelihood in nats, [E] float32, and whether no token is
+    likelier, [E] bool. Compiled once per shape."""
     chunk = max(128, _LOGITS // config.vocabulary)
     if platform(mesh) != "cpu":
         chunk = accelerator_chunk(config.vocabulary)
 
-    def score_rows(params: Params, trees: Trees, _: tuple[()]) -> tuple[jax.Array, jax.Array]:
+    def score_rows(params: Params, trees: Trees) -> tuple[jax.Array, jax.Array]:
         attend = functools.partial(_tree_attention, trees.ends_BxS)
         hidden_BxSxD = bind(config, params).states(trees.tokens_BxS, trees.depths_BxS, attend)
         return _edges(hidden_BxSxD.reshape(-1, config.width), params["embedding"], trees, chunk)
 
-    return _by_rows(score_rows, mesh)
+    return _by_rows(score_rows, mesh, 1)
 
 
 def _tree_attention(ends_BxS: jax.Array, q_BxSxHxK: jax.Array, k_BxSxHxK: jax.Array, v_BxSxHxK: jax.Array) -> jax.Array:
@@ -184,13 +178,11 @@ def widen(slots: Slots, columns: int) -> Slots:
     return slots._replace(keys=wide(slots.keys), values=wide(slots.values))
 
 
-def enter(config: ModelConfig, params: Params, slots: Slots, prompts: Prompts, mesh: Mesh | None = None) -> Slots:
-    """Slots that have taken new prompts; `slots` is given up. The cache has at least P columns."""
-    return _enterer(config, mesh)(params, slots, prompts)
-
-
 @functools.cache
-def _enterer(config: ModelConfig, mesh: Mesh | None) -> Callable[..., Slots]:
+def enterer(config: ModelConfig, mesh: Mesh | None = None) -> Callable[[Params, Slots, Prompts], Slots]:
+    """(parameters, slots, prompts) -> slots that have taken the prompts. Those that were are given up; their cache has
+    at least P columns."""
+
     def enter_rows(params: Params, slots: Slots, prompts: Prompts) -> Slots:
         columns = prompts.tokens_RxP.shape[1]
         keys: list[jax.Array] = []
@@ -209,32 +201,21 @@ def _enterer(config: ModelConfig, mesh: Mesh | None) -> Callable[..., Slots]:
 
         return Slots(tuple(keys), tuple(values), jax.tree.map(put, slots.at, prompts.at))
 
-    return _by_rows(enter_rows, mesh, donate=(1,))
-
-
-def advance(
-    config: ModelConfig,
-    params: Params,
-    slots: Slots,
-    alive_B: Any,
-    steps: int,
-    end: int,
-    draws: bool = True,
-    mesh: Mesh | None = None,
-) -> tuple[Slots, jax.Array]:
-    """Up to `steps` more tokens for every slot of `alive_B`: int32 [B, steps], -1 where a slot said none.
-
-    A slot that says the token `end` has nothing left to say; the others stand still. `slots` is given up. The cache has
-    a column for every position that the model is asked about. Without `draws` all temperatures are 0, which compiles in
-    half the time.
-    """
-    return _advancer(config, steps, end, draws, mesh)(params, slots, alive_B)
+    return _by_rows(enter_rows, mesh, 2, donate=(1,))
 
 
 @functools.cache
-def _advancer(
-    config: ModelConfig, steps: int, end: int, draws: bool, mesh: Mesh | None
-) -> Callable[..., tuple[Slots, jax.Array]]:
+def advancer(
+    config: ModelConfig, steps: int, end: int, draws: bool = True, mesh: Mesh | None = None
+) -> Callable[[Params, Slots, Any], tuple[Slots, jax.Array]]:
+    """(parameters, slots, alive_B) -> slots, and up to `steps` more tokens for each that is alive: int32 [B, steps], -1
+    where a slot said none.
+
+    A slot that says the token `end` has nothing left to say; the others stand still. The slots that were are given up;
+    their cache has a column for every position that the model is asked about. Without `draws` all temperatures are 0,
+    which compiles in half the time.
+    """
+
     def advance_rows(params: Params, slots: Slots, alive_B: jax.Array) -> tuple[Slots, jax.Array]:
         model = bind(config, params)
 
@@ -262,7 +243,7 @@ def _advancer(
         nothing_BxC = jnp.full((len(alive_B), steps), -1, jnp.int32)
         return jax.lax.while_loop(more, step, (jnp.int32(0), slots, nothing_BxC))[1:]
 
-    return _by_rows(advance_rows, mesh, donate=(1,))
+    return _by_rows(advance_rows, mesh, 2, donate=(1,))
 
 
 def _through_cache(slots: Slots) -> tuple[list[jax.Array], list[jax.Array], Callable[..., jax.Array]]:

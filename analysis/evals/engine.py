@@ -114,10 +114,10 @@ def _scored(model: LanguageModel, spans: Sequence[Sequence[Span]]) -> Iterator[t
 def _parts(model: LanguageModel, spans: Sequence[Span]) -> Iterator[Iterator[tuple[int, np.ndarray, np.ndarray]]]:
     """Batch by batch, (owner, nats and greediness of its scored tokens) of every span."""
     tokens = _BATCH_TOKENS * (1 if platform(model.mesh) == "cpu" else 8)
-    params = decode.everywhere(model.params, model.mesh)
+    params, score = decode.everywhere(model.params, model.mesh), decode.scorer(model.config, model.mesh)
     running: list[tuple] = []
     for batch in batches(list(trees(spans, max(model.window, row_length(1)))), tokens, decode.devices(model.mesh)):
-        running.append((batch.owners, *decode.score_trees(model.config, params, batch.trees, model.mesh)))
+        running.append((batch.owners, *score(params, batch.trees)))
         if len(running) > 1:  # The next one runs while this one's results are taken apart.
             yield _taken_apart(*running.pop(0))
     for last in running:

@@ -74,6 +74,8 @@ def write(model: LanguageModel, asks: Sequence[Ask]) -> Iterator[tuple[int, str]
     each = next((size for size in _SLOTS if size * devices >= len(queue)), _SLOTS[-1])
     params = decode.everywhere(model.params, model.mesh)
     draws = any(text.ask.temperature > 0 for text in queue)
+    enter = decode.enterer(model.config, model.mesh)
+    advance = decode.advancer(model.config, _STEPS, end, draws, model.mesh)
     columns = _COLUMNS
     slots = decode.empty_slots(model.config, each * devices, columns, model.mesh)
     writing: dict[int, _Text] = {}
@@ -82,10 +84,10 @@ def write(model: LanguageModel, asks: Sequence[Ask]) -> Iterator[tuple[int, str]
             seats = _seated(queue, writing, each, devices)
             writing |= seats
             columns, slots = _room(columns, slots, seats)
-            slots = decode.enter(model.config, params, slots, _prompts(seats, each, devices), model.mesh)
+            slots = enter(params, slots, _prompts(seats, each, devices))
         columns, slots = _room(columns, slots, writing)
         alive_B = np.isin(np.arange(each * devices), list(writing))
-        slots, said_BxC = decode.advance(model.config, params, slots, alive_B, _STEPS, end, draws, model.mesh)
+        slots, said_BxC = advance(params, slots, alive_B)
         said = np.asarray(said_BxC)
         for slot, text in list(writing.items()):
             text.ids.extend(said[slot][said[slot] >= 0].tolist())

@@ -46,11 +46,11 @@ def continued(
     seats = decode.Seats(last, lengths - 1, np.zeros(n, np.int32), left, numbers, temperatures, shares)
     entering = decode.Prompts(padded, spare + numbers, numbers, seats)
     slots = decode.empty_slots(config, n + spare, longest)
-    slots = decode.enter(config, params, slots, entering)
+    slots = decode.enterer(config)(params, slots, entering)
     slots = decode.widen(slots, longest + new_tokens)
     said: list[list[int]] = [[] for _ in prompts]
     for _ in range(0, new_tokens, steps):
-        slots, said_BxC = decode.advance(config, params, slots, np.ones(n + spare, bool), steps, end)
+        slots, said_BxC = decode.advancer(config, steps, end)(params, slots, np.ones(n + spare, bool))
         for row, new in zip(said, np.asarray(said_BxC)[spare:], strict=True):
             row.extend(new[new >= 0].tolist())
     return said
@@ -76,9 +76,7 @@ def test_edges_of_a_tree_are_scored_as_their_branches_alone(params: Params) -> N
     row[:, 0, :9] = nodes, depths, ends
     places, targets = np.zeros((2, 12), np.int32)
     places[:7], targets[:7] = zip(*edges, strict=True)
-    nats_E, greedy_E = map(
-        np.asarray, decode.score_trees(TINY, params, decode.Trees(*row, places, targets, np.array([7])))
-    )
+    nats_E, greedy_E = map(np.asarray, decode.scorer(TINY)(params, decode.Trees(*row, places, targets, np.array([7]))))
 
     def of(*text: int) -> tuple[float, bool]:
         last = after(params, list(text[:-1])).astype(np.float64)
@@ -148,9 +146,9 @@ def test_scoring_and_generation_are_float32_on_any_device(params: Params) -> Non
     prompts = decode.Prompts(np.zeros((2, 8), np.int32), numbers, numbers, seats)
     slots = decode.empty_slots(TINY, 2, 16)
     for program in (
-        lambda: decode.score_trees(TINY, params, trees),
-        lambda: decode.enter(TINY, params, slots, prompts),
-        lambda: decode.advance(TINY, params, slots, np.ones(2, bool), 4, NEVER),
+        lambda: decode.scorer(TINY)(params, trees),
+        lambda: decode.enterer(TINY)(params, slots, prompts),
+        lambda: decode.advancer(TINY, 4, NEVER)(params, slots, np.ones(2, bool)),
     ):
         text = str(jax.make_jaxpr(program)())
         exact = text.count("precision=(Precision.HIGHEST, Precision.HIGHEST)")

@@ -89,7 +89,7 @@ def test_rates_that_were_not_swept_follow_the_law_they_name(name: str, sequence:
 
 def test_the_listing_states_work_and_state_of_every_size() -> None:
     rows = {row["name"]: SimpleNamespace(**row) for row in sizes(8_192)}
-    assert tuple(rows) == SIZES
+    assert tuple(rows) == tuple(SIZES)
     row = rows["470m"]
     assert (row.parameters, row.embedding, row.non_embedding) == (467_682_304, 262_144_000, 205_538_304)
     assert row.flops_per_token == 6 * 205_538_304 + 6 * 256_000 * 1_024 + 6 * 16 * 1_024 * 8_192

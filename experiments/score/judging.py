@@ -145,7 +145,6 @@ def _record(
     answers: Answers,
 ) -> JudgeRecord:
     seeds = list(dict.fromkeys(seed for seed, _, _ in judged))
-    shown = [(pair, found.outcome) for _, pair, found in judged[:EXAMPLES]]
     return JudgeRecord(
         study=study.name,
         arm=arm,
@@ -161,8 +160,8 @@ def _record(
         },
         pairs=tuple({**asdict(found), "seed": seed} for seed, _, found in judged),
         examples=tuple(
-            {"prompt": pair.prompt, "arm": pair.arm, "baseline": pair.baseline, "outcome": outcome}
-            for pair, outcome in shown
+            {"prompt": pair.prompt, "arm": pair.arm, "baseline": pair.baseline, "outcome": found.outcome}
+            for _, pair, found in judged[:EXAMPLES]
         ),
         cut=sum(answers[arm, seed].cut for seed in seeds),
         cost=asdict(judge.bill([pair for _, pair, _ in judged])),

@@ -10,7 +10,7 @@ see (in text that was searched). Two figures say what the dirty items did:
     (clean − all) / all    GPT-4's "degradation" (arXiv:2303.08774, appendix C; its caption calls it otherwise, its
                            figures are these)
 
-Arms differ in what they read, so each has its own contamination, and is also compared with the baseline on the items
+Arms differ in what they read, so each has its own contamination, and is also compared with its baseline on the items
 clean for both.
 """
 
@@ -39,8 +39,8 @@ class CleanScore:
     """One metric of one arm at the end of its runs, on all items and on the clean ones; means over seeds.
 
     `clean`, `difference` and `relative` are None where a task has no clean item. `against` is the comparison with the
-    baseline on the items that are clean for both; None for the baseline, where no seed or item is shared, and where all
-    items are clean, which is the comparison as it is.
+    arm's baseline on the items that are clean for both; None for an arm without, where no seed or item is shared, and
+    where all items are clean, which is the comparison as it is.
     """
 
     arm: str
@@ -125,8 +125,8 @@ def _clean_score(comparison: Comparison, dirty: Dirty, metric: Metric, arm: str,
 def _against(
     comparison: Comparison, dirty: Dirty, metric: Metric, arm: str, seeds: Sequence[int]
 ) -> tuple[int, Estimate | None]:
-    """The arm and the baseline on the items that are clean for both: how many, and how they compare."""
-    baseline = comparison.study.baseline
+    """The arm and its baseline on the items that are clean for both: how many, and how they compare."""
+    baseline = comparison.study.baseline_of(arm)
     shared = [seed for seed in seeds if seed in comparison.by_seed(baseline, metric.name, FINAL)]
     if arm == baseline or not shared:
         return 0, None
@@ -158,7 +158,7 @@ def _parts(
 
 
 def touched(scores: Sequence[CleanScore]) -> list[CleanScore]:
-    """The scores that a dirty item touches, in the arm or, for what is clean for both, in the baseline."""
+    """The scores that a dirty item touches, in the arm or, for what is clean for both, in its baseline."""
     return [s for s in scores if s.n_clean < s.n_items or s.n_both not in (0, s.n_items)]
 
 

@@ -1,4 +1,4 @@
-"""Arms against the baseline of a study: every metric, with its uncertainty and a verdict in plain words."""
+"""Arms of a study against their baselines: every metric, with its uncertainty and a verdict in plain words."""
 
 import math
 from collections.abc import Sequence
@@ -29,9 +29,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Row:
-    """One arm against the baseline in one metric at one point, over the `n_seeds` paired seeds."""
+    """One arm against its baseline in one metric at one point, over the `n_seeds` paired seeds."""
 
     arm: str
+    baseline: str
     metric: Metric
     at: str
     n_items: int
@@ -52,7 +53,7 @@ class Row:
         """As files have it."""
         found = self.estimate
         return {
-            **{"arm": self.arm, "metric": self.metric.name, "at": self.at},
+            **{"arm": self.arm, "baseline": self.baseline, "metric": self.metric.name, "at": self.at},
             **{"n_items": self.n_items, "n_seeds": self.n_seeds, "n_declared": self.n_declared},
             **{"value": found.value, "baseline_value": found.baseline_value, "difference": found.difference.centre},
             **{"interval": _ends(found.difference), "these_items": _ends(found.these_items)},
@@ -101,7 +102,7 @@ class Comparison:
 
 
 def compare(store: Path, study: str) -> Comparison:
-    """Compare every arm of a study with its baseline, paired by seed and item.
+    """Compare every arm of a study with its own baseline, paired by seed and item.
 
     Raises:
         UserError: the study was never run in this store, nothing of it is evaluated, or it declares a primary metric
@@ -123,8 +124,8 @@ def compare(store: Path, study: str) -> Comparison:
         row
         for at in (BEFORE, FINAL)
         for metric in metrics
-        for arm in record.arms
-        if arm != record.baseline and (row := _row(record, scored, metric, arm, at)) is not None
+        for arm in record.compared
+        if (row := _row(record, scored, metric, arm, at)) is not None
     ]
     scores = tuple(
         Score(*point, metric.name, sum(len(of[task].ids) for task, _ in metric.parts), number)
@@ -168,6 +169,21 @@ def notes(comparison: Comparison) -> list[str]:
     return list(dict.fromkeys(lines))
 
 
+def several_baselines(study: StudyRecord) -> bool:
+    return any(study.baseline_of(arm) != study.baseline for arm in study.compared)
+
+
+def against(study: StudyRecord) -> str:
+    """What the arms are compared with, in a sentence."""
+    return "their baselines" if several_baselines(study) else study.baseline
+
+
+def arm_label(study: StudyRecord, arm: str) -> str:
+    """An arm's name, and its baseline's where that is not the study's: "large-code (against large-text)"."""
+    baseline = study.baseline_of(arm)
+    return arm if baseline in (arm, study.baseline) else f"{arm} (against {baseline})"
+
+
 def print_table(comparison: Comparison, console: "Console") -> None:
     """Print the comparison, one block for each point and group of metrics."""
     from rich.table import Table
@@ -177,7 +193,7 @@ def print_table(comparison: Comparison, console: "Console") -> None:
     study = comparison.study
     for at in (BEFORE, FINAL):
         for group in dict.fromkeys(_group(row.metric) for row in comparison.at(at)):
-            table = Table(title=Text(f"{group}, {at}, against {study.baseline}"), title_justify="left")
+            table = Table(title=Text(f"{group}, {at}, against {against(study)}"), title_justify="left")
             table.add_column("metric")
             table.add_column("arm")
             for column in ("value", "baseline", "difference", "95 % interval", "relative"):
@@ -187,7 +203,7 @@ def print_table(comparison: Comparison, console: "Console") -> None:
                 score, found = row.metric.score, row.estimate
                 table.add_row(
                     Text(row.metric.label),
-                    Text(row.arm),
+                    Text(arm_label(study, row.arm)),
                     *map(score.value_text, (found.value, found.baseline_value)),
                     score.difference_text(found.difference.centre),
                     score.interval_text(found.difference),
@@ -228,7 +244,7 @@ def _row(record: StudyRecord, evaluated: Evaluated, metric: Metric, arm: str, at
         scores = evaluated.scores.get((name, seed, at))
         return scores is not None and value(metric, scores) is not None
 
-    baseline = record.baseline
+    baseline = record.baseline_of(arm)
     there = [{run.seed for run in record.runs if run.arm == name and at in points(run)} for name in (arm, baseline)]
     declared = sorted(there[0] & there[1])
     seeds = [seed for seed in declared if has(arm, seed) and has(baseline, seed)]
@@ -253,7 +269,7 @@ def _row(record: StudyRecord, evaluated: Evaluated, metric: Metric, arm: str, at
     if metric.score.name == "margin":  # which may be negative
         found = replace(found, relative=None)
     p = 1.0 if forbidden else found.difference.p
-    return Row(arm, metric, at, sum(items.values()), len(seeds), len(declared), found, p, judged)
+    return Row(arm, baseline, metric, at, sum(items.values()), len(seeds), len(declared), found, p, judged)
 
 
 def _paired(
@@ -270,8 +286,8 @@ def _paired(
 
 
 def family(record: StudyRecord) -> list[tuple[str, str]]:
-    """(arm, metric) of the declared family: the primary metrics at the end, of all arms but the baseline."""
-    return [(arm, metric) for arm in record.arms if arm != record.baseline for metric in dict.fromkeys(record.primary)]
+    """(arm, metric) of the declared family: the primary metrics at the end, of all arms that are compared."""
+    return [(arm, metric) for arm in record.compared for metric in dict.fromkeys(record.primary)]
 
 
 def _tested(row: Row) -> float:
@@ -310,8 +326,9 @@ def _missing(record: StudyRecord, evaluated: Evaluated, tasks: set[str]) -> list
     gaps = []
     seeds = {arm: {run.seed for run in record.runs if run.arm == arm} for arm in record.arms}
     for arm in record.arms:
-        for seed in sorted(seeds[arm] - seeds.get(record.baseline, set())):
-            gaps.append(f"{arm}, seed {seed}: the baseline {record.baseline} has no run with this seed to pair with")
+        baseline = record.baseline_of(arm)
+        for seed in sorted(seeds[arm] - seeds.get(baseline, set())):
+            gaps.append(f"{arm}, seed {seed}: the baseline {baseline} has no run with this seed to pair with")
     for (arm, seed, at), scores in evaluated.scores.items():
         gaps += [f"{arm}, seed {seed}, {at}: {task} is not evaluated" for task in sorted(tasks - set(scores))]
     return gaps

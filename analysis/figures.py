@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from analysis.compare import Comparison
+from analysis.compare import Comparison, against, arm_label, several_baselines
 from analysis.metrics import Metric
 from analysis.scores import BEFORE, FINAL
 from analysis.statistics import Floats
@@ -117,7 +117,7 @@ def losses(runs: Sequence[Losses], look: Mapping[str, Style]) -> str:
         axes.set_xlabel(f"training tokens read by the lineage{', ' + unit if unit else ''}")
         axes.set_ylabel("training loss, nats per token")
         axes.margins(x=0.01)
-        _legend(figure, shown, look, markers=False)
+        _legend(figure, {arm: look[arm] for arm in shown}, markers=False)
     return out[0]
 
 
@@ -125,7 +125,8 @@ def panels(comparison: Comparison, metrics: Sequence[Metric], look: Mapping[str,
     """A panel for each metric with the arms as rows, at the end of the runs.
 
     Small dots are seeds, the marker is their mean. The bar is the 95 % interval of the paired difference, drawn from
-    the baseline's mean (dashed): it crosses the dashed line exactly where it holds 0.
+    the mean of the arm's baseline (dashed): it crosses the dashed line exactly where it holds 0. Where baselines
+    differ, each has its line in the rows of its arms alone.
     """
     arms = list(look)
     with _figure(key, WIDTH, _rows(metrics) * (0.75 + 0.27 * len(arms)) + 0.1) as (figure, out):
@@ -137,7 +138,7 @@ def panels(comparison: Comparison, metrics: Sequence[Metric], look: Mapping[str,
 
 
 def forest(comparison: Comparison, metrics: Sequence[Metric], look: Mapping[str, Style]) -> str:
-    """Relative differences to the baseline with their 95 % intervals; right of the line is always better."""
+    """Relative differences to each arm's baseline with their 95 % intervals; right of the line is always better."""
     rows = [
         (row, row.estimate.relative) for row in comparison.at(FINAL) if row.metric in metrics and row.estimate.relative
     ]
@@ -160,8 +161,8 @@ def forest(comparison: Comparison, metrics: Sequence[Metric], look: Mapping[str,
         middles = [i * block + (len(arms) - 1) / 2 for i in range(len(shown))]
         axes.set_yticks(middles, [metric.label for metric in shown])
         axes.set_ylim(block * len(shown) - 0.8, -0.8)
-        axes.set_xlabel(f"relative difference to {comparison.study.baseline}, %   (worse ← 0 → better)")
-        _legend(figure, arms, look)
+        axes.set_xlabel(f"relative difference to {against(comparison.study)}, %   (worse ← 0 → better)")
+        _legend(figure, {arm_label(comparison.study, arm): look[arm] for arm in arms})
     return out[0]
 
 
@@ -178,7 +179,7 @@ def cooldown(comparison: Comparison, metrics: Sequence[Metric], look: Mapping[st
                 axes.set_ylim(-0.2, 5)
             axes.set_xticks([0, 1], ["before", "after"])
             axes.set_xlim(-0.25, 1.25)
-        _legend(figure, list(look), look)
+        _legend(figure, look)
     return out[0]
 
 
@@ -256,7 +257,8 @@ def _scale(metric: Metric) -> int:
 
 
 def _panel(axes: "Axes", comparison: Comparison, metric: Metric, look: Mapping[str, Style]) -> None:
-    scale, points = _scale(metric), []
+    scale, points, study = _scale(metric), [], comparison.study
+    dashed: Any = {"color": BASELINE_COLOUR, "linewidth": 0.8, "linestyle": (0, (4, 3)), "zorder": 1}
     found = {row.arm: row.estimate for row in comparison.at(FINAL) if row.metric == metric}
     for spot, (arm, style) in enumerate(look.items()):
         seeds = [scale * value for value in comparison.by_seed(arm, metric.name, FINAL).values()]
@@ -264,9 +266,12 @@ def _panel(axes: "Axes", comparison: Comparison, metric: Metric, look: Mapping[s
             continue
         mean = sum(seeds) / len(seeds)
         points += seeds
-        if arm == comparison.study.baseline:
-            axes.axvline(mean, color=BASELINE_COLOUR, linewidth=0.8, linestyle=(0, (4, 3)), zorder=1)
-        elif arm in found:
+        if several_baselines(study):
+            level = scale * found[arm].baseline_value if arm in found else mean
+            axes.plot([level] * 2, [spot - 0.5, spot + 0.5], **dashed)
+        elif arm == study.baseline:
+            axes.axvline(mean, **dashed)
+        if arm in found:
             its = found[arm]
             ends = [scale * (its.baseline_value + end) for end in (its.difference.low, its.difference.high)]
             axes.plot(ends, [spot, spot], **_bar(style), alpha=0.8)
@@ -297,18 +302,18 @@ def _clip(axes: "Axes", points: Sequence[float]) -> None:
     axes.set_xlim(max(view_low, low - room), min(view_high, high + room))
 
 
-def _legend(figure: "Figure", arms: Sequence[str], look: Mapping[str, Style], markers: bool = True) -> None:
+def _legend(figure: "Figure", look: Mapping[str, Style], markers: bool = True) -> None:
     from matplotlib.lines import Line2D
 
     handles = [
         Line2D([], [], color=style.colour, linestyle=style.dash, marker=style.marker if markers else "", linewidth=1.6)
-        for style in map(look.__getitem__, arms)
+        for style in look.values()
     ]
     figure.legend(
         handles,
-        list(arms),
+        list(look),
         loc="outside lower center",
-        ncols=min(len(arms), LEGEND_COLUMNS),
+        ncols=min(len(look), LEGEND_COLUMNS),
         frameon=False,
         handlelength=3.2,
     )

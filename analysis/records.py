@@ -193,7 +193,7 @@ class RunRecord:
 
 @dataclass(frozen=True)
 class StudyRecord:
-    """Arms that answer one question, with a baseline."""
+    """Arms that answer one question, with a baseline, and others for arms that are better compared with those."""
 
     name: str
     question: str
@@ -209,6 +209,17 @@ class StudyRecord:
     """Folder name under prepared/."""
     asked: Mapping[str, str] = field(default_factory=dict)
     """By task, a digest of which items are asked of it and how much, which is in the file names of its records."""
+    baselines: Mapping[str, str] = field(default_factory=dict)
+    """The arm that an arm is compared with, where that is not `baseline`; an arm named for itself, with none."""
+
+    def baseline_of(self, arm: str) -> str:
+        """The arm that `arm` is compared with; `arm` itself where there is nothing to compare it with."""
+        return self.baselines.get(arm, self.baseline)
+
+    @property
+    def compared(self) -> tuple[str, ...]:
+        """The arms that are compared with another, in order."""
+        return tuple(arm for arm in self.arms if self.baseline_of(arm) != arm)
 
 
 def stage_folder(store: Path, folder: str) -> Path:

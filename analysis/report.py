@@ -12,7 +12,7 @@ import numpy as np
 
 from analysis import figures
 from analysis.clean import CleanScore, clean_csv, clean_scores, contamination, dirty_items, touched
-from analysis.compare import Comparison, Row, compare, family, notes
+from analysis.compare import Comparison, Row, against, arm_label, compare, family, notes, several_baselines
 from analysis.evals.benchmarks import benchmark_of
 from analysis.figures import Losses
 from analysis.metrics import Metric, coverage, percent_text
@@ -51,7 +51,7 @@ CATEGORIES = (
 )
 BARS = (
     "Small dots are seeds, the large marker is their mean. The bar is the 95 % interval of the paired difference, "
-    "drawn from the baseline's mean (dashed): where it crosses the dashed line the arms cannot be told apart. A bar "
+    "drawn from the {} mean (dashed): where it crosses the dashed line the arms cannot be told apart. A bar "
     "that leaves the frame is longer than the panel. Axes do not begin at 0."
 )
 FOREST = (
@@ -121,6 +121,8 @@ def _context(
     evaluated = sorted({benchmark_of(task) for task in tasks})
     return {
         "study": study,
+        "against": against(study),
+        "labels": {arm: arm_label(study, arm) for arm in study.arms},
         "answer": answer(comparison),
         "per_arm": per_arm(comparison),
         "chance_note": chance_note(comparison),
@@ -171,6 +173,7 @@ def _ledgers(store: Path, study: StudyRecord) -> Ledgers:
 def _figures(comparison: Comparison, ledgers: Ledgers) -> list[dict[str, Any]]:
     from markupsafe import Markup
 
+    bars = BARS.format("arm's own baseline's" if several_baselines(comparison.study) else "baseline's")
     look = figures.styles(list(comparison.study.arms), comparison.study.baseline)
     there = {metric.name: metric for metric in comparison.metrics}
     heldout = [m for name, m in there.items() if name.startswith("heldout/") and name.count("/") == 2]  # not sources
@@ -184,9 +187,9 @@ def _figures(comparison: Comparison, ledgers: Ledgers) -> list[dict[str, Any]]:
         add("loss", figures.losses(runs, look), figures.losses_caption(runs))
     categories = [there[name] for name in CATEGORIES if name in there]
     if heldout:
-        add("heldout", figures.panels(comparison, heldout, look, "heldout"), BARS)
+        add("heldout", figures.panels(comparison, heldout, look, "heldout"), bars)
     if categories:
-        add("categories", figures.panels(comparison, categories, look, "categories"), BARS)
+        add("categories", figures.panels(comparison, categories, look, "categories"), bars)
     # Arms at chance differ by nothing that can be read, and their wide intervals would set the figure's scale.
     at_chance = {row.metric for row in comparison.at(FINAL) if row.judged.what == AT_CHANCE}
     ratios = [metric for metric in shown(comparison) if metric not in at_chance]
@@ -236,7 +239,7 @@ def answer(comparison: Comparison) -> list[str]:
     study = comparison.study
     rows = _primary(comparison)
     if not rows:
-        return [f"No arm could be compared with {study.baseline} at the end of its runs yet."]
+        return [f"No arm could be compared with {against(study)} at the end of its runs yet."]
     size = len(family(study)) or len(rows)
     what = "declared primary comparison" if study.primary else "comparison"
     correction = (
@@ -245,7 +248,7 @@ def answer(comparison: Comparison) -> list[str]:
     sides = [[row for row in rows if row.judged.what == side] for side in SIDES]
     told_apart, lost = sides[0] + sides[1], [row for row in rows if row.judged.before]
     sentences = [
-        f"Of {size} {what}{'s' if size != 1 else ''} with {study.baseline} at the end of the runs, after {correction}, "
+        f"Of {size} {what}{'s' if size != 1 else ''} with {against(study)} at the end of the runs, after {correction}, "
         f"{len(sides[0])} {'is' if len(sides[0]) == 1 else 'are'} better and {len(sides[1])} worse."
     ]
     if lost:
@@ -275,10 +278,10 @@ def answer(comparison: Comparison) -> list[str]:
 
 
 def per_arm(comparison: Comparison) -> list[tuple[str, str]]:
-    """(arm, what it is better and worse at) for every arm but the baseline."""
+    """(arm, what it is better and worse at) for every arm that is compared."""
     found = []
     study = comparison.study
-    for arm in (arm for arm in study.arms if arm != study.baseline):
+    for arm in study.compared:
         rows = [row for row in _primary(comparison) if row.arm == arm]
         groups: dict[str, list[str]] = {}
         for row in rows:
@@ -287,7 +290,8 @@ def per_arm(comparison: Comparison) -> list[tuple[str, str]]:
             )
             groups.setdefault(row.judged.text, []).append(f"{_short(row.metric)}{change}")
         told = "; ".join(f"{verdict}: {', '.join(names)}" for verdict, names in sorted(groups.items()))
-        found.append((arm, told or f"not compared: no seed has the scores of it and of {study.baseline}"))
+        lacking = f"not compared: no seed has the scores of it and of {study.baseline_of(arm)}"
+        found.append((arm_label(study, arm), told or lacking))
     return found
 
 

@@ -96,14 +96,14 @@ def ends(prefix: str, interval: Interval | None) -> dict[str, float | None]:
 
 
 def headline(comparison: Comparison) -> list[dict[str, Any]]:
-    """Headline metrics by arms at the end of the runs: the value, and the row that compares it with the baseline."""
+    """Headline metrics by arms at the end of the runs: the value, and the row that compares it with its baseline."""
     rows = {(row.arm, row.metric): row for row in comparison.at(FINAL)}
     table = []
     for metric in shown(comparison):
         cells = []
         for arm in comparison.study.arms:
             seeds, row = comparison.by_seed(arm, metric.name, FINAL), rows.get((arm, metric))
-            # An arm's is of the seeds that are compared, the baseline's of all it has.
+            # An arm's is of the seeds that are compared, that of one compared with none of all it has.
             value = row.estimate.value if row else sum(seeds.values()) / len(seeds) if seeds else None
             cells.append({"value": value, "row": row})
         table.append({"metric": metric, "primary": metric.name in comparison.study.primary, "cells": cells})
@@ -245,6 +245,7 @@ def comparison_csv(comparison: Comparison) -> str:
         *("relative", "relative_low", "relative_high", "p", "p_holm", "sd"),
         *("higher_is_better", "interval_kind", "verdict", "what", "strength", "why", "n_declared"),
         *("these_low", "these_high", "p_bh", "variance_of_seeds", "variance_of_items", "variance_of_both"),
+        "baseline",
     )
     rows = (
         {

@@ -1,4 +1,4 @@
-"""Win rates from the records of judges: one table for every judge and set of answers."""
+"""Win rates from the records of judges: one table for every judge, set of answers and baseline."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -28,7 +28,7 @@ READING = (
 
 
 def win_rates(store: Path, study: StudyRecord) -> list[dict[str, Any]]:
-    """One document for every judge and set of answers that `study` has records of.
+    """One document for every judge and set of answers that `study` has records of, and every baseline.
 
     Returns:
         Documents {"folder": under the study's judge/, "arms": [{"arm", "seeds": {seed: win + tie/2}, and the fields of
@@ -43,7 +43,10 @@ def win_rates(store: Path, study: StudyRecord) -> list[dict[str, Any]]:
     for path, record in read_judged(store, study.name).items():
         groups.setdefault(path.parent, {})[record.arm] = record
     own = _checkpoints(store, study) if groups else {}
-    return [_document(study, records, own, folder) for folder, records in groups.items()]
+    baselines = dict.fromkeys(study.baseline_of(arm) for arm in study.compared)
+    return [
+        _document(study, baseline, records, own, folder) for folder, records in groups.items() for baseline in baselines
+    ]
 
 
 def _checkpoints(store: Path, study: StudyRecord) -> dict[tuple[str, str], str]:
@@ -52,12 +55,14 @@ def _checkpoints(store: Path, study: StudyRecord) -> dict[tuple[str, str], str]:
 
 
 def _document(
-    study: StudyRecord, records: Mapping[str, JudgeRecord], own: Mapping[tuple[str, str], str], folder: Path
+    study: StudyRecord,
+    baseline: str,
+    records: Mapping[str, JudgeRecord],
+    own: Mapping[tuple[str, str], str],
+    folder: Path,
 ) -> dict[str, Any]:
     arms, found, gaps = [], {}, []
-    for arm in study.arms:
-        if arm == study.baseline:
-            continue
+    for arm in (arm for arm in study.compared if study.baseline_of(arm) == baseline):
         if arm not in records:
             gaps.append(f"{arm}: not judged")
             continue
@@ -76,11 +81,11 @@ def _document(
     return {
         "folder": "/".join(folder.parts[-2:]),
         **{name: getattr(one, name) for name in SHARED},
-        "baseline": study.baseline,
+        "baseline": baseline,
         "cut": sum(record.cut for record in shown),
         "cost": _cost(shown),
         "arms": arms,
-        "strengths": [asdict(strength) for strength in strengths(found, study.baseline)] if found else [],
+        "strengths": [asdict(strength) for strength in strengths(found, baseline)] if found else [],
         "examples": [{"against": record.arm, **example} for record in shown for example in record.examples],
         "gaps": gaps,
     }
@@ -89,7 +94,7 @@ def _document(
 def _is_of(record: JudgeRecord, study: StudyRecord, own: Mapping[tuple[str, str], str]) -> bool:
     seeds = {str(run.seed) for run in study.runs if run.arm == record.arm}
     return (
-        record.baseline == study.baseline
+        record.baseline == study.baseline_of(record.arm)
         and record.checkpoints.keys() == seeds
         and all(
             list(pair) == [own.get((arm, seed)) for arm in (record.arm, record.baseline)]

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from analysis import statistics, verdict
+from analysis.components import Components, components
 from analysis.metrics import (
     ALL_TASKS,
     Metric,
@@ -92,6 +93,8 @@ class Comparison:
     gaps: tuple[str, ...]
     """What could not be compared and why, one line each."""
     evaluated: Evaluated
+    components: tuple[Components, ...] = ()
+    """Of the variance, by what varies; only of arms whose runs cross seeds of weights and of data."""
 
     def at(self, point: str) -> tuple[Row, ...]:
         return tuple(row for row in self.rows if row.at == point)
@@ -133,8 +136,10 @@ def compare(store: Path, study: str) -> Comparison:
         for metric in metrics
         if (number := value(metric, of)) is not None
     )
-    gaps += _missing(record, scored, tasks)
-    return Comparison(record, metrics, tuple(_corrected(record, rows)), scores, tuple(dict.fromkeys(gaps)), scored)
+    varied, lacking = components(record, scored, metrics)
+    gaps += [*_missing(record, scored, tasks), *lacking]
+    corrected = tuple(_corrected(record, rows))
+    return Comparison(record, metrics, corrected, scores, tuple(dict.fromkeys(gaps)), scored, varied)
 
 
 def to_json(comparison: Comparison) -> dict[str, Any]:
@@ -145,6 +150,7 @@ def to_json(comparison: Comparison) -> dict[str, Any]:
         "rows": [_plain(row.flat) for row in comparison.rows],
         "gaps": list(comparison.gaps),
         "notes": notes(comparison),
+        **({"components": [_plain(each.flat) for each in comparison.components]} if comparison.components else {}),
     }
 
 
@@ -152,7 +158,7 @@ def _plain(value: Any) -> Any:
     """Without tuples, and with null for the ends of an endless interval."""
     if isinstance(value, dict):
         return {key: _plain(cell) for key, cell in value.items()}
-    if isinstance(value, tuple):
+    if isinstance(value, tuple | list):
         return [_plain(cell) for cell in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
@@ -251,7 +257,8 @@ def _row(record: StudyRecord, evaluated: Evaluated, metric: Metric, arm: str, at
     if not seeds:
         return None
     found = statistics.estimate(
-        [_paired(metric, task, weight, evaluated, seeds, arm, baseline, at) for task, weight in metric.parts]
+        [_paired(metric, task, weight, evaluated, seeds, arm, baseline, at) for task, weight in metric.parts],
+        shared=[run.seeds for seed in seeds for run in record.runs if (run.arm, run.seed) == (arm, seed)],
     )
     items = {task: len(evaluated.scores[arm, seeds[0], at][task].ids) for task, _ in metric.parts}
     same = all(evaluated.folder[arm, seed, at] == evaluated.folder[baseline, seed, at] for seed in seeds)

@@ -182,13 +182,23 @@ class JudgeRecord:
 
 @dataclass(frozen=True)
 class RunRecord:
-    """One arm under one seed: its stages in order."""
+    """One arm under one seed: its stages in order. The seeds of weights and data may be other than the run's own."""
 
     arm: str
     seed: int
     stages: tuple[str, ...]
     """Folder names under stages/, first to last."""
     kinds: tuple[str, ...]
+    init_seed: int | None = None
+    """Of the weights; None: the run's seed."""
+    data_seed: int | None = None
+    """Of the order of the data; None: the run's seed."""
+
+    @property
+    def seeds(self) -> tuple[int, int]:
+        """Of the weights, and of the data."""
+        of_weights, of_data = (self.seed if seed is None else seed for seed in (self.init_seed, self.data_seed))
+        return of_weights, of_data
 
 
 @dataclass(frozen=True)

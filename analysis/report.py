@@ -13,6 +13,7 @@ import numpy as np
 from analysis import figures
 from analysis.clean import CleanScore, clean_csv, clean_scores, contamination, dirty_items, touched
 from analysis.compare import Comparison, Row, against, arm_label, compare, family, notes, several_baselines
+from analysis.components import COMPONENTS, METHOD
 from analysis.evals.benchmarks import benchmark_of
 from analysis.figures import Losses
 from analysis.metrics import Metric, coverage, percent_text
@@ -23,6 +24,7 @@ from analysis.tables import (
     WORDS,
     Ledgers,
     comparison_csv,
+    components_table,
     cooldown_table,
     cost,
     executed_table,
@@ -137,6 +139,9 @@ def _context(
         "gaps": comparison.gaps,
         "cooldown": cooldown_table(comparison),
         "executed": executed_table(comparison),
+        "components": components_table(comparison),
+        "component_names": COMPONENTS,
+        "component_intervals": METHOD,
         "win_rates": {"columns": COLUMNS, "reading": READING, "judges": win_rates(store, study)},
         "skipped": skipped_steps(ledgers),
         "tokens": tokens_table(ledgers),

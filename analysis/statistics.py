@@ -14,7 +14,8 @@ a holds the noise of seeds and that of a seed's answer to an item, b that of ite
 alone. p is the α whose reach is |D|. A metric of several tasks weighs r_s and adds up b and c; its N′ − 1 is
 Satterthwaite's. With one seed a and c are nothing and b is left: item noise only. Where seeds differ by the same amount
 (accuracies are counts) a is nothing too. Fewer than 20 items or clusters tell too little of others: there Student's t
-over seeds speaks for these items alone, and says so. How far each covers what it claims: benchmarks/statistics.md.
+over seeds speaks for these items alone, and says so. Runs that share a seed of their weights or data are not as many
+seeds as runs (`_of_seeds`). How far each covers what it claims: benchmarks/statistics.md.
 
 A relative change is the ratio of the arms less 1, by the same interval on its logarithm (swapping the arms inverts it).
 It needs positive scores, and is left out where a score is 0.
@@ -29,6 +30,8 @@ from numpy.typing import NDArray
 from scipy import special
 
 Floats = NDArray[np.float64]
+Shared = Sequence[tuple[int, int]]
+"""The seeds of the weights and of the data of S runs."""
 
 LEVEL = 0.95
 ALPHA = 1 - LEVEL
@@ -76,7 +79,10 @@ class PairedTask:
 
 @dataclass(frozen=True)
 class Spread:
-    """The variance of a mean difference, in its parts: a, b and c of the module's head."""
+    """The variance of a mean difference, in its parts: a, b and c of the module's head.
+
+    `n_seeds` are as many as a is known from: fewer than there are runs where these share seeds.
+    """
 
     seeds: float
     items: float
@@ -102,20 +108,20 @@ class Estimate:
     kind: str
 
 
-def estimate(tasks: Sequence[PairedTask]) -> Estimate:
+def estimate(tasks: Sequence[PairedTask], shared: Shared = ()) -> Estimate:
     """Compare two arms in one metric, by what seeds and items there are (see the module's head)."""
     arm_S, arm = _values(tasks, [(task.arm_SxN, task.arm_size_SxN) for task in tasks])
     baseline_S, baseline = _values(tasks, [(task.baseline_SxN, task.baseline_size_SxN) for task in tasks])
     freedoms = [effective(t.arm_size_SxN.sum(axis=0) + t.baseline_size_SxN.sum(axis=0)) - 1 for t in tasks]
     differences_S = arm_S - baseline_S
-    spread = spread_of(differences_S, [x - y for x, y in zip(arm, baseline, strict=True)], freedoms)
+    spread = spread_of(differences_S, [x - y for x, y in zip(arm, baseline, strict=True)], freedoms, shared)
     kind = _kind(spread, sum(int((t.arm_SxN != t.baseline_SxN).any(axis=0).sum()) for t in tasks))
     limit = seeds_alone if kind == THESE_ITEMS else replace
     relative = None
     if min(arm_S.min(), baseline_S.min()) > 0:
         shares = [x / arm_S[:, None] - y / baseline_S[:, None] for x, y in zip(arm, baseline, strict=True)]
         logs_S = np.log(arm_S / baseline_S)
-        log = interval(float(logs_S.mean()), limit(spread_of(logs_S, shares, freedoms)))
+        log = interval(float(logs_S.mean()), limit(spread_of(logs_S, shares, freedoms, shared)))
         if math.isfinite(log.low):
             with np.errstate(over="ignore"):
                 centre, low, high = (float(np.expm1(end)) for end in (log.centre, log.low, log.high))
@@ -167,20 +173,40 @@ def _kind(spread: Spread, differing: int) -> str:
     return CROSSED if differing >= FEWEST_DIFFERING else FEW_DIFFER
 
 
-def spread_of(differences_S: Floats, added: Sequence[Floats], freedoms: Sequence[float]) -> Spread:
+def spread_of(differences_S: Floats, added: Sequence[Floats], freedoms: Sequence[float], shared: Shared = ()) -> Spread:
     """The parts of the variance of the mean of `differences_S`.
 
     Args:
         differences_S: what is compared, by seed.
         added: of every task what its items add to it, of shape S x N with mean 0 over N.
         freedoms: N′ − 1 of every task.
+        shared: the seeds of every run, where runs share some.
     """
-    n_seeds = differences_S.size
-    a = float(differences_S.var(ddof=1)) / n_seeds if np.ptp(differences_S) > SMALLEST_SPREAD else 0.0
+    a, n_seeds = _of_seeds(differences_S, shared)
     b_T, c_T = (np.array(x) for x in zip(*(_of_items(added_SxN) for added_SxN in added), strict=True))
     b, varied, freedom_T = float(b_T.sum()), b_T > 0, np.asarray(freedoms)
     freedom = b**2 / float((b_T[varied] ** 2 / freedom_T[varied]).sum()) if b > 0 else float(freedom_T.sum())
     return Spread(a, b, float(c_T.sum()), n_seeds, freedom)
+
+
+def _of_seeds(differences_S: Floats, shared: Shared) -> tuple[float, int]:
+    """a, and the number of seeds that it is known from.
+
+    Runs that share a seed are not independent: there each kind of seed is taken by the means over its runs, and both
+    add up, which counts twice what is of neither alone and so is too much rather than too little.
+    """
+    if np.ptp(differences_S) <= SMALLEST_SPREAD:
+        return 0.0, differences_S.size
+    kinds = [np.unique(kind, return_inverse=True)[1] for kind in zip(*shared, strict=True)]
+    counts = [int(number_S.max()) + 1 for number_S in kinds]
+    if not any(1 < count < differences_S.size for count in counts):
+        return float(differences_S.var(ddof=1)) / differences_S.size, differences_S.size
+    means = [
+        np.bincount(number_S, differences_S) / np.bincount(number_S)
+        for number_S, count in zip(kinds, counts, strict=True)
+        if count > 1
+    ]
+    return sum(float(mean_K.var(ddof=1)) / mean_K.size for mean_K in means), min(mean_K.size for mean_K in means)
 
 
 def _of_items(added_SxN: Floats) -> tuple[float, float]:

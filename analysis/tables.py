@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from analysis.compare import Comparison
+from analysis.components import COMPONENTS, sd_text
 from analysis.metrics import HELDOUT_KINDS, Metric, percent_text
 from analysis.records import StageRecord, StepRecord, StudyRecord
 from analysis.scores import BEFORE, FINAL
@@ -114,6 +115,22 @@ def shown(comparison: Comparison) -> list[Metric]:
     """The headline metrics that are there."""
     there = {metric.name: metric for metric in comparison.metrics}
     return [there[name] for name in HEADLINE if name in there]
+
+
+def components_table(comparison: Comparison) -> list[dict[str, Any]]:
+    """The components of headline and primary metrics at the end, as standard deviations with their intervals."""
+    wanted = {*(metric.name for metric in shown(comparison)), *comparison.study.primary}
+    table = []
+    for each in (each for each in comparison.components if each.at == FINAL and each.metric.name in wanted):
+        score, parts = each.metric.score, {part.name: part for part in each.parts}
+        cells = [
+            f"{sd_text(score, part.variance)} [{sd_text(score, part.low)}, {sd_text(score, part.high)}]"
+            if part
+            else "–"
+            for part in map(parts.get, COMPONENTS)
+        ]
+        table.append({"components": each, "cells": cells})
+    return table
 
 
 def executed_table(comparison: Comparison) -> list[dict[str, Any]]:

@@ -42,13 +42,13 @@ def audit(plan: Plan, store: Path, full: bool = False) -> dict[str, Any]:
     prepared = [stage for stage in plan.stages if isinstance(stage, PreparedStage)]
     finished = [stage for stage in prepared if (stage_folder(store, stage.folder) / DONE).exists()]
     if not isinstance(plan, PreparedPlan) or not finished:
-        name = plan.study.name
+        name = plan.study.typed
         raise UserError(f"study '{name}' has no finished stage in store {store}; run `ablate run {name}` first")
-    study = store / "studies" / plan.study.name / "study.json"
+    study = store / "studies" / plan.study.key / "study.json"
     with Display("audit") as display:
         problems = [
-            *(_damage(lambda: records.read_study(store, plan.study.name)) if study.exists() else ()),
-            *_damage(lambda: records.read_judged(store, plan.study.name)),
+            *(_damage(lambda: records.read_study(store, plan.study.key)) if study.exists() else ()),
+            *_damage(lambda: records.read_judged(store, plan.study.key)),
             *intact.problems(plan.manifest, full, lambda source: display.update(source, 0, 1)),
         ]
     stages = [_audit_stage(plan, stage, store) for stage in finished]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO
 import typer
 
 from experiments.commands.judge import judge_app
-from experiments.commands.options import RUNS, Json, Store, StudyName, local_path, print_result
+from experiments.commands.options import RUNS, Json, ScaleName, Store, StudyName, local_path, print_result
 from store.errors import UserError
 
 if TYPE_CHECKING:
@@ -28,21 +28,22 @@ app = typer.Typer(
 )
 
 
-def _study(name: str) -> "Study":
+def _study(name: str, scale: str) -> "Study":
     from experiments.plan.find import find_study
 
-    return find_study(name)
+    return find_study(name, scale)
 
 
-def _planned(study: str, store: Path) -> "Plan":
+def _planned(study: str, scale: str, store: Path) -> "Plan":
     from experiments.plan.make import make_plan
 
-    return make_plan(_study(study), store)
+    return make_plan(_study(study, scale), store)
 
 
 @app.command()
 def plan(
     study: StudyName,
+    scale: ScaleName = "",
     store: Store = RUNS,
     plot: Annotated[
         Path | None, typer.Option(parser=local_path, help="Draw every arm's learning rate to this .svg or .png.")
@@ -52,7 +53,7 @@ def plan(
     """Show stages, tokens, epochs, FLOPs and time before anything is trained."""
     from experiments.show.plans import plan_json, print_plan
 
-    planned = _planned(study, store)
+    planned = _planned(study, scale, store)
     if plot is not None:
         from experiments.show import rates
 
@@ -65,6 +66,7 @@ def plan(
 def prepare(
     context: typer.Context,
     target: Annotated[str, typer.Argument(help="A study, or a source of the catalogue (see `ablate sources`).")],
+    scale: ScaleName = "",
     store: Store = RUNS,
     executor: Annotated[
         str, typer.Option(help="pool: processes of this machine; beam: Apache Beam, with what follows as its options.")
@@ -81,7 +83,7 @@ def prepare(
     if context.args and executor == "pool":
         raise UserError(f"no such option: {context.args[0]}; options of Beam need --executor beam")
     chosen = pool(workers) if executor == "pool" else beam(context.args)
-    print_result(prepare_target(target, store, chosen), json, print_prepared)
+    print_result(prepare_target(target, scale, store, chosen), json, print_prepared)
 
 
 @app.command()
@@ -160,16 +162,17 @@ def synthesize(
 
 
 @app.command()
-def run(study: StudyName, store: Store = RUNS) -> None:
+def run(study: StudyName, scale: ScaleName = "", store: Store = RUNS) -> None:
     """Run what is missing of a study and write its report; after an interruption, carry on."""
     from experiments.commands.run import run_study
 
-    print(f"report: {run_study(_study(study), store)}")
+    print(f"report: {run_study(_study(study, scale), store)}")
 
 
 @app.command()
 def train(
     study: StudyName,
+    scale: ScaleName = "",
     store: Store = RUNS,
     distributed: Annotated[
         bool, typer.Option("--distributed", help="This is one of several processes, started alike on every host.")
@@ -178,20 +181,21 @@ def train(
     """Train what is missing of a study whose data are prepared; nothing is scored."""
     from experiments.run.train import train_study
 
-    train_study(_study(study), store, distributed)
+    train_study(_study(study, scale), store, distributed)
 
 
 @app.command()
-def status(study: StudyName, store: Store = RUNS, json: Json = False) -> None:
+def status(study: StudyName, scale: ScaleName = "", store: Store = RUNS, json: Json = False) -> None:
     """Say what is done, running, waiting or failed."""
     from experiments.show.plans import print_status, status_json
 
-    print_result(status_json(_planned(study, store), store), json, print_status)
+    print_result(status_json(_planned(study, scale, store), store), json, print_status)
 
 
 @app.command()
 def audit(
     study: StudyName,
+    scale: ScaleName = "",
     store: Store = RUNS,
     full: Annotated[bool, typer.Option("--full", help="Read all tokens and compare them with their digests.")] = False,
     json: Json = False,
@@ -200,7 +204,7 @@ def audit(
     from experiments.audit import audit as audit_plan
     from experiments.show.plans import print_audit
 
-    document = audit_plan(_planned(study, store), store, full)
+    document = audit_plan(_planned(study, scale, store), store, full)
     print_result(document, json, print_audit)
     if not document["equal"]:
         raise typer.Exit(1)
@@ -236,21 +240,21 @@ def mixture_diff(
 
 
 @app.command()
-def compare(study: StudyName, store: Store = RUNS, json: Json = False) -> None:
+def compare(study: StudyName, scale: ScaleName = "", store: Store = RUNS, json: Json = False) -> None:
     """Compare every arm with the baseline: paired differences, intervals, verdicts."""
     from analysis.compare import compare as compare_arms
     from analysis.compare import print_table, to_json
 
-    comparison = compare_arms(store, _study(study).name)
+    comparison = compare_arms(store, _study(study, scale).key)
     print_result(to_json(comparison), json, lambda _, console: print_table(comparison, console))
 
 
 @app.command()
-def report(study: StudyName, store: Store = RUNS) -> None:
+def report(study: StudyName, scale: ScaleName = "", store: Store = RUNS) -> None:
     """Write the report again from the records."""
     from experiments.show.report import write_report
 
-    print(f"report: {write_report(_planned(study, store), store)}")
+    print(f"report: {write_report(_planned(study, scale, store), store)}")
 
 
 @app.command()

@@ -21,7 +21,7 @@ Count = Annotated[int, Gt(0)]
 Size = Annotated[int, Interval(gt=0, le=2**24)]
 """Of a sequence in tokens, or of a batch in sequences."""
 Seed = Annotated[int, Interval(ge=0, lt=2**32)]
-Steps = Annotated[float, Interval(ge=0, lt=1)] | Annotated[int, Ge(0)]
+Steps = Annotated[float, Interval(ge=0, lt=1)] | Annotated[Fraction, Interval(ge=0, lt=1)] | Annotated[int, Ge(0)]
 """A share of a stage's steps, or with a whole number so many."""
 
 CONTINUE: Literal["continue"] = "continue"
@@ -60,6 +60,7 @@ class Stage:
             as many sequences as in any stage.
         stable: share or number of the steps that stay at the peak before the decay begins.
         reset_optimizer: whether moments and their count start again from zero; by default the parent's are kept.
+        scored: whether all that is asked of the end of a run is asked at the end of this stage, too.
         piece: for a part of a longer stage; `cut` makes these.
     """
 
@@ -77,6 +78,7 @@ class Stage:
     sequence: Size | None = None
     stable: Steps = 0.0
     reset_optimizer: bool = False
+    scored: bool = False
     piece: Piece | None = None
 
     def restarts(self, source: str) -> bool:
@@ -114,13 +116,58 @@ def cut(stage: Stage, *tokens: int) -> tuple[Stage, ...]:
     return (first, *(replace(piece, restart=False, reset_optimizer=False) for piece in later))
 
 
+def cut_every(stage: Stage, tokens: int) -> tuple[Stage, ...]:
+    """`stage` in pieces of so many tokens, each scored at its end; one that is no longer than that stays whole.
+
+    Raises:
+        UserError: the stage is a piece itself, or the pieces have no tokens.
+    """
+    points = range(tokens, stage.tokens, tokens) if tokens > 0 else (0,)
+    return cut(replace(stage, scored=True), *points) if points else (replace(stage, scored=True),)
+
+
 @dataclass(frozen=True)
 class Arm:
-    """Runs that differ only in seed."""
+    """Runs that differ only in seed.
+
+    Attributes:
+        name, description: as tables and the report have them.
+        stages: what a run reads, in order.
+        model: if it is another than the study's.
+        against: the arm that it is compared with, if that is not the study's baseline; its own name for none.
+        origin: where the paper has it, or why we have it where the paper has not.
+    """
 
     name: str
     description: str
     stages: tuple[Stage, ...]
+    model: ModelConfig | None = None
+    against: str | None = None
+    origin: str = ""
+
+
+@dataclass(frozen=True)
+class Cap:
+    """How often a lineage may read a source, with the reason."""
+
+    epochs: Count | Annotated[Fraction, Gt(0)]
+    why: str
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What a study expects of an arm, against the arm that it is compared with, at the end of the runs.
+
+    Attributes:
+        arm, metric: of which one.
+        direction: whether its value is higher, lower, or about the same. Bits per byte are lower where a model is better.
+        paper: the paper's figure, with its place.
+    """
+
+    arm: str
+    metric: str
+    direction: Literal["higher", "lower", "same"]
+    paper: str = ""
 
 
 @dataclass(frozen=True)
@@ -130,9 +177,10 @@ class Evaluation:
     Attributes:
         heldout_bytes: held-out text per kind, at the end of every stage.
         every_stage: benchmarks whose gold answers are scored whole at the end of every stage: names, or files of rows.
-        around_cooldown: benchmarks that are asked before and after cooldown.
+        compared: benchmarks that are asked where arms are compared: at the end of every run, before and after a
+            cooldown, and at the end of stages that say `scored`.
         items: items of each of those, the first by sha256 of the id.
-        executed: code tasks, whose problems are answered before and after cooldown and run in the sandbox.
+        executed: code tasks, whose problems are answered at the same places and run in the sandbox.
         problems: of each of those, the first by sha256 of the id; None for all.
         samples: answers to each problem: one greedily, or several at temperature 0.8 and top-p 0.95.
         heldout_window: bytes that are scored of a held-out document, at most.
@@ -141,7 +189,7 @@ class Evaluation:
 
     heldout_bytes: Annotated[int, Ge(0)]
     every_stage: tuple[Asked, ...]
-    around_cooldown: tuple[Asked, ...]
+    compared: tuple[Asked, ...]
     items: Annotated[int, Ge(0)]
     executed: tuple[str, ...] = ()
     problems: Count | None = None
@@ -152,7 +200,7 @@ class Evaluation:
     @property
     def asked(self) -> dict[str, Asked]:
         """The benchmarks as they are asked for, by their tasks' names."""
-        return {task_name(each): each for each in (*self.every_stage, *self.around_cooldown)}
+        return {task_name(each): each for each in (*self.every_stage, *self.compared)}
 
 
 @dataclass(frozen=True)
@@ -165,17 +213,26 @@ class Study:
         baseline: the arm that the others are compared with.
         arms: in the order in which to show them.
         seeds: every arm is run with each; arms pair on equal seeds.
-        model, sequence, batch, optimizer: the same for all arms; batch in sequences.
+        model, sequence, batch, optimizer: the same for all arms, but for arms with a model of their own; batch in
+            sequences.
         data: the catalogue and the tokenizer.
         max_epochs: how often a lineage may read one source.
         evaluation: how much is scored.
         primary: metrics of the declared family, compared at the end of the runs.
-        max_epochs_of: the same for single sources, instead of max_epochs.
+        max_epochs_of: the same for single sources, instead of max_epochs; a Cap says why.
         simulated_tokens: budget of the run that the baseline's stands for. Every source is cut to the share
             baseline budget / simulated_tokens of its windows, so that epochs are those of the large run.
+        supply: tokens that a source is cut to, one window at least, so that its epochs are those of a larger run whose
+            supply is known.
         precision: what matrix products are computed in, a name of models.recipe.PRECISIONS.
         z_loss: weight of the squared log-normaliser of the softmax in the gradient; 1e-4 is usual where bfloat16 runs
             diverge.
+        init_seeds, data_seeds: what draws the weights, and the order of the data, of a run with this seed, where that
+            is not the seed itself: the two can be crossed.
+        scale: the scale that the study is asked at; "" for a study of one scale.
+        topology: what it is planned for: "cpu", "gpu" (one), or a slice such as "v5e:16x16".
+        expected: what the hypothesis says, in metrics.
+        parts: of a union, the studies whose arms it has; each of them gets a report.
     """
 
     name: str
@@ -192,10 +249,35 @@ class Study:
     max_epochs: Count
     evaluation: Evaluation
     primary: tuple[str, ...]
-    max_epochs_of: Mapping[str, Count | Annotated[Fraction, Gt(0)]] = field(default_factory=dict)
+    max_epochs_of: Mapping[str, Count | Annotated[Fraction, Gt(0)] | Cap] = field(default_factory=dict)
     simulated_tokens: Count | None = None
+    supply: Mapping[str, Count] = field(default_factory=dict)
     precision: str = "float32"
     z_loss: Annotated[float, Ge(0)] = 0.0
+    init_seeds: Mapping[Seed, Seed] = field(default_factory=dict)
+    data_seeds: Mapping[Seed, Seed] = field(default_factory=dict)
+    scale: str = ""
+    topology: str = "cpu"
+    expected: tuple[Expected, ...] = ()
+    parts: tuple["Study", ...] = ()
+
+    @property
+    def key(self) -> str:
+        """What the study is called in a store, where it may stand at several scales."""
+        return f"{self.name}-{self.scale}" if self.scale else self.name
+
+    @property
+    def typed(self) -> str:
+        """What the study is called on the command line."""
+        return f"{self.name} --scale {self.scale}" if self.scale else self.name
 
     def max_epochs_for(self, source: str) -> int | Fraction:
-        return self.max_epochs_of.get(source, self.max_epochs)
+        cap = self.max_epochs_of.get(source, self.max_epochs)
+        return cap.epochs if isinstance(cap, Cap) else cap
+
+    def model_of(self, arm: str) -> ModelConfig:
+        return next(each.model for each in self.arms if each.name == arm) or self.model
+
+    def baseline_of(self, arm: str) -> str:
+        """The arm that `arm` is compared with: itself, if with none."""
+        return next(each.against for each in self.arms if each.name == arm) or self.baseline

@@ -1,36 +1,12 @@
-"""Curricula: mixtures with token budgets, in the order in which a model reads them."""
+"""Mixtures with token budgets: whole steps, whole sequences of every source, and data on top of an arm's."""
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from fractions import Fraction
 
 from mixtures.allocate import allocate, block_size, cumulative, steps_for
 from mixtures.mixture import MAX_DENOMINATOR, Mixture, Part, mixture, shares
 from store.errors import UserError
-
-
-@dataclass(frozen=True)
-class Reading:
-    """One stage as the data see it.
-
-    Attributes:
-        kind: pretrain, continue or cooldown.
-        mixture: what is read.
-        tokens: budget; rounded up to whole blocks.
-    """
-
-    kind: str
-    mixture: Mixture
-    tokens: int
-
-
-@dataclass(frozen=True)
-class Curriculum:
-    """The stages' mixtures in order."""
-
-    name: str
-    stages: tuple[Reading, ...]
 
 
 def stage_steps(tokens: int, batch: int, sequence: int) -> int:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from experiments.plan.find import find_study, known_studies, module_of
+from experiments.plan.find import find_study, is_study, known_studies
 from experiments.plan.warnings import data_warnings
 from experiments.progress import Display
 from experiments.show.table import Column, say, table
@@ -62,14 +62,14 @@ def warn(study: Study, manifest: Manifest) -> None:
         print(f"WARNING: {line}", file=sys.stderr)
 
 
-def prepare_target(name: str, store: Path, executor: Executor) -> dict[str, Any]:
+def prepare_target(name: str, scale: str, store: Path, executor: Executor) -> dict[str, Any]:
     """Prepare a study, or read and clean one source of the catalogue; what came of it, by source.
 
     Raises:
         UserError: `name` is neither.
     """
-    if module_of(name):
-        manifest = prepare_study(find_study(name), store, executor)
+    if is_study(name):
+        manifest = prepare_study(find_study(name, scale), store, executor)
         return {"target": name, "sources": [_prepared_row(source, manifest) for source in manifest.sources]}
     source = catalogue().get(name)
     if source is None:

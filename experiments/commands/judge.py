@@ -50,7 +50,7 @@ def judge_run(
     from experiments.score.judges import choose_judge, choose_prompts
     from experiments.score.judging import judge_study
 
-    name = find_study(study).name
+    name = find_study(study).key
     chosen = choose_judge(judge, judge_url, judge_model, judge_parameters, rate, price, max_cost, replay, store)
     print_result(judge_study(name, store, chosen, choose_prompts(prompts, n, store), arms or []), json, print_win_rates)
 

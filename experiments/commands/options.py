@@ -44,7 +44,12 @@ def _short(text: str) -> str:
     return text if len(text) <= 100 else f"{text[:100]}..."
 
 
-StudyName = Annotated[str, typer.Argument(help="Name of a file in experiments/studies, such as quickstart.")]
+StudyName = Annotated[
+    str, typer.Argument(help="A file of experiments/studies, such as quickstart; see `ablate studies`.")
+]
+ScaleName = Annotated[
+    str, typer.Option("--scale", help="How large the question is asked: laptop (the default), desktop, ...")
+]
 Store = Annotated[Path, typer.Option(parser=local_folder, help="Folder that holds data, checkpoints and records.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of a table.")]
 RUNS = Path("runs")

@@ -30,7 +30,7 @@ def run_study(study: Study, store: Path) -> Path:
             manifest = prepare(study.data, store, display.update)
         warn(study, manifest)
         plan = prepared_plan(study, store)
-        write(store / "studies" / study.name / "study.json", study_record(plan, store))
+        write(store / "studies" / study.key / "study.json", study_record(plan, store))
         train(plan, store, [stage for stage in plan.stages if status.state(plan, stage, store) != "done"])
         _evaluate(plan, store)
         from experiments.show.report import write_report

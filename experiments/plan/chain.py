@@ -5,10 +5,11 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from experiments.plan.stage import Form, PlannedStage
-from experiments.study import CONTINUE, Piece, Stage, Study
+from experiments.study import CONTINUE, Arm, Piece, Stage, Study
 from mixtures.curriculum import sequences_by_source, stage_steps
 from mixtures.mixture import shares
 from mixtures.prepare import kinds
+from models.config import ModelConfig
 from models.schedules import Schedule
 from store.errors import UserError
 
@@ -26,7 +27,7 @@ class Pass:
     form: Form
 
 
-def plan_stage(study: Study, arm: str, seed: int, stage: Stage, chain: Sequence[PlannedStage]) -> PlannedStage:
+def plan_stage(study: Study, arm: Arm, seed: int, stage: Stage, chain: Sequence[PlannedStage]) -> PlannedStage:
     """The stage that follows `chain` in a run of `arm`.
 
     Raises:
@@ -40,16 +41,18 @@ def plan_stage(study: Study, arm: str, seed: int, stage: Stage, chain: Sequence[
             f"its sources: {', '.join(known)}"
         )
     sequence = stage.sequence or (chain[-1].sequence if chain else study.sequence)
-    theta = stage.rope_theta or (chain[-1].model.rope_theta if chain else study.model.rope_theta)
+    model = chain[-1].model if chain else arm.model or study.model
     _check_infilling(study, stage, sequence)
     first, last = span(study, stage, sequence)
     until = {step: _sequences(study, stage, sequence, step) for step in (first, last)}
     form = Form(sequence, stage.infilling)
     starts = {source: passes_before(chain, stage, source, form)[-1].count for source in fractions}
     planned = PlannedStage(
-        id=_id(chain, stage, seed, last),
-        arms=(arm,),
+        id=_id(chain, stage, ending(study, model, seed), last),
+        arms=(arm.name,),
         seed=seed,
+        init_seed=study.init_seeds.get(seed, seed),
+        data_seed=study.data_seeds.get(seed, seed),
         stage=stage,
         parent=chain[-1].id if chain else None,
         steps=last - first,
@@ -59,7 +62,7 @@ def plan_stage(study: Study, arm: str, seed: int, stage: Stage, chain: Sequence[
         sequences={source: until[last][source] - until[first][source] for source in fractions},
         tokens_before=sum(before.tokens for before in chain),
         sequence=sequence,
-        model=replace(study.model, rope_theta=theta),
+        model=replace(model, rope_theta=stage.rope_theta or model.rope_theta),
     )
     if len(planned.id.encode()) > LONGEST_ID:
         raise UserError(f"the stage would be called {planned.id}, over {LONGEST_ID} bytes; shorten its mixtures' names")
@@ -149,15 +152,20 @@ def _steps_of(stage: Stage, field: str, steps: int) -> int:
     return count
 
 
-def _id(chain: Sequence[PlannedStage], stage: Stage, seed: int, last: int) -> str:
+def ending(study: Study, model: ModelConfig, seed: int) -> str:
+    """How the ids of a run end: with the model, if it is not the study's, and the seed."""
+    return f"-s{seed}" if model.name == study.model.name else f"-{model.name}-s{seed}"
+
+
+def _id(chain: Sequence[PlannedStage], stage: Stage, ending: str, last: int) -> str:
     name = f"{stage.mixture.name}@{last}" if stage.piece else stage.mixture.name
     if not chain:
-        return f"{name}-s{seed}"
-    before = chain[-1].id.removesuffix(f"-s{seed}")
+        return f"{name}{ending}"
+    before = chain[-1].id.removesuffix(ending)
     if stage.carries_on:
         before = before.removesuffix(f"{stage.mixture.name}@{chain[-1].first_step + chain[-1].steps}")
-        return f"{before}{name}-s{seed}"
-    return f"{before}-to-{name}-s{seed}"
+        return f"{before}{name}{ending}"
+    return f"{before}-to-{name}{ending}"
 
 
 def simulated_share(study: Study) -> Fraction:

@@ -45,6 +45,8 @@ def check(study: Study) -> None:
         _check_choices(study)
         _check_tasks(study)
         _check_sources(study, "max_epochs_of", study.max_epochs_of)
+        _check_sources(study, "supply", study.supply)
+        _check_seeds(study)
         for arm in study.arms:
             with naming(f"arm '{arm.name}'"):
                 _check_arm(study, arm)
@@ -133,8 +135,11 @@ def _check_name(what: str, name: str) -> None:
 
 def _check_choices(study: Study) -> None:
     arms = [arm.name for arm in study.arms]
-    if study.baseline not in arms:
-        raise UserError(f"baseline '{study.baseline}' is not one of its arms {', '.join(arms)}")
+    against = [("baseline", study.baseline), *((f"arm '{arm.name}': against", arm.against) for arm in study.arms)]
+    against += [("expected: arm", each.arm) for each in study.expected]
+    for what, name in against:
+        if name is not None and name not in arms:
+            raise UserError(f"{what} '{name}' is not one of its arms {', '.join(arms)}")
     if not study.seeds or len(set(study.seeds)) < len(study.seeds):
         raise UserError(f"seeds {study.seeds} are empty or doubled; give distinct seeds")
     if study.precision not in PRECISIONS:
@@ -148,9 +153,15 @@ def _check_choices(study: Study) -> None:
             raise UserError(f"source '{source.name}' has kind '{source.kind}'; choose one of {', '.join(KINDS)}")
 
 
+def _check_seeds(study: Study) -> None:
+    for field, seeds in (("init_seeds", study.init_seeds), ("data_seeds", study.data_seeds)):
+        if unknown := [seed for seed in seeds if seed not in study.seeds]:
+            raise UserError(f"{field} names seed {unknown[0]}; its seeds are {', '.join(map(str, study.seeds))}")
+
+
 def _check_tasks(study: Study) -> None:
     size = study.evaluation
-    for field, names in (("every_stage", size.every_stage), ("around_cooldown", size.around_cooldown)):
+    for field, names in (("every_stage", size.every_stage), ("compared", size.compared)):
         for name in names:
             with naming(f"evaluation.{field}"):
                 if isinstance(name, str) and name.startswith(HARNESS):

@@ -1,15 +1,21 @@
-"""The study of a name: the STUDY of a file in experiments/studies."""
+"""The study of a name: a file of experiments/studies, with a STUDY of one scale or a function `study` of the scale."""
 
 import difflib
 import importlib
 import pkgutil
 import traceback
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from experiments.plan.check import check, naming
+from experiments.scales import SCALES
 from experiments.study import Study
 from store.errors import UserError
+
+DEFAULT = "laptop"
+"""The scale of a study that has several, if none is named."""
 
 
 def known_studies() -> list[str]:
@@ -22,36 +28,86 @@ def module_of(name: str) -> str | None:
     return next((each for each in known_studies() if each.replace("-", "_") == name.replace("-", "_")), None)
 
 
-def find_study(name: str) -> Study:
-    """The STUDY of experiments/studies/<name>.py.
+def split(name: str) -> tuple[str, str]:
+    """The study and the scale of `name`: of what a study at a scale is called in a store, such as "proportion-laptop"."""
+    study, hyphen, scale = name.rpartition("-")
+    return (study, scale) if hyphen and scale in SCALES and not module_of(name) and module_of(study) else (name, "")
+
+
+def is_study(name: str) -> bool:
+    """Whether `name` is of a study, with or without a scale."""
+    return module_of(split(name)[0]) is not None
+
+
+def find_study(name: str, scale: str = "") -> Study:
+    """The study of experiments/studies/<name>.py, at `scale`.
 
     Raises:
-        UserError: there is no such study, its file cannot be loaded, or it is declared badly.
+        UserError: there is no such study or scale, the study has none, its file cannot be loaded, or it is declared
+            badly.
     """
     known = known_studies()
+    if not scale:
+        name, scale = split(name)
     module = module_of(name)
     if module is None:
-        near = difflib.get_close_matches(name.replace("-", "_"), known, n=1)
-        hint = f"did you mean '{near[0]}'? " if near else ""
-        raise UserError(f"study {name!r} is unknown; {hint}known studies: {', '.join(known)}")
+        raise UserError(f"study {name!r} is unknown; {_near(name, known)}known studies: {', '.join(known)}")
     with naming(f"study '{name}'"):
-        study = getattr(_loaded(module), "STUDY", None)
-        if not isinstance(study, Study):
-            raise UserError(f"its file has no STUDY that is a Study, but {type(study).__name__}; declare one")
+        study = _of_file(module, scale)
     check(study)
     return study
 
 
+def scales_of(module: str) -> tuple[str, ...]:
+    """The scales at which the study of a file can be asked; () for a study of one scale.
+
+    Raises:
+        UserError: the file cannot be loaded.
+    """
+    return () if isinstance(getattr(_loaded(module), "STUDY", None), Study) else tuple(SCALES)
+
+
+def _of_file(module: str, scale: str) -> Study:
+    loaded = _loaded(module)
+    study, function = getattr(loaded, "STUDY", None), getattr(loaded, "study", None)
+    if not isinstance(study, Study) and callable(function):
+        name = scale or DEFAULT
+        if name not in SCALES:
+            raise UserError(f"scale '{name}' is unknown; {_near(name, SCALES)}known scales: {', '.join(SCALES)}")
+        study = _called(module, lambda: function(SCALES[name]), f"its function `study` fails at scale '{name}'")
+        if isinstance(study, Study):
+            return study
+        raise UserError(f"its function `study` returns no Study, but {type(study).__name__}; return one")
+    if not isinstance(study, Study):
+        raise UserError(
+            f"its file has no STUDY that is a Study, but {type(study).__name__}, and no function `study` of a scale; "
+            "declare one"
+        )
+    if scale and scale != study.scale:
+        raise UserError(f"it has one scale of its own, and no scale '{scale}'; leave --scale out")
+    return study
+
+
+def _near(name: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name.replace("-", "_"), known, n=1)
+    return f"did you mean '{near[0]}'? " if near else ""
+
+
 def _loaded(module: str) -> ModuleType:
+    return _called(
+        module, lambda: importlib.import_module(f"experiments.studies.{module}"), "its file cannot be loaded"
+    )
+
+
+def _called(module: str, what: Callable[[], Any], problem: str) -> Any:
+    """What `what`, of a file of studies, returns."""
     try:
-        return importlib.import_module(f"experiments.studies.{module}")
+        return what()
     except (UserError, KeyboardInterrupt):
         raise
     except BaseException as error:  # whatever a file of the user's does
         said = " ".join(str(error).split())[:300]
-        raise UserError(
-            f"its file cannot be loaded ({type(error).__name__}: {said}{_line_in(module, error)})"
-        ) from error
+        raise UserError(f"{problem} ({type(error).__name__}: {said}{_line_in(module, error)})") from error
 
 
 def _line_in(module: str, error: BaseException) -> str:

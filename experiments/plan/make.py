@@ -3,10 +3,12 @@
 Before the data are prepared the plan is exact in tokens and steps; epochs and fingerprints come with the data.
 """
 
+import itertools
+from collections.abc import Hashable
 from dataclasses import replace
 from pathlib import Path
 
-from experiments.plan.chain import plan_stage, simulated_share
+from experiments.plan.chain import ending, plan_stage, simulated_share
 from experiments.plan.check import check, naming
 from experiments.plan.prepared import with_data
 from experiments.plan.stage import Plan, PlannedStage, PreparedPlan
@@ -30,18 +32,18 @@ def make_plan(study: Study, store: Path) -> Plan:
         manifest = read_manifest(prepared_folder(data, store))
         _check_tokenizer(study, manifest)
         simulated_share(study)  # a bad one is refused before the data are there
-        stages: dict[str, PlannedStage] = {}
+        stages: dict[Hashable, PlannedStage] = {}
         runs: dict[tuple[str, int], tuple[str, ...]] = {}
         for seed in study.seeds:
             for arm in study.arms:
                 chain: list[PlannedStage] = []
                 for number, stage in enumerate(arm.stages):
                     with naming(f"arm '{arm.name}', stages[{number}]"):
-                        planned = plan_stage(study, arm.name, seed, stage, chain)
-                    chain.append(_merge(stages, planned))
+                        planned = plan_stage(study, arm, seed, stage, chain)
+                    chain.append(_merge(stages, planned, ending(study, planned.model, seed)))
                 runs[arm.name, seed] = tuple(stage.id for stage in chain)
         plan = Plan(study, tuple(stages.values()), runs, tuple(changes(data, store)))
-        return plan if manifest is None else with_data(plan, manifest)
+        return plan if manifest is None else with_data(plan, manifest, store)
 
 
 def prepared_plan(study: Study, store: Path) -> PreparedPlan:
@@ -52,7 +54,7 @@ def prepared_plan(study: Study, store: Path) -> PreparedPlan:
     """
     plan = make_plan(study, store)
     if not isinstance(plan, PreparedPlan):
-        raise UserError(f"the data of study '{study.name}' are not in {store}; first `ablate prepare {study.name}`")
+        raise UserError(f"the data of study '{study.name}' are not in {store}; first `ablate prepare {study.typed}`")
     return plan
 
 
@@ -61,7 +63,7 @@ def _check_tokenizer(study: Study, manifest: Manifest | None) -> None:
 
     A model may know more ids than there are; published ones round their number up.
     """
-    data, model = study.data, study.model
+    data, models = study.data, [study.model, *(arm.model for arm in study.arms if arm.model)]
     ids, loss = data.vocabulary, ""
     if manifest is not None:
         ids, loss = manifest.vocabulary, "" if manifest.bits_per_byte else manifest.loss
@@ -71,6 +73,7 @@ def _check_tokenizer(study: Study, manifest: Manifest | None) -> None:
         tokenizer = bpe.load(data.tokenizer, data.end)
         bpe.eod_id(tokenizer, data.end)
         ids, loss = bpe.size(tokenizer), bpe.loss(tokenizer, form=bpe.canonical)
+    model = min(models, key=lambda model: model.vocabulary)
     if ids > model.vocabulary:
         raise UserError(
             f"model.vocabulary is {model.vocabulary:,}, and the tokenizer of its data has {ids:,} ids; give the model "
@@ -83,15 +86,17 @@ def _check_tokenizer(study: Study, manifest: Manifest | None) -> None:
         )
 
 
-def _merge(stages: dict[str, PlannedStage], planned: PlannedStage) -> PlannedStage:
-    """Share a stage that another arm has planned already."""
-    known = stages.get(planned.id)
-    if known is not None:
-        if (known.stage, known.parent) != (planned.stage, planned.parent):
-            raise UserError(
-                f"arms '{known.arms[0]}' and '{planned.arms[0]}' have different stages of one name, {planned.id}; "
-                "give their mixtures different names"
-            )
-        planned = replace(known, arms=(*known.arms, *planned.arms))
-    stages[planned.id] = planned
-    return planned
+def _merge(stages: dict[Hashable, PlannedStage], planned: PlannedStage, ending: str) -> PlannedStage:
+    """Share a stage that another run has planned already; a name that another one has gets a number."""
+    known = stages.get(planned.decisive)
+    if known is None:
+        taken = {stage.id for stage in stages.values()}
+        stem = planned.id.removesuffix(ending)
+        names = itertools.chain([planned.id], (f"{stem}.{number}{ending}" for number in itertools.count(2)))
+        merged = replace(planned, id=next(name for name in names if name not in taken))
+    else:
+        scored = known.stage.scored or planned.stage.scored
+        arms = tuple(dict.fromkeys((*known.arms, *planned.arms)))
+        merged = replace(known, arms=arms, stage=replace(known.stage, scored=scored))
+    stages[planned.decisive] = merged
+    return merged

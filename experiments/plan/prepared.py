@@ -5,16 +5,18 @@ their fingerprints match.
 """
 
 import hashlib
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from fractions import Fraction
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from experiments.plan.chain import Pass, passes_before, simulated_share
 from experiments.plan.check import naming
-from experiments.plan.stage import Form, Plan, PlannedStage, PreparedPlan, PreparedStage
+from experiments.plan.stage import FINGERPRINT, Form, Plan, PlannedStage, PreparedPlan, PreparedStage
 from experiments.study import Study
 from mixtures.allocate import allocate, check_supply
 from mixtures.mixture import shares
@@ -23,45 +25,58 @@ from mixtures.tokens.arrays import windows_in
 from mixtures.tokens.manifest import Manifest
 from models.recipe import NUMERICS_VERSION
 from models.schedules import Schedule, learning_rate
+from store import layout
 from store.errors import UserError
 
 
-def with_data(plan: Plan, manifest: Manifest) -> PreparedPlan:
-    """`plan` on the data of `manifest`.
+def with_data(plan: Plan, manifest: Manifest, store: Path) -> PreparedPlan:
+    """`plan` on the data of `manifest`, with the stages that other studies left in `store` under their names.
 
     Raises:
         UserError: a source has too few tokens; the message names arm and stage.
     """
     stages: dict[str, PreparedStage] = {}
+    folders = {path.name[-FINGERPRINT:]: path.name for path in sorted((store / layout.STAGES).glob("*"))}
     for (arm, _), chain in plan.runs.items():
         for number, id in enumerate(chain):
             if id not in stages:
                 before = [stages[other] for other in chain[:number]]
                 with naming(f"arm '{arm}', stages[{number}]"):
-                    stages[id] = _prepared(plan.study, manifest, plan.stage(id), before)
+                    stages[id] = _prepared(plan.study, manifest, plan.stage(id), before, folders)
     return PreparedPlan(plan.study, tuple(stages.values()), plan.runs, plan.changes, manifest)
 
 
 def _prepared(
-    study: Study, manifest: Manifest, planned: PlannedStage, before: Sequence[PreparedStage]
+    study: Study,
+    manifest: Manifest,
+    planned: PlannedStage,
+    before: Sequence[PreparedStage],
+    folders: Mapping[str, str],
 ) -> PreparedStage:
-    share = simulated_share(study)
-    windows = {source: _windows(manifest, source, planned.form, share) for source in planned.sequences}
+    windows = {source: _windows(study, manifest, source, planned.form) for source in planned.sequences}
     passes = {source: passes_before(before, planned.stage, source, planned.form) for source in planned.sequences}
-    epochs = _epochs(study, manifest, share, passes, planned.sequences)
+    epochs = _epochs(study, manifest, passes, planned.sequences)
     parent = before[-1].fingerprint if before else None
-    identity = _identity(study, manifest, planned, windows if share < 1 else None, parent)
-    return PreparedStage(**vars(planned), windows=windows, epochs=epochs, identity=identity)
+    identity = _identity(study, manifest, planned, windows if is_cut(study) else None, parent)
+    fingerprint = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:FINGERPRINT]
+    folder = folders.get(fingerprint, f"{planned.id}-{fingerprint}")
+    return PreparedStage(**vars(planned), windows=windows, epochs=epochs, identity=identity, folder=folder)
 
 
-def _windows(manifest: Manifest, source: str, form: Form, share: Fraction) -> int:
-    """Sequences in one epoch of `source`, of which a run that simulates a larger one reads `share`."""
-    shard_tokens = manifest.sources[source].form(form.infilling).shard_tokens
-    return int(windows_in(shard_tokens, form.sequence) * share)
+def is_cut(study: Study) -> bool:
+    """Whether sources are cut, so that their epochs are those of a larger run."""
+    return simulated_share(study) < 1 or bool(study.supply)
+
+
+def _windows(study: Study, manifest: Manifest, source: str, form: Form) -> int:
+    """Sequences in one epoch of `source`, of which a run that simulates a larger one reads a part."""
+    stored = windows_in(manifest.sources[source].form(form.infilling).shard_tokens, form.sequence)
+    read = int(stored * simulated_share(study))
+    return min(read, max(1, study.supply[source] // form.sequence)) if source in study.supply else read
 
 
 def _epochs(
-    study: Study, manifest: Manifest, share: Fraction, passes: Mapping[str, list[Pass]], sequences: Mapping[str, int]
+    study: Study, manifest: Manifest, passes: Mapping[str, list[Pass]], sequences: Mapping[str, int]
 ) -> dict[str, float]:
     """How often a lineage has read every source after a stage that reads `sequences` of it.
 
@@ -71,7 +86,7 @@ def _epochs(
     epochs = {}
     for source, count in sequences.items():
         form, limit = passes[source][-1].form, study.max_epochs_for(source)
-        available = _windows(manifest, source, form, share)
+        available = _windows(study, manifest, source, form)
         read = [*passes[source][:-1], Pass(passes[source][-1].count + count, form)]
         used = math.ceil(Fraction(sum(one.count * one.form.sequence for one in read), form.sequence))
         try:
@@ -79,8 +94,9 @@ def _epochs(
         except UserError as error:
             if study.simulated_tokens is None:
                 raise
-            raise UserError(f"{error} (of which simulated_tokens leaves {float(share):.3%})") from error
-        parts = [Fraction(one.count, _windows(manifest, source, one.form, share)) for one in read if one.count]
+            left = float(simulated_share(study))
+            raise UserError(f"{error} (of which simulated_tokens leaves {left:.3%})") from error
+        parts = [Fraction(one.count, _windows(study, manifest, source, one.form)) for one in read if one.count]
         most = sum(math.ceil(part) for part in parts)
         if most > math.ceil(limit):
             raise UserError(
@@ -132,8 +148,8 @@ def _identity(
         "optimizer": asdict(study.optimizer),
         "learning_rates": _rates_digest(planned.schedule, planned.first_step, planned.steps),
         "dtype": study.precision,
-        "data_seed": planned.seed,
-        "init_seed": planned.seed,
+        "data_seed": planned.data_seed,
+        "init_seed": planned.init_seed,
         "parent": parent,
         **special,
     }
@@ -148,7 +164,7 @@ def _rates_digest(schedule: Schedule, first: int, steps: int) -> str:
 def data_plan(plan: PreparedPlan, stage: PreparedStage) -> DataPlan:
     """What the loader needs to feed `stage`."""
     stored = None
-    if simulated_share(plan.study) < 1:
+    if is_cut(plan.study):
         forms = {name: plan.manifest.sources[name].form(stage.stage.infilling) for name in stage.sequences}
         stored = {name: windows_in(form.shard_tokens, stage.sequence) for name, form in forms.items()}
     allocation = allocate(shares(stage.stage.mixture))
@@ -156,7 +172,7 @@ def data_plan(plan: PreparedPlan, stage: PreparedStage) -> DataPlan:
         allocation=allocation,
         windows=stage.windows,
         starts=stage.starts,
-        data_seed=stage.seed,
+        data_seed=stage.data_seed,
         batch=plan.study.batch,
         sequence=stage.sequence,
         document_mask=stage.stage.document_mask,

@@ -1,19 +1,21 @@
 """The words of a plan: a stage of its DAG, and the DAG."""
 
-import hashlib
-import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 from experiments.study import Stage, Study
+from mixtures.mixture import shares
 from mixtures.prepare import kinds
 from mixtures.tokens.manifest import Manifest
 from models.config import ModelConfig
 from models.devices.flops import train_flops_per_token
 from models.schedules import Schedule, learning_rate
+
+FINGERPRINT = 16
+"""Digits of one, with which the name of a stage's folder ends."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,8 @@ class PlannedStage:
         id: readable and unique in the study: the mixtures of the lineage, then the seed. The pieces of a stage that
             was cut count as one mixture, with the step at which the last of them ends.
         arms: the arms that read it.
+        seed: of the first run that reads it.
+        init_seed, data_seed: what draws the weights, and the order of the data.
         parent: id of the stage before.
         steps: updates of this stage.
         schedule: of the stage, or of the whole one that it is a piece of.
@@ -45,6 +49,8 @@ class PlannedStage:
     id: str
     arms: tuple[str, ...]
     seed: int
+    init_seed: int
+    data_seed: int
     stage: Stage
     parent: str | None
     steps: int
@@ -59,6 +65,23 @@ class PlannedStage:
     @property
     def form(self) -> Form:
         return Form(self.sequence, self.stage.infilling)
+
+    @property
+    def decisive(self) -> Hashable:
+        """All that decides its result besides study and data, and no name: where it is equal there is one stage."""
+        stage = self.stage
+        return (
+            *(
+                stage.kind,
+                tuple(shares(stage.mixture).items()),
+                self.parent,
+                self.schedule,
+                self.first_step,
+                self.steps,
+            ),
+            *(tuple(self.starts.items()), self.sequence, self.model, self.init_seed, self.data_seed),
+            *(stage.document_mask, stage.infilling, stage.reset_optimizer),
+        )
 
     def rate(self, step: int) -> float:
         """The learning rate of update `step` of this stage, counted from 0."""
@@ -81,20 +104,17 @@ class PreparedStage(PlannedStage):
         windows: sequences in one epoch of every source.
         epochs: how often the lineage has read every source at the end.
         identity: everything that decides the result, of which the fingerprint is the hash.
+        folder: name under stages/: what the first study that read it called it, and its fingerprint.
     """
 
     windows: Mapping[str, int]
     epochs: Mapping[str, float]
     identity: Mapping[str, Any]
-
-    @cached_property
-    def fingerprint(self) -> str:
-        return hashlib.sha256(json.dumps(self.identity, sort_keys=True).encode()).hexdigest()[:16]
+    folder: str
 
     @property
-    def folder(self) -> str:
-        """Name under stages/."""
-        return f"{self.id}-{self.fingerprint}"
+    def fingerprint(self) -> str:
+        return self.folder[-FINGERPRINT:]
 
 
 @dataclass(frozen=True)
@@ -110,11 +130,22 @@ class Plan:
     changes: tuple[str, ...]
 
     def stage(self, id: str) -> PlannedStage:
-        return next(stage for stage in self.stages if stage.id == id)
+        return self._by_id[id]
+
+    @cached_property
+    def _by_id(self) -> dict[str, Any]:
+        return {stage.id: stage for stage in self.stages}
 
     @cached_property
     def kinds(self) -> dict[str, str]:
         return kinds(self.study.data)
+
+    @cached_property
+    def compared(self) -> frozenset[str]:
+        """The stages at whose ends arms are compared: the last of every run, cooldowns, and what stands before one."""
+        last = {chain[-1] for chain in self.runs.values()}
+        cooldowns = [stage for stage in self.stages if stage.stage.kind == "cooldown"]
+        return frozenset({*last, *(each.id for each in cooldowns), *(each.parent for each in cooldowns if each.parent)})
 
     def tokens_by_kind(self, stage: PlannedStage) -> dict[str, int]:
         totals: Counter[str] = Counter()
@@ -134,4 +165,4 @@ class PreparedPlan(Plan):
     manifest: Manifest
 
     def stage(self, id: str) -> PreparedStage:
-        return next(stage for stage in self.stages if stage.id == id)
+        return cast(PreparedStage, self._by_id[id])

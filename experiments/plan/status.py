@@ -58,13 +58,8 @@ def task_names(plan: Plan, stage: PlannedStage) -> tuple[str, ...]:
         *(f"heldout/{kind}" for kind in dict.fromkeys(plan.kinds.values())),
         *map(task_name, evaluation.every_stage),
     )
-    later = (*map(task_name, evaluation.around_cooldown), *evaluation.executed)
-    return (*names, *later) if _around_cooldown(plan, stage) else names
-
-
-def _around_cooldown(plan: Plan, stage: PlannedStage) -> bool:
-    children = [other for other in plan.stages if other.parent == stage.id]
-    return any(each.stage.kind == "cooldown" for each in (stage, *children))
+    later = (*map(task_name, evaluation.compared), *evaluation.executed)
+    return (*names, *later) if stage.stage.scored or stage.id in plan.compared else names
 
 
 def evaluated_tasks(plan: Plan, stage: PreparedStage, store: Path) -> dict[str, Path]:

@@ -34,7 +34,7 @@ def claim(plan: PreparedPlan, stage: PreparedStage, folder: Path) -> None:
         id=stage.id,
         fingerprint=stage.fingerprint,
         kind=stage.stage.kind,
-        model=plan.study.model.name,
+        model=stage.model.name,
         parent=stage.identity["parent"],
         seed=stage.seed,
         steps=stage.steps,

@@ -45,10 +45,10 @@ class Tracker:
                 project=PROJECT,
                 id=stage.fingerprint,
                 name=stage.id,
-                group=plan.study.name,
+                group=plan.study.key,
                 job_type=stage.stage.kind,
                 tags=list(stage.arms),
-                config={"arms": list(stage.arms), "model_size": plan.study.model.name, **stage.identity},
+                config={"arms": list(stage.arms), "model_size": stage.model.name, **stage.identity},
                 dir=str(store),
                 mode=mode(),  # type: ignore[arg-type]
                 resume="allow",

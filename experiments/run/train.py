@@ -26,20 +26,23 @@ def study_record(plan: PreparedPlan, store: Path) -> StudyRecord:
             seed=seed,
             stages=tuple(plan.stage(id).folder for id in chain),
             kinds=tuple(plan.stage(id).stage.kind for id in chain),
+            init_seed=study.init_seeds.get(seed),
+            data_seed=study.data_seeds.get(seed),
         )
         for (arm, seed), chain in plan.runs.items()
     )
     return StudyRecord(
-        name=study.name,
+        name=study.key,
         question=study.question,
         hypothesis=study.hypothesis,
         baseline=study.baseline,
         arms={arm.name: arm.description for arm in study.arms},
         runs=runs,
         primary=study.primary,
-        command=f"ablate run {study.name}",
+        command=f"ablate run {study.typed}",
         prepared=plan.manifest.folder.name,
         asked=status.asked(plan, store),
+        baselines={arm.name: arm.against for arm in study.arms if arm.against},
     )
 
 
@@ -67,7 +70,7 @@ def train_study(study: Study, store: Path, distributed: bool) -> None:
         with hosts.together():
             if hosts.first():
                 lock.enter_context(whole_store(store))
-                write(store / "studies" / study.name / "study.json", study_record(plan, store))
+                write(store / "studies" / study.key / "study.json", study_record(plan, store))
                 finished = {stage.id for stage in plan.stages if status.state(plan, stage, store) == "done"}
         train(plan, store, [stage for stage in plan.stages if not hosts.agreed(stage.id in finished)])
 

@@ -177,7 +177,7 @@ def _due(saved_at: float, full: bool) -> bool:
 
 def _resume(plan: PreparedPlan, stage: PreparedStage, store: Path, mesh: Mesh | None) -> tuple[int, TrainState]:
     """The newest checkpoint that can be read, else the parent's end, else fresh weights."""
-    folder, like = checkpoints(store, stage.folder), abstract_state(plan.study.model, plan.study.optimizer, mesh)
+    folder, like = checkpoints(store, stage.folder), abstract_state(stage.model, plan.study.optimizer, mesh)
     saved = checkpoint.steps(folder)
     if saved and saved[-1] > stage.steps:
         raise Failure(
@@ -190,7 +190,7 @@ def _resume(plan: PreparedPlan, stage: PreparedStage, store: Path, mesh: Mesh | 
         except Failure as error:
             print(f"warning: {error}; using the one before it", file=sys.stderr)
     if stage.parent is None:
-        return 0, init_state(plan.study.model, plan.study.optimizer, stage.seed, mesh)
+        return 0, init_state(stage.model, plan.study.optimizer, stage.init_seed, mesh)
     parent = plan.stage(stage.parent)
     state = restore_end(store, parent.folder, parent.steps, like)
     if stage.stage.reset_optimizer:

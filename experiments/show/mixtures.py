@@ -13,13 +13,12 @@ from typing import Any
 from rich.console import Console
 
 from experiments.plan.chain import simulated_share
-from experiments.plan.find import find_study, known_studies, module_of
+from experiments.plan.find import find_study, is_study, known_studies
 from experiments.plan.make import make_plan
 from experiments.plan.stage import Plan, PlannedStage, PreparedPlan, PreparedStage
 from experiments.show.table import Column, say, table
 from experiments.study import Arm
 from mixtures import paper
-from mixtures.curriculum import Reading, sequences_by_source
 from mixtures.mixture import Mixture, fingerprint, shares, tree
 from store.errors import UserError
 
@@ -37,28 +36,46 @@ def show(name: str, store: Path) -> Document:
     Raises:
         UserError: there is no such study, run or mixture, or the study's plan cannot be met.
     """
-    if module_of(name):
+    if is_study(name):
         return _study(make_plan(find_study(name), store))
-    if name in paper.RUNS:
-        stages = paper.RUNS[name].stages
-    elif name in paper.MIXTURES:
-        stages = (Reading("", paper.MIXTURES[name], 0),)
-    else:
+    the_paper = find_study("paper", "paper")
+    if name in [arm.name for arm in the_paper.arms]:
+        return _study(make_plan(the_paper, store), only=name)
+    known = paper.mixtures(paper.PAPER)
+    if name not in known:
         raise UserError(
             f"'{name}' is no study ({', '.join(known_studies())}), and no run or mixture of the paper "
-            f"({', '.join(dict.fromkeys([*paper.RUNS, *paper.MIXTURES]))})"
+            f"({', '.join([*(arm.name for arm in the_paper.arms), *known])})"
         )
-    return _paper(name, stages)
+    stage = {"kind": None, "tokens_requested": 0, "tokens": 0, "steps": 0, "fingerprints": {}}
+    stage |= _contents(known[name], paper.KINDS, {}, {}, paper.SUPPLY)
+    arm = {"arm": name, "description": "", "seeds": [], "stages": [stage]}
+    return _document(name, "expected", Fraction(1), _choices([known[name]]), [arm])
 
 
-def _study(plan: Plan) -> Document:
+def _study(plan: Plan, only: str = "") -> Document:
+    """All arms of a plan, or one."""
+    arms = [arm for arm in plan.study.arms if only in ("", arm.name)]
+    choices = {arm.name: arm.origin for arm in arms if arm.origin}
+    if plan.study.scale:
+        choices |= _choices([stage.mixture for arm in arms for stage in arm.stages])
+    supply_from = "prepared" if isinstance(plan, PreparedPlan) else "expected"
+    shown = [_arm(plan, arm) for arm in arms]
+    return _document(only or plan.study.key, supply_from, simulated_share(plan.study), choices, shown)
+
+
+def _document(
+    name: str, supply_from: str, simulated: Fraction, choices: Mapping[str, str], arms: Sequence[Document]
+) -> Document:
     return {
-        "name": plan.study.name,
-        "supply_from": "prepared" if isinstance(plan, PreparedPlan) else "expected",
-        "simulated_share": str(simulated_share(plan.study)),
-        "choices": {},
-        "arms": [_arm(plan, arm) for arm in plan.study.arms],
+        **{"name": name, "supply_from": supply_from, "simulated_share": str(simulated)},
+        **{"choices": dict(choices), "arms": list(arms)},
     }
+
+
+def _choices(mixtures: Sequence[Mixture]) -> dict[str, str]:
+    parts = [branch.name for mix in mixtures for branch in tree(mix)]
+    return {part: paper.CHOICES[part] for part in parts if part in paper.CHOICES}
 
 
 def _arm(plan: Plan, arm: Arm) -> Document:
@@ -99,31 +116,8 @@ def _supply(plan: Plan, planned: PlannedStage) -> Supply:
     if isinstance(planned, PreparedStage):
         return {(source,): count * planned.sequence for source, count in planned.windows.items()}
     share = simulated_share(plan.study)
-    return {(s.name,): int(s.expected_tokens * share) for s in plan.study.data.sources if s.expected_tokens}
-
-
-def _paper(name: str, stages: Sequence[Reading]) -> Document:
-    rows: list[Document] = []
-    before: Counter[str] = Counter()
-    for stage in stages:
-        read: dict[str, int] = {}
-        if stage.tokens:
-            counts = sequences_by_source(stage.mixture, stage.tokens, paper.BATCH, paper.SEQUENCE)
-            read = {source: count * paper.SEQUENCE for source, count in counts.items()}
-        contents = _contents(stage.mixture, paper.KINDS, read, before, paper.SUPPLY)
-        tokens = sum(read.values())
-        steps = tokens // (paper.BATCH * paper.SEQUENCE)
-        budget = {"kind": stage.kind or None, "tokens_requested": stage.tokens, "tokens": tokens, "steps": steps}
-        rows.append({**budget, "fingerprints": {}, **contents})
-        before.update(read)
-    parts = [branch.name for stage in stages for branch in tree(stage.mixture)]
-    return {
-        "name": name,
-        "supply_from": "expected",
-        "simulated_share": "1",
-        "choices": {part: paper.CHOICES[part] for part in [name, *parts] if part in paper.CHOICES},
-        "arms": [{"arm": name, "description": "", "seeds": [], "stages": rows}],
-    }
+    known = {(s.name,): int(s.expected_tokens * share) for s in plan.study.data.sources if s.expected_tokens}
+    return paper.SUPPLY if plan.study.scale == "paper" else known
 
 
 def _contents(
@@ -182,7 +176,7 @@ def diff(names: Sequence[str], store: Path) -> Document:
         )
     documents = [show(name, store) for name in names]
     for document in documents:
-        if module_of(document["name"]):
+        if is_study(document["name"]):
             raise UserError(f"'{document['name']}' is a study; name two of its arms: diff {document['name']} A B")
     return _diff(*(document["arms"][0] for document in documents))
 

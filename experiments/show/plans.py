@@ -81,14 +81,14 @@ def _evaluation_row(plan: Plan, stage: PlannedStage, store: Path) -> dict[str, A
         **{"id": f"evaluate-{stage.id}", "kind": "evaluate", "mixture": None, "parent": stage.id},
         **dict.fromkeys(("tokens", "tokens_requested", "steps", "warmup_steps", "peak_learning_rate"), 0),
         **{"tokens_by_source": {}, "tokens_by_kind": {}, "epochs_by_source": {}},
-        "flops": tokens * forward_flops_per_token(plan.study.model, plan.study.sequence),
+        "flops": tokens * forward_flops_per_token(stage.model, stage.sequence),
         "state": status.evaluation_state(plan, stage, store),
         **_shared(plan, stage),
     }
 
 
 def _shared(plan: Plan, stage: PlannedStage) -> dict[str, Any]:
-    arms, model = list(stage.arms), plan.study.model.name
+    arms, model = list(stage.arms), stage.model.name
     fingerprint = stage.fingerprint if isinstance(stage, PreparedStage) else None
     return {"fingerprint": fingerprint, "arms": arms, "seed": stage.seed, "model": model}
 

@@ -10,4 +10,4 @@ from experiments.show.plans import plan_json
 
 def write_report(plan: Plan, store: Path) -> Path:
     """Write report.html and its CSVs for a study that has been run."""
-    return build(store, plan.study.name, {"audit": audit(plan, store), "plan": plan_json(plan, store)})
+    return build(store, plan.study.key, {"audit": audit(plan, store), "plan": plan_json(plan, store)})

@@ -1,0 +1,1 @@
+"""One question a file: a STUDY of one scale, or a function `study` of the scale."""

@@ -9,42 +9,27 @@ Expected: code bits per byte of `text-only` at least 0.5 above every other arm b
 of training and 3 of evaluation on 2 cores. Command: `make quickstart`.
 """
 
+from experiments.scales import ADJACENT, COMPARED, EVERY_STAGE, EXECUTED, LAPTOP_DATA, MARKUP, TEXT, WEB_CODE
 from experiments.study import Arm, Evaluation, Stage, Study
-from mixtures.catalogue.laptop import QUICKSTART
 from mixtures.mixture import Mixture, mixture
-from mixtures.prepare import Cleaning, DataSpec
 from models.config import config
 from models.recipe import AdamW
 
 T = 409_600
 """Tokens before cooldown: 400 steps of 4 x 256. The paper's is 400B; this is fixed, never taken from the clock."""
 
-# As much documentation prose as there is for two epochs at most; the rest is literature.
-TEXT = mixture("text", {"literature": 18, "docstring-prose": 6, "description-prose": 1})
 # Web code with markup as the paper's proportion sweep has it: 80 % code, 20 % markup (section 3.2).
-WEB_CODE = mixture("web-code", {"python": 2, "c-cpp": 1, "javascript": 1})
-MARKUP = mixture("markup", {"markdown": 1, "restructuredtext": 1, "html": 1, "yaml": 1, "css": 1})
 CODE = mixture("code", {WEB_CODE: 80, MARKUP: 20})
 BALANCED = mixture("balanced", {TEXT: 50, CODE: 50})
 # The continued "text" stage keeps 10 % code to avoid a full shift of distribution (footnote 5).
 TEXT_90 = mixture("text90", {TEXT: 90, CODE: 10})
 # Every cooldown has 20 % code, that of text-only too (section 3.5). The paper's is of high quality, so ours takes part
 # of it from verified synthetic problems and from code-adjacent data.
-ADJACENT = mixture("adjacent", {"notebooks": 1, "commits": 1, "qa": 1})
 COOLDOWN = mixture("cooldown+synth", {TEXT: 80, WEB_CODE: 10, "synthetic-python": 5, ADJACENT: 5})
 
 PEAK = 7e-3
 """Best of a sweep at this size and batch: see benchmarks/quickstart.md."""
 LOW = PEAK / 10
-
-EVERY_STAGE = ("humaneval",)
-# The paper's table 1. QuAC and StoryCloze are in no package: gaps, unless their files are put into the store.
-REASONING = (
-    *("boolq", "piqa", "sciq", "social_iqa", "quac", "cb", "copa"),
-    *("storycloze_2016", "hellaswag", "winogrande", "arc_easy"),
-)
-KNOWLEDGE = ("triviaqa", "nq_open")
-AROUND_COOLDOWN = (*REASONING, *KNOWLEDGE, "mbpp")
 
 
 def pretrain(mix: Mixture) -> Stage:
@@ -79,25 +64,19 @@ STUDY = Study(
         ),
         Arm("code-to-text", "code, then 90 % text and 10 % code", (pretrain(CODE), continued(TEXT_90), cooldown())),
     ),
-    seeds=(0, 1),
+    seeds=(0, 1, 2),
     model=config("1m"),
     sequence=256,
     batch=4,  # small, because 400 steps of 1,024 tokens learn more than 200 of 2,048
     optimizer=AdamW(),
-    data=DataSpec(
-        QUICKSTART,
-        vocabulary=8_192,
-        heldout=0.1,
-        tokenizer_bytes_per_kind=1_000_000,
-        cleaning=Cleaning((*EVERY_STAGE, *AROUND_COOLDOWN)),
-    ),
+    data=LAPTOP_DATA,
     max_epochs=4,
     evaluation=Evaluation(
         heldout_bytes=60_000,
         every_stage=EVERY_STAGE,
-        around_cooldown=AROUND_COOLDOWN,
+        compared=COMPARED,
         items=100,
-        executed=("humaneval_exec", "mbpp_exec"),  # where there is a sandbox; else a gap that says so
+        executed=EXECUTED,  # where there is a sandbox; else a gap that says so
         problems=10,
     ),
     primary=("heldout/code/bpb", "heldout/text/bpb"),

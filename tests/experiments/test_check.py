@@ -161,5 +161,5 @@ def test_an_unforeseen_fault_of_the_disk_is_one_line(tmp_path: Path, capsys: pyt
 
 
 def test_a_study_without_evaluation_of_anything_is_fine(tmp_path: Path) -> None:
-    nothing = Evaluation(heldout_bytes=0, every_stage=(), around_cooldown=(), items=0)
+    nothing = Evaluation(heldout_bytes=0, every_stage=(), compared=(), items=0)
     assert make_plan(study(evaluation=nothing), tmp_path).stages

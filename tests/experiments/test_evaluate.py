@@ -94,7 +94,7 @@ def test_what_a_full_disk_tore_is_asked_again_once_there_is_space(tmp_path):
 def test_a_gap_is_recorded_shown_and_tried_again(finished_store, tmp_path, monkeypatch):
     store = tmp_path / "store"
     shutil.copytree(finished_store, store)
-    asks = study(evaluation=Evaluation(2_000, every_stage=(), around_cooldown=("quac",), items=5))
+    asks = study(evaluation=Evaluation(2_000, every_stage=(), compared=("quac",), items=5))
     plan = make_plan(asks, store)
     write(store / "studies" / "tiny" / "study.json", study_record(plan, store))  # as a run does first
     last = next(stage for stage in plan.stages if stage.stage.kind == "cooldown")

@@ -62,7 +62,7 @@ def study(steps: int = STEPS, **changes: object) -> Study:
         "optimizer": AdamW(),
         "data": DataSpec((source("prose", "text"), source("program", "code")), 320, 0.05, 20_000),
         "max_epochs": 50,
-        "evaluation": Evaluation(heldout_bytes=2_000, every_stage=(), around_cooldown=(), items=0),
+        "evaluation": Evaluation(heldout_bytes=2_000, every_stage=(), compared=(), items=0),
         "primary": ("heldout/code/bpb",),
     }
     return Study(**(fields | changes))  # type: ignore[arg-type]

@@ -1,0 +1,249 @@
+"""How large a question is asked. A study is a function of one of these; every ratio of the paper is the same in all.
+
+The paper's stages are 200B tokens, twice that, and 40B for a cooldown (arXiv:2408.10914, Table 2). A scale says how many
+tokens stand for 200B, on which models, from which catalogue; `experiments/runs.py` makes the paper's stages of it.
+"""
+
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from typing import Any
+
+from analysis.evals.tasks import Asked
+from experiments.study import Arm, Cap, Count, Evaluation, Seed, Size, Study
+from mixtures import paper
+from mixtures.catalogue import paper_scale
+from mixtures.catalogue.laptop import QUICKSTART
+from mixtures.mixture import mixture
+from mixtures.prepare import Cleaning, DataSpec
+from models.config import ModelConfig, config
+from models.recipe import AdamW
+
+# The paper's table 1. QuAC and StoryCloze are in no package: gaps, unless their files are put into the store.
+REASONING: tuple[Asked, ...] = (
+    *("boolq", "piqa", "sciq", "social_iqa", "quac", "cb", "copa"),
+    *("storycloze_2016", "hellaswag", "winogrande", "arc_easy"),
+)
+KNOWLEDGE: tuple[Asked, ...] = ("triviaqa", "nq_open")
+EVERY_STAGE: tuple[Asked, ...] = ("humaneval",)
+"""As likelihoods: bits per byte of the canonical solutions."""
+COMPARED: tuple[Asked, ...] = (*REASONING, *KNOWLEDGE, "mbpp")
+EXECUTED = ("humaneval_exec", "mbpp_exec")
+
+WARMUP = Fraction(1_325, 47_684)
+"""Of the steps of a stage of 200B tokens (sections 2.1 and 3.1)."""
+SYNTHETIC_CAP = Cap(7, "the paper read its 3.2B tokens 6.25 times (20B in code+synth)")
+
+
+@dataclass(frozen=True)
+class Scale:
+    """What a question is asked with.
+
+    Attributes:
+        name: what the command line calls it.
+        about: a line for people: hardware and time.
+        small, large: the two sizes of models; most arms are small (470M and 2.8B in the paper).
+        sequence, batch: tokens, and sequences.
+        unit: tokens that stand for the paper's 200B.
+        warmup: of a stage, in steps; or as a share of the steps of one of `unit` tokens, rounded down.
+        parts: the sources of the paper's mixtures.
+        data: the catalogue and the tokenizer.
+        seeds: of every arm.
+        evaluation: how much is scored.
+        primary: the metrics of the declared family, where a study does not say others.
+        topology: as of a study.
+        precision: as of a study.
+        max_epochs, max_epochs_of: as of a study.
+        supply: tokens of the paper's sources, of which a study reads the share `unit` / 200B; {} for all there is.
+    """
+
+    name: str
+    about: str
+    small: ModelConfig
+    large: ModelConfig
+    sequence: Size
+    batch: Size
+    unit: Count
+    warmup: int | Fraction
+    parts: paper.Parts
+    data: DataSpec
+    seeds: tuple[Seed, ...]
+    evaluation: Evaluation
+    primary: tuple[str, ...]
+    topology: str = "cpu"
+    precision: str = "float32"
+    max_epochs: Count = 4
+    max_epochs_of: Mapping[str, Cap] = field(default_factory=dict)
+    supply: Mapping[str, int] = field(default_factory=dict)
+
+
+# As much documentation prose as there is for two epochs at most; the rest is literature.
+TEXT = mixture("text", {"literature": 18, "docstring-prose": 6, "description-prose": 1})
+WEB_CODE = mixture("web-code", {"python": 2, "c-cpp": 1, "javascript": 1})
+MARKUP = mixture("markup", {"markdown": 1, "restructuredtext": 1, "html": 1, "yaml": 1, "css": 1})
+ADJACENT = mixture("adjacent", {"notebooks": 1, "commits": 1, "qa": 1})
+LAPTOP_PARTS = paper.Parts(
+    text=TEXT,
+    code=WEB_CODE,
+    markup=MARKUP,
+    synthetic="synthetic-python",
+    adjacent={"commits": ADJACENT},  # its questions and answers stand for Stack Exchange; issues it has none
+    # The paper's cooldown adds math and instructions, which no package has. Code of higher quality: with its context.
+    cooldown=TEXT,
+    cooldown_code=mixture("cooldown-code", {WEB_CODE: 3, ADJACENT: 1}),
+)
+LAPTOP_DATA = DataSpec(
+    QUICKSTART,
+    vocabulary=8_192,
+    heldout=0.1,
+    tokenizer_bytes_per_kind=1_000_000,
+    cleaning=Cleaning((*EVERY_STAGE, *COMPARED)),
+)
+LIKELIHOOD = ("heldout/code/bpb", "heldout/text/bpb")
+"""What moves at a size where accuracy does not."""
+
+
+def _small(heldout_bytes: int, items: int, problems: int) -> Evaluation:
+    return Evaluation(heldout_bytes, EVERY_STAGE, COMPARED, items, executed=EXECUTED, problems=problems)
+
+
+LAPTOP = Scale(
+    name="laptop",
+    about="two cores, no accelerator; the whole paper in about half an hour",
+    small=config("1m"),
+    large=config("2m"),
+    sequence=256,
+    batch=4,
+    unit=194_560,  # 190 steps, and 38 for a cooldown
+    warmup=WARMUP,
+    parts=LAPTOP_PARTS,
+    data=LAPTOP_DATA,
+    seeds=(0, 1, 2),
+    evaluation=_small(heldout_bytes=60_000, items=50, problems=10),
+    primary=LIKELIHOOD,
+)
+DESKTOP = Scale(
+    name="desktop",
+    about="two cores, no accelerator; the proportion study in about an hour",
+    small=config("2m"),
+    large=config("4m"),
+    sequence=256,
+    batch=4,
+    unit=1_024_000,  # 1,000 steps
+    warmup=WARMUP,
+    parts=LAPTOP_PARTS,
+    data=LAPTOP_DATA,
+    seeds=(0, 1, 2),
+    evaluation=_small(heldout_bytes=120_000, items=200, problems=20),
+    primary=LIKELIHOOD,
+)
+
+_ADJACENT_EACH = paper_scale.ADJACENT_TOKENS // 4
+_PAPER_SUPPLY: Mapping[str, int] = {
+    **{group[0]: tokens for group, tokens in paper.SUPPLY.items() if len(group) == 1},
+    **dict.fromkeys(paper.ADJACENT, _ADJACENT_EACH),  # the paper has their sum
+}
+_ALL_ITEMS = 20_000
+"""More than any of the benchmarks has."""
+
+
+def _paper_data(vocabulary: int) -> DataSpec:
+    return DataSpec(
+        paper_scale.PAPER,
+        vocabulary=vocabulary,
+        heldout=0.01,
+        tokenizer_bytes_per_kind=1_000_000_000,
+        cleaning=Cleaning((*EVERY_STAGE, *COMPARED)),
+    )
+
+
+ACCURACY = ("reasoning/acc", "knowledge/exact_match", *LIKELIHOOD)
+WORKSTATION = Scale(
+    name="workstation",
+    about="one GPU; about a day a study",
+    small=config("60m"),
+    large=config("240m"),
+    sequence=2_048,
+    batch=64,
+    unit=9_155 * 64 * 2_048,  # 1.2B, 20 tokens for each parameter of the small one
+    warmup=WARMUP,
+    parts=paper.PAPER,
+    data=_paper_data(32_768),
+    seeds=(0, 1, 2),
+    evaluation=Evaluation(500_000, EVERY_STAGE, COMPARED, items=1_000, executed=EXECUTED, samples=5),
+    primary=(*LIKELIHOOD, "reasoning/gold_bpb", "humaneval/gold_bpb"),
+    topology="gpu",
+    precision="bfloat16",
+    max_epochs_of={"synthetic-python": SYNTHETIC_CAP},
+    supply=_PAPER_SUPPLY,
+)
+PAPER = Scale(
+    name="paper",
+    about="slices of TPU v5e, as the paper",
+    small=config("470m"),
+    large=config("2.8b"),
+    sequence=8_192,
+    batch=512,
+    unit=200 * paper.B,
+    warmup=1_325,
+    parts=paper.PAPER,
+    data=_paper_data(256_000),
+    seeds=(0, 1, 2),
+    evaluation=Evaluation(2_000_000, EVERY_STAGE, COMPARED, _ALL_ITEMS, executed=EXECUTED, samples=10),
+    primary=ACCURACY,
+    topology="v5e:16x16",
+    precision="bfloat16",
+    max_epochs_of={"synthetic-python": SYNTHETIC_CAP},
+)
+
+SCALES: Mapping[str, Scale] = {scale.name: scale for scale in (LAPTOP, DESKTOP, WORKSTATION, PAPER)}
+
+
+def ask(
+    scale: Scale, name: str, question: str, hypothesis: str, baseline: str, arms: tuple[Arm, ...], **fields: Any
+) -> Study:
+    """The study of `arms` at `scale`; `fields` are other fields of a study, in place of the scale's."""
+    share = Fraction(scale.unit, 200 * paper.B)
+    of_scale: dict[str, Any] = {
+        "seeds": scale.seeds,
+        "model": scale.small,
+        "sequence": scale.sequence,
+        "batch": scale.batch,
+        "optimizer": AdamW(),
+        "data": scale.data,
+        "max_epochs": scale.max_epochs,
+        "max_epochs_of": scale.max_epochs_of,
+        "evaluation": scale.evaluation,
+        "primary": scale.primary,
+        "precision": scale.precision,
+        "topology": scale.topology,
+        "supply": {source: max(1, int(tokens * share)) for source, tokens in scale.supply.items()},
+        "scale": scale.name,
+    }
+    return Study(name, question, hypothesis, baseline, arms, **(of_scale | fields))
+
+
+def union(scale: Scale, name: str, question: str, hypothesis: str, parts: tuple[Study, ...]) -> Study:
+    """The arms of several studies at `scale` in one, each compared as in the first study that has it.
+
+    Arms that read the same are one, whatever they are called; an arm that differs from an earlier one of its name is
+    called after its study, too.
+    """
+    called: dict[Hashable, str] = {}
+    names: dict[tuple[str, str], str] = {}
+    for part in parts:
+        for arm in part.arms:
+            taken = arm.name in called.values()
+            label = f"{arm.name} ({part.name})" if taken else arm.name
+            names[part.name, arm.name] = called.setdefault((arm.stages, arm.model), label)
+    arms = {
+        names[part.name, arm.name]: replace(
+            arm, name=names[part.name, arm.name], against=names[part.name, part.baseline_of(arm.name)]
+        )
+        for part in reversed(parts)
+        for arm in reversed(part.arms)
+    }
+    expected = [replace(each, arm=names[part.name, each.arm]) for part in parts for each in part.expected]
+    ordered = tuple(arms[label] for label in called.values())
+    fields = {"expected": tuple(dict.fromkeys(expected)), "parts": parts}
+    return ask(scale, name, question, hypothesis, ordered[0].name, ordered, **fields)

@@ -1,7 +1,7 @@
-"""How large a question is asked. A study is a function of one of these; every ratio of the paper is the same in all.
+"""How large a question is asked. A study is a function of one of these; all keep the paper's ratios.
 
-The paper's stages are 200B tokens, twice that, and 40B for a cooldown (arXiv:2408.10914, Table 2). A scale says how many
-tokens stand for 200B, on which models, from which catalogue; `experiments/runs.py` makes the paper's stages of it.
+The paper's stages are 200B tokens, twice that, and 40B for a cooldown (arXiv:2408.10914, Table 2). A scale says how
+many tokens stand for 200B, on which models, from which catalogue; `experiments/runs.py` makes the paper's stages of it.
 """
 
 from collections.abc import Hashable, Mapping

@@ -160,7 +160,7 @@ class Expected:
 
     Attributes:
         arm, metric: of which one.
-        direction: whether its value is higher, lower, or about the same. Bits per byte are lower where a model is better.
+        direction: whether its value is higher, lower, or about the same; bits per byte are lower in better models.
         paper: the paper's figure, with its place.
     """
 

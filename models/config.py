@@ -66,16 +66,18 @@ class Parameters:
 #
 # The rate of the 1m is swept at the quickstart's batch and budget (benchmarks/quickstart.md); the others follow
 # DeepSeek LLM's fit (arXiv:2401.02954, section 3.1), 0.3118 * C^-0.125 to one digit, where C = tokens * (6 *
-# non-embedding parameters + 12 * layers * width * sequence), for 20 tokens a parameter up to 60m (sequences of 256,
-# 1,024 and 2,048) and the paper's 200B tokens at 8,192 from 150m. For the 1m it would say 1e-2. It belongs to the batch
-# of the same fit, 0.292 * C^0.3271 tokens: 1.8M for the 470m; the paper's 4.2M is 2.3 times that. All arms of a study
-# share one rate: tuned ones would differ by more than the mixture.
+# non-embedding parameters + 12 * layers * width * sequence), for 20 tokens a parameter up to 60m and 240m (sequences of
+# 256, 1,024 and 2,048) and the paper's 200B tokens at 8,192 for the others. For the 1m it would say 1e-2. It belongs to
+# the batch of the same fit, 0.292 * C^0.3271 tokens: 1.8M for the 470m; the paper's 4.2M is 2.3 times that. All arms of
+# a study share one rate: tuned ones would differ by more than the mixture.
 _SIZES = (
     (ModelConfig("1m", vocabulary=8_192, width=96, layers=2, heads=3, feed_forward=256), 7e-3),
     (ModelConfig("2m", vocabulary=8_192, width=128, layers=4, heads=4, feed_forward=384), 5e-3),
+    (ModelConfig("4m", vocabulary=8_192, width=192, layers=6, heads=6, feed_forward=512), 4e-3),
     (ModelConfig("15m", vocabulary=32_768, width=256, layers=8, heads=4, feed_forward=704), 3e-3),
     (ModelConfig("60m", vocabulary=32_768, width=512, layers=12, heads=8, feed_forward=1_664), 2e-3),
     (ModelConfig("150m", vocabulary=256_000, width=512, layers=6, heads=8, feed_forward=1_408), 1e-3),
+    (ModelConfig("240m", vocabulary=32_768, width=1_024, layers=16, heads=8, feed_forward=2_816), 1e-3),
     (ModelConfig("470m", vocabulary=256_000, width=1_024, layers=16, heads=8, feed_forward=2_816), 8e-4),
     (ModelConfig("1b", vocabulary=256_000, width=1_536, layers=20, heads=12, feed_forward=4_480), 7e-4),
     (ModelConfig("2.8b", vocabulary=256_000, width=2_560, layers=28, heads=20, feed_forward=6_656), 6e-4),

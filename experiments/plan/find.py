@@ -29,7 +29,7 @@ def module_of(name: str) -> str | None:
 
 
 def split(name: str) -> tuple[str, str]:
-    """The study and the scale of `name`: of what a study at a scale is called in a store, such as "proportion-laptop"."""
+    """The study and the scale of `name`, which may be what a store calls both, such as "proportion-laptop"."""
     study, hyphen, scale = name.rpartition("-")
     return (study, scale) if hyphen and scale in SCALES and not module_of(name) and module_of(study) else (name, "")
 

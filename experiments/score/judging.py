@@ -93,7 +93,7 @@ def _last_stages(study: StudyRecord, arms: Sequence[str], store: Path) -> dict[t
         arm, seed = unfinished[0]
         raise UserError(
             f"study '{study.name}' is not finished: {len(unfinished)} of {len(runs)} runs are under way "
-            f"(first: {arm}, seed {seed}); run `ablate run {study.typed}` first"
+            f"(first: {arm}, seed {seed}); run `ablate run {study.name}` first"
         )
     return last
 
@@ -146,7 +146,7 @@ def _record(
 ) -> JudgeRecord:
     seeds = list(dict.fromkeys(seed for seed, _, _ in judged))
     return JudgeRecord(
-        study=study.key,
+        study=study.name,
         arm=arm,
         baseline=study.baseline,
         judge=judge.label,

@@ -47,7 +47,7 @@ def show(name: str, store: Path) -> Document:
             f"'{name}' is no study ({', '.join(known_studies())}), and no run or mixture of the paper "
             f"({', '.join([*(arm.name for arm in the_paper.arms), *known])})"
         )
-    stage = {"kind": None, "tokens_requested": 0, "tokens": 0, "steps": 0, "fingerprints": {}}
+    stage: Document = {"kind": None, "tokens_requested": 0, "tokens": 0, "steps": 0, "fingerprints": {}}
     stage |= _contents(known[name], paper.KINDS, {}, {}, paper.SUPPLY)
     arm = {"arm": name, "description": "", "seeds": [], "stages": [stage]}
     return _document(name, "expected", Fraction(1), _choices([known[name]]), [arm])
@@ -116,8 +116,9 @@ def _supply(plan: Plan, planned: PlannedStage) -> Supply:
     if isinstance(planned, PreparedStage):
         return {(source,): count * planned.sequence for source, count in planned.windows.items()}
     share = simulated_share(plan.study)
-    known = {(s.name,): int(s.expected_tokens * share) for s in plan.study.data.sources if s.expected_tokens}
-    return paper.SUPPLY if plan.study.scale == "paper" else known
+    if plan.study.scale == "paper":
+        return paper.SUPPLY
+    return {(s.name,): int(s.expected_tokens * share) for s in plan.study.data.sources if s.expected_tokens}
 
 
 def _contents(

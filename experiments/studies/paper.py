@@ -21,6 +21,6 @@ def study(at: Scale) -> Study:
         at,
         name="paper",
         question="To code, or not to code? What code in the pre-training data does, in the paper's six questions.",
-        hypothesis="Those of the six: code helps code at any share and place, text recovers, and cooldown narrows both.",
+        hypothesis="Those of the six: code helps code at any share and place, text recovers, cooldown narrows both.",
         parts=tuple(part.study(at) for part in PARTS),
     )

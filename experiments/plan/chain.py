@@ -1,11 +1,13 @@
 """What a stage is after the stages before it: its steps, its rates, and what the lineage has read. Loads no jax."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fractions import Fraction
 
+from experiments.plan.budget import span
 from experiments.plan.stage import Form, PlannedStage
-from experiments.study import CONTINUE, Arm, Piece, Stage, Study
+from experiments.plan.supply import Windows, epochs, passes_before
+from experiments.study import CONTINUE, Arm, Stage, Study
 from mixtures.curriculum import sequences_by_source, stage_steps
 from mixtures.mixture import shares
 from mixtures.prepare import kinds
@@ -13,25 +15,18 @@ from models.config import ModelConfig
 from models.schedules import Schedule
 from store.errors import UserError
 
-MOST_STEPS = 10_000_000
-"""Of a stage: two hundred times the paper's. More is a slip, and planning takes a moment for every step."""
 LONGEST_ID = 200
 """Bytes of a stage's id: its folder is called so, with its fingerprint, and file systems allow 255."""
 
 
-@dataclass(frozen=True)
-class Pass:
-    """Sequences that a lineage read of a source from one restart to the next."""
-
-    count: int
-    form: Form
-
-
-def plan_stage(study: Study, arm: Arm, seed: int, stage: Stage, chain: Sequence[PlannedStage]) -> PlannedStage:
-    """The stage that follows `chain` in a run of `arm`.
+def plan_stage(
+    study: Study, arm: Arm, seed: int, stage: Stage, chain: Sequence[PlannedStage], windows: Windows
+) -> PlannedStage:
+    """The stage that follows `chain` in a run of `arm`; `windows` says what there is of the sources.
 
     Raises:
-        UserError: an unknown source, a budget or schedule that cannot be met, or windows that would be cut otherwise.
+        UserError: an unknown source, a budget, schedule or supply that cannot be met, or windows that would be cut
+            otherwise.
     """
     fractions, known = shares(stage.mixture), kinds(study.data)
     unknown = sorted(set(fractions) - set(known))
@@ -46,7 +41,9 @@ def plan_stage(study: Study, arm: Arm, seed: int, stage: Stage, chain: Sequence[
     first, last = span(study, stage, sequence)
     until = {step: _sequences(study, stage, sequence, step) for step in (first, last)}
     form = Form(sequence, stage.infilling)
-    starts = {source: passes_before(chain, stage, source, form)[-1].count for source in fractions}
+    passes = {source: passes_before(chain, stage, source, form) for source in fractions}
+    starts = {source: passes[source][-1].count for source in fractions}
+    sequences = {source: until[last][source] - until[first][source] for source in fractions}
     planned = PlannedStage(
         id=_id(chain, stage, ending(study, model, seed), last),
         arms=(arm.name,),
@@ -59,7 +56,8 @@ def plan_stage(study: Study, arm: Arm, seed: int, stage: Stage, chain: Sequence[
         schedule=_schedule(study, stage, sequence, chain),
         first_step=first,
         starts=chain[-1].starts if stage.carries_on else starts,
-        sequences={source: until[last][source] - until[first][source] for source in fractions},
+        sequences=sequences,
+        epochs=epochs(study, windows, passes, sequences),
         tokens_before=sum(before.tokens for before in chain),
         sequence=sequence,
         model=replace(model, rope_theta=stage.rope_theta or model.rope_theta),
@@ -76,51 +74,6 @@ def _check_infilling(study: Study, stage: Stage, sequence: int) -> None:
             f"a stage of mixture '{stage.mixture.name}' reads sequences of {sequence:,} tokens and infilling is "
             f"prepared for {fim.sequence:,}; set the fim of the study's data to the same length"
         )
-
-
-def passes_before(chain: Sequence[PlannedStage], stage: Stage, source: str, form: Form) -> list[Pass]:
-    """What the lineage read of `source` before `stage`, one entry from each restart to the next.
-
-    Raises:
-        UserError: the source would carry on in windows that are cut otherwise.
-    """
-    passes = [Pass(0, form)]
-    for before in chain:
-        if before.stage.restarts(source):
-            passes.append(Pass(0, form))
-        count = before.sequences.get(source, 0)
-        if count:
-            passes[-1] = Pass(passes[-1].count + count, before.form)
-    if stage.restarts(source):
-        return [*passes, Pass(0, form)]
-    if passes[-1].count and passes[-1].form != form:
-        raise UserError(
-            f"source '{source}' cannot carry on in a stage of mixture '{stage.mixture.name}': with another sequence or "
-            f"infilling its windows are other ones; let it restart there"
-        )
-    return [*passes[:-1], replace(passes[-1], form=form)]
-
-
-def span(study: Study, stage: Stage, sequence: int) -> tuple[int, int]:
-    """The steps [first, last) that the stage is of the whole one; a stage that is no piece starts at 0.
-
-    Raises:
-        UserError: the budget is empty, or two cuts of a stage fall into one block.
-    """
-    piece = stage.piece or Piece(0, stage.tokens)
-    first = stage_steps(piece.first, study.batch, sequence) if piece.first else 0
-    last = stage_steps(piece.first + stage.tokens, study.batch, sequence)
-    if last > MOST_STEPS:
-        raise UserError(
-            f"tokens is {stage.tokens:,}, which makes {last:,} steps of {study.batch * sequence:,} tokens; a stage has "
-            f"at most {MOST_STEPS:,}, so give it fewer tokens or a larger batch"
-        )
-    if first == last:
-        raise UserError(
-            f"mixture '{stage.mixture.name}' is cut twice within one block of the batch, after {piece.first:,} tokens "
-            f"and {stage.tokens:,} later; move the cuts apart"
-        )
-    return first, last
 
 
 def _sequences(study: Study, stage: Stage, sequence: int, steps: int) -> dict[str, int]:
@@ -166,25 +119,3 @@ def _id(chain: Sequence[PlannedStage], stage: Stage, ending: str, last: int) -> 
         before = before.removesuffix(f"{stage.mixture.name}@{chain[-1].first_step + chain[-1].steps}")
         return f"{before}{name}{ending}"
     return f"{before}-to-{name}{ending}"
-
-
-def simulated_share(study: Study) -> Fraction:
-    """The share of every source that the study may read: one, unless it simulates the epochs of a larger run.
-
-    Raises:
-        UserError: the simulated run is smaller than the baseline's.
-    """
-    if study.simulated_tokens is None:
-        return Fraction(1)
-    stages = next(arm.stages for arm in study.arms if arm.name == study.baseline)
-    budget, sequence = 0, study.sequence
-    for stage in stages:
-        sequence = stage.sequence or sequence
-        first, last = span(study, stage, sequence)
-        budget += (last - first) * study.batch * sequence
-    if study.simulated_tokens < budget:
-        raise UserError(
-            f"study '{study.name}': simulated_tokens is {study.simulated_tokens:,}, less than the {budget:,} that its "
-            "baseline reads; give the budget of the larger run"
-        )
-    return Fraction(budget, study.simulated_tokens)

@@ -8,10 +8,11 @@ from collections.abc import Hashable
 from dataclasses import replace
 from pathlib import Path
 
-from experiments.plan.chain import ending, plan_stage, simulated_share
+from experiments.plan.chain import ending, plan_stage
 from experiments.plan.check import check, naming
 from experiments.plan.prepared import with_data
 from experiments.plan.stage import Plan, PlannedStage, PreparedPlan
+from experiments.plan.supply import Windows, expected, prepared
 from experiments.study import Study
 from mixtures.prepare import changes, prepared_folder, with_identities
 from mixtures.tokens import tokenizer as bpe
@@ -31,7 +32,7 @@ def make_plan(study: Study, store: Path) -> Plan:
         data = with_identities(study.data, store)
         manifest = read_manifest(prepared_folder(data, store))
         _check_tokenizer(study, manifest)
-        simulated_share(study)  # a bad one is refused before the data are there
+        windows: Windows = expected(study) if manifest is None else prepared(study, manifest)
         stages: dict[Hashable, PlannedStage] = {}
         runs: dict[tuple[str, int], tuple[str, ...]] = {}
         for seed in study.seeds:
@@ -39,7 +40,7 @@ def make_plan(study: Study, store: Path) -> Plan:
                 chain: list[PlannedStage] = []
                 for number, stage in enumerate(arm.stages):
                     with naming(f"arm '{arm.name}', stages[{number}]"):
-                        planned = plan_stage(study, arm, seed, stage, chain)
+                        planned = plan_stage(study, arm, seed, stage, chain, windows)
                     chain.append(_merge(stages, planned, ending(study, planned.model, seed)))
                 runs[arm.name, seed] = tuple(stage.id for stage in chain)
         plan = Plan(study, tuple(stages.values()), runs, tuple(changes(data, store)))

@@ -42,6 +42,8 @@ class PlannedStage:
         first_step: steps of the whole stage before this piece of it: schedule and order of the data carry on.
         starts: sequences of every source that the lineage read before the (whole) stage, since its last restart.
         sequences: sequences of every source that this stage reads.
+        epochs: how often the lineage has read every source at the end; by the catalogue's counts until the data are
+            prepared, and only of those sources that have one.
         sequence: tokens of one.
         model: the study's, with the stage's rotary positions.
     """
@@ -58,6 +60,7 @@ class PlannedStage:
     first_step: int
     starts: Mapping[str, int]
     sequences: Mapping[str, int]
+    epochs: Mapping[str, float]
     tokens_before: int
     sequence: int
     model: ModelConfig
@@ -102,13 +105,11 @@ class PreparedStage(PlannedStage):
 
     Attributes:
         windows: sequences in one epoch of every source.
-        epochs: how often the lineage has read every source at the end.
         identity: everything that decides the result, of which the fingerprint is the hash.
         folder: name under stages/: what the first study that read it called it, and its fingerprint.
     """
 
     windows: Mapping[str, int]
-    epochs: Mapping[str, float]
     identity: Mapping[str, Any]
     folder: str
 

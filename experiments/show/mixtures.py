@@ -12,7 +12,7 @@ from typing import Any
 
 from rich.console import Console
 
-from experiments.plan.chain import simulated_share
+from experiments.plan.budget import simulated_share
 from experiments.plan.find import find_study, is_study, known_studies
 from experiments.plan.make import make_plan
 from experiments.plan.stage import Plan, PlannedStage, PreparedPlan, PreparedStage

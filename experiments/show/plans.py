@@ -9,7 +9,7 @@ from rich.console import Console
 
 from analysis.records import read_end, stage_folder
 from experiments.plan import status
-from experiments.plan.chain import simulated_share
+from experiments.plan.budget import simulated_share
 from experiments.plan.stage import Plan, PlannedStage, PreparedPlan, PreparedStage
 from experiments.plan.warnings import heldout_warnings, part_warnings
 from experiments.show.table import Column, say, table

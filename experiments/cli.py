@@ -13,7 +13,16 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO
 import typer
 
 from experiments.commands.judge import judge_app
-from experiments.commands.options import RUNS, Json, ScaleName, Store, StudyName, local_path, print_result
+from experiments.commands.options import (
+    RUNS,
+    Json,
+    ScaleName,
+    Store,
+    StudyName,
+    chip_hour_price,
+    local_path,
+    print_result,
+)
 from store.errors import UserError
 
 if TYPE_CHECKING:
@@ -48,18 +57,26 @@ def plan(
     plot: Annotated[
         Path | None, typer.Option(parser=local_path, help="Draw every arm's learning rate to this .svg or .png.")
     ] = None,
+    every_stage: Annotated[
+        bool, typer.Option("--stages", help="Every stage in a row, those that differ in seed alone, too.")
+    ] = False,
+    price: Annotated[
+        str, typer.Option("--price-per-chip-hour", help="A number, or a .json file with per_chip_hour and date.")
+    ] = "",
     json: Json = False,
 ) -> None:
-    """Show stages, tokens, epochs, FLOPs and time before anything is trained."""
+    """Show stages, tokens, epochs, FLOPs, time and cost before anything is trained."""
     from experiments.show.plans import plan_json, print_plan
 
+    per_hour = chip_hour_price(price)
     planned = _planned(study, scale, store)
     if plot is not None:
         from experiments.show import rates
 
         rates.plot(planned, plot)
         print(f"learning rates: {plot}", file=sys.stderr)
-    print_result(plan_json(planned, store), json, print_plan)
+    document = plan_json(planned, store, per_hour)
+    print_result(document, json, lambda _, console: print_plan(document, console, every_stage))
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
@@ -187,7 +204,7 @@ def train(
 @app.command()
 def status(study: StudyName, scale: ScaleName = "", store: Store = RUNS, json: Json = False) -> None:
     """Say what is done, running, waiting or failed."""
-    from experiments.show.plans import print_status, status_json
+    from experiments.show.status import print_status, status_json
 
     print_result(status_json(_planned(study, scale, store), store), json, print_status)
 
@@ -202,7 +219,7 @@ def audit(
 ) -> None:
     """Verify records, data and tokens read against what was declared; exit 1 on a difference."""
     from experiments.audit import audit as audit_plan
-    from experiments.show.plans import print_audit
+    from experiments.show.status import print_audit
 
     document = audit_plan(_planned(study, scale, store), store, full)
     print_result(document, json, print_audit)
@@ -263,7 +280,7 @@ def models(
     json: Json = False,
 ) -> None:
     """List the model sizes: parameters, widths, FLOPs per token, bytes of state, peak learning rate."""
-    from experiments.show.plans import models_json, print_models
+    from experiments.show.models import models_json, print_models
 
     print_result(models_json(sequence), json, print_models)
 
@@ -280,7 +297,7 @@ def fit(
     """Compile the train step for a TPU slice, with no TPU: memory, layout, bound on speed; exit 1 if too large."""
     from dataclasses import asdict
 
-    from experiments.show.plans import print_fit
+    from experiments.show.models import print_fit
     from models.config import config
     from models.fit import fit as fit_model
 

@@ -14,6 +14,7 @@ from experiments.study import Arm, Cap, Count, Evaluation, Seed, Size, Study
 from mixtures import paper
 from mixtures.catalogue import paper_scale
 from mixtures.catalogue.laptop import QUICKSTART
+from mixtures.catalogue.source import Source
 from mixtures.mixture import mixture
 from mixtures.prepare import Cleaning, DataSpec
 from models.config import ModelConfig, config
@@ -147,6 +148,19 @@ _ALL_ITEMS = 20_000
 """More than any of the benchmarks has."""
 
 
+def _part(unit: int) -> tuple[Source, ...]:
+    """The paper's catalogue, of which no more is kept than a study of `unit` reads of it, with some to spare."""
+    sizes = {source: tokens * unit // (200 * paper.B) for source, tokens in _PAPER_SUPPLY.items()}
+    return tuple(
+        replace(source, max_bytes=_BYTES * sizes[source.name]) if source.name in sizes else source
+        for source in paper_scale.PAPER
+    )
+
+
+_BYTES = 8
+"""Kept for a token: twice what one has, so that filters and duplicates leave enough."""
+
+
 def _paper_data(vocabulary: int) -> DataSpec:
     return DataSpec(
         paper_scale.PAPER,
@@ -168,7 +182,7 @@ WORKSTATION = Scale(
     unit=9_155 * 64 * 2_048,  # 1.2B, 20 tokens for each parameter of the small one
     warmup=WARMUP,
     parts=paper.PAPER,
-    data=_paper_data(32_768),
+    data=replace(_paper_data(32_768), sources=_part(9_155 * 64 * 2_048)),
     seeds=(0, 1, 2),
     evaluation=Evaluation(500_000, EVERY_STAGE, COMPARED, items=1_000, executed=EXECUTED, samples=5),
     primary=(*LIKELIHOOD, "reasoning/gold_bpb", "humaneval/gold_bpb"),

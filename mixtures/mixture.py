@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cache
 from typing import Union
 
 from store.errors import UserError
@@ -78,6 +79,11 @@ def shares(mixture: Mixture) -> dict[str, Fraction]:
     Raises:
         UserError: the common denominator is over MAX_DENOMINATOR.
     """
+    return dict(_flat(mixture))
+
+
+@cache
+def _flat(mixture: Mixture) -> Mapping[str, Fraction]:
     flat: dict[str, Fraction] = {}
     for branch in _branches(mixture, 0, Fraction(1), Fraction(1)):
         if branch.source:

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import math
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -62,3 +63,30 @@ def print_result(document: dict[str, Any], as_json: bool, table: Any) -> None:
     else:
         width = None if sys.stdout.isatty() else 160
         table(document, Console(width=width))
+
+
+def chip_hour_price(typed: str) -> float | None:
+    """Of `--price-per-chip-hour`: a number, or a file of JSON with "per_chip_hour" and the "date" of the offer.
+
+    Raises:
+        UserError: it is neither, or no price.
+    """
+    if not typed:
+        return None
+    path = local_path(typed)
+    if path.is_file():
+        try:
+            offer = json.loads(path.read_text(encoding="utf-8"))
+            date, given = str(offer["date"]), offer["per_chip_hour"]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise UserError(f'{path} holds no price; write {{"date": ..., "per_chip_hour": ...}}') from error
+        print(f"price of a chip-hour: {given}, of {date} ({path})", file=sys.stderr)
+    else:
+        given = typed
+    try:
+        price = float(given)
+    except (ValueError, TypeError):
+        price = math.nan
+    if not (math.isfinite(price) and price >= 0):
+        raise UserError(f"price {str(given)[:40]!r} is no number that a chip-hour could cost; write one such as 1.2")
+    return price

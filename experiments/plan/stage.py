@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, cast
 
+from analysis.evals.tasks import task_name
 from experiments.study import Stage, Study
 from mixtures.mixture import shares
 from mixtures.prepare import kinds
@@ -147,6 +148,14 @@ class Plan:
         last = {chain[-1] for chain in self.runs.values()}
         cooldowns = [stage for stage in self.stages if stage.stage.kind == "cooldown"]
         return frozenset({*last, *(each.id for each in cooldowns), *(each.parent for each in cooldowns if each.parent)})
+
+    @cached_property
+    def task_names(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """What is scored at the end of every stage, and what besides where arms are compared."""
+        evaluation = self.study.evaluation
+        heldout = [f"heldout/{kind}" for kind in dict.fromkeys(self.kinds.values())]
+        always = (*heldout, *map(task_name, evaluation.every_stage))
+        return always, (*map(task_name, evaluation.compared), *evaluation.executed)
 
     def tokens_by_kind(self, stage: PlannedStage) -> dict[str, int]:
         totals: Counter[str] = Counter()

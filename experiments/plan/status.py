@@ -53,13 +53,8 @@ def why_failed(stage: PlannedStage, store: Path) -> str:
 
 def task_names(plan: Plan, stage: PlannedStage) -> tuple[str, ...]:
     """What is scored at the end of `stage`."""
-    evaluation = plan.study.evaluation
-    names = (
-        *(f"heldout/{kind}" for kind in dict.fromkeys(plan.kinds.values())),
-        *map(task_name, evaluation.every_stage),
-    )
-    later = (*map(task_name, evaluation.compared), *evaluation.executed)
-    return (*names, *later) if stage.stage.scored or stage.id in plan.compared else names
+    always, later = plan.task_names
+    return (*always, *later) if stage.stage.scored or stage.id in plan.compared else always
 
 
 def evaluated_tasks(plan: Plan, stage: PreparedStage, store: Path) -> dict[str, Path]:

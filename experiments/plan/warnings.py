@@ -4,10 +4,12 @@ from pathlib import Path
 
 from analysis.evals.benchmarks import benchmark_of
 from analysis.evals.tasks import parse_task, task_name
-from experiments.study import Study
+from experiments.plan.stage import Plan
+from experiments.study import Cap, Study
 from mixtures.benchmarks.known import BENCHMARKS
 from mixtures.benchmarks.load import supplied
 from mixtures.tokens.manifest import Manifest
+from models.config import parameters
 from store.layout import DOWNLOADS
 
 
@@ -62,3 +64,46 @@ def part_warnings(study: Study, store: Path) -> list[str]:
                 f"get all by `ablate benchmarks --fetch {benchmark}`"
             )
     return lines
+
+
+FEW_PARAMETERS = 100_000_000
+"""Below, accuracies of the paper's tasks are at or near chance (benchmarks/quickstart.md), and programs do not run."""
+MANY_EPOCHS = 4
+"""Above, repeated tokens of a corpus of one's own are worth less than new ones (arXiv:2305.16264)."""
+
+
+def design_warnings(plan: Plan) -> list[str]:
+    """What a plan cannot tell however well it runs, one line each."""
+    study, lines = plan.study, []
+    if len(study.seeds) == 1:
+        lines.append("every arm has one seed: what another would give stays unknown; three are usual")
+    size = min(parameters(arm.model or study.model).total for arm in study.arms)
+    counted = [name for name in study.primary if name.rpartition("/")[2] in ("acc", "exact_match", "pass@1")]
+    if counted and size < FEW_PARAMETERS:
+        lines.append(
+            f"primary names {', '.join(counted)}, which is at or near chance for models of {size:,} parameters"
+        )
+    most: dict[str, float] = {}
+    for stage in plan.stages:
+        for source, epochs in stage.epochs.items():
+            most[source] = max(epochs, most.get(source, 0.0))
+    for source, epochs in most.items():
+        cap = study.max_epochs_of.get(source)
+        if epochs > MANY_EPOCHS:
+            why = f"; its cap is {cap.epochs}: {cap.why}" if isinstance(cap, Cap) else ""
+            lines.append(f"source '{source}' is read {epochs:.2f} times, where more than {MANY_EPOCHS} is much{why}")
+    return [*lines, *_unequal(plan)]
+
+
+def _unequal(plan: Plan) -> list[str]:
+    """The arms whose runs read another number of tokens than the arm that they are compared with."""
+    seed = plan.study.seeds[0]
+    totals = {arm.name: sum(plan.stage(id).tokens for id in plan.runs[arm.name, seed]) for arm in plan.study.arms}
+    pairs = [(arm, plan.study.baseline_of(arm)) for arm in totals]
+    odd = [f"{arm} {totals[arm]:,} and {base} {totals[base]:,}" for arm, base in pairs if totals[arm] != totals[base]]
+    more = f"; and {len(odd) - SHOWN} more" if len(odd) > SHOWN else ""
+    return [f"arms are compared that read unequal numbers of tokens: {'; '.join(odd[:SHOWN])}{more}"] if odd else []
+
+
+SHOWN = 3
+"""Pairs in a line."""

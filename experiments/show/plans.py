@@ -1,58 +1,82 @@
-"""A plan and its state, as data for machines and as tables for people."""
+"""A plan and its forecast, as data for machines and as a page for people."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
-from analysis.records import read_end, stage_folder
-from experiments.plan import status
+from experiments.plan import forecast, status
 from experiments.plan.budget import simulated_share
+from experiments.plan.forecast import Speed
 from experiments.plan.stage import Plan, PlannedStage, PreparedPlan, PreparedStage
-from experiments.plan.warnings import heldout_warnings, part_warnings
+from experiments.plan.warnings import design_warnings, heldout_warnings, part_warnings
 from experiments.show.table import Column, say, table
-from models.devices.flops import forward_flops_per_token, sizes
 
-ASSUMED_FLOPS_PER_SECOND = 7.8e10
-"""Of a 2-core CPU on the quickstart's model, until the store has a measurement (benchmarks/quickstart.md, 2026-11)."""
-_BYTES_PER_TOKEN = 3.0
-_TOKENS_PER_ITEM = 300
-"""Scored per benchmark item over all its choices, roughly (the mean of the quickstart's eight benchmarks)."""
+Row = dict[str, Any]
 
 
-def plan_json(plan: Plan, store: Path) -> dict[str, Any]:
-    """`{"study", "changes", "warnings", "stages": [...], "totals": {...}}`; evaluation is a kind of stage."""
+def plan_json(plan: Plan, store: Path, price: float | None = None) -> Row:
+    """The plan with its forecast; evaluation is a kind of stage.
+
+    `{"study", "scale", "changes", "warnings", "stages": [...], "totals": {...}, "comparisons": [...], "paper": {...}}`;
+    `price` is of a chip-hour.
+    """
+    speeds = forecast.speeds(plan, store)
     rows = []
     for stage in plan.stages:
-        rows.append(_stage_row(plan, stage, store))
-        rows.append(_evaluation_row(plan, stage, store))
-    flops = sum(row["flops"] for row in rows)
-    rate, basis = speed(plan, store)
+        rows.append(_stage_row(plan, stage, store, speeds))
+        rows.append(_evaluation_row(plan, stage, store, speeds))
+    paper = [hours for stage in plan.stages if (hours := forecast.paper_chip_hours(stage)) is not None]
     return {
-        "study": plan.study.name,
+        "study": plan.study.key,
+        "scale": plan.study.scale,
         "changes": list(plan.changes),
         "warnings": [
             *(heldout_warnings(plan.study, plan.manifest) if isinstance(plan, PreparedPlan) else []),
             *part_warnings(plan.study, store),
+            *design_warnings(plan),
         ],
         "stages": rows,
-        "totals": {
-            "tokens": sum(stage.tokens for stage in plan.stages),
-            "tokens_without_sharing": sum(stage.tokens * len(stage.arms) for stage in plan.stages),
-            "simulated_tokens": plan.study.simulated_tokens,
-            "simulated_share": float(simulated_share(plan.study)),
-            "flops": flops,
-            "hours": flops / rate / 3600,
-            "hours_left": sum(row["flops"] for row in rows if row["state"] != "done") / rate / 3600,
-            "flops_per_second": rate,
-            "speed": basis,
-        },
+        "totals": _totals(plan, store, rows, speeds, price),
+        "comparisons": [],
+        "paper": {"chip_hours": sum(paper) if paper else None},
     }
 
 
-def _stage_row(plan: Plan, stage: PlannedStage, store: Path) -> dict[str, Any]:
+def _totals(plan: Plan, store: Path, rows: Sequence[Row], speeds: Mapping[str, Speed], price: float | None) -> Row:
+    left = [stage for stage in plan.stages if status.state(plan, stage, store) != "done"]
+    used = None if plan.study.topology == "cpu" else sum(row["chip_hours"] or 0.0 for row in rows)
+    main = speeds[plan.study.model.name] if plan.study.model.name in speeds else next(iter(speeds.values()))
+    flops = sum(row["flops"] for row in rows)
+    hours = forecast.hours(plan, speeds, plan.stages)
+    return {
+        "models": len(plan.runs),
+        "tokens": sum(stage.tokens for stage in plan.stages),
+        "tokens_without_sharing": sum(plan.stage(id).tokens for chain in plan.runs.values() for id in chain),
+        "tokens_a_trunk_would_save": forecast.saved_by_a_trunk(plan),
+        "simulated_tokens": plan.study.simulated_tokens,
+        "simulated_share": float(simulated_share(plan.study)),
+        "flops": flops,
+        "hours": hours,
+        "hours_left": forecast.hours(plan, speeds, left),
+        "chip_hours": used,
+        "price": None if price is None or used is None else price * used,
+        "price_per_chip_hour": price,
+        "topology": plan.study.topology,
+        "checkpoint_bytes": forecast.checkpoint_bytes(plan),
+        "store_bytes": forecast.store_bytes(plan),
+        "utilisation": {"value": main.utilisation, "basis": main.basis},
+        "flops_per_second": main.flops_per_second,
+        "speed": main.basis,
+    }
+
+
+def _stage_row(plan: Plan, stage: PlannedStage, store: Path, speeds: Mapping[str, Speed]) -> Row:
+    fit = forecast.memory_fit(plan, stage)
+    flops = plan.flops(stage)
     return {
         "id": stage.id,
         "kind": stage.stage.kind,
@@ -62,170 +86,143 @@ def _stage_row(plan: Plan, stage: PlannedStage, store: Path) -> dict[str, Any]:
         "tokens_requested": stage.stage.tokens,
         "tokens_by_source": stage.tokens_by_source,
         "tokens_by_kind": plan.tokens_by_kind(stage),
-        "epochs_by_source": dict(stage.epochs) if isinstance(stage, PreparedStage) else {},
+        "epochs_by_source": dict(stage.epochs),
         "steps": stage.steps,
         "warmup_steps": min(max(0, stage.schedule.warmup_steps - stage.first_step), stage.steps),
         "peak_learning_rate": stage.schedule.peak,
-        "flops": plan.flops(stage),
+        "flops": flops,
+        "hours": flops / speeds[stage.model.name].flops_per_second / 3600,
+        "chip_hours": forecast.chip_hours(speeds[stage.model.name], flops),
+        "memory_fit": None if fit is None else asdict(fit),
         "state": status.state(plan, stage, store),
-        **_shared(plan, stage),
+        **_shared(stage),
     }
 
 
-def _evaluation_row(plan: Plan, stage: PlannedStage, store: Path) -> dict[str, Any]:
-    size = plan.study.evaluation
-    names = status.task_names(plan, stage)
-    heldout = sum(name.startswith("heldout/") for name in names)
-    tokens = heldout * size.heldout_bytes / _BYTES_PER_TOKEN + (len(names) - heldout) * size.items * _TOKENS_PER_ITEM
+def _evaluation_row(plan: Plan, stage: PlannedStage, store: Path, speeds: Mapping[str, Speed]) -> Row:
+    flops = forecast.evaluation_flops(plan, stage)
     return {
         **{"id": f"evaluate-{stage.id}", "kind": "evaluate", "mixture": None, "parent": stage.id},
         **dict.fromkeys(("tokens", "tokens_requested", "steps", "warmup_steps", "peak_learning_rate"), 0),
         **{"tokens_by_source": {}, "tokens_by_kind": {}, "epochs_by_source": {}},
-        "flops": tokens * forward_flops_per_token(stage.model, stage.sequence),
+        "flops": flops,
+        "hours": flops / speeds[stage.model.name].flops_per_second / 3600,
+        "chip_hours": forecast.chip_hours(speeds[stage.model.name], flops),
+        "memory_fit": None,
         "state": status.evaluation_state(plan, stage, store),
-        **_shared(plan, stage),
+        **_shared(stage),
     }
 
 
-def _shared(plan: Plan, stage: PlannedStage) -> dict[str, Any]:
-    arms, model = list(stage.arms), stage.model.name
+def _shared(stage: PlannedStage) -> Row:
     fingerprint = stage.fingerprint if isinstance(stage, PreparedStage) else None
-    return {"fingerprint": fingerprint, "arms": arms, "seed": stage.seed, "model": model}
+    return {"fingerprint": fingerprint, "arms": list(stage.arms), "seed": stage.seed, "model": stage.model.name}
 
 
-def speed(plan: Plan, store: Path) -> tuple[float, str]:
-    """FLOP/s to plan with, and where the figure is from."""
-    flops = seconds = 0.0
-    for stage in plan.stages:
-        if isinstance(stage, PreparedStage) and status.state(plan, stage, store) == "done":
-            flops += plan.flops(stage)
-            seconds += read_end(stage_folder(store, stage.folder)).seconds
-    if seconds:
-        return flops / seconds, "measured on this store's finished stages"
-    return ASSUMED_FLOPS_PER_SECOND, "assumed for 2 CPU cores"
+PAGE = 24
+"""Stages that a table shows one by one; of more, those that differ in seed alone are one row."""
 
 
-_STAGE: Mapping[str, Column] = {"stage": "id", "kind": "kind", "arms": "arms", "state": "state"}
-
-
-def print_plan(document: dict[str, Any], console: Console) -> None:
-    """The plan as a table: a row for every training stage."""
-
-    def by_kind(row: Mapping[str, Any]) -> str:
-        return " ".join(f"{kind} {100 * n / row['tokens']:.1f}" for kind, n in row["tokens_by_kind"].items())
-
-    def most_epochs(row: Mapping[str, Any]) -> str:
-        most = max(row["epochs_by_source"].items(), key=lambda pair: pair[1], default=None)
-        return f"{most[1]:.2f} {most[0]}" if most else "unprepared"
-
+def print_plan(document: Row, console: Console, every_stage: bool = False) -> None:
+    """The plan as a page: a row for every training stage, or for those that differ in seed alone."""
+    rows = [row for row in document["stages"] if row["kind"] != "evaluate"]
+    folded = len(rows) > PAGE and not every_stage
+    shown = _folded(rows) if folded else [row | {"seeds": 1} for row in rows]
+    accelerated = document["totals"]["chip_hours"] is not None
     columns: dict[str, Column] = {
-        **_STAGE,
-        "tokens": "tokens",
+        "stage": "id",
+        **({"seeds": "seeds"} if folded else {}),
+        "kind": "kind",
+        "arms": lambda row: _few(row["arms"]),
+        "state": "state",
+        "tokens": lambda row: amount(row["tokens"]),
         "steps": "steps",
-        "tokens by kind, %": by_kind,
-        "most epochs": most_epochs,
-        "TFLOP": (lambda row: row["flops"] / 1e12, ".1f"),
+        "tokens by kind, %": _by_kind,
+        "most epochs": _most_epochs,
+        **({"chip-hours": ("chip_hours", ",.0f"), "HBM GiB": _memory} if accelerated else {"minutes": _minutes}),
     }
-    stages = [row for row in document["stages"] if row["kind"] != "evaluate"]
-    console.print(table(f"Plan of {document['study']}", stages, columns))
-    totals = document["totals"]
-    say(console, *document["changes"], *document["warnings"])
-    if totals["simulated_tokens"]:
-        say(
-            console,
-            f"Every source is cut to {totals['simulated_share']:.3%}, so that epochs are those of a run of "
-            f"{totals['simulated_tokens']:,} tokens.",
-        )
-    say(
-        console,
-        f"{totals['tokens']:,} tokens to train ({totals['tokens_without_sharing']:,} without sharing), "
-        f"{totals['flops'] / 1e12:,.0f} TFLOP with evaluation; about {60 * totals['hours']:.1f} minutes in all, "
-        f"{60 * totals['hours_left']:.1f} to go at {totals['flops_per_second'] / 1e9:.0f} GFLOP/s ({totals['speed']})",
-    )
+    console.print(table(f"Plan of {document['study']}", shown, columns))
+    say(console, *document["changes"], *document["warnings"], *_sums(document))
 
 
-def status_json(plan: Plan, store: Path) -> dict[str, Any]:
-    """`{"study", "prepared", "changes", "counts": {state: n}, "stages": [...]}`, failed stages with "error"."""
-    rows = [{key: row[key] for key in ("id", "kind", "arms", "state")} for row in plan_json(plan, store)["stages"]]
+def _folded(rows: Sequence[Row]) -> list[Row]:
+    """Stages that differ in seed alone as one row, with the sum of their hours."""
+    groups: dict[str, list[Row]] = {}
     for row in rows:
-        if row["state"] == "failed":
-            row["error"] = status.why_failed(plan.stage(row["id"]), store)
-    known = {"study": plan.study.name, "prepared": isinstance(plan, PreparedPlan), "changes": list(plan.changes)}
-    return {**known, "counts": dict(Counter(row["state"] for row in rows)), "stages": rows}
+        groups.setdefault(row["id"].rpartition("-s")[0], []).append(row)
+    found = []
+    for id, each in groups.items():
+        states = Counter(row["state"] for row in each)
+        state = next(iter(states)) if len(states) == 1 else ", ".join(f"{n} {state}" for state, n in states.items())
+        sums = {key: sum(row[key] or 0.0 for row in each) for key in ("hours", "chip_hours")}
+        found.append({**each[0], **sums, "id": id, "seeds": len(each), "state": state})
+    return found
 
 
-def print_status(document: dict[str, Any], console: Console) -> None:
-    """One line per stage, and the sum."""
-    state = lambda row: row["state"] + (f": {row['error']}" if "error" in row else "")  # noqa: E731
-    console.print(table(f"Status of {document['study']}", document["stages"], {**_STAGE, "state": state}))
-    counts = ", ".join(f"{n} {state}" for state, n in document["counts"].items())
-    say(console, *document["changes"], f"data {'' if document['prepared'] else 'not '}prepared; {counts}")
+def _few(arms: Sequence[str]) -> str:
+    return ", ".join(arms[:2]) + (f" and {len(arms) - 2} more" if len(arms) > 2 else "")
 
 
-def print_audit(document: dict[str, Any], console: Console) -> None:
-    """Declared and realised tokens of every stage and source."""
-    rows = [
-        {"stage": stage["id"], "source": source, "declared": declared, "realised": stage["realised"].get(source, 0)}
-        for stage in document["stages"]
-        for source, declared in stage["declared"].items()
-    ]
-    columns: dict[str, Column] = {name: name for name in ("stage", "source", "declared", "realised")}
-    columns |= {"difference": lambda row: row["realised"] - row["declared"]}
-    console.print(table("Declared and realised tokens", rows, columns))
-    found = [*document["problems"], *(f"{s['id']}: {problem}" for s in document["stages"] for problem in s["problems"])]
-    say(console, *found, style="red")
-    replayed = sum(len(stage["steps_replayed"]) for stage in document["stages"])
-    verdict = "equal to the token" if document["equal"] else "NOT equal"
-    read = "all tokens and held-out texts were read" if document["full"] else "--full reads all tokens as well"
-    say(
-        console,
-        f"{len(document['stages'])} stages: {verdict}; {replayed} steps replayed against their digests",
-        f"records and the size of every token shard were looked at; {read}",
+def _by_kind(row: Mapping[str, Any]) -> str:
+    return " ".join(f"{kind} {100 * n / row['tokens']:.1f}" for kind, n in row["tokens_by_kind"].items())
+
+
+def _most_epochs(row: Mapping[str, Any]) -> str:
+    most = max(row["epochs_by_source"].items(), key=lambda pair: pair[1], default=None)
+    return f"{most[1]:.2f} {most[0]}" if most else "unprepared"
+
+
+def _minutes(row: Mapping[str, Any]) -> str:
+    return f"{60 * row['hours']:.1f}"
+
+
+def _memory(row: Mapping[str, Any]) -> str:
+    fit = row["memory_fit"]
+    return "unknown" if fit is None else f"{fit['gib']:.1f} of {fit['limit_gib']:g}"
+
+
+def amount(number: float) -> str:
+    """A count as people say it: 194,560, 19.5M, 200.0B, 3.6T."""
+    for size, letter in ((1e12, "T"), (1e9, "B"), (1e6, "M")):
+        if number >= 10 * size or (size == 1e12 and number >= size):
+            return f"{number / size:,.1f}{letter}"
+    return f"{number:,.0f}"
+
+
+def duration(hours: float) -> str:
+    return f"{60 * hours:.1f} minutes" if hours < 2 else f"{hours:,.1f} hours" if hours < 100 else f"{hours:,.0f} hours"
+
+
+def _sums(document: Row) -> list[str]:
+    totals, paper = document["totals"], document["paper"]["chip_hours"]
+    shared = totals["tokens_without_sharing"]
+    lines = []
+    if totals["simulated_tokens"]:
+        lines.append(
+            f"Every source is cut to {totals['simulated_share']:.3%}, so that epochs are those of a run of "
+            f"{totals['simulated_tokens']:,} tokens."
+        )
+    trunk = totals["tokens_a_trunk_would_save"]
+    lines.append(
+        f"{totals['models']} models at the end of runs; {amount(totals['tokens'])} tokens to train, "
+        f"{amount(shared)} without sharing ({1 - totals['tokens'] / shared:.0%} saved)"
+        + (f"; a trunk with branches would save {amount(trunk)} more, but is another schedule" if trunk else "")
     )
-
-
-def models_json(sequence: int) -> dict[str, Any]:
-    """`{"sequence", "models": [...]}`: every size that a study can name."""
-    return {"sequence": sequence, "models": sizes(sequence)}
-
-
-def print_models(document: dict[str, Any], console: Console) -> None:
-    columns: dict[str, Column] = {
-        "model": "name",
-        **{name: name for name in ("vocabulary", "parameters")},
-        "without embedding": "non_embedding",
-        **{name.replace("_", "-"): name for name in ("layers", "width", "heads", "feed_forward")},
-        "training GFLOP/token": (lambda row: row["flops_per_token"] / 1e9, ".3f"),
-        "state, GB": (lambda row: row["state_bytes"] / 1e9, ".2f"),
-        "peak learning rate": ("peak_learning_rate", "g"),
-    }
-    console.print(table(f"Models, FLOPs at {document['sequence']:,} tokens", document["models"], columns))
-
-
-def print_fit(document: dict[str, Any], console: Console) -> None:
-    """One row, what the step exchanges, and what was tried before; the way out where nothing fits."""
-    columns: dict[str, Column] = {
-        "model": "model",
-        "topology": "topology",
-        "fits": lambda row: "yes" if row["fits"] else "no",
-        f"HBM GiB of {document['limit_gib']}": ("hbm_gib", ".2f"),
-    }
-    if document["fits"]:
-        sides = ("compute_seconds", "hbm_seconds", "link_seconds")
-        columns |= {
-            "mesh": lambda row: " x ".join(f"{axis} {devices}" for axis, devices in row["mesh"].items()),
-            "remat": "remat",
-            "microbatches": lambda row: f"{row['microbatches']} x {row['microbatch']} sequences a chip",
-            "step bound, s": lambda row: f"{row['step_seconds_bound']:.2f}, by {row['bound_by']}",
-            "compute / HBM / links, s": lambda row: " / ".join(f"{row['roofline'][side]:.2f}" for side in sides),
-            f"chip-hours of {document['tokens'] / 1e9:,.0f}B tokens": ("chip_hours", ",.0f"),
-        }
-    title = f"{document['batch']:,} sequences of {document['sequence']:,} tokens a step"
-    console.print(table(title, [document], columns))
-    for each in document["collectives"]:
-        say(console, f"{each['kind']} over {each['axes']}: {each['count']} times, {each['gib']:.2f} GiB a chip")
-    if document["tried"]:
-        tried = document["tried"]
-        say(console, f"{len(tried)} layouts with a shorter bound refused; the last: {tried[-1]}")
-    if document["way_out"]:
-        say(console, document["way_out"])
+    where = "on this machine" if totals["topology"] == "cpu" else f"on {totals['topology']}"
+    used, price = totals["chip_hours"], totals["price"]
+    share = totals["utilisation"]["value"]
+    speed = f"{totals['flops_per_second'] / 1e9:,.0f} GFLOP/s" if share is None else f"{share:.0%} of the peak"
+    lines.append(
+        f"{totals['flops']:.2e} FLOPs with evaluation: about {duration(totals['hours'])} in all {where}, "
+        f"{duration(totals['hours_left'])} to go, at {speed} ({totals['speed']})"
+    )
+    if used is not None:
+        lines.append(
+            f"{used:,.0f} chip-hours"
+            + (f", {price:,.0f} at {totals['price_per_chip_hour']:g} a chip-hour" if price is not None else "")
+            + (f"; the paper's own code took {paper:,.0f} for as many tokens of its models" if paper else "")
+        )
+    lines.append(
+        f"{amount(totals['store_bytes'])} bytes of store, of which checkpoints {amount(totals['checkpoint_bytes'])}"
+    )
+    return lines

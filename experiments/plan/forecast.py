@@ -1,0 +1,198 @@
+"""What a plan will cost, before it costs anything: hours, chip-hours, price, memory, bytes. Loads no jax.
+
+A figure is measured where the store has finished stages of the same model, else from the committed table of `ablate
+fit`, else from an assumption; the basis is said with it. Scoring is counted at the speed of training.
+"""
+
+import math
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from analysis.records import read_end, read_stage, stage_folder
+from experiments.plan import status
+from experiments.plan.stage import Plan, PlannedStage, PreparedPlan, PreparedStage
+from mixtures.mixture import shares
+from models.config import parameters
+from models.devices.fitted import MADE, fitted
+from models.devices.flops import forward_flops_per_token
+from models.devices.roofline import ATTAINED, TOPOLOGIES
+
+CORE_FLOPS = 5.7e10
+"""A second, of one core with one process on the small models (benchmarks/training_loop.md, 2026-11)."""
+GPU_PEAK = 9.89e14
+"""An H100's dense bfloat16 products a second, as its maker publishes them."""
+ASSUMED_SHARE = 0.35
+"""Of a chip's peak, where no table says better."""
+
+_BYTES_PER_TOKEN = 3.0
+_TOKENS_PER_ITEM = 300
+"""Scored per benchmark item over all its choices, roughly (the mean of the quickstart's eight benchmarks)."""
+_STATE_BYTES = 12
+"""Of a parameter in a checkpoint: the value and two moments, float32."""
+_CHECKPOINTS = 2
+"""That a finished stage keeps (models/checkpoint.py)."""
+_ITEM_BYTES = 400
+"""Of an item in an evaluation's record."""
+
+PAPER_CHIP_HOURS: Mapping[tuple[str, str], float] = {
+    ("470m", "cooldown"): 1_024 / 40e9,
+    ("470m", ""): 4_736 / 200e9,
+    ("2.8b", ""): 13_824 / 200e9,
+}
+"""A token, by model and kind of stage: what the paper reports for its own code (section 2.1)."""
+
+
+@dataclass(frozen=True)
+class Speed:
+    """How fast a model trains on all that it is planned for.
+
+    Attributes:
+        flops_per_second: useful ones (models/devices/flops.py), of all chips or cores together.
+        chips: accelerators; 0 on CPUs.
+        utilisation: share of their peak; None on CPUs, whose peak is not known.
+        basis: where the figure is from.
+    """
+
+    flops_per_second: float
+    chips: int
+    utilisation: float | None
+    basis: str
+
+
+@dataclass(frozen=True)
+class MemoryFit:
+    """Of a chip's memory, what a step needs and what there is, GiB; None where no table says."""
+
+    fits: bool
+    gib: float
+    limit_gib: float
+    basis: str
+
+
+def speeds(plan: Plan, store: Path) -> dict[str, Speed]:
+    """By the model's name, for every model of the plan."""
+    stages = {stage.model.name: stage for stage in plan.stages}
+    return {name: _measured(plan, store, name) or _assumed(plan, stage) for name, stage in stages.items()}
+
+
+def _measured(plan: Plan, store: Path, model: str) -> Speed | None:
+    """By the finished stages of a model in the store, if it was trained on what the plan is for."""
+    flops = seconds = 0.0
+    devices = ""
+    for stage in plan.stages:
+        if stage.model.name == model and status.state(plan, stage, store) == "done":
+            assert isinstance(stage, PreparedStage)
+            folder = stage_folder(store, stage.folder)
+            devices = read_stage(folder).environment.get("device", "")
+            if ("cpu" in devices.lower()) != (plan.study.topology == "cpu"):
+                return None
+            flops += plan.flops(stage)
+            seconds += read_end(folder).seconds
+    if not seconds:
+        return None
+    if plan.study.topology == "cpu":
+        return Speed(flops / seconds * cores(), 0, None, "measured on this store's finished stages")
+    peak, chips = _peak(plan.study.topology)
+    return Speed(
+        flops / seconds, chips, flops / seconds / (peak * chips), f"measured on this store's stages, {devices}"
+    )
+
+
+def _assumed(plan: Plan, stage: PlannedStage) -> Speed:
+    study = plan.study
+    if study.topology == "cpu":
+        return Speed(CORE_FLOPS * cores(), 0, None, f"assumed for {cores()} CPU cores")
+    peak, chips = _peak(study.topology)
+    row = fitted(stage.model.name, study.topology, stage.sequence, study.batch)
+    if row is None:
+        basis = f"assumed, of {peak / 1e12:,.0f} TFLOP/s a chip"
+        return Speed(ASSUMED_SHARE * peak * chips, chips, ASSUMED_SHARE, basis)
+    flops = plan.flops(stage) / stage.steps / row.step_seconds
+    return Speed(flops, chips, flops / (peak * chips), f"{ATTAINED:.0%} of the bound's speed, assumed ({MADE})")
+
+
+def _peak(topology: str) -> tuple[float, int]:
+    """Of a chip, FLOPs a second; and how many there are."""
+    slice_ = TOPOLOGIES.get(topology)
+    return (slice_.chip.flops_per_second, slice_.chips) if slice_ else (GPU_PEAK, 1)
+
+
+@cache
+def cores() -> int:
+    """That this process may use; as many stages train side by side."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def evaluation_flops(plan: Plan, stage: PlannedStage) -> float:
+    """Of scoring what is asked at the end of a stage, roughly."""
+    size = plan.study.evaluation
+    names = status.task_names(plan, stage)
+    heldout = sum(name.startswith("heldout/") for name in names)
+    tokens = heldout * size.heldout_bytes / _BYTES_PER_TOKEN + (len(names) - heldout) * size.items * _TOKENS_PER_ITEM
+    return tokens * forward_flops_per_token(stage.model, stage.sequence)
+
+
+def hours(plan: Plan, speed: Mapping[str, Speed], stages: Iterable[PlannedStage]) -> float:
+    """Of training and scoring `stages`. On CPUs they run side by side, but none before its parent."""
+    each = {s.id: (plan.flops(s) + evaluation_flops(plan, s)) / speed[s.model.name].flops_per_second for s in stages}
+    total = sum(each.values())
+    if plan.study.topology == "cpu":
+        chains = (sum(each.get(id, 0.0) for id in dict.fromkeys(chain)) for chain in plan.runs.values())
+        total = max(total, cores() * max(chains, default=0.0))
+    return total / 3600
+
+
+def chip_hours(speed: Speed, flops: float) -> float | None:
+    """None on CPUs."""
+    return speed.chips * flops / speed.flops_per_second / 3600 if speed.chips else None
+
+
+def memory_fit(plan: Plan, stage: PlannedStage) -> MemoryFit | None:
+    row = fitted(stage.model.name, plan.study.topology, stage.sequence, plan.study.batch)
+    if row is None:
+        return None
+    limit = row.slice_.chip.hbm_gib
+    return MemoryFit(row.hbm_gib <= limit, row.hbm_gib, limit, MADE)
+
+
+def paper_chip_hours(stage: PlannedStage) -> float | None:
+    """What the paper's code took for as many tokens, where it says so."""
+    kind = stage.stage.kind if (stage.model.name, stage.stage.kind) in PAPER_CHIP_HOURS else ""
+    rate = PAPER_CHIP_HOURS.get((stage.model.name, kind))
+    return None if rate is None else rate * stage.tokens
+
+
+def checkpoint_bytes(plan: Plan) -> int:
+    return sum(_CHECKPOINTS * _STATE_BYTES * parameters(stage.model).total for stage in plan.stages)
+
+
+def store_bytes(plan: Plan) -> int:
+    """Checkpoints, tokens and records; the documents that tokens are made from come on top."""
+    wide = 4 if plan.study.data.vocabulary > 2**16 else 2
+    if isinstance(plan, PreparedPlan):
+        tokens = sum(source.tokens for source in plan.manifest.sources.values())
+    else:
+        known = {source.name: source.expected_tokens or 0 for source in plan.study.data.sources}
+        tokens = sum(min(count, plan.study.supply.get(source, count)) for source, count in known.items())
+    size = plan.study.evaluation
+    items = sum(len(status.task_names(plan, stage)) * size.items for stage in plan.stages)
+    return checkpoint_bytes(plan) + wide * tokens + _ITEM_BYTES * items
+
+
+def saved_by_a_trunk(plan: Plan) -> int:
+    """Tokens that a trunk with a constant rate and cooldown branches would save (arXiv:2405.18392).
+
+    Of first stages that differ in length alone, only the longest is read whole; each shorter one branches off for a
+    tenth of its length.
+    """
+    lengths: dict[object, list[int]] = {}
+    for stage in plan.stages:
+        if stage.parent is None and stage.stage.piece is None:
+            seeds = (stage.init_seed, stage.data_seed)
+            lengths.setdefault((tuple(shares(stage.stage.mixture).items()), seeds, stage.model), []).append(
+                stage.tokens
+            )
+    return sum(math.floor(0.9 * tokens) for each in lengths.values() for tokens in sorted(each)[:-1])

@@ -57,6 +57,9 @@ def plan(
     plot: Annotated[
         Path | None, typer.Option(parser=local_path, help="Draw every arm's learning rate to this .svg or .png.")
     ] = None,
+    svg: Annotated[
+        Path | None, typer.Option(parser=local_path, help="Draw the stages, and which go on from which, to this .svg.")
+    ] = None,
     every_stage: Annotated[
         bool, typer.Option("--stages", help="Every stage in a row, those that differ in seed alone, too.")
     ] = False,
@@ -75,6 +78,12 @@ def plan(
 
         rates.plot(planned, plot)
         print(f"learning rates: {plot}", file=sys.stderr)
+    if svg is not None:
+        from experiments.show.dag import draw
+        from store.files import write_text
+
+        write_text(svg, draw(planned))
+        print(f"stages: {svg}", file=sys.stderr)
     document = plan_json(planned, store, per_hour)
     print_result(document, json, lambda _, console: print_plan(document, console, every_stage))
 
@@ -101,6 +110,14 @@ def prepare(
         raise UserError(f"no such option: {context.args[0]}; options of Beam need --executor beam")
     chosen = pool(workers) if executor == "pool" else beam(context.args)
     print_result(prepare_target(target, scale, store, chosen), json, print_prepared)
+
+
+@app.command()
+def studies(json: Json = False) -> None:
+    """List what can be asked: question, arms, scales and cost."""
+    from experiments.show.studies import print_studies, studies_json
+
+    print_result(studies_json(), json, print_studies)
 
 
 @app.command()

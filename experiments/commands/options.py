@@ -56,7 +56,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON document inst
 RUNS = Path("runs")
 
 
-def print_result(document: dict[str, Any], as_json: bool, table: Any) -> None:
+def print_result(document: Any, as_json: bool, table: Any) -> None:
     """Print one JSON document, or what `table` makes of it and a console."""
     if as_json:
         print(json.dumps(document, indent=1, allow_nan=False))

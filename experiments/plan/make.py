@@ -32,19 +32,28 @@ def make_plan(study: Study, store: Path) -> Plan:
         data = with_identities(study.data, store)
         manifest = read_manifest(prepared_folder(data, store))
         _check_tokenizer(study, manifest)
-        windows: Windows = expected(study) if manifest is None else prepared(study, manifest)
-        stages: dict[Hashable, PlannedStage] = {}
-        runs: dict[tuple[str, int], tuple[str, ...]] = {}
-        for seed in study.seeds:
-            for arm in study.arms:
-                chain: list[PlannedStage] = []
-                for number, stage in enumerate(arm.stages):
-                    with naming(f"arm '{arm.name}', stages[{number}]"):
-                        planned = plan_stage(study, arm, seed, stage, chain, windows)
-                    chain.append(_merge(stages, planned, ending(study, planned.model, seed)))
-                runs[arm.name, seed] = tuple(stage.id for stage in chain)
-        plan = Plan(study, tuple(stages.values()), runs, tuple(changes(data, store)))
+        plan = lay_out(study, expected(study) if manifest is None else prepared(study, manifest))
+        plan = replace(plan, changes=tuple(changes(data, store)))
         return plan if manifest is None else with_data(plan, manifest, store)
+
+
+def lay_out(study: Study, windows: Windows) -> Plan:
+    """The DAG of a study that was checked, on sources of which there is what `windows` says.
+
+    Raises:
+        UserError: a mixture, budget or schedule cannot be met; the message names the arm and the stage.
+    """
+    stages: dict[Hashable, PlannedStage] = {}
+    runs: dict[tuple[str, int], tuple[str, ...]] = {}
+    for seed in study.seeds:
+        for arm in study.arms:
+            chain: list[PlannedStage] = []
+            for number, stage in enumerate(arm.stages):
+                with naming(f"arm '{arm.name}', stages[{number}]"):
+                    planned = plan_stage(study, arm, seed, stage, chain, windows)
+                chain.append(_merge(stages, planned, ending(study, planned.model, seed)))
+            runs[arm.name, seed] = tuple(stage.id for stage in chain)
+    return Plan(study, tuple(stages.values()), runs, ())
 
 
 def prepared_plan(study: Study, store: Path) -> PreparedPlan:

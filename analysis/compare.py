@@ -1,8 +1,9 @@
 """Arms of a study against their baselines: every metric, with its uncertainty and a verdict in plain words."""
 
 import math
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,9 +19,9 @@ from analysis.metrics import (
     stacked,
     value,
 )
-from analysis.records import StudyRecord, read_study
-from analysis.scores import BEFORE, FINAL, Evaluated, evaluated, item_notes, points, require_same_items
-from analysis.statistics import Estimate, Interval
+from analysis.records import RunRecord, StudyRecord, read_study
+from analysis.scores import BEFORE, FINAL, Evaluated, Point, evaluated, item_notes, points, require_same_items
+from analysis.statistics import Estimate, Interval, Pair, Side, clustered
 from analysis.verdict import Verdict
 from store.errors import UserError
 
@@ -101,7 +102,14 @@ class Comparison:
 
     def by_seed(self, arm: str, metric: str, at: str) -> dict[int, float]:
         """The metric of an arm at one point, per seed."""
-        return {s.seed: s.value for s in self.scores if (s.arm, s.metric, s.at) == (arm, metric, at)}
+        return dict(self._by_seed.get((arm, metric, at), {}))
+
+    @cached_property
+    def _by_seed(self) -> dict[tuple[str, str, str], dict[int, float]]:
+        found: dict[tuple[str, str, str], dict[int, float]] = {}
+        for score in self.scores:
+            found.setdefault((score.arm, score.metric, score.at), {})[score.seed] = score.value
+        return found
 
 
 def compare(store: Path, study: str) -> Comparison:
@@ -123,18 +131,17 @@ def compare(store: Path, study: str) -> Comparison:
     require_same_items(scored)
     metrics = metrics_for(tasks)
     _require_known_primary(record, metrics, gaps)
-    rows = [
-        row
-        for at in (BEFORE, FINAL)
-        for metric in metrics
-        for arm in record.compared
-        if (row := _row(record, scored, metric, arm, at)) is not None
-    ]
+    asked = _scored(record, scored, metrics)
+    rows: list[Row] = []
+    for at in (BEFORE, FINAL):
+        found = (_row(record, asked, metric, arm, at) for metric in metrics for arm in record.compared)
+        rows += [row for row in found if row is not None]
+        asked.forget()  # of a paper's study half a gigabyte
     scores = tuple(
-        Score(*point, metric.name, sum(len(of[task].ids) for task, _ in metric.parts), number)
+        Score(*point, metric.name, sum(len(of[task].ids) for task, _ in metric.parts), asked.values[point][metric.name])
         for point, of in scored.scores.items()
         for metric in metrics
-        if (number := value(metric, of)) is not None
+        if metric.name in asked.values[point]
     )
     varied, lacking = components(record, scored, metrics)
     gaps += [*_missing(record, scored, tasks), *lacking]
@@ -245,20 +252,64 @@ def _require_known_primary(record: StudyRecord, metrics: Sequence[Metric], gaps:
         gaps.append(f"primary metric {name} was not scored in any run")
 
 
-def _row(record: StudyRecord, evaluated: Evaluated, metric: Metric, arm: str, at: str) -> Row | None:
-    def has(name: str, seed: int) -> bool:
-        scores = evaluated.scores.get((name, seed, at))
-        return scores is not None and value(metric, scores) is not None
+@dataclass(frozen=True)
+class _Scored:
+    """A study's scores as comparisons ask for them; what several ask for is made once."""
 
-    baseline = record.baseline_of(arm)
-    there = [{run.seed for run in record.runs if run.arm == name and at in points(run)} for name in (arm, baseline)]
-    declared = sorted(there[0] & there[1])
-    seeds = [seed for seed in declared if has(arm, seed) and has(baseline, seed)]
+    evaluated: Evaluated
+    values: Mapping[Point, Mapping[str, float]]
+    """Of every metric that a point has, by its name."""
+    runs: Mapping[tuple[str, str], Mapping[int, RunRecord]]
+    """By arm and point, and by seed."""
+    sides: dict[tuple[Any, ...], Side] = field(default_factory=dict)
+    pairs: dict[tuple[Any, ...], Pair] = field(default_factory=dict)
+
+    def side(self, metric: Metric, task: str, arm: str, seeds: tuple[int, ...], at: str) -> Side:
+        """The task's scores, by cluster where its items come in clusters."""
+        key = (metric.score.column, metric.score.size, task, arm, seeds, at)
+        if key not in self.sides:
+            scores = [self.evaluated.scores[arm, seed, at][task] for seed in seeds]
+            self.sides[key] = Side(*(clustered(each, scores[0].cluster_N) for each in stacked(metric, scores)))
+        return self.sides[key]
+
+    def pair(self, metric: Metric, task: str, arms: tuple[str, str], seeds: tuple[int, ...], at: str) -> Pair:
+        """An arm and its baseline: each may have sizes of its own."""
+        key = (metric.score.column, metric.score.size, task, arms, seeds, at)
+        if key not in self.pairs:
+            self.pairs[key] = Pair(*(self.side(metric, task, arm, seeds, at) for arm in arms))
+        return self.pairs[key]
+
+    def forget(self) -> None:
+        self.sides.clear()
+        self.pairs.clear()
+
+
+def _scored(record: StudyRecord, evaluated: Evaluated, metrics: Sequence[Metric]) -> _Scored:
+    values = {
+        point: {metric.name: number for metric in metrics if (number := value(metric, of)) is not None}
+        for point, of in evaluated.scores.items()
+    }
+    runs: dict[tuple[str, str], dict[int, RunRecord]] = {}
+    for run in record.runs:
+        for at in points(run):
+            runs.setdefault((run.arm, at), {})[run.seed] = run
+    return _Scored(evaluated, values, runs)
+
+
+def _row(record: StudyRecord, scored: _Scored, metric: Metric, arm: str, at: str) -> Row | None:
+    def has(name: str, seed: int) -> bool:
+        return metric.name in scored.values.get((name, seed, at), {})
+
+    baseline, evaluated = record.baseline_of(arm), scored.evaluated
+    there = [scored.runs.get((name, at), {}) for name in (arm, baseline)]
+    declared = sorted(there[0].keys() & there[1].keys())
+    seeds = tuple(seed for seed in declared if has(arm, seed) and has(baseline, seed))
     if not seeds:
         return None
-    found = statistics.estimate(
-        [_paired(metric, task, weight, evaluated, seeds, arm, baseline, at) for task, weight in metric.parts],
-        shared=[run.seeds for seed in seeds for run in record.runs if (run.arm, run.seed) == (arm, seed)],
+    found = statistics.compared(
+        [weight for _, weight in metric.parts],
+        [scored.pair(metric, task, (arm, baseline), seeds, at) for task, _ in metric.parts],
+        shared=[there[0][seed].seeds for seed in seeds],
     )
     items = {task: len(evaluated.scores[arm, seeds[0], at][task].ids) for task, _ in metric.parts}
     same = all(evaluated.folder[arm, seed, at] == evaluated.folder[baseline, seed, at] for seed in seeds)
@@ -277,19 +328,6 @@ def _row(record: StudyRecord, evaluated: Evaluated, metric: Metric, arm: str, at
         found = replace(found, relative=None)
     p = 1.0 if forbidden else found.difference.p
     return Row(arm, baseline, metric, at, sum(items.values()), len(seeds), len(declared), found, p, judged)
-
-
-def _paired(
-    metric: Metric, task: str, weight: float, evaluated: Evaluated, seeds: list[int], arm: str, baseline: str, at: str
-) -> statistics.PairedTask:
-    """The task's scores, by cluster where its items come in clusters: an arm and seed may have sizes of its own."""
-
-    sides = []
-    for name in (arm, baseline):
-        scores = [evaluated.scores[name, seed, at][task] for seed in seeds]
-        sides.append([statistics.clustered(each, scores[0].cluster_N) for each in stacked(metric, scores)])
-    (ours, our_sizes), (theirs, their_sizes) = sides
-    return statistics.PairedTask(weight, ours, theirs, our_sizes, their_sizes)
 
 
 def family(record: StudyRecord) -> list[tuple[str, str]]:

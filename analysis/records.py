@@ -264,11 +264,17 @@ def write(path: Path, record: Record) -> None:
 
 
 RUN_AGAIN, JUDGE_AGAIN = "delete it and run the study again", "delete it and run `ablate judge run` again"
+SCORE_AGAIN = "delete it, and the next run or evaluation scores it"
 
 
 def _load(path: Path, cls: type, what: str, way_out: str, fingerprint: str | None = None) -> Any:
     """A record; with a fingerprint, one of that checkpoint."""
-    row = read_sealed(path, what, SCHEMA, way_out)
+    return _record(read_sealed(path, what, SCHEMA, way_out), path, cls, what, way_out, fingerprint)
+
+
+def _record(
+    row: Mapping[str, Any], path: Path, cls: type, what: str, way_out: str, fingerprint: str | None = None
+) -> Any:
     try:
         record = cls(**row)
     except TypeError as error:
@@ -288,9 +294,13 @@ def read_end(folder: Path) -> EndRecord:
 
 def read_eval(path: Path, fingerprint: str | None = None) -> EvalRecord:
     """With a fingerprint, raises Failure too if the record is of another checkpoint."""
-    way_out = "delete it, and the next run or evaluation scores it"
-    record = _load(path, EvalRecord, f"evaluation {path.stem}", way_out, fingerprint)
+    record = _load(path, EvalRecord, f"evaluation {path.stem}", SCORE_AGAIN, fingerprint)
     return replace(record, items=tuple(record.items))
+
+
+def eval_record(row: Mapping[str, Any], path: Path, fingerprint: str) -> EvalRecord:
+    """What `read_eval` makes of `row`, the fields that were in the file, with its errors."""
+    return _record(row, path, EvalRecord, f"evaluation {path.stem}", SCORE_AGAIN, fingerprint)
 
 
 def read_answers(path: Path, fingerprint: str | None = None) -> AnswerRecord:

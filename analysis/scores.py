@@ -1,14 +1,17 @@
 """What was scored in a study, from its records: per arm, seed and point the tasks' scores, and what is missing."""
 
 import math
+import os
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
+from analysis.columns import Columns, columns_of, corrupt, files, of_choices, read_columns, whole
 from analysis.evals.benchmarks import TASKS, benchmark_of
-from analysis.evals.scoring import credit
 from analysis.metrics import KS, SCORES, TaskScores
 from analysis.records import (
     MAX_SKIPPED,
@@ -16,7 +19,6 @@ from analysis.records import (
     Item,
     RunRecord,
     StudyRecord,
-    read_eval,
     read_ledger,
     read_stage,
     stage_folder,
@@ -67,10 +69,11 @@ def evaluated(store: Path, record: StudyRecord) -> tuple[Evaluated, list[str]]:
     scores: dict[Point, Mapping[str, TaskScores]] = {}
     diverged: set[Point] = set()
     gaps: list[str] = []
-    read: dict[str, _Stage] = {}
-    for run in sorted(record.runs, key=lambda run: (list(record.arms).index(run.arm), run.seed)):
+    runs = sorted(record.runs, key=lambda run: (list(record.arms).index(run.arm), run.seed))
+    read = _read_stages(store, list(dict.fromkeys(folder for run in runs for folder in points(run).values())), record)
+    for run in runs:
         for at, folder in points(run).items():
-            stage = read[folder] = read.get(folder) or _read_stage(store, folder, record.asked)
+            stage = read[folder]
             point = (run.arm, run.seed, at)
             stopped = [_stopped(store, name) for name in run.stages[: run.stages.index(folder) + 1]]
             lost = [why for why in (*stopped, *stage.lost) if why]
@@ -80,6 +83,25 @@ def evaluated(store: Path, record: StudyRecord) -> tuple[Evaluated, list[str]]:
             if stage.scores:
                 folders[point], scores[point] = folder, stage.scores
     return Evaluated(folders, scores, frozenset(diverged)), gaps
+
+
+@dataclass(frozen=True)
+class Frame:
+    """What all records of a task share, so that a study of many runs holds it once: ids, their order, clusters."""
+
+    columns: Columns
+    """"id" and, where there are clusters, "cluster", as they were read."""
+    order_N: NDArray[np.intp]
+    ids: tuple[str, ...]
+    cluster_N: NDArray[np.intp]
+
+
+def _read_stages(store: Path, folders: Sequence[str], record: StudyRecord) -> "dict[str, _Stage]":
+    """By folder, several at a time: pyarrow and numpy work beside one another, and there is little else to do."""
+    frames: dict[str, Frame] = {}
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2) as pool:
+        stages = list(pool.map(lambda folder: _read_stage(store, folder, record.asked, frames), folders))
+    return dict(zip(folders, stages, strict=True))
 
 
 @dataclass(frozen=True)
@@ -94,31 +116,31 @@ class _Stage:
     """How its scores say that it diverged."""
 
 
-def _read_stage(store: Path, folder: str, asked: Mapping[str, str]) -> _Stage:
+def _read_stage(store: Path, folder: str, asked: Mapping[str, str], frames: dict[str, Frame]) -> _Stage:
     path = stage_folder(store, folder)
     if not (path / STAGE).exists():
         return _Stage({}, [f"stage {folder} was not started"], [], [])
     stage = read_stage(path)
-    files = {file: read_eval(file, stage.fingerprint) for file in sorted((path / EVALS).glob("*.json"))}
+    read = {file: read_columns(file, stage.fingerprint) for file in sorted((path / EVALS).glob("*.json"))}
     # Other studies may ask this stage the same task of other items, or what this one does not ask.
     records = [
-        record
-        for file, record in files.items()
+        (record, columns)
+        for file, (record, columns) in read.items()
         if record.step == stage.steps and (not asked or f"-{asked.get(record.task)}-" in file.name)
     ]
-    newest = {record.task: record for record in sorted(records, key=lambda record: record.version)}
+    newest = {record.task: (record, columns) for record, columns in sorted(records, key=lambda pair: pair[0].version)}
     found: dict[str, TaskScores] = {}
     missing, of_data, lost = [], [], []
     for task in sorted(newest):
-        record = newest[task]
-        if why := _diverged(record):
+        record, columns = newest[task]
+        if why := _diverged(record, columns):
             lost.append(f"{task} was not scored: {why}")
         elif record.gap:
             of_data.append(f"{task} was not scored: {record.gap}")
-        elif not record.items:
+        elif not columns:
             missing.append(f"{task} was not scored (the record has no items)")
         else:
-            found |= scores_of(record, folder)
+            found |= _scores_of(record, columns, folder, frames)
     if not newest:
         state = "has no evaluation of its last step" if (path / DONE).exists() else "is not finished"
         missing.append(f"stage {folder} {state}")
@@ -135,12 +157,12 @@ def _stopped(store: Path, folder: str) -> str:
     return ""
 
 
-def _diverged(record: EvalRecord) -> str:
+def _diverged(record: EvalRecord, columns: Columns) -> str:
     """Why the model of a record is known to have no scores, or nothing."""
     if record.gap.endswith(DIVERGED):
         return record.gap
-    given = [item[field] for item in record.items for field in ("nats", "correct") if field in item]
-    broken = sum(value is None or not math.isfinite(value) for value in given)
+    given = (columns[field].drop_null().to_numpy() for field in ("nats", "correct") if field in columns)
+    broken = sum(int((~np.isfinite(column_N)).sum()) for column_N in given)
     return f"{broken} of its scores are not finite{DIVERGED}" if broken else ""
 
 
@@ -150,37 +172,82 @@ def task_scores(record: EvalRecord, where: str) -> TaskScores:
     Raises:
         Failure: an item has no id or shares it, or a score is there for some items only or is not a finite number.
     """
-    items = sorted(record.items, key=lambda item: str(item.get("id")))
-    ids = tuple(str(item.get("id")) for item in items)
-    if len(set(ids)) < len(ids) or any("id" not in item for item in items):
-        raise _corrupt(record.task, where, "has items without an id of their own")
-    columns = {
-        field: np.asarray([float(item[field]) for item in items])
+    return _task_scores(record, columns_of(record.items, record.task, where), where, {})
+
+
+def scores_of(record: EvalRecord, where: str) -> dict[str, TaskScores]:
+    """The scores of a record by task, and those of held-out text by source too: "heldout/code/python".
+
+    Raises:
+        Failure: as `task_scores`.
+    """
+    return _scores_of(record, columns_of(record.items, record.task, where), where, {})
+
+
+def _frame(task: str, columns: Columns, where: str, frames: dict[str, Frame]) -> Frame:
+    there = {field: columns[field] for field in ("id", "cluster") if field in columns}
+    known = frames.get(task)
+    if known is not None and known.columns == there:
+        return known
+    names = there["id"].to_pylist() if "id" in there else []
+    if not names or None in names or len(set(names)) < len(names):
+        raise corrupt(task, where, "has items without an id of their own")
+    order = sorted(range(len(names)), key=names.__getitem__)
+    clusters = there["cluster"].to_pylist() if "cluster" in there else [None] * len(names)
+    number: dict[tuple[bool, str | None], int] = {}
+    keys = [(clusters[i] is None, names[i] if clusters[i] is None else clusters[i]) for i in order]
+    cluster_N = np.asarray([number.setdefault(key, len(number)) for key in keys], dtype=np.intp)
+    frames[task] = Frame(there, np.asarray(order, dtype=np.intp), tuple(names[i] for i in order), cluster_N)
+    return frames[task]
+
+
+def _scores_of(record: EvalRecord, columns: Columns, where: str, frames: dict[str, Frame]) -> dict[str, TaskScores]:
+    found = {record.task: _task_scores(record, columns, where, frames)}
+    sources = columns["source"].to_pylist() if "source" in columns else []
+    by_source: dict[str, list[int]] = {}
+    for number, source in enumerate(sources):
+        by_source.setdefault(source or "", []).append(number)
+    for source, numbers in by_source.items() if len(by_source) > 1 else ():
+        part = {field: column.take(numbers) for field, column in columns.items()}
+        named = replace(record, task=f"{record.task}/{source}")
+        found[named.task] = _task_scores(named, part, where, frames)
+    return found
+
+
+def _task_scores(record: EvalRecord, columns: Columns, where: str, frames: dict[str, Frame]) -> TaskScores:
+    task, frame = record.task, _frame(record.task, columns, where, frames)
+    found = {
+        field: columns[field].to_numpy()
         for field in ("nats", "bytes", "correct", "score")
-        if _in_all(items, field, record.task, where)
+        if _in_all(columns, field, task, where)
     }
-    if "nats" in columns and columns.get("bytes", np.zeros(1)).sum() > 0:
-        columns["bits"] = columns["nats"] / math.log(2)
-    if _in_all(items, "passed", record.task, where):
+    if "nats" in found and found.get("bytes", np.zeros(1)).sum() > 0:
+        found["bits"] = found["nats"] / math.log(2)
+    if _in_all(columns, "passed", task, where):
         try:
-            columns |= executed_columns(items)
-        except (KeyError, ValueError, TypeError, AttributeError, UserError) as error:
-            raise _corrupt(record.task, where, f"has counts that are not whole ({error!r})") from error
-    if _in_all(items, "choice_nats", record.task, where):
+            found |= _executed(columns)
+        except (KeyError, ValueError, UserError) as error:
+            raise corrupt(task, where, f"has counts that are not whole ({error!r})") from error
+    if _in_all(columns, "choice_nats", task, where):
         try:
-            rows_NxC = np.asarray([_of_choices(item) for item in items])
-        except (KeyError, ValueError, TypeError, IndexError) as error:
-            raise _corrupt(record.task, where, f"has choices that are not whole ({error!r})") from error
-        columns |= dict(zip(("correct_norm", "correct_prob", "margin"), rows_NxC.T, strict=True))
-    columns |= _shares(columns, record.task)
-    for field, column_N in columns.items():
+            found |= of_choices(columns)
+        except (KeyError, ValueError) as error:
+            raise corrupt(task, where, f"has choices that are not whole ({error!r})") from error
+    found |= _shares(found, task)
+    for field, column_N in found.items():
         if not np.isfinite(column_N).all():
-            raise _corrupt(record.task, where, f"has a '{field}' that is not a finite number")
-    number: dict[tuple[str, str], int] = {}
-    names = [("cluster", str(item["cluster"])) if "cluster" in item else ("id", str(item["id"])) for item in items]
-    cluster_N = np.asarray([number.setdefault(name, len(number)) for name in names], dtype=np.intp)
-    flagged = {flag: tuple(str(item["id"]) for item in items if item.get(flag)) for flag in ("cut", "alike")}
-    return TaskScores(record.task, record.version, record.prompt_hash, where, ids, columns, cluster_N, flagged)
+            raise corrupt(task, where, f"has a '{field}' that is not a finite number")
+    flagged = {flag: _flagged(columns, flag, frame) for flag in ("cut", "alike")}
+    ordered = {field: column_N[frame.order_N] for field, column_N in found.items()}
+    return TaskScores(task, record.version, record.prompt_hash, where, frame.ids, ordered, frame.cluster_N, flagged)
+
+
+def _flagged(columns: Columns, flag: str, frame: Frame) -> tuple[str, ...]:
+    """The ids of the items that have a flag."""
+    if flag not in columns:
+        return ()
+    flag_N = np.nan_to_num(columns[flag].to_numpy(zero_copy_only=False))[frame.order_N]
+    return tuple(frame.ids[i] for i in np.flatnonzero(flag_N))
 
 
 def _shares(columns: dict[str, Floats], task: str) -> dict[str, Floats]:
@@ -194,37 +261,13 @@ def _shares(columns: dict[str, Floats], task: str) -> dict[str, Floats]:
     return found
 
 
-def scores_of(record: EvalRecord, where: str) -> dict[str, TaskScores]:
-    """The scores of a record by task, and those of held-out text by source too: "heldout/code/python".
-
-    Raises:
-        Failure: as `task_scores`.
-    """
-    found = {record.task: task_scores(record, where)}
-    by_source: dict[str, list[Item]] = {}
-    for item in record.items:
-        by_source.setdefault(str(item.get("source", "")), []).append(item)
-    if len(by_source) > 1:
-        parts = (replace(record, task=f"{record.task}/{name}", items=tuple(its)) for name, its in by_source.items())
-        found |= {part.task: task_scores(part, where) for part in parts}
-    return found
-
-
-def _in_all(items: Sequence[Item], field: str, task: str, where: str) -> bool:
-    present = [field in item for item in items]
-    if any(present) and not all(present):
-        raise _corrupt(task, where, f"has '{field}' for some items only")
-    return any(present)
-
-
-def _of_choices(item: Item) -> tuple[float, float, float]:
-    """What acc_norm, correct_prob and margin sum of one item."""
-    gold = item["gold"]
-    of_choices = list(zip(item["choice_nats"], item["choice_bytes"], item["choice_chars"], strict=True))
-    per_character = [nats / max(1, characters) for nats, _, characters in of_choices]
-    per_byte = [nats / max(1, size) for nats, size, _ in of_choices]
-    best_wrong = min(per_byte[:gold] + per_byte[gold + 1 :])
-    return credit(per_character, gold), math.exp(-per_character[gold]), best_wrong - per_byte[gold]
+def _in_all(columns: Columns, field: str, task: str, where: str) -> bool:
+    column = columns.get(field)
+    if column is None or column.null_count == len(column):
+        return False
+    if column.null_count:
+        raise corrupt(task, where, f"has '{field}' for some items only")
+    return True
 
 
 def pass_at(n: int, c: int, k: int) -> float:
@@ -244,12 +287,18 @@ def executed_columns(rows: Sequence[Item]) -> dict[str, Floats]:
     Every k of KS is there that all problems have samples for. A problem whose tests do not run here says nothing of the
     model: it has 0 in "runs" and in all others. Whether they do is the problem's and the machine's, never a sample's.
     """
-    runs_N = np.asarray([float(row.get("runs", True)) for row in rows])
-    found = {"runs": runs_N, "weak": runs_N * [float(row["weak"]) for row in rows]}
-    most = min(row["samples"] for row in rows)
+    return _executed(columns_of(rows, "executed", "rows"))
+
+
+def _executed(columns: Columns) -> dict[str, Floats]:
+    samples_N, passed_N, weak_N = (whole(columns, field) for field in ("samples", "passed", "weak"))
+    runs_N = whole({"runs": columns["runs"].fill_null(True)}, "runs") if "runs" in columns else np.ones(samples_N.size)
+    found = {"runs": runs_N, "weak": runs_N * weak_N}
+    pairs, number_N = np.unique(np.stack([samples_N, passed_N]), axis=1, return_inverse=True)
     for k in KS:
-        if k <= most and runs_N.any():
-            found[f"pass@{k}"] = runs_N * np.asarray([pass_at(row["samples"], row["passed"], k) for row in rows])
+        if k <= samples_N.min() and runs_N.any():
+            value_P = np.asarray([pass_at(int(n), int(c), k) for n, c in pairs.T])
+            found[f"pass@{k}"] = runs_N * value_P[number_N.ravel()]
     return found
 
 
@@ -287,18 +336,9 @@ def require_same_items(evaluated: Evaluated) -> None:
             if unlike:
                 raise Failure(
                     f"task '{task}' differs in its {' and '.join(unlike)} between {_described(a)} and {_described(b)}; "
-                    f"delete {_files(task)} of both and run the study again"
+                    f"delete {files(task)} of both and run the study again"
                 )
 
 
 def _described(scores: TaskScores) -> str:
     return f"{scores.where} (version {scores.version}, prompts {scores.prompt_hash[:12]}, {len(scores.ids)} items)"
-
-
-def _corrupt(task: str, where: str, problem: str) -> Failure:
-    return Failure(f"evaluation of '{task}' in {where} {problem}; delete {_files(task)} there and score it again")
-
-
-def _files(task: str) -> str:
-    """The record of a task, of whatever version and prompts, as it is called on disk."""
-    return f"{task.replace('/', '.')}@*.json"

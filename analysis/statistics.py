@@ -22,8 +22,9 @@ It needs positive scores, and is left out where a score is 0.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,6 +62,41 @@ class Interval:
     low: float
     high: float
     p: float
+
+
+@dataclass(frozen=True, eq=False)
+class Side:
+    """One task's scores in one arm, for S seeds and N items (or clusters: sums over their items)."""
+
+    score_SxN: Floats
+    size_SxN: Floats
+
+    @cached_property
+    def linear(self) -> tuple[Floats, Floats]:
+        """As the function of that name has them."""
+        return linear(self.score_SxN, self.size_SxN)
+
+
+@dataclass(frozen=True, eq=False)
+class Pair:
+    """One task in two arms, seeds and items in equal order. What several metrics ask of it is made once."""
+
+    arm: Side
+    baseline: Side
+
+    @cached_property
+    def items(self) -> tuple[float, float]:
+        """b and c."""
+        return _of_items(self.arm.linear[1] - self.baseline.linear[1])
+
+    @cached_property
+    def freedom(self) -> float:
+        return effective(self.arm.size_SxN.sum(axis=0) + self.baseline.size_SxN.sum(axis=0)) - 1
+
+    @cached_property
+    def differing(self) -> int:
+        """Items on which the arms differ."""
+        return int((self.arm.score_SxN != self.baseline.score_SxN).any(axis=0).sum())
 
 
 @dataclass(frozen=True)
@@ -110,16 +146,27 @@ class Estimate:
 
 def estimate(tasks: Sequence[PairedTask], shared: Shared = ()) -> Estimate:
     """Compare two arms in one metric, by what seeds and items there are (see the module's head)."""
-    arm_S, arm = _values(tasks, [(task.arm_SxN, task.arm_size_SxN) for task in tasks])
-    baseline_S, baseline = _values(tasks, [(task.baseline_SxN, task.baseline_size_SxN) for task in tasks])
-    freedoms = [effective(t.arm_size_SxN.sum(axis=0) + t.baseline_size_SxN.sum(axis=0)) - 1 for t in tasks]
-    differences_S = arm_S - baseline_S
-    spread = spread_of(differences_S, [x - y for x, y in zip(arm, baseline, strict=True)], freedoms, shared)
-    kind = _kind(spread, sum(int((t.arm_SxN != t.baseline_SxN).any(axis=0).sum()) for t in tasks))
+    pairs = [Pair(Side(t.arm_SxN, t.arm_size_SxN), Side(t.baseline_SxN, t.baseline_size_SxN)) for t in tasks]
+    return compared([task.weight for task in tasks], pairs, shared)
+
+
+def compared(weights: Sequence[float], pairs: Sequence[Pair], shared: Shared = ()) -> Estimate:
+    """As `estimate`, of tasks that other metrics have in common."""
+    arm_S, baseline_S = (
+        _value(weights, [pair.arm for pair in pairs]),
+        _value(weights, [pair.baseline for pair in pairs]),
+    )
+    freedoms, differences_S = [pair.freedom for pair in pairs], arm_S - baseline_S
+    items = [(w**2 * b, w**2 * c) for w, (b, c) in zip(weights, (pair.items for pair in pairs), strict=True)]
+    spread = _spread(differences_S, items, freedoms, shared)
+    kind = _kind(spread, sum(pair.differing for pair in pairs))
     limit = seeds_alone if kind == THESE_ITEMS else replace
     relative = None
     if min(arm_S.min(), baseline_S.min()) > 0:
-        shares = [x / arm_S[:, None] - y / baseline_S[:, None] for x, y in zip(arm, baseline, strict=True)]
+        shares = (
+            pair.arm.linear[1] * (w / arm_S)[:, None] - pair.baseline.linear[1] * (w / baseline_S)[:, None]
+            for w, pair in zip(weights, pairs, strict=True)
+        )
         logs_S = np.log(arm_S / baseline_S)
         log = interval(float(logs_S.mean()), limit(spread_of(logs_S, shares, freedoms, shared)))
         if math.isfinite(log.low):
@@ -139,11 +186,10 @@ def estimate(tasks: Sequence[PairedTask], shared: Shared = ()) -> Estimate:
     )
 
 
-def _values(tasks: Sequence[PairedTask], sides: Sequence[tuple[Floats, Floats]]) -> tuple[Floats, list[Floats]]:
-    """The metric of one arm by seed, and what each item of each task adds to it, of shape S x N."""
-    parts = [linear(score_SxN, size_SxN) for score_SxN, size_SxN in sides]
-    value_S = np.sum([task.weight * ratio_S for task, (ratio_S, _) in zip(tasks, parts, strict=True)], axis=0)
-    return value_S, [task.weight * added_SxN for task, (_, added_SxN) in zip(tasks, parts, strict=True)]
+def _value(weights: Sequence[float], sides: Sequence[Side]) -> Floats:
+    """The metric of one arm by seed."""
+    value_S: Floats = np.sum([w * side.linear[0] for w, side in zip(weights, sides, strict=True)], axis=0)
+    return value_S
 
 
 def linear(score_SxN: Floats, size_SxN: Floats) -> tuple[Floats, Floats]:
@@ -154,6 +200,8 @@ def linear(score_SxN: Floats, size_SxN: Floats) -> tuple[Floats, Floats]:
 
 def clustered(values_SxN: Floats, cluster_N: NDArray[np.intp]) -> Floats:
     """Sums over the items of each cluster: S x (number of clusters)."""
+    if np.array_equal(cluster_N, np.arange(cluster_N.size)):
+        return values_SxN
     return np.stack([np.bincount(cluster_N, values_N) for values_N in values_SxN])
 
 
@@ -173,7 +221,7 @@ def _kind(spread: Spread, differing: int) -> str:
     return CROSSED if differing >= FEWEST_DIFFERING else FEW_DIFFER
 
 
-def spread_of(differences_S: Floats, added: Sequence[Floats], freedoms: Sequence[float], shared: Shared = ()) -> Spread:
+def spread_of(differences_S: Floats, added: Iterable[Floats], freedoms: Sequence[float], shared: Shared = ()) -> Spread:
     """The parts of the variance of the mean of `differences_S`.
 
     Args:
@@ -182,11 +230,20 @@ def spread_of(differences_S: Floats, added: Sequence[Floats], freedoms: Sequence
         freedoms: N′ − 1 of every task.
         shared: the seeds of every run, where runs share some.
     """
+    return _spread(differences_S, [_of_items(added_SxN) for added_SxN in added], freedoms, shared)
+
+
+def _spread(
+    differences_S: Floats, items: Sequence[tuple[float, float]], freedoms: Sequence[float], shared: Shared
+) -> Spread:
+    """`items` are b and c of every task."""
     a, n_seeds = _of_seeds(differences_S, shared)
-    b_T, c_T = (np.array(x) for x in zip(*(_of_items(added_SxN) for added_SxN in added), strict=True))
-    b, varied, freedom_T = float(b_T.sum()), b_T > 0, np.asarray(freedoms)
-    freedom = b**2 / float((b_T[varied] ** 2 / freedom_T[varied]).sum()) if b > 0 else float(freedom_T.sum())
-    return Spread(a, b, float(c_T.sum()), n_seeds, freedom)
+    b, c = (math.fsum(parts) for parts in zip(*items, strict=True))
+    if b > 0:
+        freedom = b**2 / math.fsum(part**2 / of for (part, _), of in zip(items, freedoms, strict=True) if part > 0)
+    else:
+        freedom = math.fsum(freedoms)
+    return Spread(a, b, c, n_seeds, freedom)
 
 
 def _of_seeds(differences_S: Floats, shared: Shared) -> tuple[float, int]:
@@ -197,15 +254,11 @@ def _of_seeds(differences_S: Floats, shared: Shared) -> tuple[float, int]:
     """
     if np.ptp(differences_S) <= SMALLEST_SPREAD:
         return 0.0, differences_S.size
-    kinds = [np.unique(kind, return_inverse=True)[1] for kind in zip(*shared, strict=True)]
-    counts = [int(number_S.max()) + 1 for number_S in kinds]
-    if not any(1 < count < differences_S.size for count in counts):
+    kinds = [kind for kind in zip(*shared, strict=True) if len(set(kind)) > 1]
+    if not any(len(set(kind)) < differences_S.size for kind in kinds):
         return float(differences_S.var(ddof=1)) / differences_S.size, differences_S.size
-    means = [
-        np.bincount(number_S, differences_S) / np.bincount(number_S)
-        for number_S, count in zip(kinds, counts, strict=True)
-        if count > 1
-    ]
+    numbers = [np.unique(kind, return_inverse=True)[1] for kind in kinds]
+    means = [np.bincount(number_S, differences_S) / np.bincount(number_S) for number_S in numbers]
     return sum(float(mean_K.var(ddof=1)) / mean_K.size for mean_K in means), min(mean_K.size for mean_K in means)
 
 

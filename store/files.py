@@ -139,12 +139,17 @@ def read_sealed(path: Path, what: str, schema: int | None = None, way_out: str =
     found = row.pop("schema", None) if isinstance(row, dict) and schema is not None else schema
     if found != schema:
         raise Failure(f"{what} has schema {found}, and this version reads {schema} ({path}); {way_out}")
-    text, seal, checksum = data.rpartition(_SEAL.encode())
-    if not isinstance(row, dict) or checksum.decode(errors="replace") != f'{_sha256(text + seal)}"\n}}\n':
+    if not isinstance(row, dict) or not is_sealed(data):
         raise Failure(f"{what} is damaged: its content is not what its checksum says ({path}); {way_out}")
     del row["checksum"]
     return row
 
 
-def _sha256(data: bytes) -> str:
+def is_sealed(data: bytes) -> bool:
+    """Whether a file's content is what its checksum says."""
+    end = data.rfind(_SEAL.encode()) + len(_SEAL)
+    return data[end:].decode(errors="replace") == f'{_sha256(memoryview(data)[:end])}"\n}}\n'
+
+
+def _sha256(data: bytes | memoryview) -> str:
     return hashlib.sha256(data).hexdigest()

@@ -1,0 +1,55 @@
+"""Time `ablate compare` and the report on a study of 22 arms, three seeds and all benchmarks whole, at two points.
+
+python -m benchmarks.comparison [STORE]    writes the study there first, if it is not there (1.4 GB of records)
+
+Every part runs in a process of its own. CPU seconds are of all its threads and count while others have the cores too.
+"""
+
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+PARTS = ("read", "compare", "report")
+
+
+def measure(part: str, store: Path) -> str:
+    """One line: what the part took, all that it needs of other parts included."""
+    started = time.perf_counter()
+    if part == "read":
+        from analysis.records import read_study
+        from analysis.scores import evaluated
+
+        found, _ = evaluated(store, read_study(store, "large"))
+        size = f"{sum(len(task.ids) for of in found.scores.values() for task in of.values()):,} rows of scores"
+    elif part == "compare":
+        from analysis.compare import compare
+
+        size = f"{len(compare(store, 'large').rows):,} comparisons"
+    else:
+        from analysis.report import build
+
+        size = f"a page of {build(store, 'large', {}).stat().st_size / 1e6:.1f} MB"
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return (
+        f"{part}: {time.perf_counter() - started:.1f} s, {used.ru_utime + used.ru_stime:.1f} CPU seconds, "
+        f"{used.ru_maxrss / 1e6:.2f} GB, {size}"
+    )
+
+
+def main() -> None:
+    store = Path(sys.argv[1] if len(sys.argv) > 1 else "/tmp/ablate-comparison")
+    if len(sys.argv) > 2:
+        print(measure(sys.argv[2], store))
+        return
+    if not (store / "studies" / "large" / "study.json").exists():
+        from tests.analysis.large_store import write_store
+
+        write_store(store)
+    for part in PARTS:
+        subprocess.run([sys.executable, "-m", "benchmarks.comparison", str(store), part], check=True)
+
+
+if __name__ == "__main__":
+    main()

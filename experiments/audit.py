@@ -104,5 +104,5 @@ def _replay(plan: PreparedPlan, stage: PreparedStage, rows: list[StepRecord], st
     return [
         f"step {step + 1}: the batch's digest differs from the ledger's"
         for step in steps
-        if load_batch(data, tokens, stage.first_step + step).digest != rows[step].digest
+        if load_batch(data, tokens, stage.first_read + step).digest != rows[step].digest
     ]

@@ -31,10 +31,14 @@ Rate = Annotated[float, Ge(0)] | Literal["continue"]
 
 @dataclass(frozen=True)
 class Piece:
-    """Which part of a longer stage a stage is: `first` tokens of it come before, and its schedule spans `whole`."""
+    """Which part of a longer stage a stage is: `first` tokens of it come before, and its schedule spans `whole`.
+
+    Where it `turns`, nothing but the schedule is that of the parts before: mixture and data are as at any boundary.
+    """
 
     first: Annotated[int, Ge(0)]
     whole: Annotated[int, Gt(0)]
+    turns: bool = False
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,7 @@ class Stage:
         stable: share or number of the steps that stay at the peak before the decay begins.
         reset_optimizer: whether moments and their count start again from zero; by default the parent's are kept.
         scored: whether all that is asked of the end of a run is asked at the end of this stage, too.
-        piece: for a part of a longer stage; `cut` makes these.
+        piece: for a part of a longer stage; `cut` and `turned` make these.
     """
 
     kind: str
@@ -87,7 +91,7 @@ class Stage:
     @property
     def carries_on(self) -> bool:
         """Whether it is a later piece of the stage before, so that nothing happens at the boundary."""
-        return self.piece is not None and self.piece.first > 0
+        return self.piece is not None and self.piece.first > 0 and not self.piece.turns
 
 
 def cut(stage: Stage, *tokens: int) -> tuple[Stage, ...]:
@@ -114,6 +118,28 @@ def cut(stage: Stage, *tokens: int) -> tuple[Stage, ...]:
         replace(stage, tokens=after - before, piece=Piece(before, stage.tokens)) for before, after in pairwise(points)
     )
     return (first, *(replace(piece, restart=False, reset_optimizer=False) for piece in later))
+
+
+def turned(stage: Stage, tokens: int, mix: Mixture, restart: bool = False) -> tuple[Stage, Stage]:
+    """`stage`, which after so many tokens reads `mix` instead, under the one schedule of the whole.
+
+    Args:
+        stage: of one schedule.
+        tokens: that are read of its own mixture.
+        mix: of the rest.
+        restart: whether the rest reads its sources from their first windows on; they carry on if not.
+
+    Raises:
+        UserError: no tokens are left on one side, or the stage is a piece itself.
+    """
+    if stage.piece is not None or not 0 < tokens < stage.tokens:
+        raise UserError(
+            f"a stage of {stage.tokens:,} tokens of mixture '{stage.mixture.name}' cannot turn to '{mix.name}' after "
+            f"{tokens:,}; give a point inside a whole stage"
+        )
+    first = replace(stage, tokens=tokens, piece=Piece(0, stage.tokens))
+    rest = replace(first, kind="continue", mixture=mix, tokens=stage.tokens - tokens, restart=restart)
+    return first, replace(rest, reset_optimizer=False, piece=Piece(tokens, stage.tokens, turns=True))
 
 
 def cut_every(stage: Stage, tokens: int) -> tuple[Stage, ...]:

@@ -39,11 +39,12 @@ def plan_stage(
     model = chain[-1].model if chain else arm.model or study.model
     _check_infilling(study, stage, sequence)
     first, last = span(study, stage, sequence)
-    until = {step: _sequences(study, stage, sequence, step) for step in (first, last)}
+    read = first if stage.carries_on else 0
+    until = [_sequences(study, stage, sequence, step) for step in (read, read + last - first)]
     form = Form(sequence, stage.infilling)
     passes = {source: passes_before(chain, stage, source, form) for source in fractions}
     starts = {source: passes[source][-1].count for source in fractions}
-    sequences = {source: until[last][source] - until[first][source] for source in fractions}
+    sequences = {source: until[1][source] - until[0][source] for source in fractions}
     planned = PlannedStage(
         id=_id(chain, stage, ending(study, model, seed), last),
         arms=(arm.name,),
@@ -55,6 +56,7 @@ def plan_stage(
         steps=last - first,
         schedule=_schedule(study, stage, sequence, chain),
         first_step=first,
+        first_read=read,
         starts=chain[-1].starts if stage.carries_on else starts,
         sequences=sequences,
         epochs=epochs(study, windows, passes, sequences),
@@ -84,7 +86,7 @@ def _sequences(study: Study, stage: Stage, sequence: int, steps: int) -> dict[st
 
 
 def _schedule(study: Study, stage: Stage, sequence: int, chain: Sequence[PlannedStage]) -> Schedule:
-    if stage.carries_on:
+    if stage.piece and stage.piece.first:
         return chain[-1].schedule
     whole = stage.piece.whole if stage.piece else stage.tokens
     steps = stage_steps(whole, study.batch, sequence)

@@ -228,6 +228,8 @@ def _check_boundaries(arm: Arm) -> None:
             raise UserError(f"{what} is {stage.piece} with {stage.tokens:,} tokens, more than the whole; use cut(...)")
         if stage.carries_on and not (before is not None and _follows(before, stage)):
             raise UserError(f"{what} is a later piece of a longer one; put the pieces before it in front of it")
+        if stage.piece is not None and stage.piece.turns and not (before is not None and _spans(before, stage)):
+            raise UserError(f"{what} is what a longer one turns to; put the piece before it in front of it")
 
 
 def _follows(before: Stage, stage: Stage) -> bool:
@@ -240,4 +242,12 @@ def _follows(before: Stage, stage: Stage) -> bool:
         restart=stage.restart,
         reset_optimizer=stage.reset_optimizer,
     )
-    return next_piece == stage
+    return next_piece == stage and not (before.piece and before.piece.turns)
+
+
+def _spans(before: Stage, stage: Stage) -> bool:
+    """Whether the schedule of `before`, which is a first piece, goes on in `stage`."""
+    assert stage.piece is not None
+    schedules = [(s.decay, s.peak, s.end, s.warmup, s.stable, s.sequence) for s in (before, stage)]
+    first = replace(before, tokens=stage.piece.first, piece=Piece(0, stage.piece.whole))
+    return schedules[0] == schedules[1] and before == first

@@ -73,8 +73,8 @@ def _identity(
         special["z_loss"] = study.z_loss
     if planned.stage.reset_optimizer and parent is not None:
         special["reset_optimizer"] = True
-    if planned.first_step:
-        special["first_step"] = planned.first_step
+    if planned.first_read:
+        special["first_step"] = planned.first_read
     fractions = shares(planned.stage.mixture)
     return {
         "numerics_version": NUMERICS_VERSION,

@@ -40,7 +40,8 @@ class PlannedStage:
         parent: id of the stage before.
         steps: updates of this stage.
         schedule: of the stage, or of the whole one that it is a piece of.
-        first_step: steps of the whole stage before this piece of it: schedule and order of the data carry on.
+        first_step: steps of the whole stage before this piece of it, from which its schedule carries on.
+        first_read: of these, steps that read its mixture, so that the order of the data carries on from there.
         starts: sequences of every source that the lineage read before the (whole) stage, since its last restart.
         sequences: sequences of every source that this stage reads.
         epochs: how often the lineage has read every source at the end; by the catalogue's counts until the data are
@@ -59,6 +60,7 @@ class PlannedStage:
     steps: int
     schedule: Schedule
     first_step: int
+    first_read: int
     starts: Mapping[str, int]
     sequences: Mapping[str, int]
     epochs: Mapping[str, float]
@@ -81,6 +83,7 @@ class PlannedStage:
                 self.parent,
                 self.schedule,
                 self.first_step,
+                self.first_read,
                 self.steps,
             ),
             *(tuple(self.starts.items()), self.sequence, self.model, self.init_seed, self.data_seed),

@@ -130,7 +130,7 @@ def _run(
         if hosts.first():
             track(ledger.cut_back(folder, start, where))
     step_function = train_step(stage.model, study.optimizer, study.precision, layout, mesh, study.z_loss)
-    feed = Feed(data, tokens, range(stage.first_step + start, stage.first_step + stage.steps))
+    feed = Feed(data, tokens, range(stage.first_read + start, stage.first_read + stage.steps))
     pending, saved_at, stop = _Pending(stage, data, folder, track), time.monotonic(), None
     with checkpoint.Writer(where) as writer, stop_requests() as stop_now:
         for step in range(start, stage.steps):

@@ -16,7 +16,7 @@ from experiments.plan.make import make_plan
 from experiments.plan.stage import Plan, PlannedStage
 from experiments.plan.status import checkpoints
 from experiments.run.trainer import train_stage
-from experiments.study import CONTINUE, Arm, Piece, Stage, cut
+from experiments.study import CONTINUE, Arm, Piece, Stage, cut, turned
 from mixtures.mixture import mixture
 from models import checkpoint
 from models.recipe import AdamW
@@ -71,6 +71,26 @@ def test_a_stage_in_pieces_is_the_whole_stage_to_the_bit(store: Path) -> None:
     for uncut, last in ((one[0], many[3]), (one[1], many[4])):
         ends = [[np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(_state(plan, s, store))] for s in (uncut, last)]
         assert ends[0] == ends[1]
+    assert audit(plan, store)["equal"]
+
+
+def test_a_stage_that_turns_has_one_schedule_and_reads_as_two_stages_do(store: Path) -> None:
+    whole = Stage("pretrain", UNEVEN, 9 * TOKENS, "cosine", 3e-3, 3e-4, warmup=2)
+    parts = turned(whole, 5 * TOKENS, HALF)
+    after = stage("cooldown", TEXT, 2)
+    plan = _train(store, {"turned": (*parts, after), "uncut": (whole,), "cut": cut(whole, 5 * TOKENS)})
+    first, second, last = _chain(plan, "turned")
+    assert [row.id for row in (first, second)] == ["uneven@5-s0", "uneven@5-to-half@9-s0"]
+    assert first.fingerprint == _chain(plan, "cut")[0].fingerprint
+    rates = [row.learning_rate for row in _rows(plan, [first, second], store)]
+    assert rates == [row.learning_rate for row in _rows(plan, _chain(plan, "uncut"), store)]
+    alone = make_plan(study(arms=(Arm("text-only", "", (parts[0], replace(parts[1], piece=None))),)), store)
+    apart = _chain(alone, "text-only")[1]
+    own = {"learning_rates", "parent"}
+    assert {k: v for k, v in second.identity.items() if k not in own} == {
+        k: v for k, v in apart.identity.items() if k not in own
+    }
+    assert last.starts["prose"] == first.sequences["prose"] + second.sequences["prose"]
     assert audit(plan, store)["equal"]
 
 
@@ -143,6 +163,12 @@ def test_what_a_boundary_says_is_in_the_fingerprint_only_where_it_is_said(finish
         (lambda a, b: cut(a, 4 * TOKENS + 9, 4 * TOKENS + 19), "cut twice within one block"),
         (lambda a, b: cut(a, 8 * TOKENS), "cannot be cut at 2,048"),
         (lambda a, b: cut(cut(a, 4 * TOKENS)[0], 2 * TOKENS), "cannot be cut at 512"),
+        (lambda a, b: turned(a, 4 * TOKENS, CODE)[1:], "what a longer one turns to; put the piece before it"),
+        (lambda a, b: (a, turned(a, 4 * TOKENS, CODE)[1]), "what a longer one turns to"),
+        (lambda a, b: (turned(a, 3 * TOKENS, CODE)[0], turned(a, 4 * TOKENS, CODE)[1]), "what a longer one turns to"),
+        (lambda a, b: (turned(replace(a, peak=2e-3), 4 * TOKENS, CODE)[0], turned(a, 4 * TOKENS, CODE)[1]), "turns to"),
+        (lambda a, b: turned(a, 8 * TOKENS, CODE), "cannot turn to 'code' after 2,048"),
+        (lambda a, b: turned(turned(a, 4 * TOKENS, CODE)[0], 2 * TOKENS, CODE), "cannot turn to 'code' after 512"),
     ],
 )
 def test_stages_that_do_not_fit_together_are_refused(change: object, message: str, tmp_path: Path) -> None:

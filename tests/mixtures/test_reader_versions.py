@@ -18,6 +18,7 @@ from mixtures import readers
 from mixtures.documents.document import Document
 from mixtures.readers import (
     archived,
+    changed,
     commits,
     files,
     hub,
@@ -46,6 +47,15 @@ def _archived(folder: Path) -> Iterable[Document]:
     content = {"app.js": CODE, "app.min.js": CODE, "vendor/a.js": CODE, "long.js": "x" * 2_001, "line.js": "x" * 2_000}
     archive = sdist(folder / "pkg-1.0.tar.gz", {f"pkg-1.0/{name}": text.encode() for name, text in content.items()})
     return archived.files([archive], folder, frozenset({".js"}))
+
+
+def _changed(folder: Path) -> Iterable[Document]:
+    python = f'"""{SENTENCE}"""\nimport os\n\n\nclass A:\n    "Said."\n\n{CODE}    # {SENTENCE}\n'
+    lua = "--[[ One\nof two ]]\nlocal x = 1 -- set\n"
+    files = [Document("a.py", "g", python), Document("python/a", "", python), Document("data/lua/a", "", lua)]
+    for change in changed.CHANGES:
+        yield from changed.read(files, change, "many languages")
+        yield from changed.read(files[:1], change, "python")
 
 
 def _commits(folder: Path) -> Iterable[Document]:
@@ -187,7 +197,7 @@ def _tables(folder: Path) -> Iterable[Document]:
 
 
 SAMPLES = {
-    **{"archived": _archived, "commits": _commits, "files": _files, "hub": _hub},
+    **{"archived": _archived, "changed": _changed, "commits": _commits, "files": _files, "hub": _hub},
     **{"installed": _installed, "literature": _literature, "notebooks": _notebooks},
     **{"prose": _prose, "rows": _rows, "tables": _tables, "threads": _threads},
 }

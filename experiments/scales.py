@@ -213,6 +213,11 @@ PAPER = Scale(
 SCALES: Mapping[str, Scale] = {scale.name: scale for scale in (LAPTOP, DESKTOP, WORKSTATION, PAPER)}
 
 
+def with_sources(scale: Scale, *sources: Source) -> Scale:
+    """`scale`, whose catalogue has these sources, too."""
+    return replace(scale, data=replace(scale.data, sources=(*scale.data.sources, *sources)))
+
+
 def ask(
     scale: Scale, name: str, question: str, hypothesis: str, baseline: str, arms: tuple[Arm, ...], **fields: Any
 ) -> Study:

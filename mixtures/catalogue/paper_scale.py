@@ -23,6 +23,8 @@ preparation counts what is there, and `max_epochs` goes by that.
 
 from collections.abc import Iterable
 from dataclasses import replace
+from fractions import Fraction
+from typing import Any
 
 from mixtures.catalogue.languages import CODE, MARKUP, folders
 from mixtures.catalogue.own import generated
@@ -30,6 +32,7 @@ from mixtures.catalogue.source import WITHIN, Source, hub_source
 from mixtures.documents.filters import PAPER as PAPER_FILTERS
 from mixtures.readers import rows
 from mixtures.readers.hub import HubDataset
+from store.errors import UserError
 
 BILLION = 1_000_000_000
 CODE_TOKENS, MARKUP_TOKENS = 139 * BILLION, 180 * BILLION
@@ -78,6 +81,20 @@ def _files(part: str, tokens: int, languages: Iterable[str]) -> tuple[HubDataset
         files=tuple(f"data/{folder}/*.parquet" for folder in stack),
         size="of 3 TB with all 358 languages",
     )
+
+
+def one_language(name: str) -> Source:
+    """The files of one language of `languages.CODE`, which the web code of all has, too: "stack-python".
+
+    Raises:
+        UserError: the paper's code has no such language.
+    """
+    if name not in CODE:
+        raise UserError(f"language '{name}' is none of the paper's; choose one of {', '.join(CODE)}")
+    tokens = int(CODE_TOKENS * Fraction(str(CODE[name])) / 100)
+    datasets = [dataset for dataset in _files(name, tokens, (name,)) if dataset.files]
+    options: dict[str, Any] = {"expected_tokens": tokens, "filters": PAPER_FILTERS, "dedup": WITHIN}
+    return hub_source(f"stack-{name.lower()}", "code", name.lower(), *datasets, **options)
 
 
 SYNTHETIC_SHARDS = 1_000

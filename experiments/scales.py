@@ -4,7 +4,7 @@ The paper's stages are 200B tokens, twice that, and 40B for a cooldown (arXiv:24
 many tokens stand for 200B, on which models, from which catalogue; `experiments/runs.py` makes the paper's stages of it.
 """
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any
@@ -150,11 +150,15 @@ _ALL_ITEMS = 20_000
 
 def _part(unit: int) -> tuple[Source, ...]:
     """The paper's catalogue, of which no more is kept than a study of `unit` reads of it, with some to spare."""
-    sizes = {source: tokens * unit // (200 * paper.B) for source, tokens in _PAPER_SUPPLY.items()}
     return tuple(
-        replace(source, max_bytes=_BYTES * sizes[source.name]) if source.name in sizes else source
+        part_of(source, _PAPER_SUPPLY[source.name], unit) if source.name in _PAPER_SUPPLY else source
         for source in paper_scale.PAPER
     )
+
+
+def part_of(source: Source, tokens: int, unit: int) -> Source:
+    """`source`, of which the paper has so many tokens, with what a study of `unit` needs of it."""
+    return replace(source, max_bytes=_BYTES * (tokens * unit // (200 * paper.B)))
 
 
 _BYTES = 8
@@ -213,9 +217,17 @@ PAPER = Scale(
 SCALES: Mapping[str, Scale] = {scale.name: scale for scale in (LAPTOP, DESKTOP, WORKSTATION, PAPER)}
 
 
-def with_sources(scale: Scale, *sources: Source) -> Scale:
-    """`scale`, whose catalogue has these sources, too."""
-    return replace(scale, data=replace(scale.data, sources=(*scale.data.sources, *sources)))
+def with_sources(scale: Scale, added: Iterable[tuple[Source, str]]) -> Scale:
+    """`scale`, whose catalogue has these sources, too; of each as much is read, as often, as of the one beside it."""
+    added = tuple(added)
+    supply = {new.name: scale.supply[old] for new, old in added if old in scale.supply}
+    often = {new.name: scale.max_epochs_of[old] for new, old in added if old in scale.max_epochs_of}
+    return replace(
+        scale,
+        data=replace(scale.data, sources=(*scale.data.sources, *(new for new, _ in added))),
+        supply={**scale.supply, **supply},
+        max_epochs_of={**scale.max_epochs_of, **often},
+    )
 
 
 def ask(

@@ -24,13 +24,14 @@ WITH_PROSE = ("notebooks", "commits", "qa", "jupyter", "stackexchange")
 
 
 def study(scale: Scale) -> Study:
-    text, code = mixtures(scale.parts)["text"], scale.parts.code
+    mix = mixtures(scale.parts)
+    text, code = mix["text"], mix["code"]
+    sources = [source for source in scale.data.sources if source.name in shares(code)]
     prose = [source.name for source in scale.data.sources if source.name in WITH_PROSE]
     if not prose:
         raise UserError(
             f"the catalogue of scale '{scale.name}' has no code beside prose; add one of {', '.join(WITH_PROSE)}"
         )
-    names = {code} if isinstance(code, str) else set(shares(code))
     parts: dict[str, tuple[str, Part]] = {
         "executable": ("code without comments and docstrings", derived_part(code, "bare")),
         "web-code": ("code as it was written", code),
@@ -38,13 +39,13 @@ def study(scale: Scale) -> Study:
     }
     arms = [Arm("text", "text alone", (pretrain(scale, text),), origin="Fig. 4 at 0 %")]
     for name, (described, part) in parts.items():
-        mix = mixture(f"text+{name}{SHARE}", {text: 100 - SHARE, part: SHARE})
-        arms.append(Arm(name, f"{SHARE} % {described}, the rest text", (pretrain(scale, mix),), origin="2605.19762"))
+        stage = pretrain(scale, mixture(f"text+{name}{SHARE}", {text: 100 - SHARE, part: SHARE}))
+        arms.append(Arm(name, f"{SHARE} % {described}, the rest text", (stage,), origin="arXiv:2605.19762"))
     return ask(
-        with_sources(scale, *(derived(source, "bare") for source in scale.data.sources if source.name in names)),
+        with_sources(scale, ((derived(source, "bare"), source.name) for source in sources)),
         name="executable",
         question="Is it executable code that helps, or code beside natural language?",
-        hypothesis="Executable code lowers the loss on code and does nothing for text; code among prose costs it least.",
+        hypothesis="Executable code helps code and does nothing for text; code among prose costs it least.",
         baseline="text",
         arms=tuple(arms),
         expected=(

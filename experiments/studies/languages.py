@@ -13,7 +13,7 @@ Cost at laptop scale: three seeds of 5 units of 194,560 tokens, about 4 minutes 
 from dataclasses import replace
 
 from experiments.runs import pretrain
-from experiments.scales import Scale, ask, with_sources
+from experiments.scales import Scale, ask, part_of, with_sources
 from experiments.study import Arm, Expected, Study
 from mixtures.catalogue.paper_scale import one_language
 from mixtures.mixture import Mixture, Part, mixture, shares
@@ -54,6 +54,9 @@ def _languages(scale: Scale) -> tuple[Scale, tuple[str, ...]]:
         return scale, tuple(shares(code))
     if code != "stack-code":
         raise UserError(f"the code of scale '{scale.name}' is one source, '{code}'; give a mixture of its languages")
-    sources = [one_language(name) for name in OF_THE_STACK]
-    supply = {source.name: source.expected_tokens or 0 for source in sources} if scale.supply else {}
-    return with_sources(replace(scale, supply={**scale.supply, **supply}), *sources), tuple(s.name for s in sources)
+    sources = {source.name: source for source in map(one_language, OF_THE_STACK)}
+    if scale.supply:
+        supply = {name: source.expected_tokens or 0 for name, source in sources.items()}
+        sources = {name: part_of(source, supply[name], scale.unit) for name, source in sources.items()}
+        scale = replace(scale, supply={**scale.supply, **supply})
+    return with_sources(scale, ((source, name) for name, source in sources.items())), tuple(sources)

@@ -11,54 +11,35 @@ Cost at laptop scale: three seeds of 4 units of 194,560 tokens, about 3 minutes 
 `ablate run verification`.
 """
 
-from collections.abc import Iterator, Mapping
-from typing import Any
-
 from experiments.runs import pretrain, run
 from experiments.scales import Scale, ask, with_sources
 from experiments.study import Arm, Expected, Study
-from mixtures.catalogue import generated, laptop, paper_scale
-from mixtures.catalogue.source import Source
+from mixtures.catalogue.own import control
 from mixtures.mixture import mixture
 from mixtures.synthetic.forms import VARIANTS
-from store.errors import UserError
 
-DRAWN: Mapping[tuple[Source, ...], Mapping[str, Any]] = {
-    laptop.QUICKSTART: {"seed_bytes": laptop.SYNTHETIC_BYTES},
-    paper_scale.PAPER: {"seeds": paper_scale.SYNTHETIC_SHARDS},
-}
-"""As much as the catalogue has of verified problems."""
-HELD_OUT = "heldout/synthetic/synthetic-python/bpb"
 CONTROLS = tuple(variant for variant in VARIANTS if variant != "verified")
 
 
 def study(scale: Scale) -> Study:
+    verified = next(source for source in scale.data.sources if source.name == scale.parts.synthetic)
+    held_out = f"heldout/synthetic/{verified.name}/bpb"
     return ask(
-        with_sources(scale, *_unverified(scale)),
+        with_sources(scale, ((control(verified, variant), verified.name) for variant in CONTROLS)),
         name="verification",
         question="Do synthetic problems help because they are verified?",
         hypothesis="Most of the help is in the form: unverified problems do as well, and wrong ones a little worse.",
         baseline="code+synth",
         arms=(run("code+synth", scale), run("code", scale), *(_control(name, scale) for name in CONTROLS)),
-        primary=(*scale.primary, HELD_OUT),
+        primary=(*scale.primary, held_out),
         expected=(
-            Expected("code", HELD_OUT, "higher", "Fig. 5a: code 12.7 against 15.5"),
-            Expected("code+synth-wrong", HELD_OUT, "higher", "ours: it read the same problems, and no solutions"),
+            Expected("code", held_out, "higher", "Fig. 5a: code 12.7 against 15.5"),
+            Expected("code+synth-wrong", held_out, "higher", "ours: it read the same problems, and no solutions"),
         ),
     )
 
 
-def _unverified(scale: Scale) -> Iterator[Source]:
-    drawn = DRAWN.get(scale.data.sources)
-    if drawn is None:
-        raise UserError(
-            f"how many problems the catalogue of scale '{scale.name}' has is not known; say it in DRAWN of "
-            "experiments/studies/verification.py"
-        )
-    return (generated(f"synthetic-{variant}", variant=variant, **drawn) for variant in CONTROLS)
-
-
 def _control(variant: str, scale: Scale) -> Arm:
     name = f"code+synth-{variant}"
-    stage = pretrain(scale, mixture(name, {scale.parts.code: 90, f"synthetic-{variant}": 10}))
+    stage = pretrain(scale, mixture(name, {scale.parts.code: 90, f"{scale.parts.synthetic}-{variant}": 10}))
     return Arm(name, f"code with {variant} problems, once", (stage,), origin="ours: a control of Fig. 5a")

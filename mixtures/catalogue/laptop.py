@@ -45,7 +45,6 @@ XSTATIC = (
     *("xstatic-jasmine", "xstatic-jquery", "xstatic-jquery-file-upload", "xstatic-jquery-tablesorter"),
 )
 """JavaScript libraries, as Python projects pack them."""
-SYNTHETIC_BYTES = 400_000
 RELEASED_OFTEN = (
     *("attrs", "click", "flask", "itsdangerous", "markupsafe", "more-itertools", "packaging", "pluggy", "werkzeug"),
 )
@@ -126,6 +125,6 @@ QUICKSTART: tuple[Source, ...] = (
         *("qa", "adjacent", "questions and answers", 500_000, threads.read),
         *newest("django", "flax", "hatch", "jinja2", "click", "sphinx", "sqlalchemy"),
     ),
-    generated("synthetic-python", seed_bytes=SYNTHETIC_BYTES),
+    generated("synthetic-python", seed_bytes=400_000),
 )
 """The catalogue of the miniature study."""

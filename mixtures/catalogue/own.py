@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -134,6 +135,22 @@ def generated(
         expected_tokens=expected_tokens,
         dedup=ACROSS if variant == "verified" else WITHIN,
     )
+
+
+def control(verified: Source, variant: str) -> Source:
+    """The problems of `verified`, which `generated` made, as another variant: "synthetic-python-wrong".
+
+    Raises:
+        UserError: another variant, or a source of something else.
+    """
+    read = verified.read.args[-1] if isinstance(verified.read, partial) else None
+    if not isinstance(read, partial) or read.func is not _problems:
+        raise UserError(
+            f"source '{verified.name}' has no generated problems to be {variant}; make it with generated(...)"
+        )
+    seeds, (seed_bytes, _) = len(verified.shards(Path())), read.args
+    found = generated(f"{verified.name}-{variant}", seeds, seed_bytes, variant, verified.expected_tokens)
+    return replace(found, max_bytes=verified.max_bytes)
 
 
 def _seeds(seeds: int, downloads: Path) -> tuple[str, ...]:

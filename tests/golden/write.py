@@ -4,7 +4,7 @@ import json
 import tempfile
 from pathlib import Path
 
-from tests.experiments import test_numerics
+from tests.experiments import test_numerics, test_studies
 from tests.mixtures import test_order, test_paper, test_reader_versions, test_synthetic
 
 
@@ -24,6 +24,7 @@ if __name__ == "__main__":
     for module in (test_order, test_numerics, test_synthetic):
         module.GOLDEN.write_text(json.dumps(module.golden()) + "\n")
         print(f"wrote {module.GOLDEN.name}")
-    test_paper.GOLDEN.write_text(test_paper.golden())
-    print(f"wrote {test_paper.GOLDEN.name}")
+    for listed in (test_paper, test_studies):
+        listed.GOLDEN.write_text(listed.golden())
+        print(f"wrote {listed.GOLDEN.name}")
     write_readers()

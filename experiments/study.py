@@ -1,6 +1,6 @@
 """The words of an experiment: a study asks a question, its arms are chains of stages."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from itertools import pairwise
@@ -307,3 +307,25 @@ class Study:
     def baseline_of(self, arm: str) -> str:
         """The arm that `arm` is compared with: itself, if with none."""
         return next(each.against for each in self.arms if each.name == arm) or self.baseline
+
+
+def without(study: Study, names: Sequence[str]) -> Study:
+    """`study` that does not ask these tasks, nor do its parts; "executed" stands for all programs that are run.
+
+    Raises:
+        UserError: it asks no task of that name.
+    """
+    size = study.evaluation
+    known = {*size.asked, *size.executed, "executed"}
+    if unknown := [name for name in names if name not in known]:
+        raise UserError(
+            f"study '{study.name}' asks no task '{unknown[0]}' that could be left out; its tasks are "
+            f"{', '.join(sorted(known))}"
+        )
+    left = replace(
+        size,
+        every_stage=tuple(task for task in size.every_stage if task_name(task) not in names),
+        compared=tuple(task for task in size.compared if task_name(task) not in names),
+        executed=() if "executed" in names else tuple(task for task in size.executed if task not in names),
+    )
+    return replace(study, evaluation=left, parts=tuple(without(part, names) for part in study.parts))

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from experiments.plan import forecast, status
 from experiments.plan.budget import simulated_share
+from experiments.plan.detect import comparisons
 from experiments.plan.forecast import Speed
 from experiments.plan.stage import Plan, PlannedStage, PreparedPlan, PreparedStage
 from experiments.plan.warnings import design_warnings, heldout_warnings, part_warnings
@@ -41,7 +42,7 @@ def plan_json(plan: Plan, store: Path, price: float | None = None) -> Row:
         ],
         "stages": rows,
         "totals": _totals(plan, store, rows, speeds, price),
-        "comparisons": [],
+        "comparisons": comparisons(plan.study, store),
         "paper": {"chip_hours": sum(paper) if paper else None},
     }
 
@@ -119,6 +120,21 @@ def _shared(stage: PlannedStage) -> Row:
     return {"fingerprint": fingerprint, "arms": list(stage.arms), "seed": stage.seed, "model": stage.model.name}
 
 
+def _detectable(rows: Sequence[Row]) -> list[str]:
+    """A line for every metric: the worst and the best of its comparisons."""
+    lines = []
+    for metric in dict.fromkeys(row["metric"] for row in rows):
+        of = [row for row in rows if row["metric"] == metric]
+        known = sorted(row["detectable"] for row in of if row["detectable"] is not None)
+        ends = f"{known[0]:.3g}" if len(set(known)) == 1 else f"{known[0]:.3g} to {known[-1]:.3g}" if known else ""
+        basis = next((row["basis"] for row in of if row["detectable"] is not None), "")
+        lines.append(
+            f"smallest difference that {of[0]['seeds']} seeds find in {metric}: "
+            + (f"{ends} (by {basis}; {len(known)} of {len(of)} comparisons)" if known else "unknown, for want of a run")
+        )
+    return lines
+
+
 PAGE = 24
 """Stages that a table shows one by one; of more, those that differ in seed alone are one row."""
 
@@ -142,7 +158,7 @@ def print_plan(document: Row, console: Console, every_stage: bool = False) -> No
         **({"chip-hours": ("chip_hours", ",.0f"), "HBM GiB": _memory} if accelerated else {"minutes": _minutes}),
     }
     console.print(table(f"Plan of {document['study']}", shown, columns))
-    say(console, *document["changes"], *document["warnings"], *_sums(document))
+    say(console, *document["changes"], *document["warnings"], *_sums(document), *_detectable(document["comparisons"]))
 
 
 def _folded(rows: Sequence[Row]) -> list[Row]:

@@ -19,7 +19,7 @@ MEASURED_ON = "three seeds at laptop scale, 2026-11-29"
 def comparisons(study: Study, store: Path) -> list[dict[str, Any]]:
     """A row for every planned comparison: `{"arm", "baseline", "metric", "seeds", "detectable", "basis"}`.
 
-    `detectable` is in the metric's unit, at the seeds of the plan and after Holm's correction for the whole family; None
+    `detectable` is in the metric's unit, at the seeds of the plan and after Holm's correction for the family; None
     where nobody has measured the noise, or with one seed.
     """
     pairs = [(arm.name, study.baseline_of(arm.name)) for arm in study.arms]

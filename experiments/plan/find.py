@@ -24,8 +24,10 @@ def known_studies() -> list[str]:
 
 
 def module_of(name: str) -> str | None:
-    """The file of the study `name`, in which a hyphen is as good as an underscore."""
-    return next((each for each in known_studies() if each.replace("-", "_") == name.replace("-", "_")), None)
+    """The file of the study `name`, in which a hyphen is as good as an underscore, where not both have a file."""
+    known = known_studies()
+    alike = (each for each in known if each.replace("-", "_") == name.replace("-", "_"))
+    return name if name in known else next(alike, None)
 
 
 def split(name: str) -> tuple[str, str]:
@@ -75,9 +77,13 @@ def _of_file(module: str, scale: str) -> Study:
         if name not in SCALES:
             raise UserError(f"scale '{name}' is unknown; {_near(name, SCALES)}known scales: {', '.join(SCALES)}")
         study = _called(module, lambda: function(SCALES[name]), f"its function `study` fails at scale '{name}'")
-        if isinstance(study, Study):
-            return study
-        raise UserError(f"its function `study` returns no Study, but {type(study).__name__}; return one")
+        if not isinstance(study, Study):
+            raise UserError(f"its function `study` returns no Study, but {type(study).__name__}; return one")
+        if study.scale != name:  # a store would take those of all scales for one
+            raise UserError(
+                f"its function `study` returns one of scale '{study.scale}' for '{name}'; use ask(scale, ...)"
+            )
+        return study
     if not isinstance(study, Study):
         raise UserError(
             f"its file has no STUDY that is a Study, but {type(study).__name__}, and no function `study` of a scale; "

@@ -37,7 +37,10 @@ def store(finished_store: Path, tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["plan", "nonsense"], 2, "study 'nonsense' is unknown; known studies: quickstart"),
+        (["plan", "nonsense"], 2, "study 'nonsense' is unknown; known studies: "),
+        (["plan", "proporton"], 2, "study 'proporton' is unknown; did you mean 'proportion'?"),
+        (["plan", "proportion", "--scale", "laptpo"], 2, "scale 'laptpo' is unknown; did you mean 'laptop'?"),
+        (["plan", "quickstart", "--scale", "paper"], 2, "it has one scale of its own, and no scale 'paper'"),
         (["compare", "quickstart"], 2, "run `ablate run quickstart` first"),
         (["audit", "quickstart"], 2, "run `ablate run quickstart` first"),
     ],

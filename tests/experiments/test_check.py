@@ -1,20 +1,16 @@
 """A study that cannot mean what it says is refused by the plan, in one line with study, field and value."""
 
-import importlib
 import re
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-import experiments.studies
 from experiments.cli import guard
-from experiments.plan.find import find_study
 from experiments.plan.make import make_plan
 from experiments.study import Arm, Evaluation, Piece, Stage
 from mixtures.mixture import Mixture, mixture
 from models.recipe import AdamW
-from store.errors import UserError
 from tests.experiments.tiny import HALF, TEXT, source, stage, study
 
 FIRST = stage("pretrain", TEXT, 4)
@@ -114,43 +110,6 @@ def test_a_good_study_is_planned_with_every_kind_of_name(tmp_path: Path) -> None
     named = mixture("balanced→text 50 %", {HALF: 1})
     arms = (Arm("text-only", "", (FIRST,)), Arm("code+synth 25 %", "", (replace(FIRST, mixture=named),)))
     assert len(make_plan(study(arms=arms, primary=("heldout/code/program/bpb",)), tmp_path).stages) == 4
-
-
-FILES = {
-    "its file cannot be loaded (SyntaxError": "STUDY = (",
-    "its file cannot be loaded (ZeroDivisionError: division by zero; line 3": "\n\nSTUDY = 1 / 0",
-    "its file cannot be loaded (ModuleNotFoundError": "import nowhere",
-    "its file cannot be loaded (TypeError": "from experiments.study import Stage\nSTUDY = Stage('pretrain')",
-    "its file cannot be loaded (SystemExit": "raise SystemExit(3)",
-    "no STUDY that is a Study, but NoneType": "",
-    "no STUDY that is a Study, but dict": "STUDY = {'name': 'x'}",
-    "the weight of 'prose' is the float 0.5": "from mixtures.mixture import mixture\nmixture('m', {'prose': 0.5})",
-    "the weight of 'prose' is the float inf": "from mixtures.mixture import mixture\nmixture('m', {'prose': 9e999})",
-    "mixture 'm': its part '5' is no source's name": "from mixtures.mixture import mixture\nmixture('m', {5: 1})",
-    "mixture 'm': its parts are ['prose']": "from mixtures.mixture import mixture\nmixture('m', ['prose'])",
-    "the weight of 'x' is '1e-9999999'": "from mixtures.mixture import mixture\nmixture('m', {'x': '1e-9999999'})",
-    "(ValueError: two lines; line 1)": "raise ValueError('two\\nlines')",
-    "AdamW has b1 '0.9'; it must be a number": "from models.recipe import AdamW\nAdamW(b1='0.9')",
-    "model 'x' has vocabulary '8'; it must be": "import models.config as c\nc.ModelConfig('x', '8', 8, 1, 1, 8)",
-    "model '3m' is unknown": "from models.config import config\nconfig('3m')",
-}
-
-
-@pytest.mark.parametrize(("number", "message"), list(enumerate(FILES)))
-def test_a_bad_file_is_one_line(number: int, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / f"bad_{number}.py").write_text(FILES[message])
-    monkeypatch.setattr(experiments.studies, "__path__", [*experiments.studies.__path__, str(tmp_path)])
-    importlib.invalidate_caches()
-    with pytest.raises(UserError, match=re.escape(message)) as caught:
-        find_study(f"bad-{number}")
-    assert str(caught.value).startswith(f"study 'bad-{number}': ")
-
-
-def test_a_file_may_have_a_hyphen_in_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "with-hyphen.py").write_text("from tests.experiments.tiny import STUDY")
-    monkeypatch.setattr(experiments.studies, "__path__", [*experiments.studies.__path__, str(tmp_path)])
-    importlib.invalidate_caches()
-    assert find_study("with-hyphen").name == find_study("with_hyphen").name == "tiny"
 
 
 def test_an_unforeseen_fault_of_the_disk_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 
 from mixtures.catalogue import generated
+from mixtures.catalogue.laptop import QUICKSTART
+from mixtures.catalogue.own import control
 from mixtures.documents.document import Document
 from mixtures.prepare import DataSpec, prepare
 from mixtures.synthetic import forms, generate
@@ -229,6 +231,18 @@ def test_repeated_programs_are_kept_once_and_failed_ones_take_no_place(outcomes:
     assert not generate.distinct(outcomes[:50], seen)
     failed = replace(first[0], verdict=Verdict("constant"))
     assert generate.distinct([failed, first[0]], set(), with_failed=True) == [failed, first[0]]
+
+
+def test_a_control_is_made_of_what_makes_the_verified_problems() -> None:
+    verified = replace(generated("mine", 3, 2_000, expected_tokens=5), max_bytes=900)
+    made, wanted = control(verified, "wrong"), generated("mine-wrong", 3, 2_000, "wrong", expected_tokens=5)
+    assert made.read.args[-1].args == wanted.read.args[-1].args  # type: ignore[attr-defined]
+    assert made.shards(Path()) == verified.shards(Path()) and made.max_bytes == 900
+    assert replace(made, read=wanted.read, shards=wanted.shards, max_bytes=None) == wanted
+    with pytest.raises(
+        UserError, match="source 'python' has no generated problems to be wrong; make it with generated"
+    ):
+        control(next(source for source in QUICKSTART if source.name == "python"), "wrong")
 
 
 def test_variants_hold_the_same_items() -> None:

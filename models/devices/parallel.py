@@ -19,7 +19,10 @@ from jax.sharding import PartitionSpec as P
 
 from models.attention import causal_attention, saved
 from models.devices.layout import AXES, Layout, MeshShape
+from models.devices.threads import one_thread
 from models.setting import Exchange, Setting
+
+one_thread()  # Whoever compiles a step or scores comes by here first, the tests too.
 
 BATCH = P(("data", "fsdp"))
 """Rows of a batch."""

@@ -1,0 +1,37 @@
+"""One thread computes on a CPU, whatever the machine, so that neither cores nor workers decide a bit. Loads no jax.
+
+XLA divides a product among its threads, and another division adds up in another order: the quickstart's model becomes
+another with 1, 2 and 8 of them. How many there are is decided once, where jax makes its CPU client: NPROC if that is
+set, else the cores that the process may use (jax 0.10.2; `--xla_cpu_multi_thread_eigen=false` moves nothing any more).
+The compiled program is the same for any number, so all processes share one compilation cache, and compiling itself goes
+on on all cores. Several devices forced out of one CPU have a thread each.
+
+More cores are used by more processes: two of one thread train a fifth more tokens in a second than one of two.
+"""
+
+import os
+import pkgutil
+from importlib.util import find_spec
+from pathlib import Path
+
+_DEVICES = ("nvidia0", "nvidiactl", "dxg", "kfd", "accel[0-9]*", "vfio/[0-9]*")
+"""Of GPUs (NVIDIA's, under WSL, AMD's) and TPUs, as the kernel shows them in /dev."""
+
+
+def accelerated() -> bool:
+    """Whether jax computes on an accelerator: what JAX_PLATFORMS says, else whether a plugin and a device are here."""
+    if named := os.environ.get("JAX_PLATFORMS", ""):
+        return named.split(",")[0].strip().lower() != "cpu"
+    return _plugin() and any(any(Path("/dev").glob(device)) for device in _DEVICES)
+
+
+def _plugin() -> bool:
+    plugins = find_spec("jax_plugins")
+    found = [] if plugins is None else list(pkgutil.iter_modules(plugins.submodule_search_locations))
+    return bool(found) or find_spec("libtpu") is not None
+
+
+def one_thread() -> None:
+    """Have the CPU client that jax makes later in this process compute with one thread; accelerators are left alone."""
+    if not accelerated():
+        os.environ["NPROC"] = "1"

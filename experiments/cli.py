@@ -195,12 +195,17 @@ def synthesize(
     print_result(prepare_source(source, store, pool(workers)), json, print_prepared)
 
 
+Workers = Annotated[
+    int | None, typer.Option(min=1, help="Processes; by default one for each core of a CPU, and one on an accelerator.")
+]
+
+
 @app.command()
-def run(study: StudyName, scale: ScaleName = "", store: Store = RUNS) -> None:
+def run(study: StudyName, scale: ScaleName = "", store: Store = RUNS, workers: Workers = None) -> None:
     """Run what is missing of a study and write its report; after an interruption, carry on."""
     from experiments.commands.run import run_study
 
-    print(f"report: {run_study(_study(study, scale), store)}")
+    print(f"report: {run_study(_study(study, scale), store, workers)}")
 
 
 @app.command()
@@ -208,14 +213,21 @@ def train(
     study: StudyName,
     scale: ScaleName = "",
     store: Store = RUNS,
+    workers: Workers = None,
     distributed: Annotated[
         bool, typer.Option("--distributed", help="This is one of several processes, started alike on every host.")
     ] = False,
 ) -> None:
     """Train what is missing of a study whose data are prepared; nothing is scored."""
-    from experiments.run.train import train_study
+    from experiments.commands.run import train_study
+    from experiments.run.train import train_on_hosts
 
-    train_study(_study(study, scale), store, distributed)
+    if distributed and workers is not None:
+        raise UserError("--workers are of one machine; leave it out with --distributed")
+    if distributed:
+        train_on_hosts(_study(study, scale), store)
+    else:
+        train_study(_study(study, scale), store, workers)
 
 
 @app.command()

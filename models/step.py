@@ -45,19 +45,22 @@ Step = jax.stages.Wrapped
 
 def init_state(config: ModelConfig, optimizer: AdamW, seed: int, mesh: Mesh | None = None) -> TrainState:
     """Parameters drawn from (seed, name, shape), and a fresh optimizer state; on a mesh, placed by its rules."""
-
-    def initial() -> TrainState:
-        params = transformer.initial(config, seed)
-        return TrainState(params, adamw.initial(optimizer, params))
-
     if mesh is None:
-        return initial()
-    return jax.jit(initial, out_shardings=parallel.shardings(mesh, abstract_state(config, optimizer)))()
+        # On its device for good, as what a checkpoint restores is: else a step is compiled once for each.
+        return jax.device_put(_initial(config, optimizer, seed), jax.local_devices()[0])
+    places = parallel.shardings(mesh, abstract_state(config, optimizer))
+    return jax.jit(lambda: _initial(config, optimizer, seed), out_shardings=places)()
 
 
+def _initial(config: ModelConfig, optimizer: AdamW, seed: int) -> TrainState:
+    params = transformer.initial(config, seed)
+    return TrainState(params, adamw.initial(optimizer, params))
+
+
+@functools.cache
 def abstract_state(config: ModelConfig, optimizer: AdamW, mesh: Mesh | None = None) -> TrainState:
     """Shapes and types of the state, without its arrays; on a mesh, with their places."""
-    shapes = jax.eval_shape(lambda: init_state(config, optimizer, 0))
+    shapes = jax.eval_shape(lambda: _initial(config, optimizer, 0))
     return shapes if mesh is None else parallel.placed(mesh, shapes)
 
 

@@ -1,4 +1,7 @@
-"""One process at a time: a lock that dies with its process, so a killed run never blocks the next."""
+"""Leases of the store: one process at a time, and no longer than it lives, so that a killed one never blocks the next.
+
+`exclusive` takes one and `held` says who has it; nothing else knows what a lease is made of (here the lock of a file).
+"""
 
 import fcntl
 import os
@@ -11,12 +14,17 @@ from store.files import remove_leftovers
 from store.layout import LOCK
 
 
+class Held(Failure):
+    """Another process has the lease."""
+
+
 @contextmanager
 def exclusive(path: Path, what: str) -> Iterator[None]:
     """Hold the lock file `path` while the block runs.
 
     Raises:
-        Failure: another process holds it, or the folder cannot be written.
+        Held: another process holds it.
+        Failure: the folder cannot be written.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -29,9 +37,7 @@ def exclusive(path: Path, what: str) -> Iterator[None]:
         except BlockingIOError:
             file.seek(0)
             owner = file.read().strip() or "unknown"
-            raise Failure(
-                f"{what} is in use by process {owner}; wait for it to end or choose another --store"
-            ) from None
+            raise Held(f"{what} is in use by process {owner}; wait for it to end or choose another --store") from None
         file.truncate(0)
         file.write(str(os.getpid()))
         file.flush()
@@ -43,20 +49,21 @@ def whole_store(store: Path) -> Iterator[None]:
     """Hold `store` while the block runs, after removing what killed processes left half-written in it.
 
     Raises:
-        Failure: another process holds it, or it cannot be written.
+        Held: another process holds it.
+        Failure: it cannot be written.
     """
     with exclusive(store / LOCK, f"store {store}"):
         remove_leftovers(store)
         yield
 
 
-def held(path: Path) -> bool:
-    """Whether a live process holds the lock."""
+def held(path: Path) -> str:
+    """The process that holds the lock; "" if none that lives does."""
     if not path.exists():
-        return False
+        return ""
     with path.open("r") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
-            return True
-    return False
+            return file.read().strip() or "unknown"
+    return ""

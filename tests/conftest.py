@@ -24,8 +24,8 @@ def run_tiny(store: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(tiny_command(store), **tiny_options(), timeout=300, check=False)
 
 
-def tiny_command(store: Path, checkpoint_seconds: float = 30.0) -> list[str]:
-    return [sys.executable, "-m", "tests.experiments.run_tiny", str(store), str(checkpoint_seconds)]
+def tiny_command(store: Path, checkpoint_seconds: float = 30.0, workers: int = 1) -> list[str]:
+    return [sys.executable, "-m", "tests.experiments.run_tiny", str(store), str(checkpoint_seconds), str(workers)]
 
 
 def tiny_options() -> dict:

@@ -1,27 +1,34 @@
-"""`ablate run`: prepare, train what is missing, score what is missing, write the report. Every part is idempotent."""
+"""`ablate run`: prepare, train what is missing, score what is missing, write the report. Every part is idempotent.
+
+`ablate train` is the second part alone.
+"""
 
 import sys
 from pathlib import Path
 
 from analysis.records import write
 from experiments.commands.data import warn
-from experiments.plan import status
 from experiments.plan.make import make_plan, prepared_plan
-from experiments.plan.stage import PreparedPlan
 from experiments.progress import Display
-from experiments.run.train import study_record, train, use_compilation_cache
+from experiments.run.train import study_record
 from experiments.study import Study
+from experiments.workers.crew import default_count, run
 from mixtures.prepare import prepare
 from store.lock import whole_store
 
 
-def run_study(study: Study, store: Path) -> Path:
+def run_study(study: Study, store: Path, workers: int | None = None) -> Path:
     """Run whatever of `study` is missing in `store` and return the path of the report.
+
+    Args:
+        study: the study.
+        store: root of the records.
+        workers: processes that train and score; None for `default_count`.
 
     Raises:
         UserError: the plan cannot be met.
-        Failure: another process uses the store, a source cannot be had, or the disk fails.
-        StopRequested: SIGTERM came while training; the state is saved.
+        Failure: another process uses the store, a source cannot be had, or as `experiments.workers.crew.run`.
+        StopRequested: SIGTERM came while training or scoring; the state is saved.
     """
     for line in make_plan(study, store).changes:  # which refuses a bad plan before the first byte is fetched
         print(line, file=sys.stderr)
@@ -31,18 +38,21 @@ def run_study(study: Study, store: Path) -> Path:
         warn(study, manifest)
         plan = prepared_plan(study, store)
         write(store / "studies" / study.key / "study.json", study_record(plan, store))
-        train(plan, store, [stage for stage in plan.stages if status.state(plan, stage, store) != "done"])
-        _evaluate(plan, store)
+        run(plan, store, workers or default_count(plan))
         from experiments.show.report import write_report
 
         return write_report(plan, store)
 
 
-def _evaluate(plan: PreparedPlan, store: Path) -> None:
-    if all(status.evaluation_state(plan, stage, store) == "done" for stage in plan.stages):
-        return
-    use_compilation_cache(store)
-    from experiments.score.checkpoints import evaluate
+def train_study(study: Study, store: Path, workers: int | None = None) -> None:
+    """Train whatever of `study` is missing, in so many processes of this machine (`default_count`).
 
-    with Display("evaluate") as display:
-        evaluate(plan, store, display.update)
+    Raises:
+        UserError: the plan cannot be met, or the data are not prepared.
+        Failure: another process uses the store, or as `experiments.workers.crew.run`.
+        StopRequested: SIGTERM came; the state is saved.
+    """
+    with whole_store(store):
+        plan = prepared_plan(study, store)
+        write(store / "studies" / study.key / "study.json", study_record(plan, store))
+        run(plan, store, workers or default_count(plan), scores=False)

@@ -28,12 +28,18 @@ def checkpoints(store: Path, stage: str) -> str | Path:
     return f"{shared.rstrip('/')}/{stage}" if shared else stage_folder(store, stage) / layout.CHECKPOINTS
 
 
+def trained(stage: PreparedStage, store: Path) -> bool:
+    """Whether it has reached its end, and says what it is."""
+    folder = stage_folder(store, stage.folder)
+    return (folder / layout.DONE).exists() and (folder / layout.STAGE).exists()
+
+
 def state(plan: Plan, stage: PlannedStage, store: Path) -> str:
     """done | running | failed | interrupted | ready | waiting"""
     if not isinstance(stage, PreparedStage):
         return "waiting"
     folder = stage_folder(store, stage.folder)
-    if (folder / layout.DONE).exists() and (folder / layout.STAGE).exists():
+    if trained(stage, store):
         return "done"
     if held(folder / layout.LOCK):
         return "running"

@@ -53,7 +53,13 @@ class Tracker:
                 mode=mode(),  # type: ignore[arg-type]
                 resume="allow",
                 settings=wandb.Settings(
-                    silent=True, x_disable_stats=True, disable_git=True, disable_code=True, console="off", quiet=True
+                    silent=True,
+                    quiet=True,
+                    console="off",
+                    disable_git=True,
+                    disable_code=True,
+                    x_disable_stats=True,
+                    x_save_requirements=False,  # it reads what is installed anew for every run, as long as all else
                 ),
             )
             self._run.define_metric("tokens", hidden=True)

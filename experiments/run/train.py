@@ -3,11 +3,11 @@
 import errno
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from analysis.records import RunRecord, StudyRecord, write
+from analysis.records import RunRecord, StepRecord, StudyRecord, write
 from experiments.plan import status
 from experiments.plan.make import prepared_plan
 from experiments.plan.stage import PreparedPlan, PreparedStage
@@ -46,10 +46,10 @@ def study_record(plan: PreparedPlan, store: Path) -> StudyRecord:
     )
 
 
-def train_study(study: Study, store: Path, distributed: bool) -> None:
-    """Train whatever of `study` is missing, on all hosts of a slice if the run is `distributed`.
+def train_on_hosts(study: Study, store: Path) -> None:
+    """Train whatever of `study` is missing as one process of several, which train every stage together.
 
-    Every host is then given the same command, and the same store or the same prepared data. jax finds the others on a
+    Every host is given the same command, and the same store or the same prepared data. jax finds the others on a
     TPU slice or under Slurm by itself; elsewhere JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID say it.
 
     Raises:
@@ -57,8 +57,7 @@ def train_study(study: Study, store: Path, distributed: bool) -> None:
         Failure: another process uses the store, hosts plan different things, or the disk fails.
         StopRequested: SIGTERM came; the state is saved.
     """
-    if distributed:
-        _connect()
+    _connect()
     from models.devices import hosts
 
     with ExitStack() as lock:
@@ -71,11 +70,14 @@ def train_study(study: Study, store: Path, distributed: bool) -> None:
             if hosts.first():
                 lock.enter_context(whole_store(store))
                 write(store / "studies" / study.key / "study.json", study_record(plan, store))
-                finished = {stage.id for stage in plan.stages if status.state(plan, stage, store) == "done"}
-        train(plan, store, [stage for stage in plan.stages if not hosts.agreed(stage.id in finished)])
+                finished = {stage.id for stage in plan.stages if status.trained(stage, store)}
+        _train(plan, store, [stage for stage in plan.stages if not hosts.agreed(stage.id in finished)])
 
 
 def _connect() -> None:
+    from models.devices.threads import one_thread
+
+    one_thread()
     import jax
 
     def number(variable: str) -> int | None:
@@ -90,48 +92,67 @@ def _connect() -> None:
         ) from error
 
 
-def train(plan: PreparedPlan, store: Path, missing: Sequence[PreparedStage]) -> None:
-    """Train the stages that are missing of a prepared plan, in this process or in all of them together.
-
-    Raises:
-        Failure, StopRequested: as `train_stage`.
-    """
+def _train(plan: PreparedPlan, store: Path, missing: Sequence[PreparedStage]) -> None:
+    """Train stages in turn, in all processes together."""
     if not missing:
         return
     use_compilation_cache(store)
-    from experiments.run.tracking import Tracker
-    from experiments.run.trainer import train_stage
-    from models.devices import hosts
-
     total = sum(stage.steps for stage in missing)
     before = 0
     with Display("train") as display:
         for stage in missing:
             display.update(f"{stage.id}, starting", before, total)
-            tracker = Tracker(plan, stage, store) if hosts.first() else None
-            try:
-                train_stage(
-                    plan,
-                    stage,
-                    store,
-                    lambda step, stage=stage, before=before: display.update(  # type: ignore[misc]
-                        f"{stage.id}, step {step} of {stage.steps}", before + step, total
-                    ),
-                    tracker.log if tracker else lambda rows: None,
-                )
-            finally:
-                if tracker:
-                    tracker.close()
+
+            def progress(step: int, stage: PreparedStage = stage, before: int = before) -> None:
+                display.update(f"{stage.id}, step {step} of {stage.steps}", before + step, total)
+
+            train_tracked(plan, stage, store, progress)
             before += stage.steps
 
 
+def train_tracked(plan: PreparedPlan, stage: PreparedStage, store: Path, progress: Callable[[int], None]) -> None:
+    """`train_stage`, with a W&B run that begins once the stage is this process's to train.
+
+    Raises:
+        Failure, StopRequested, KeyboardInterrupt: as `train_stage`.
+    """
+    from experiments.run.tracking import Tracker
+    from experiments.run.trainer import train_stage
+
+    trackers: list[Tracker] = []
+
+    def track(rows: list[StepRecord]) -> None:
+        if not trackers:
+            trackers.append(Tracker(plan, stage, store))
+        trackers[0].log(rows)
+
+    try:
+        train_stage(plan, stage, store, progress, track)
+    finally:
+        for tracker in trackers:
+            tracker.close()
+
+
 def use_compilation_cache(store: Path) -> None:
-    """Keep compiled programs in the store, or where JAX_COMPILATION_CACHE_DIR says; the next process starts at once."""
+    """Keep compiled programs in the store, or where JAX_COMPILATION_CACHE_DIR says; the next process starts at once.
+
+    Raises:
+        UserError: there is an accelerator and jax does not find it.
+    """
+    from models.devices.threads import accelerated, one_thread
+
+    one_thread()
     import jax
 
-    # That there is no room for them stops nothing; the first record or checkpoint that does not fit tells it.
+    if accelerated() and jax.default_backend() == "cpu":
+        raise UserError(
+            "jax finds no accelerator, and there is one; see to its driver, or set JAX_PLATFORMS=cpu to use the CPU"
+        )
+    # That there is no room for them stops nothing; the first record or checkpoint that does not fit tells it. Nor does
+    # one that another process is about to write, or was when it was killed: it is compiled again.
     full = f"{errno.ENOSPC}|{errno.EDQUOT}|{errno.EFBIG}"
     warnings.filterwarnings("ignore", rf"Error writing persistent compilation cache .*\[Errno ({full})\]")
+    warnings.filterwarnings("ignore", "Error reading persistent compilation cache")
     if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
         jax.config.update("jax_compilation_cache_dir", str((store / "xla").resolve()))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)

@@ -50,13 +50,13 @@ def open_stage(folder: Path, store: Path) -> "LanguageModel":
     if not (folder / DONE).exists():
         raise UserError(f"stage '{folder.name}' is not finished; run its study to the end first")
     from analysis.evals.model import LanguageModel
-    from models.step import init_state
+    from models.step import abstract_state
 
     stage = read_stage(folder)
     tokenizer = bpe.load(tokenizer_of(stage, store))
     eod = stage.identity["eod"] if "eod" in stage.identity else bpe.eod_id(tokenizer)
     config, optimizer = ModelConfig(**stage.identity["model"]), AdamW(**stage.identity["optimizer"])
-    like = init_state(config, optimizer, stage.seed)
+    like = abstract_state(config, optimizer)
     params = restore_end(store, folder.name, stage.steps, like).params
     return LanguageModel(config, params, tokenizer, eod, stage.identity["sequence"], all_devices())
 

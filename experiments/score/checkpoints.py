@@ -20,8 +20,7 @@ from analysis.evals.questions import Question
 from analysis.evals.tasks import Task
 from analysis.records import EvalRecord, Item, gap_path, stage_folder, write
 from analysis.scores import DIVERGED
-from experiments.plan import status
-from experiments.plan.stage import PreparedPlan
+from experiments.plan.stage import PreparedPlan, PreparedStage
 from experiments.plan.status import task_version
 from experiments.run.trained import open_stage
 from experiments.score import coding
@@ -83,43 +82,38 @@ _WAYS: Mapping[str, tuple[Callable[[Question], bool], _Way]] = {
 """By what it finds: of which questions, and how."""
 
 
-def evaluate(plan: PreparedPlan, store: Path, progress: Callable[[str, float, float], None]) -> None:
-    """Score all stages that are done and lack a record, in one process so that every shape compiles once.
+def loader(plan: PreparedPlan, store: Path) -> Callable[[str], AnyTask]:
+    """A function that reads a task of the study by its name."""
+    size = plan.study.evaluation
+    return lambda name: load_task(size.asked.get(name, name), size, plan.manifest, store)
 
-    A task that cannot be had gets a record that says why and has no items; the next call tries it again.
+
+def evaluate(stage: PreparedStage, store: Path, missing: Mapping[str, Path], load: Callable[[str], AnyTask]) -> None:
+    """Score the end of a finished stage.
+
+    A task that cannot be had gets a record that says why and has no items.
 
     Args:
-        plan: the prepared plan.
+        stage: it is done.
         store: root of the records.
-        progress: called with (what, work done, work to do).
+        missing: by task, where its record will be.
+        load: reads a task; called for all that are missing.
 
     Raises:
-        Failure: held-out text or a checkpoint is damaged, or the disk is full.
+        Failure: held-out text or the checkpoint is damaged, or the disk is full.
     """
-    size, done = plan.study.evaluation, [each for each in plan.stages if status.state(plan, each, store) == "done"]
-    wanted = [(stage, status.evaluated_tasks(plan, stage, store)) for stage in done]
-    missing = [(stage, {name: path for name, path in of.items() if not path.exists()}) for stage, of in wanted]
-    names = dict.fromkeys(name for _, of in missing for name in of)
-    tasks = {name: load_task(size.asked.get(name, name), size, plan.manifest, store) for name in names}
-    total = sum(cost(tasks[name]) for _, of in missing for name in of)
-    before = 0.0
-    for stage, of in missing:
-        if of:
-            score(
-                Checkpoint(stage.fingerprint, stage.steps),
-                {path: tasks[name] for name, path in of.items()},
-                lambda stage=stage: open_stage(stage_folder(store, stage.folder), store),  # type: ignore[misc]
-                lambda done, id=stage.id, before=before: progress(id, before + done, total),  # type: ignore[misc]
-            )
-            before += sum(cost(tasks[name]) for name in of)
-    progress("all checkpoints", total, total)
+    score(
+        Checkpoint(stage.fingerprint, stage.steps),
+        {path: load(name) for name, path in missing.items()},
+        lambda: open_stage(stage_folder(store, stage.folder), store),
+    )
 
 
 def score(
     of: Checkpoint,
     work: Mapping[Path, AnyTask],
     open_model: Callable[[], LanguageModel],
-    progress: Callable[[float], None],
+    progress: Callable[[float], None] = lambda done: None,
 ) -> dict[Path, EvalRecord]:
     """Write the record of every task to its path, or a gap beside it, and return them.
 

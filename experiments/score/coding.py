@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from analysis.evals.model import LanguageModel
 from analysis.records import Item
 from mixtures.benchmarks import load as benchmarks
 from mixtures.documents.document import hash64
+from models.devices.threads import cores
 from store import kept_rows
 from store.files import read_json, write_json
 
@@ -73,7 +73,7 @@ def _runs(problems: tuple[Problem, ...], sandbox: Sandbox, store: Path) -> tuple
     asked = [selftest.identity(sandbox), executed.VERSION, [asdict(problem) for problem in problems]]
     path = store / f"references-{hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:16]}.json"
     if not path.exists():
-        found = executed.run(sandbox, problems, [[problem.solution] for problem in problems], jobs=_jobs())
+        found = executed.run(sandbox, problems, [[problem.solution] for problem in problems], jobs=len(cores()))
         references = [verdict for (verdict,) in found]
         for number, here in enumerate(executed.runnable(problems, references)):
             if not here:  # a busy machine may fail it once, and it would be missing from every arm's pass@k for good
@@ -82,10 +82,6 @@ def _runs(problems: tuple[Problem, ...], sandbox: Sandbox, store: Path) -> tuple
         pairs = zip(problems, references, executed.runnable(problems, references), strict=True)
         write_json(path, [{"id": p.id, "runs": here, "reference": asdict(verdict)} for p, verdict, here in pairs])
     return tuple(row["runs"] for row in read_json(path, "what runs here"))
-
-
-def _jobs() -> int:
-    return os.cpu_count() or 1
 
 
 def score(model: LanguageModel, task: CodeTask, kept: Path) -> list[Item]:
@@ -104,7 +100,7 @@ def score(model: LanguageModel, task: CodeTask, kept: Path) -> list[Item]:
         [executed.extract(problem, text) for text in each] for problem, each in zip(task.problems, texts, strict=True)
     ]
     judged = [each if here else [] for each, here in zip(cut, task.runs, strict=True)]
-    verdicts = executed.run(task.sandbox, task.problems, judged, jobs=_jobs())
+    verdicts = executed.run(task.sandbox, task.problems, judged, jobs=len(cores()))
     long = too_long(model, [_ask(model, problem, 0, task) for problem in task.problems])
     found = executed.items(task.problems, cut, verdicts, task.runs)
     for row, lost in zip(found, long, strict=True):

@@ -18,6 +18,11 @@ _DEVICES = ("nvidia0", "nvidiactl", "dxg", "kfd", "accel[0-9]*", "vfio/[0-9]*")
 """Of GPUs (NVIDIA's, under WSL, AMD's) and TPUs, as the kernel shows them in /dev."""
 
 
+def cores() -> list[int]:
+    """Those that this process may use."""
+    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count() or 1))
+
+
 def accelerated() -> bool:
     """Whether jax computes on an accelerator: what JAX_PLATFORMS says, else whether a plugin and a device are here."""
     if named := os.environ.get("JAX_PLATFORMS", ""):

@@ -1,14 +1,14 @@
-"""Run the tiny study in a process of its own: run_tiny STORE [CHECKPOINT_SECONDS]."""
+"""Run the tiny study in workers: run_tiny STORE CHECKPOINT_SECONDS WORKERS."""
 
 import sys
 from pathlib import Path
 
 from experiments import cli
 from experiments.commands import run
-from experiments.run import trainer
+from experiments.workers import crew
 from tests.experiments.tiny import STUDY
 
 if __name__ == "__main__":
-    if len(sys.argv) > 2:
-        trainer.CHECKPOINT_SECONDS = float(sys.argv[2])
-    cli.guard(lambda: run.run_study(STUDY, Path(sys.argv[1])))
+    store, seconds, count = sys.argv[1:]
+    crew.COMMAND = (sys.executable, "-m", "tests.experiments.run_worker", seconds)
+    cli.guard(lambda: print(f"report: {run.run_study(STUDY, Path(store), int(count))}"))

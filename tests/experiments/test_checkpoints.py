@@ -14,7 +14,7 @@ from experiments.plan.make import make_plan
 from experiments.plan.stage import Plan, PlannedStage
 from experiments.plan.status import checkpoints
 from experiments.run import trainer
-from experiments.run.train import train
+from experiments.run.train import train_tracked
 from experiments.study import Arm
 from models import checkpoint
 from store.errors import Failure
@@ -53,8 +53,10 @@ def _planned(store: Path) -> Plan:
 
 
 def _train(plan: Plan, store: Path) -> None:
-    """What is missing, as `ablate run` does."""
-    train(plan, store, [each for each in plan.stages if status.state(plan, each, store) != "done"])
+    """What is missing, as a worker does."""
+    for each in plan.stages:
+        if not status.trained(each, store):
+            train_tracked(plan, each, store, lambda step: None)
 
 
 def _rows(plan: Plan, store: Path) -> list[StepRecord]:

@@ -13,7 +13,6 @@ from analysis.evals.engine import Ask
 from analysis.evals.model import LanguageModel
 from analysis.records import EvalRecord, read_eval, write
 from analysis.scores import executed_columns
-from experiments.commands import run
 from experiments.plan.make import make_plan
 from experiments.run.train import study_record
 from experiments.score import coding
@@ -26,6 +25,7 @@ from models.step import init_state
 from store import kept_rows
 from store.errors import Failure
 from tests.conftest import boxes
+from tests.experiments.run_worker import again
 from tests.experiments.tiny import STUDY
 
 needs_bwrap = pytest.mark.skipif(not boxes(), reason="no bubblewrap, or no right to its namespaces")
@@ -173,12 +173,12 @@ def test_a_study_executes_programs_where_it_can_and_else_says_why_not(finished_s
     with monkeypatch.context() as without:
         without.setattr(box, "BWRAP", str(tmp_path / "none"))
         without.setenv("PATH", str(tmp_path))
-        run._evaluate(plan, store)
+        again(plan, store)
         page = write_report(plan, store).read_text()
         assert "mbpp_exec was not scored: no sandbox: bubblewrap is not installed; install it" in page
         assert "Code that was executed" not in page
     monkeypatch.setattr(selftest, "run", lambda sandbox: SOUND)  # has tests of its own
-    run._evaluate(plan, store)
+    again(plan, store)
     records = [read_eval(path) for path in store.glob("stages/*/evals/mbpp_exec@*.json")]
     assert len(records) == len(plan.stages)  # all of them end before or with a cooldown
     assert all([row["samples"] for row in record.items] == [2, 2] for record in records)

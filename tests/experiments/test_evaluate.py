@@ -34,6 +34,7 @@ from store.errors import Failure, UserError
 from tests.analysis import language
 from tests.conftest import ROOT
 from tests.experiments import run_evaluation
+from tests.experiments.run_worker import again
 from tests.experiments.tiny import study
 
 KEY = {
@@ -99,7 +100,7 @@ def test_a_gap_is_recorded_shown_and_tried_again(finished_store, tmp_path, monke
     write(store / "studies" / "tiny" / "study.json", study_record(plan, store))  # as a run does first
     last = next(stage for stage in plan.stages if stage.stage.kind == "cooldown")
     assert status.evaluation_state(plan, last, store) == "ready"
-    checkpoints.evaluate(plan, store, lambda *_: None)
+    again(plan, store)
     path = status.evaluated_tasks(plan, last, store)["quac"]
     assert not path.exists() and "no package" in read_eval(gap_path(path)).gap
     assert status.evaluation_state(plan, last, store) == "gaps"
@@ -108,7 +109,7 @@ def test_a_gap_is_recorded_shown_and_tried_again(finished_store, tmp_path, monke
     question = Question("1", (("is it", " so"), ("is it", " not so")), 1)
     found = Task("quac", status.task_version("quac"), (question,))
     monkeypatch.setattr(asked, "benchmark_task", lambda *_: found)
-    checkpoints.evaluate(plan, store, lambda *_: None)
+    again(plan, store)
     assert len(read_eval(path).items) == 1 and not gap_path(path).exists()
     assert status.evaluation_state(plan, last, store) == "done"
 

@@ -14,9 +14,9 @@ import pytest
 
 from analysis.records import StepRecord, read_ledger
 from experiments.audit import audit
+from experiments.commands.run import train_study
 from experiments.plan.make import make_plan
 from experiments.plan.status import checkpoints
-from experiments.run.train import train_study
 from experiments.run.trainer import done
 from models import checkpoint
 from tests.conftest import ROOT
@@ -94,7 +94,7 @@ def test_two_processes_stop_at_one_step_and_carry_on_to_the_bit(undisturbed: Pat
     assert _end(_start(store))[0] == [0, 0]
     assert _rows(store) == _rows(undisturbed)
 
-    train_study(run_host.tiny(), alone, distributed=False)
+    train_study(run_host.tiny(), alone)
     plan = make_plan(run_host.tiny(), alone)
     for row, expected in zip(_rows(alone), _rows(undisturbed), strict=True):
         assert row.loss == pytest.approx(expected.loss, rel=1e-4)

@@ -1,0 +1,150 @@
+"""Doing what is missing of a study in several processes, each with one core of a CPU: `ablate run`, `ablate train`.
+
+The processes share nothing but the store. This one starts them, shows how far all of them are, starts one again that
+was killed, and stops them when it is asked to. What each of them trains is the same to the bit, however many there are.
+"""
+
+import pickle
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from analysis.records import stage_folder
+from experiments.plan import status
+from experiments.plan.stage import PreparedPlan, PreparedStage
+from experiments.progress import Display
+from experiments.run import ledger
+from experiments.run.stops import StopRequested, noted, stopped
+from experiments.workers import work
+from models.devices.threads import accelerated, cores
+from store.errors import Failure
+from store.layout import FAILED
+
+COMMAND = (sys.executable, "-m", "experiments.workers.worker")
+LIVES = 3
+"""How often, in all, a worker that was killed is started again."""
+POLL_SECONDS = 0.1
+RECORD_TOKENS = 6_000
+"""Tokens that are trained while one task of a checkpoint is scored, roughly: it only paces the progress."""
+
+Crew = dict[int, "subprocess.Popen[bytes]"]
+
+
+def default_count(plan: PreparedPlan) -> int:
+    """A worker for every core that this process may use, and no more than there are runs; one on an accelerator."""
+    return 1 if accelerated() else min(len(cores()), len(plan.runs))
+
+
+def run(plan: PreparedPlan, store: Path, count: int, scores: bool = True) -> None:
+    """Train what is missing of `plan`, and score it if asked, in `count` processes.
+
+    Raises:
+        Failure: stages failed, a line each, or workers were killed again and again.
+        StopRequested, KeyboardInterrupt: a signal came; the state is saved.
+    """
+    wanted = work.records(plan, store) if scores else {}
+    work.forgive(plan, store, wanted)
+    missing = [stage for stage in plan.stages if not _done(stage, store, wanted)]
+    if not missing:
+        return
+    count, here = min(count, len(missing)), cores()
+    orders = {n: pickle.dumps((plan, store, scores, here[n % len(here) :: count])) for n in range(count)}
+    crew, broken, lives = Crew(), False, LIVES
+    with noted() as signals, Display("run") as display:
+        try:
+            crew |= {number: _started(its) for number, its in orders.items()}
+            while crew and not signals:
+                for number, process in _ended(crew).items():
+                    if process.returncode < 0 or process.returncode == StopRequested.exit_code:
+                        crew[number] = _again(number, process, lives, orders[number])
+                        lives -= 1
+                    else:
+                        broken |= process.returncode != 0
+                display.update(*_progress(plan, store, wanted))
+                time.sleep(POLL_SECONDS)
+        finally:
+            _stop(crew, signals)
+        if signals:
+            raise stopped(signals[0])
+        failed = [stage for stage in plan.stages if (stage_folder(store, stage.folder) / FAILED).exists()]
+        if failed or broken:  # a worker that could not even note what failed has said it
+            raise Failure("\n".join(status.why_failed(stage, store) for stage in failed))
+
+
+def _done(stage: PreparedStage, store: Path, wanted: work.Records) -> bool:
+    return status.trained(stage, store) and not work.unscored(wanted.get(stage.id, {}))
+
+
+def _started(orders: bytes) -> "subprocess.Popen[bytes]":
+    """A worker whose standard input ends with this process."""
+    # It starts deaf to Ctrl-C, which reaches every process of a terminal: this one tells the others.
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        process = subprocess.Popen(COMMAND, stdin=subprocess.PIPE)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert process.stdin is not None
+    try:
+        process.stdin.write(orders)
+        process.stdin.flush()
+    except BrokenPipeError:  # it has ended; how, it says as any other
+        pass
+    return process
+
+
+def _ended(crew: Crew) -> Crew:
+    """Those that have ended, taken out of the crew."""
+    ended = {number: process for number, process in crew.items() if process.poll() is not None}
+    for number in ended:
+        del crew[number]
+    return ended
+
+
+def _again(number: int, process: "subprocess.Popen[bytes]", lives: int, orders: bytes) -> "subprocess.Popen[bytes]":
+    """Another worker in place of one that was killed.
+
+    Raises:
+        Failure: this happened too often.
+    """
+    by = signal.Signals(-process.returncode if process.returncode < 0 else signal.SIGTERM).name
+    what = f"worker {number + 1} (process {process.pid}) was ended by {by}"
+    if not lives:
+        raise Failure(
+            f"{what}, the {LIVES + 1}th that was killed, perhaps for want of memory; free some or give fewer "
+            "--workers, then run again to carry on"
+        )
+    print(f"warning: {what}; it is started again, and carries on from its last checkpoint", file=sys.stderr)
+    return _started(orders)
+
+
+def _stop(crew: Crew, signals: list[int]) -> None:
+    """Have all workers save their state and end; a second signal ends them where they are."""
+    for process in crew.values():
+        process.terminate()
+    for process in crew.values():
+        while process.poll() is None:
+            if len(signals) > 1:
+                process.kill()
+            time.sleep(POLL_SECONDS)
+
+
+def _progress(plan: PreparedPlan, store: Path, wanted: work.Records) -> tuple[str, float, float]:
+    """How far all workers are, out of the store: in words, and FLOPs done of all."""
+    trained = scored = 0
+    done = total = 0.0
+    for stage in plan.stages:
+        flops, is_trained = plan.flops(stage), status.trained(stage, store)
+        steps = stage.steps if is_trained else ledger.steps(stage_folder(store, stage.folder))
+        records = wanted.get(stage.id, {})
+        left = len(work.unscored(records))
+        record_flops = RECORD_TOKENS * flops / stage.tokens
+        total += flops + record_flops * len(records)
+        done += flops * steps / stage.steps + record_flops * (len(records) - left)
+        trained += is_trained
+        scored += bool(records) and not left
+    what = f"{trained} of {len(plan.stages)} stages trained"
+    if wanted:
+        what += f", {scored} of {len(plan.stages)} checkpoints scored"
+    return what, done, total

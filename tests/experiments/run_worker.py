@@ -1,0 +1,19 @@
+"""A worker that checkpoints so often: run_worker CHECKPOINT_SECONDS, with its orders on the standard input."""
+
+import sys
+from pathlib import Path
+
+from experiments.plan.stage import PreparedPlan
+from experiments.run import trainer
+from experiments.workers import work, worker
+
+
+def again(plan: PreparedPlan, store: Path) -> None:
+    """What the one worker of another command does, in this process."""
+    work.forgive(plan, store, work.records(plan, store))
+    work.work(plan, store)
+
+
+if __name__ == "__main__":
+    trainer.CHECKPOINT_SECONDS = float(sys.argv[1])
+    worker.main()

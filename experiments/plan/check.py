@@ -225,7 +225,10 @@ def _check_boundaries(arm: Arm) -> None:
         if stage.peak == CONTINUE and stage.warmup:
             raise UserError(f"{what} continues the learning rate, so it cannot warm up; set warmup=0 or a peak")
         if stage.piece is not None and stage.piece.first + stage.tokens > stage.piece.whole:
-            raise UserError(f"{what} is {stage.piece} with {stage.tokens:,} tokens, more than the whole; use cut(...)")
+            raise UserError(
+                f"{what} is {stage.tokens:,} tokens after {stage.piece.first:,} of a whole of {stage.piece.whole:,}, "
+                "which is less; use cut(...)"
+            )
         if stage.carries_on and not (before is not None and _follows(before, stage)):
             raise UserError(f"{what} is a later piece of a longer one; put the pieces before it in front of it")
         if stage.piece is not None and stage.piece.turns and not (before is not None and _spans(before, stage)):

@@ -121,10 +121,14 @@ def test_a_baseline_that_is_no_arm_is_refused() -> None:
         check(study(baseline="none"))
 
 
-def test_different_stages_of_one_name_are_refused(tmp_path: Path) -> None:
-    arms = tuple(Arm(name, "", (stage("pretrain", TEXT, steps),)) for name, steps in (("text-only", 4), ("longer", 8)))
-    with pytest.raises(UserError, match="'text-only' and 'longer' have different stages of one name"):
-        make_plan(study(arms=arms), tmp_path)
+def test_different_stages_of_one_name_are_told_apart_by_a_number(tmp_path: Path) -> None:
+    lengths = {"text-only": 4, "longer": 8, "again": 4}
+    arms = tuple(Arm(name, "", (stage("pretrain", TEXT, steps),)) for name, steps in lengths.items())
+    plan = make_plan(study(arms=arms, seeds=(3,)), tmp_path)
+    assert [(row.id, row.steps, row.arms) for row in plan.stages] == [
+        ("text-s3", 4, ("text-only", "again")),
+        ("text.2-s3", 8, ("longer",)),
+    ]
 
 
 def test_a_budget_that_a_source_cannot_meet_is_refused_at_plan_time(finished_store: Path) -> None:

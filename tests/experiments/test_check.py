@@ -87,7 +87,7 @@ BAD = {
     "stages[0]: mixture 'bad' names source 'poems'": _stage(mixture=mixture("bad", {"poems": 1})),
     "arms[0].stages[0].mixture.parts": _stage(mixture=Mixture("by hand", (("prose", 1),))),  # type: ignore[arg-type]
     "arms[0].stages[0].piece.first is -1": _stage(piece=Piece(-1, 2_000)),
-    "is Piece(first=0, whole=10) with 1,024 tokens, more than the whole": _stage(piece=Piece(0, 10)),
+    "is 1,024 tokens after 0 of a whole of 10, which is less; use cut(...)": _stage(piece=Piece(0, 10)),
     "evaluation is None": {"evaluation": None},
     "evaluation.samples is 0": {"evaluation": replace(study().evaluation, samples=0)},
     "evaluation.every_stage: unknown task 'bolq'": {"evaluation": replace(study().evaluation, every_stage=("bolq",))},

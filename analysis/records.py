@@ -348,6 +348,22 @@ def _short_checksum(body: bytes) -> bytes:
     return hashlib.sha256(body).hexdigest()[:16].encode()
 
 
+_TAIL_BYTES = 8_192
+"""More than a line of the ledger has, by far."""
+
+
+def last_step(folder: Path) -> StepRecord | None:
+    """The newest whole row of a ledger, for a look at how far a stage is; the rows before it are not checked."""
+    path = folder / layout.LEDGER
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - _TAIL_BYTES))
+            lines = file.read().split(b"\n")[:-1]
+        return _step(lines[-1]) if lines else None
+    except (OSError, ValueError, TypeError):
+        return None
+
+
 def train_again(folder: Path) -> str:
     """The way out of a damaged ledger."""
     return f"delete {folder}, and its checkpoints where ABLATE_CHECKPOINTS has them elsewhere, to train the stage again"

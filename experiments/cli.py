@@ -201,11 +201,23 @@ Workers = Annotated[
 
 
 @app.command()
-def run(study: StudyName, scale: ScaleName = "", store: Store = RUNS, workers: Workers = None) -> None:
+def run(
+    study: StudyName,
+    scale: ScaleName = "",
+    store: Store = RUNS,
+    workers: Workers = None,
+    leave_out: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--without", help="Do not ask this task, or with executed none that runs programs; may be repeated."
+        ),
+    ] = None,
+) -> None:
     """Run what is missing of a study and write its report; after an interruption, carry on."""
     from experiments.commands.run import run_study
+    from experiments.study import without
 
-    print(f"report: {run_study(_study(study, scale), store, workers)}")
+    print(f"report: {run_study(without(_study(study, scale), leave_out or []), store, workers)}")
 
 
 @app.command()
@@ -231,10 +243,21 @@ def train(
 
 
 @app.command()
-def status(study: StudyName, scale: ScaleName = "", store: Store = RUNS, json: Json = False) -> None:
+def status(
+    study: StudyName,
+    scale: ScaleName = "",
+    store: Store = RUNS,
+    watch: Annotated[bool, typer.Option("--watch", help="Show it anew every second until all is done.")] = False,
+    json: Json = False,
+) -> None:
     """Say what is done, running, waiting or failed."""
     from experiments.show.status import print_status, status_json
 
+    if watch:
+        from experiments.show.watch import watch as watch_plan
+
+        watch_plan(lambda: _planned(study, scale, store), store)
+        return
     print_result(status_json(_planned(study, scale, store), store), json, print_status)
 
 

@@ -9,11 +9,13 @@ from pathlib import Path
 from analysis.records import write
 from experiments.commands.data import warn
 from experiments.plan.make import make_plan, prepared_plan
+from experiments.plan.stage import PreparedPlan
 from experiments.progress import Display
 from experiments.run.train import study_record
 from experiments.study import Study
 from experiments.workers.crew import default_count, run
 from mixtures.prepare import prepare
+from store import layout
 from store.lock import whole_store
 
 
@@ -37,11 +39,23 @@ def run_study(study: Study, store: Path, workers: int | None = None) -> Path:
             manifest = prepare(study.data, store, display.update)
         warn(study, manifest)
         plan = prepared_plan(study, store)
-        write(store / "studies" / study.key / "study.json", study_record(plan, store))
+        _record(plan, store)
         run(plan, store, workers or default_count(plan))
-        from experiments.show.report import write_report
+        return _reports(plan, store)
 
-        return write_report(plan, store)
+
+def _reports(plan: PreparedPlan, store: Path) -> Path:
+    """Write the report of a study, and before it those of the studies that it is a union of; the path of its own."""
+    from experiments.show.report import write_report
+
+    for part in plan.study.parts:
+        _record(of_part := prepared_plan(part, store), store)
+        print(f"report: {write_report(of_part, store)}", file=sys.stderr)
+    return write_report(plan, store)
+
+
+def _record(plan: PreparedPlan, store: Path) -> None:
+    write(store / layout.STUDIES / plan.study.key / layout.STUDY, study_record(plan, store))
 
 
 def train_study(study: Study, store: Path, workers: int | None = None) -> None:
@@ -54,5 +68,5 @@ def train_study(study: Study, store: Path, workers: int | None = None) -> None:
     """
     with whole_store(store):
         plan = prepared_plan(study, store)
-        write(store / "studies" / study.key / "study.json", study_record(plan, store))
+        _record(plan, store)
         run(plan, store, workers or default_count(plan), scores=False)

@@ -5,10 +5,8 @@ fit`, else from an assumption; the basis is said with it. Scoring is counted at 
 """
 
 import math
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 from analysis.records import read_end, read_stage, stage_folder
@@ -19,6 +17,7 @@ from models.config import parameters
 from models.devices.fitted import MADE, fitted
 from models.devices.flops import forward_flops_per_token
 from models.devices.roofline import ATTAINED, TOPOLOGIES
+from models.devices.threads import cores
 
 CORE_FLOPS = 5.7e10
 """A second, of one core with one process on the small models (benchmarks/training_loop.md, 2026-11)."""
@@ -94,7 +93,7 @@ def _measured(plan: Plan, store: Path, model: str) -> Speed | None:
     if not seconds:
         return None
     if plan.study.topology == "cpu":
-        return Speed(flops / seconds * cores(), 0, None, "measured on this store's finished stages")
+        return Speed(flops / seconds * abreast(), 0, None, "measured on this store's finished stages")
     peak, chips = _peak(plan.study.topology)
     return Speed(
         flops / seconds, chips, flops / seconds / (peak * chips), f"measured on this store's stages, {devices}"
@@ -104,7 +103,7 @@ def _measured(plan: Plan, store: Path, model: str) -> Speed | None:
 def _assumed(plan: Plan, stage: PlannedStage) -> Speed:
     study = plan.study
     if study.topology == "cpu":
-        return Speed(CORE_FLOPS * cores(), 0, None, f"assumed for {cores()} CPU cores")
+        return Speed(CORE_FLOPS * abreast(), 0, None, f"assumed for {abreast()} CPU cores")
     peak, chips = _peak(study.topology)
     row = fitted(stage.model.name, study.topology, stage.sequence, study.batch)
     if row is None:
@@ -120,10 +119,9 @@ def _peak(topology: str) -> tuple[float, int]:
     return (slice_.chip.flops_per_second, slice_.chips) if slice_ else (GPU_PEAK, 1)
 
 
-@cache
-def cores() -> int:
-    """That this process may use; as many stages train side by side."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def abreast() -> int:
+    """Stages that train side by side on this machine's CPU."""
+    return len(cores())
 
 
 def evaluation_flops(plan: Plan, stage: PlannedStage) -> float:
@@ -136,12 +134,12 @@ def evaluation_flops(plan: Plan, stage: PlannedStage) -> float:
 
 
 def hours(plan: Plan, speed: Mapping[str, Speed], stages: Iterable[PlannedStage]) -> float:
-    """Of training and scoring `stages`. On CPUs they run side by side, but none before its parent."""
+    """Of training and scoring `stages`. On CPUs a core each works at them, but at none before its parent."""
     each = {s.id: (plan.flops(s) + evaluation_flops(plan, s)) / speed[s.model.name].flops_per_second for s in stages}
     total = sum(each.values())
     if plan.study.topology == "cpu":
         chains = (sum(each.get(id, 0.0) for id in dict.fromkeys(chain)) for chain in plan.runs.values())
-        total = max(total, cores() * max(chains, default=0.0))
+        total = max(total, abreast() * max(chains, default=0.0))
     return total / 3600
 
 

@@ -10,7 +10,7 @@ from analysis.evals.benchmarks import EXECUTED, benchmark_of
 from analysis.evals.code import executed
 from analysis.evals.questions import VERSION
 from analysis.evals.tasks import HARNESS, Asked, parse_task, task_name
-from analysis.records import eval_path, gap_path, stage_folder
+from analysis.records import eval_path, gap_path, last_step, stage_folder
 from experiments.plan.stage import Plan, PlannedStage, PreparedStage
 from mixtures.benchmarks.load import pin
 from store import layout
@@ -50,6 +50,12 @@ def state(plan: Plan, stage: PlannedStage, store: Path) -> str:
     if stage.parent is None or state(plan, plan.stage(stage.parent), store) == "done":
         return "ready"
     return "waiting"
+
+
+def steps_done(stage: PreparedStage, store: Path) -> int:
+    """As the end of its ledger tells."""
+    last = last_step(stage_folder(store, stage.folder))
+    return last.step if last else 0
 
 
 def why_failed(stage: PlannedStage, store: Path) -> str:

@@ -1,16 +1,12 @@
 """Writing the ledger: append-only between restarts, cut back to the checkpoint at a restart."""
 
 import os
-import re
 from collections.abc import Iterable
 from pathlib import Path
 
 from analysis.records import StepRecord, ledger_line, read_ledger
 from store.errors import Failure
 from store.files import whole
-
-_TAIL_BYTES = 1 << 14
-"""Of a ledger's end; a row has some hundreds."""
 
 
 def append(folder: Path, rows: Iterable[StepRecord]) -> None:
@@ -47,15 +43,3 @@ def cut_back(folder: Path, step: int, checkpoints: str | Path) -> list[StepRecor
         with whole(path) as temporary:
             temporary.write_bytes(b"".join(line + b"\n" for line in kept))
     return rows[:step]
-
-
-def steps(folder: Path) -> int:
-    """Of how many steps the ledger has a row, as its last line tells a progress display; nothing is checked."""
-    path = folder / "ledger.jsonl"
-    try:
-        with path.open("rb") as file:
-            file.seek(max(0, path.stat().st_size - _TAIL_BYTES))
-            found = re.findall(rb'"step":(\d+)', file.read())
-    except OSError:
-        return 0
-    return int(found[-1]) if found else 0

@@ -15,7 +15,6 @@ from analysis.records import stage_folder
 from experiments.plan import status
 from experiments.plan.stage import PreparedPlan, PreparedStage
 from experiments.progress import Display
-from experiments.run import ledger
 from experiments.run.stops import StopRequested, noted, stopped
 from experiments.workers import work
 from models.devices.threads import accelerated, cores
@@ -136,7 +135,7 @@ def _progress(plan: PreparedPlan, store: Path, wanted: work.Records) -> tuple[st
     done = total = 0.0
     for stage in plan.stages:
         flops, is_trained = plan.flops(stage), status.trained(stage, store)
-        steps = stage.steps if is_trained else ledger.steps(stage_folder(store, stage.folder))
+        steps = stage.steps if is_trained else status.steps_done(stage, store)
         records = wanted.get(stage.id, {})
         left = len(work.unscored(records))
         record_flops = RECORD_TOKENS * flops / stage.tokens

@@ -84,7 +84,7 @@ def test_a_cpu_has_minutes_and_no_chip_hours() -> None:
 
 
 def test_one_chain_is_no_faster_on_many_cores(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(forecast, "cores", lambda: 64)
+    monkeypatch.setattr(forecast, "cores", lambda: list(range(64)))
     study = find_study("recipes")
     plan = laid_out(study)
     speeds = forecast.speeds(plan, EMPTY)

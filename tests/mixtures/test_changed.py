@@ -15,12 +15,14 @@ from mixtures.catalogue.derived import derived, derived_part
 from mixtures.catalogue.identity import pinned
 from mixtures.catalogue.laptop import QUICKSTART
 from mixtures.catalogue.source import WITHIN, Source, one_shard
+from mixtures.documents import parquet
 from mixtures.documents.document import Document
 from mixtures.mixture import mixture, shares
-from mixtures.prepare import documents_folder
+from mixtures.prepare import DataSpec, documents_folder, prepare
 from mixtures.readers import changed
 from mixtures.readers.changed import PYTHON, bare, comments, scrambled, shuffled
 from store.errors import UserError
+from tests.mixtures.test_prepare import here
 
 SOURCE = '''# A licence.
 # Of two lines.
@@ -160,6 +162,25 @@ def test_a_derived_source_has_the_files_of_its_base(tmp_path: Path) -> None:
         assert list(pickle.loads(pickle.dumps(source)).read("all", tmp_path)) == found
         assert source.dedup == WITHIN, "a file that a change leaves as it was is in both"
     assert [derived(_base(), change).expected_tokens for change in ("shuffled", "comments")] == [5_000, None]
+
+
+def _many(shard: str, downloads: Path) -> Iterator[Document]:
+    for number in range(60):
+        yield Document(f"{number}.py", f"package-{number % 20}", SOURCE.replace("Account", f"Account{number}"))
+    yield Document("one_line.py", "package-0", "print(1 + 2 + 3 + 4 + 5)")
+
+
+def test_all_of_them_hold_out_the_same_files_and_lose_none_to_their_base(tmp_path: Path) -> None:
+    base = Source("python", "code", "python", _many, one_shard)
+    spec = DataSpec((base, *(derived(base, change) for change in ("scrambled", "shuffled", "bare"))), 300, 0.1, 20_000)
+    manifest = prepare(spec, tmp_path, lambda *_: None, executor=here)
+    held = {
+        name: {document.id for path in manifest.heldout(name) for document in parquet.read_documents(path)}
+        for name in manifest.sources
+    }
+    assert held["python"] and all(ids - {"one_line.py"} == held["python"] - {"one_line.py"} for ids in held.values())
+    assert {its.documents + its.heldout_documents for its in manifest.sources.values()} <= {60, 61}
+    assert sum(manifest.sources["python"].dropped.values()) == 0
 
 
 def test_what_changes_it_is_part_of_its_identity(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ Hypothesis: text suffers where code displaces it and hardly where code is added;
 five seeds): more code helps structured output (COGS, slope .147 competitive, .165 additive) and arithmetic to 40 or
 50 %, and harms syntax and world knowledge. The paper has the competitive design alone: knowledge 9.1, 8.8, 7.6 at 0,
 25, 50 %, which displacement would do as well.
-Cost at laptop scale: three seeds of 6.3 units of 204,800 tokens, which hold every source in whole sequences, about 4
+Cost at laptop scale: three seeds of 6.3 units of 204,800 tokens, which hold every source in whole sequences, about 5
 minutes on two cores; the additive arms are longer. Command: `ablate run additive`.
 """
 

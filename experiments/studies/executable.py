@@ -6,7 +6,7 @@ code among prose: notebooks, questions with answers, commits. All against text a
 Hypothesis: as arXiv:2605.19762 has it, against the paper: pure executable code helps programming and not reasoning,
 and what helps beyond is code beside natural language. In the paper 15 % of code-adjacent data bring reasoning from 39.9
 to 42.4 and cost code 12.7 to 11.5 (Fig. 5a), which fits both.
-Cost at laptop scale: three seeds of 4 units of 194,560 tokens, about 3 minutes on two cores, after some minutes of
+Cost at laptop scale: three seeds of 4 units of 194,560 tokens, about 4 minutes on two cores, after some minutes of
 preparation for three derived sources. Command: `ablate run executable`.
 """
 

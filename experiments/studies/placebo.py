@@ -8,7 +8,7 @@ Hypothesis: what helps is structure. Scrambled names keep it and do nearly as we
 comments never had it. In arXiv:2509.21499 (3,331 fine-tuned models) perturbed structure harms more than
 perturbed meaning, and pseudocode does as well as code. Repeated text costs little: up to four epochs are almost as good
 as new data (arXiv:2305.16264). The paper has none of these controls; its 25 % of code gain 1.7 points of reasoning.
-Cost at laptop scale: three seeds of 6 units of 194,560 tokens, about 4 minutes on two cores, after some minutes of
+Cost at laptop scale: three seeds of 6 units of 194,560 tokens, about 5 minutes on two cores, after some minutes of
 preparation for nine derived sources. Command: `ablate run placebo`.
 """
 

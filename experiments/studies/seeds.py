@@ -7,7 +7,7 @@ seed to buy next. An effect below them is none; the paper has one run of everyth
 Hypothesis: the two are of one size, and the items weigh more than both where they are few. PolyPythias
 (arXiv:2503.09543) trained ten seeds of five sizes with both seeds set apart, and found runs of a size alike, with rare
 outliers. Readers of the paper ask for three to five seeds, since effects of 2 to 8 % lie close to what seeds do.
-Cost at laptop scale: nine runs of 2 units of 194,560 tokens, about 4 minutes on two cores. Command: `ablate run seeds`.
+Cost at laptop scale: nine runs of 2 units of 194,560 tokens, about 5 minutes on two cores. Command: `ablate run seeds`.
 """
 
 from experiments.runs import run

@@ -7,7 +7,7 @@ nothing but truth differs. Verified problems are what the others, and code witho
 Hypothesis: synthetic problems help by their form, and truth adds a little that likelihood hardly sees. The paper's
 "formally verified" problems bring reasoning from 39.9 to 44.7 and code from 12.7 to 15.5 (Fig. 5a), and it has no
 unverified ones: how much of that is the verification it cannot say.
-Cost at laptop scale: three seeds of 4 units of 194,560 tokens, about 3 minutes on two cores. Command:
+Cost at laptop scale: three seeds of 4 units of 194,560 tokens, about 4 minutes on two cores. Command:
 `ablate run verification`.
 """
 

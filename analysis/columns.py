@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from analysis.records import SCHEMA, EvalRecord, eval_record, read_eval
 from analysis.statistics import Floats
@@ -77,6 +78,21 @@ def _number(value: Any) -> float:
     return math.nan if value is None else float(value)
 
 
+def numbers(column: "pa.Array") -> Floats:
+    """A column of numbers or truth values of shape N, NaN where it has none. (`to_numpy` would load pandas.)"""
+    valid, data = column.buffers()
+    kind, ends = str(column.type), slice(column.offset, column.offset + len(column))
+    values = _bits(data) if kind == "bool" else np.frombuffer(data, {"int64": "i8", "int32": "i4"}.get(kind, "f8"))
+    found = values[ends].astype(np.float64)
+    if column.null_count:
+        found[_bits(valid)[ends] == 0] = np.nan
+    return found
+
+
+def _bits(data: Any) -> NDArray[np.uint8]:
+    return np.unpackbits(np.frombuffer(data, np.uint8), bitorder="little")
+
+
 def whole(columns: Columns, field: str) -> Floats:
     """A field that all items have, as floats of shape N.
 
@@ -85,8 +101,7 @@ def whole(columns: Columns, field: str) -> Floats:
     """
     if columns[field].null_count:
         raise ValueError(f"'{field}' for some items only")
-    column_N: Floats = columns[field].to_numpy(zero_copy_only=False).astype(np.float64)
-    return column_N
+    return numbers(columns[field])
 
 
 def of_choices(columns: Columns) -> dict[str, Floats]:
@@ -96,13 +111,15 @@ def of_choices(columns: Columns) -> dict[str, Floats]:
         KeyError, ValueError: an item has nothing to choose from, its lists are not of one length, or the gold choice is
             none of them.
     """
-    nats_L, bytes_L, chars_L = (columns[field].flatten().to_numpy() for field in CHOICES)
-    counts = [whole({field: columns[field].value_lengths()}, field).astype(np.intp) for field in CHOICES]
+    if any(columns[field].null_count for field in CHOICES):
+        raise ValueError("choices for some items only")
+    counts = [np.diff(numbers(columns[field].offsets)).astype(np.intp) for field in CHOICES]
     gold_N = whole(columns, "gold").astype(np.intp)
     if not all(np.array_equal(count_N, counts[0]) for count_N in counts) or counts[0].min() < 2:
         raise ValueError("lists of unequal length, or a single choice")
     if not ((gold_N >= 0) & (gold_N < counts[0])).all():
         raise ValueError("a gold choice that is not there")
+    nats_L, bytes_L, chars_L = (numbers(columns[field].values) for field in CHOICES)
     first_N = np.cumsum(counts[0]) - counts[0]
     per_character_L, per_byte_L = nats_L / np.maximum(1, chars_L), nats_L / np.maximum(1, bytes_L)
     gold_nats_N, gold_per_byte_N = per_character_L[first_N + gold_N], per_byte_L[first_N + gold_N]
@@ -175,9 +192,11 @@ def _columns(items: bytes) -> Columns | None:
         # What the first item lacks is found too, by a type that is guessed.
         arrow.ParseOptions(pa.schema([("items", pa.list_(pa.struct(named.items())))]), newlines_in_values=True),
     )
-    found = table.column("items").combine_chunks().flatten()
+    found = table.column("items").chunk(0).values
     there = {field.name for field in found.type}
-    columns = {field: found.field(field).cast(kind) for field, kind in types.items() if field in there}
+    columns = {field: found.field(field) for field in types if field in there}
+    # Where a guess was wrong. (pyarrow.compute, which casts, takes longer to load than a study of the laptop to read.)
+    columns = {field: of if of.type == types[field] else of.cast(types[field]) for field, of in columns.items()}
     if any(column.null_count for field, column in columns.items() if field not in SOME_LACK):
         return None
     if any(columns[field].values.null_count for field in CHOICES if field in columns):

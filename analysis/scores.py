@@ -2,7 +2,7 @@
 
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.columns import Columns, columns_of, corrupt, files, of_choices, read_columns, whole
+from analysis.columns import TEXTS, Columns, columns_of, corrupt, files, numbers, of_choices, read_columns, whole
 from analysis.evals.benchmarks import TASKS, benchmark_of
 from analysis.metrics import KS, SCORES, TaskScores
 from analysis.records import (
@@ -90,10 +90,12 @@ class Frame:
     """What all records of a task share, so that a study of many runs holds it once: ids, their order, clusters."""
 
     columns: Columns
-    """"id" and, where there are clusters, "cluster", as they were read."""
+    """"id" and, where there are some, "cluster" and "source", as they were read."""
     order_N: NDArray[np.intp]
     ids: tuple[str, ...]
     cluster_N: NDArray[np.intp]
+    parts: Mapping[str, NDArray[np.intp]]
+    """The places of every source's items, where there are several sources."""
 
 
 def _read_stages(store: Path, folders: Sequence[str], record: StudyRecord) -> "dict[str, _Stage]":
@@ -161,8 +163,8 @@ def _diverged(record: EvalRecord, columns: Columns) -> str:
     """Why the model of a record is known to have no scores, or nothing."""
     if record.gap.endswith(DIVERGED):
         return record.gap
-    given = (columns[field].drop_null().to_numpy() for field in ("nats", "correct") if field in columns)
-    broken = sum(int((~np.isfinite(column_N)).sum()) for column_N in given)
+    given = [columns[field] for field in ("nats", "correct") if field in columns]
+    broken = sum(int((~np.isfinite(numbers(column))).sum()) - column.null_count for column in given)
     return f"{broken} of its scores are not finite{DIVERGED}" if broken else ""
 
 
@@ -185,7 +187,7 @@ def scores_of(record: EvalRecord, where: str) -> dict[str, TaskScores]:
 
 
 def _frame(task: str, columns: Columns, where: str, frames: dict[str, Frame]) -> Frame:
-    there = {field: columns[field] for field in ("id", "cluster") if field in columns}
+    there = {field: columns[field] for field in TEXTS if field in columns}
     known = frames.get(task)
     if known is not None and known.columns == there:
         return known
@@ -193,31 +195,47 @@ def _frame(task: str, columns: Columns, where: str, frames: dict[str, Frame]) ->
     if not names or None in names or len(set(names)) < len(names):
         raise corrupt(task, where, "has items without an id of their own")
     order = sorted(range(len(names)), key=names.__getitem__)
-    clusters = there["cluster"].to_pylist() if "cluster" in there else [None] * len(names)
-    number: dict[tuple[bool, str | None], int] = {}
+    clusters, sources = (there[f].to_pylist() if f in there else [None] * len(names) for f in ("cluster", "source"))
     keys = [(clusters[i] is None, names[i] if clusters[i] is None else clusters[i]) for i in order]
-    cluster_N = np.asarray([number.setdefault(key, len(number)) for key in keys], dtype=np.intp)
-    frames[task] = Frame(there, np.asarray(order, dtype=np.intp), tuple(names[i] for i in order), cluster_N)
+    by_source: dict[str, list[int]] = {}
+    for place, i in enumerate(order):
+        by_source.setdefault(sources[i] or "", []).append(place)
+    parts = {source: np.asarray(places) for source, places in by_source.items()} if len(by_source) > 1 else {}
+    ids = tuple(names[i] for i in order)
+    frames[task] = Frame(there, np.asarray(order, dtype=np.intp), ids, _numbered(keys), parts)
     return frames[task]
 
 
+def _numbered(keys: Sequence[Hashable]) -> NDArray[np.intp]:
+    """The number of each key in the order in which they first come."""
+    number: dict[Hashable, int] = {}
+    return np.asarray([number.setdefault(key, len(number)) for key in keys], dtype=np.intp)
+
+
 def _scores_of(record: EvalRecord, columns: Columns, where: str, frames: dict[str, Frame]) -> dict[str, TaskScores]:
-    found = {record.task: _task_scores(record, columns, where, frames)}
-    sources = columns["source"].to_pylist() if "source" in columns else []
-    by_source: dict[str, list[int]] = {}
-    for number, source in enumerate(sources):
-        by_source.setdefault(source or "", []).append(number)
-    for source, numbers in by_source.items() if len(by_source) > 1 else ():
-        part = {field: column.take(numbers) for field, column in columns.items()}
-        named = replace(record, task=f"{record.task}/{source}")
-        found[named.task] = _task_scores(named, part, where, frames)
-    return found
+    whole = _task_scores(record, columns, where, frames)
+    parts = frames[record.task].parts
+    return {record.task: whole} | {
+        f"{record.task}/{source}": _part(whole, f"{record.task}/{source}", places) for source, places in parts.items()
+    }
+
+
+def _part(whole: TaskScores, task: str, places: NDArray[np.intp]) -> TaskScores:
+    """The scores of some of the items."""
+    columns = {field: column_N[places] for field, column_N in whole.columns.items()}
+    if "bits" in columns and columns["bytes"].sum() <= 0:
+        del columns["bits"]
+    ids = tuple(whole.ids[place] for place in places)
+    of_part = frozenset(ids)
+    flagged = {flag: tuple(id_ for id_ in found if id_ in of_part) for flag, found in whole.flagged.items()}
+    cluster_N = _numbered(whole.cluster_N[places].tolist())
+    return replace(whole, task=task, ids=ids, columns=columns, cluster_N=cluster_N, flagged=flagged)
 
 
 def _task_scores(record: EvalRecord, columns: Columns, where: str, frames: dict[str, Frame]) -> TaskScores:
     task, frame = record.task, _frame(record.task, columns, where, frames)
     found = {
-        field: columns[field].to_numpy()
+        field: numbers(columns[field])
         for field in ("nats", "bytes", "correct", "score")
         if _in_all(columns, field, task, where)
     }
@@ -246,7 +264,7 @@ def _flagged(columns: Columns, flag: str, frame: Frame) -> tuple[str, ...]:
     """The ids of the items that have a flag."""
     if flag not in columns:
         return ()
-    flag_N = np.nan_to_num(columns[flag].to_numpy(zero_copy_only=False))[frame.order_N]
+    flag_N = np.nan_to_num(numbers(columns[flag]))[frame.order_N]
     return tuple(frame.ids[i] for i in np.flatnonzero(flag_N))
 
 
@@ -292,7 +310,7 @@ def executed_columns(rows: Sequence[Item]) -> dict[str, Floats]:
 
 def _executed(columns: Columns) -> dict[str, Floats]:
     samples_N, passed_N, weak_N = (whole(columns, field) for field in ("samples", "passed", "weak"))
-    runs_N = whole({"runs": columns["runs"].fill_null(True)}, "runs") if "runs" in columns else np.ones(samples_N.size)
+    runs_N = whole(columns, "runs") if "runs" in columns else np.ones(samples_N.size)
     found = {"runs": runs_N, "weak": runs_N * weak_N}
     pairs, number_N = np.unique(np.stack([samples_N, passed_N]), axis=1, return_inverse=True)
     for k in KS:

@@ -251,7 +251,7 @@ def status(
     json: Json = False,
 ) -> None:
     """Say what is done, running, waiting or failed."""
-    from experiments.show.status import print_status, status_json
+    from experiments.show.states import print_status, status_json
 
     if watch:
         from experiments.show.watch import watch as watch_plan
@@ -271,7 +271,7 @@ def audit(
 ) -> None:
     """Verify records, data and tokens read against what was declared; exit 1 on a difference."""
     from experiments.audit import audit as audit_plan
-    from experiments.show.status import print_audit
+    from experiments.show.states import print_audit
 
     document = audit_plan(_planned(study, scale, store), store, full)
     print_result(document, json, print_audit)

@@ -61,7 +61,7 @@ def judge_study(name: str, store: Path, judge: Judge, prompts: PromptSet, arms: 
     how = decoding(read_stage(next(iter(last.values()))).identity["sequence"])
     key = digest(prompts.texts, how)
     answers = _answers(last, store, prompts, how, key)
-    work = {arm: _pairs(study.baseline, arm, prompts, answers) for arm in chosen}
+    work = {arm: _pairs(study.baseline_of(arm), arm, prompts, answers) for arm in chosen}
     found = iter(judge.judge([pair for rows in work.values() for _, pair in rows]))
     for arm, rows in work.items():
         judged = [(seed, pair, next(found)) for seed, pair in rows]
@@ -74,19 +74,20 @@ def judge_study(name: str, store: Path, judge: Judge, prompts: PromptSet, arms: 
 
 
 def _chosen(study: StudyRecord, arms: Sequence[str]) -> list[str]:
-    others = [arm for arm in study.arms if arm != study.baseline]
+    others = study.compared
     unknown = [arm for arm in arms if arm not in others]
     if unknown or not others:
         raise UserError(
-            f"study '{study.name}' has no arm {' '.join(map(repr, unknown[:1]))} to judge against {study.baseline}; "
+            f"study '{study.name}' has no arm {' '.join(map(repr, unknown[:1]))} to judge against another; "
             f"choose from {', '.join(others) or 'a study with two arms'}"
         )
     return [arm for arm in others if arm in arms or not arms]
 
 
 def _last_stages(study: StudyRecord, arms: Sequence[str], store: Path) -> dict[tuple[str, int], Path]:
-    """Folder of the last stage by arm and seed, the baseline's among them."""
-    runs = [run for run in study.runs if run.arm in (*arms, study.baseline)]
+    """Folder of the last stage by arm and seed, those that they are compared with among them."""
+    wanted = {*arms, *map(study.baseline_of, arms)}
+    runs = [run for run in study.runs if run.arm in wanted]
     last = {(run.arm, run.seed): stage_folder(store, run.stages[-1]) for run in runs}
     unfinished = [run for run, folder in last.items() if not (folder / DONE).exists()]
     if unfinished:
@@ -144,11 +145,11 @@ def _record(
     judged: Sequence[tuple[int, Pair, Judged]],
     answers: Answers,
 ) -> JudgeRecord:
-    seeds = list(dict.fromkeys(seed for seed, _, _ in judged))
+    seeds, baseline = list(dict.fromkeys(seed for seed, _, _ in judged)), study.baseline_of(arm)
     return JudgeRecord(
         study=study.name,
         arm=arm,
-        baseline=study.baseline,
+        baseline=baseline,
         judge=judge.label,
         weak=judge.weak,
         parameters=judge.parameters,
@@ -156,7 +157,7 @@ def _record(
         n_prompts=len(prompts.texts),
         decoding=how.text,
         checkpoints={
-            str(seed): (answers[arm, seed].fingerprint, answers[study.baseline, seed].fingerprint) for seed in seeds
+            str(seed): (answers[arm, seed].fingerprint, answers[baseline, seed].fingerprint) for seed in seeds
         },
         pairs=tuple({**asdict(found), "seed": seed} for seed, _, found in judged),
         examples=tuple(

@@ -14,7 +14,7 @@ from experiments.plan.stage import PreparedPlan
 from experiments.plan.warnings import heldout_warnings
 from experiments.score.asked import heldout
 from experiments.show.plans import plan_json, print_plan
-from experiments.show.status import print_status, status_json
+from experiments.show.states import print_status, status_json
 from experiments.study import Evaluation, Study
 from mixtures.catalogue import files
 from mixtures.prepare import DataSpec, prepare, with_identities

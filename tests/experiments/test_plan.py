@@ -13,7 +13,7 @@ from experiments.plan.find import find_study
 from experiments.plan.make import make_plan
 from experiments.show import rates
 from experiments.show.plans import plan_json
-from experiments.show.status import status_json
+from experiments.show.states import status_json
 from experiments.study import Arm
 from mixtures.order import ORDER_VERSION
 from store.errors import UserError

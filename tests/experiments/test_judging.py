@@ -291,7 +291,7 @@ def test_a_slip_is_one_line_with_the_way_out(ablate: Ablate, arguments: list[str
 
 def test_an_unfinished_study_and_an_unknown_arm_are_named(ablate: Ablate, store: Path, prompts: Path) -> None:
     with serving() as server:
-        with pytest.raises(UserError, match=r"has no arm 'text-only' to judge against text-only; .*half-only, half-to"):
+        with pytest.raises(UserError, match=r"has no arm 'text-only' to judge against another; .*half-only, half-to"):
             judged(ablate, server, prompts, "--arms", "text-only")
         (find_stage("text-to-half-s1", store) / "done.json").unlink()
         with pytest.raises(UserError, match=r"not finished: 1 of 6 runs .*text-only, seed 1\); run `ablate run tiny`"):

@@ -15,7 +15,7 @@ prepared/<hash>/    the data of a study, see `Prepared`
 stages/<id>-<fingerprint>/stage.json    what was asked
 stages/<id>-<fingerprint>/ledger.jsonl    a line a step: what was read and how the loss went
 stages/<id>-<fingerprint>/done.json    how it ended; exists only at the exact target step
-stages/<id>-<fingerprint>/failed.json    why it stopped, until it is run again
+stages/<id>-<fingerprint>/failed.json    why training or scoring it stopped, until that is tried again
 stages/<id>-<fingerprint>/checkpoints/    of its last steps
 stages/<id>-<fingerprint>/evals/*.json    scores by item of one task at one step
 stages/<id>-<fingerprint>/answers/*.json    what a checkpoint said to a set of prompts

@@ -17,8 +17,12 @@ from mixtures.documents.document import Document, hash64
 
 READER_VERSION = 1
 
-_QUOTED = r'"(?:\\.|[^"\\\n])*+"|' + r"'(?:\\.|[^'\\\n])*+'"
-_TRIPLE = r'"""(?:\\.|[^\\])*?"""|' + r"'''(?:\\.|[^\\])*?'''"
+# What is never closed goes to the end of its line or file, so that no text is searched to its end again and again; an
+# apostrophe may be none that opens.
+_DOUBLE = r'"(?:\\.|[^"\\\n])*+(?:"|(?=\n)|\\?\Z)'
+_SINGLE = r"'(?:\\.|[^'\\\n])*+(?:'|(?=\n)|\\?\Z)"
+_QUOTED = _DOUBLE + r"|'(?:\\.|[^'\\\n]){0,1000}+'"
+_TRIPLE = r'"""(?:\\.|[^\\])*?(?:"""|\\?\Z)|' + r"'''(?:\\.|[^\\])*?(?:'''|\\?\Z)"
 _NUMBER = r"\.?\d\w*(?:\.\d\w*|\.[eEjJ]\w*)?"
 
 PYTHON_WORDS = frozenset(
@@ -92,9 +96,10 @@ class Syntax:
 
 
 _HASH = r"(?<!\S)#[^\n]*"
-_SLASHES = r"//[^\n]*|/\*.*?\*/"
-PYTHON = Syntax(r"#[^\n]*", rf"(?i:[rbuf]{{1,2}})?(?:{_TRIPLE}|{_QUOTED})", PYTHON_WORDS, docstrings=True)
-C = Syntax(_SLASHES, rf"{_QUOTED}|`(?:\\.|[^`\\])*+`")
+_BLOCK = r"/\*.*?(?:\*/|\Z)"
+_SLASHES = rf"//[^\n]*|{_BLOCK}"
+PYTHON = Syntax(r"#[^\n]*", rf"(?i:[rbuf]{{1,2}})?(?:{_TRIPLE}|{_DOUBLE}|{_SINGLE})", PYTHON_WORDS, docstrings=True)
+C = Syntax(_SLASHES, rf"{_QUOTED}|`(?:\\.|[^`\\])*+(?:`|\\?\Z)")
 _HASHES = Syntax(_HASH)
 FAMILIES: Mapping[str, Syntax] = {
     "python": PYTHON,
@@ -102,12 +107,12 @@ FAMILIES: Mapping[str, Syntax] = {
     **dict.fromkeys(("c", "cpp", "java", "javascript", "typescript", "c-sharp", "go", "kotlin", "swift"), C),
     **dict.fromkeys(("rust", "scala", "dart", "jsx", "vue"), C),
     "php": Syntax(rf"{_SLASHES}|#(?!\[)[^\n]*"),
-    "sql": Syntax(r"--[^\n]*|/\*.*?\*/", words=SQL_WORDS),
-    "lua": Syntax(r"--\[\[.*?\]\]|--[^\n]*"),
-    "haskell": Syntax(r"\{-.*?-\}|--[^\n]*", r'"(?:\\.|[^"\\\n])*+"'),
+    "sql": Syntax(rf"--[^\n]*|{_BLOCK}", words=SQL_WORDS),
+    "lua": Syntax(r"--\[\[.*?(?:\]\]|\Z)|--[^\n]*"),
+    "haskell": Syntax(r"\{-.*?(?:-\}|\Z)|--[^\n]*", _DOUBLE),
     "tex": Syntax(r"(?<!\\)%[^\n]*", r"(?!)"),
-    "clojure": Syntax(r";[^\n]*", r'"(?:\\.|[^"\\])*+"'),
-    "smalltalk": Syntax(r'"[^"]*"', r"'[^']*'"),
+    "clojure": Syntax(r";[^\n]*", r'"(?:\\.|[^"\\])*+(?:"|\\?\Z)'),
+    "smalltalk": Syntax(r'"[^"]*+(?:"|\Z)', r"'[^']*+(?:'|\Z)"),
 }
 """By the names that the paper's Table 3 has, in lower case."""
 
@@ -196,10 +201,14 @@ def _said(text: str, syntax: Syntax) -> Iterator[re.Match[str]]:
 
 
 def _is_statement(text: str, match: re.Match[str]) -> bool:
-    start = text.rfind("\n", 0, match.start()) + 1
-    end = text.find("\n", match.end())
-    before, after = text[start : match.start()], text[match.end() : end if end >= 0 else len(text)]
-    return not before.strip() and after.lstrip()[:1] in ("", "#") and not text[:start].endswith("\\\n")
+    """Whether nothing else is on its lines but a comment; they are not searched for it, since they may be long."""
+    start, end = match.span()
+    while start and text[start - 1] in " \t\f":
+        start -= 1
+    while end < len(text) and text[end] in " \t\f":
+        end += 1
+    begins = start == 0 or (text[start - 1] == "\n" and text[start - 2 : start - 1] != "\\")
+    return begins and text[end : end + 1] in ("", "\n", "#")
 
 
 def _empties_a_block(text: str, match: re.Match[str]) -> bool:

@@ -134,9 +134,14 @@ def test_shuffled_code_has_the_same_lines_in_another_order() -> None:
     assert once == shuffled(SOURCE, PYTHON), "copies of a file stay copies"
 
 
-def test_broken_code_is_changed_all_the_same() -> None:
-    for change in changed.CHANGES.values():
-        assert change("def f(:\n  '''never closed # x\n  y = (\n", PYTHON)
+@pytest.mark.parametrize(
+    "text", ["def f(:\n  '''never closed # x\n  y = (\n", *("/*", "'", '"\\', "'''\\", "`\\", "{-")]
+)
+def test_broken_code_is_changed_and_none_is_searched_to_its_end_again_and_again(text: str) -> None:
+    """Were it, this would not end."""
+    for syntax in set(changed.FAMILIES.values()):
+        for change in changed.CHANGES.values():
+            assert isinstance(change(text if len(text) > 4 else 20_000 * text, syntax), str)
 
 
 # Sources.

@@ -14,7 +14,7 @@ Arms differ in what they read, so each has its own contamination, and is also co
 clean for both.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,10 +22,10 @@ import numpy as np
 
 from analysis.compare import Comparison
 from analysis.evals.benchmarks import benchmark_of
-from analysis.metrics import Metric, stacked
+from analysis.metrics import Metric, side
 from analysis.records import StudyRecord
 from analysis.scores import FINAL
-from analysis.statistics import Estimate, Floats, Interval, PairedTask, clustered, estimate, linear, over_items
+from analysis.statistics import Estimate, Interval, Pair, Side, estimate, over_items
 from analysis.tables import Ledgers, csv_text, ends
 
 EXAMPLES = 8
@@ -58,22 +58,20 @@ class CleanScore:
 
 @dataclass(frozen=True)
 class _Part:
-    """One task of a metric: scores and sizes of S seeds and N items, which items are clean, and their clusters."""
+    """One task of a metric in one arm: which of its N items are clean, and its scores on all items and on those."""
 
     weight: float
-    score_SxN: Floats
-    size_SxN: Floats
     clean_N: np.ndarray
-    cluster_N: np.ndarray
+    whole: Side
+    clean: Side
 
-    def of(self, kept_N: np.ndarray) -> tuple[Floats, Floats]:
-        """Scores and sizes of the items that are kept, by cluster."""
-        score_SxC, size_SxC = (clustered(x * kept_N, self.cluster_N) for x in (self.score_SxN, self.size_SxN))
-        return score_SxC, size_SxC
 
-    @property
-    def clean(self) -> tuple[Floats, Floats]:
-        return self.of(self.clean_N)
+def _values(parts: Sequence[tuple[float, Side]]) -> float:
+    return sum(weight * float(side.linear[0].mean()) for weight, side in parts)
+
+
+def _all_have_clean(parts: Iterable[_Part]) -> bool:
+    return all((part.clean.size_SxN.sum(axis=1) > 0).all() for part in parts)
 
 
 def dirty_items(manifest: Mapping[str, Any], study: StudyRecord, ledgers: Ledgers) -> Dirty:
@@ -106,15 +104,13 @@ def clean_scores(comparison: Comparison, dirty: Dirty) -> tuple[CleanScore, ...]
 def _clean_score(comparison: Comparison, dirty: Dirty, metric: Metric, arm: str, seeds: Sequence[int]) -> CleanScore:
     parts = _parts(comparison, metric, arm, seeds, [dirty[arm]])
     n_items, n_clean = sum(part.clean_N.size for part in parts), sum(int(part.clean_N.sum()) for part in parts)
-    whole = [linear(*part.of(np.ones(part.clean_N.size))) for part in parts]
-    value = sum(part.weight * float(ratio_S.mean()) for part, (ratio_S, _) in zip(parts, whole, strict=True))
+    value = _values([(part.weight, part.whole) for part in parts])
     on_clean = difference = None
-    if all((part.size_SxN[:, part.clean_N].sum(axis=1) > 0).all() for part in parts):
-        clean = [linear(*part.clean) for part in parts]
-        on_clean = sum(part.weight * float(ratio_S.mean()) for part, (ratio_S, _) in zip(parts, clean, strict=True))
+    if _all_have_clean(parts):
+        on_clean = _values([(part.weight, part.clean) for part in parts])
         added = [
-            (part.weight * (one_SxN - all_SxN).mean(axis=0), part.clean[1].sum(axis=0))
-            for part, (_, one_SxN), (_, all_SxN) in zip(parts, clean, whole, strict=True)
+            (part.weight * (part.clean.linear[1] - part.whole.linear[1]).mean(axis=0), part.clean.size_SxN.sum(axis=0))
+            for part in parts
         ]
         difference = over_items(on_clean - value, added)
     n_both, against = _against(comparison, dirty, metric, arm, seeds)
@@ -133,11 +129,9 @@ def _against(
     asked = [dirty[arm], dirty[baseline]]
     ours, theirs = (_parts(comparison, metric, name, shared, asked) for name in (arm, baseline))
     n_both = sum(int(part.clean_N.sum()) for part in ours)
-    untouched = all(part.clean_N.all() for part in ours)
-    if untouched or not all((part.size_SxN[:, part.clean_N].sum(axis=1) > 0).all() for part in (*ours, *theirs)):
+    if all(part.clean_N.all() for part in ours) or not _all_have_clean([*ours, *theirs]):
         return n_both, None
-    pairs = [(a.weight, *a.clean, *b.clean) for a, b in zip(ours, theirs, strict=True)]
-    return n_both, estimate([PairedTask(weight, x, y, w, v) for weight, x, w, y, v in pairs])
+    return n_both, estimate([(a.weight, Pair(a.clean, b.clean)) for a, b in zip(ours, theirs, strict=True)])
 
 
 def _parts(
@@ -153,7 +147,7 @@ def _parts(
         scores = [comparison.evaluated.scores[arm, seed, FINAL][task] for seed in seeds]
         bad = {item for of in dirty for item in of[benchmark_of(task)]}
         clean_N = np.array([id_ not in bad for id_ in scores[0].ids])
-        found.append(_Part(weight, *stacked(metric, scores), clean_N, scores[0].cluster_N))
+        found.append(_Part(weight, clean_N, side(metric.score, scores), side(metric.score, scores, clean_N)))
     return found
 
 

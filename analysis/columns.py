@@ -69,7 +69,7 @@ def columns_of(items: Sequence[Mapping[str, Any]], task: str, where: str) -> Col
             try:
                 columns[field] = pa.array([made(item[field]) if field in item else None for item in items], kind)
             except (ValueError, TypeError, OverflowError) as error:
-                raise corrupt(task, where, f"has {_called(field)} that are not whole ({error!r})") from error
+                raise corrupt(task, where, f"has {called(field)} that are not whole ({error!r})") from error
     return columns
 
 
@@ -142,7 +142,7 @@ def files(task: str) -> str:
     return f"{task.replace('/', '.')}@*.json"
 
 
-def _called(field: str) -> str:
+def called(field: str) -> str:
     return "counts" if field in COUNTS else "choices" if field in (*CHOICES, "gold") else f"values of '{field}'"
 
 

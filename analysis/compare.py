@@ -9,19 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from analysis import statistics, verdict
 from analysis.components import Components, components
-from analysis.metrics import (
-    ALL_TASKS,
-    Metric,
-    above_chance,
-    coverage,
-    metrics_for,
-    percent_text,
-    stacked,
-    value,
-)
+from analysis.metrics import ALL_TASKS, Metric, Score, above_chance, coverage, metrics_for, percent_text, side, value
 from analysis.records import RunRecord, StudyRecord, read_study
 from analysis.scores import BEFORE, FINAL, Evaluated, Point, evaluated, item_notes, points, require_same_items
-from analysis.statistics import Estimate, Interval, Pair, Side, clustered
+from analysis.statistics import Estimate, Interval, Pair, Side
 from analysis.verdict import Verdict
 from store.errors import UserError
 
@@ -74,23 +65,12 @@ def _ends(interval: Interval | None) -> tuple[float, float] | None:
 
 
 @dataclass(frozen=True)
-class Score:
-    """One metric of one run at one point."""
-
-    arm: str
-    seed: int
-    at: str
-    metric: str
-    n_items: int
-    value: float
-
-
-@dataclass(frozen=True)
 class Comparison:
     study: StudyRecord
     metrics: tuple[Metric, ...]
     rows: tuple[Row, ...]
-    scores: tuple[Score, ...]
+    values: Mapping[Point, Mapping[str, float]]
+    """Of every metric that a point has, by its name."""
     gaps: tuple[str, ...]
     """What could not be compared and why, one line each."""
     evaluated: Evaluated
@@ -102,14 +82,8 @@ class Comparison:
 
     def by_seed(self, arm: str, metric: str, at: str) -> dict[int, float]:
         """The metric of an arm at one point, per seed."""
-        return dict(self._by_seed.get((arm, metric, at), {}))
-
-    @cached_property
-    def _by_seed(self) -> dict[tuple[str, str, str], dict[int, float]]:
-        found: dict[tuple[str, str, str], dict[int, float]] = {}
-        for score in self.scores:
-            found.setdefault((score.arm, score.metric, score.at), {})[score.seed] = score.value
-        return found
+        found = {seed: of for (name, seed, point), of in self.values.items() if (name, point) == (arm, at)}
+        return {seed: of[metric] for seed, of in found.items() if metric in of}
 
 
 def compare(store: Path, study: str) -> Comparison:
@@ -131,22 +105,19 @@ def compare(store: Path, study: str) -> Comparison:
     require_same_items(scored)
     metrics = metrics_for(tasks)
     _require_known_primary(record, metrics, gaps)
-    asked = _scored(record, scored, metrics)
+    values = {
+        point: {metric.name: number for metric in metrics if (number := value(metric, of)) is not None}
+        for point, of in scored.scores.items()
+    }
     rows: list[Row] = []
     for at in (BEFORE, FINAL):
-        found = (_row(record, asked, metric, arm, at) for metric in metrics for arm in record.compared)
+        asked = _At(record, scored, values, at)  # of a paper's study half a gigabyte
+        found = (_row(asked, metric, arm) for metric in metrics for arm in record.compared)
         rows += [row for row in found if row is not None]
-        asked.forget()  # of a paper's study half a gigabyte
-    scores = tuple(
-        Score(*point, metric.name, sum(len(of[task].ids) for task, _ in metric.parts), asked.values[point][metric.name])
-        for point, of in scored.scores.items()
-        for metric in metrics
-        if metric.name in asked.values[point]
-    )
-    varied, lacking = components(record, scored, metrics)
+    varied, lacking = components(record, scored, values, metrics)
     gaps += [*_missing(record, scored, tasks), *lacking]
     corrected = tuple(_corrected(record, rows))
-    return Comparison(record, metrics, corrected, scores, tuple(dict.fromkeys(gaps)), scored, varied)
+    return Comparison(record, metrics, corrected, values, tuple(dict.fromkeys(gaps)), scored, varied)
 
 
 def to_json(comparison: Comparison) -> dict[str, Any]:
@@ -253,63 +224,52 @@ def _require_known_primary(record: StudyRecord, metrics: Sequence[Metric], gaps:
 
 
 @dataclass(frozen=True)
-class _Scored:
-    """A study's scores as comparisons ask for them; what several ask for is made once."""
+class _At:
+    """A study's scores at one point as comparisons ask for them; what several ask for is made once."""
 
+    study: StudyRecord
     evaluated: Evaluated
     values: Mapping[Point, Mapping[str, float]]
-    """Of every metric that a point has, by its name."""
-    runs: Mapping[tuple[str, str], Mapping[int, RunRecord]]
-    """By arm and point, and by seed."""
+    at: str
     sides: dict[tuple[Any, ...], Side] = field(default_factory=dict)
     pairs: dict[tuple[Any, ...], Pair] = field(default_factory=dict)
 
-    def side(self, metric: Metric, task: str, arm: str, seeds: tuple[int, ...], at: str) -> Side:
-        """The task's scores, by cluster where its items come in clusters."""
-        key = (metric.score.column, metric.score.size, task, arm, seeds, at)
+    @cached_property
+    def runs(self) -> Mapping[str, Mapping[int, RunRecord]]:
+        """Those that have the point, by arm and seed."""
+        found: dict[str, dict[int, RunRecord]] = {arm: {} for arm in self.study.arms}
+        for run in self.study.runs:
+            if self.at in points(run):
+                found[run.arm][run.seed] = run
+        return found
+
+    def side(self, score: Score, task: str, arm: str, seeds: tuple[int, ...]) -> Side:
+        key = (score, task, arm, seeds)
         if key not in self.sides:
-            scores = [self.evaluated.scores[arm, seed, at][task] for seed in seeds]
-            self.sides[key] = Side(*(clustered(each, scores[0].cluster_N) for each in stacked(metric, scores)))
+            self.sides[key] = side(score, [self.evaluated.scores[arm, seed, self.at][task] for seed in seeds])
         return self.sides[key]
 
-    def pair(self, metric: Metric, task: str, arms: tuple[str, str], seeds: tuple[int, ...], at: str) -> Pair:
+    def pair(self, score: Score, task: str, arms: tuple[str, str], seeds: tuple[int, ...]) -> Pair:
         """An arm and its baseline: each may have sizes of its own."""
-        key = (metric.score.column, metric.score.size, task, arms, seeds, at)
+        key = (score, task, arms, seeds)
         if key not in self.pairs:
-            self.pairs[key] = Pair(*(self.side(metric, task, arm, seeds, at) for arm in arms))
+            self.pairs[key] = Pair(*(self.side(score, task, arm, seeds) for arm in arms))
         return self.pairs[key]
 
-    def forget(self) -> None:
-        self.sides.clear()
-        self.pairs.clear()
 
-
-def _scored(record: StudyRecord, evaluated: Evaluated, metrics: Sequence[Metric]) -> _Scored:
-    values = {
-        point: {metric.name: number for metric in metrics if (number := value(metric, of)) is not None}
-        for point, of in evaluated.scores.items()
-    }
-    runs: dict[tuple[str, str], dict[int, RunRecord]] = {}
-    for run in record.runs:
-        for at in points(run):
-            runs.setdefault((run.arm, at), {})[run.seed] = run
-    return _Scored(evaluated, values, runs)
-
-
-def _row(record: StudyRecord, scored: _Scored, metric: Metric, arm: str, at: str) -> Row | None:
+def _row(scored: _At, metric: Metric, arm: str) -> Row | None:
     def has(name: str, seed: int) -> bool:
         return metric.name in scored.values.get((name, seed, at), {})
 
-    baseline, evaluated = record.baseline_of(arm), scored.evaluated
-    there = [scored.runs.get((name, at), {}) for name in (arm, baseline)]
-    declared = sorted(there[0].keys() & there[1].keys())
+    baseline, evaluated, at = scored.study.baseline_of(arm), scored.evaluated, scored.at
+    ours, theirs = scored.runs[arm], scored.runs[baseline]
+    declared = sorted(ours.keys() & theirs.keys())
     seeds = tuple(seed for seed in declared if has(arm, seed) and has(baseline, seed))
     if not seeds:
         return None
-    found = statistics.compared(
-        [weight for _, weight in metric.parts],
-        [scored.pair(metric, task, (arm, baseline), seeds, at) for task, _ in metric.parts],
-        shared=[there[0][seed].seeds for seed in seeds],
+    found = statistics.estimate(
+        [(weight, scored.pair(metric.score, task, (arm, baseline), seeds)) for task, weight in metric.parts],
+        shared=[ours[seed].seeds for seed in seeds],
     )
     items = {task: len(evaluated.scores[arm, seeds[0], at][task].ids) for task, _ in metric.parts}
     same = all(evaluated.folder[arm, seed, at] == evaluated.folder[baseline, seed, at] for seed in seeds)

@@ -24,10 +24,10 @@ from typing import Any
 import numpy as np
 from scipy import special
 
-from analysis.metrics import Metric, Score, stacked, value
+from analysis.metrics import Metric, Score, side
 from analysis.records import RunRecord, StudyRecord
-from analysis.scores import BEFORE, FINAL, Evaluated, points
-from analysis.statistics import ALPHA, FEWEST_ITEMS, Floats, clustered, effective, linear, spread_of
+from analysis.scores import BEFORE, FINAL, Evaluated, Point, points
+from analysis.statistics import ALPHA, FEWEST_ITEMS, Floats, effective, spread_of
 
 INIT, DATA, REST, ITEMS = COMPONENTS = ("init", "data", "interaction and noise", "items")
 METHOD = "95 % intervals: modified large-sample (Burdick and Graybill 1992), chi squared for the interaction"
@@ -70,7 +70,10 @@ class Components:
 
 
 def components(
-    record: StudyRecord, evaluated: Evaluated, metrics: Sequence[Metric]
+    record: StudyRecord,
+    evaluated: Evaluated,
+    values: Mapping[Point, Mapping[str, float]],
+    metrics: Sequence[Metric],
 ) -> tuple[tuple[Components, ...], list[str]]:
     """Of every arm whose runs cross their seeds, and why there are none, a line each; nothing of other arms."""
     found, gaps = [], []
@@ -90,9 +93,9 @@ def components(
         for at in (at for at in (BEFORE, FINAL) if all(at in points(run) for run in runs)):
             lacking = 0
             for metric in metrics:
-                its = _components(evaluated, metric, arm, at, seeds_IxJ)
-                found += [its] if its else []
-                lacking += its is None and any(_scored(evaluated, metric, arm, run.seed, at) for run in runs)
+                there = [metric.name in values.get((arm, run.seed, at), {}) for run in runs]
+                found += [_components(evaluated, metric, arm, at, seeds_IxJ)] if all(there) else []
+                lacking += any(there) and not all(there)
             if lacking:
                 gaps.append(f"{arm}, {at}: {lacking} metrics lack a run, so there are no variance components of them")
     return tuple(found), gaps
@@ -104,25 +107,16 @@ def crosses(runs: Sequence[RunRecord]) -> bool:
     return min(len(inits), len(datas)) > 1 and len(runs) > max(len(inits), len(datas))
 
 
-def _scored(evaluated: Evaluated, metric: Metric, arm: str, seed: int, at: str) -> bool:
-    scores = evaluated.scores.get((arm, seed, at))
-    return scores is not None and value(metric, scores) is not None
-
-
 def _components(
     evaluated: Evaluated, metric: Metric, arm: str, at: str, seeds_IxJ: Sequence[Sequence[int]]
-) -> Components | None:
+) -> Components:
     seeds = [seed for row in seeds_IxJ for seed in row]
-    if not all(_scored(evaluated, metric, arm, seed, at) for seed in seeds):
-        return None
     value_R, added, freedoms = np.zeros(len(seeds)), [], []
     for task, weight in metric.parts:
-        scores = [evaluated.scores[arm, seed, at][task] for seed in seeds]
-        score_RxN, size_RxN = (clustered(each, scores[0].cluster_N) for each in stacked(metric, scores))
-        ratio_R, added_RxN = linear(score_RxN, size_RxN)
-        value_R += weight * ratio_R
-        added.append(weight * added_RxN)
-        freedoms.append(effective(size_RxN.sum(axis=0)) - 1)
+        its = side(metric.score, [evaluated.scores[arm, seed, at][task] for seed in seeds])
+        value_R += weight * its.linear[0]
+        added.append(weight * its.linear[1])
+        freedoms.append(effective(its.size_SxN.sum(axis=0)) - 1)
     value_IxJ = value_R.reshape(len(seeds_IxJ), -1)
     parts = (*of_seeds(value_IxJ), *of_items(value_R, added, freedoms))
     n_init, n_data = value_IxJ.shape

@@ -30,7 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.evals.benchmarks import EXECUTED, TASKS, benchmark_of, of
-from analysis.statistics import Floats, Interval
+from analysis.statistics import Floats, Interval, Side, clustered
 
 HELDOUT_KINDS = ("text", "code", "markup", "synthetic", "adjacent")
 CHOICES, QUESTIONS, CODE = map(of, ("reasoning", "knowledge", "code"))
@@ -199,29 +199,28 @@ def coverage(metrics: Collection[Metric]) -> list[str]:
     return lines
 
 
-def score_and_size(metric: Metric, scores: TaskScores) -> tuple[Floats, Floats] | None:
-    """Numerator and denominator per item, each of shape N, or None where the task lacks the score."""
-    column_N = scores.columns.get(metric.score.column)
-    if column_N is None:
-        return None
-    return column_N, scores.columns[metric.score.size] if metric.score.size else np.ones_like(column_N)
+def score_and_size(score: Score, scores: TaskScores) -> tuple[Floats, Floats]:
+    """Numerator and denominator per item, each of shape N, of a task that has the score."""
+    column_N = scores.columns[score.column]
+    return column_N, scores.columns[score.size] if score.size else np.ones_like(column_N)
 
 
-def stacked(metric: Metric, scores: Sequence[TaskScores]) -> tuple[Floats, Floats]:
-    """Numerators and denominators of checkpoints that have the score, each of shape S x N."""
-    pairs = [pair for each in scores if (pair := score_and_size(metric, each)) is not None]
-    score_SxN, size_SxN = (np.stack(columns) for columns in zip(*pairs, strict=True))
-    return score_SxN, size_SxN
+def side(score: Score, scores: Sequence[TaskScores], kept_N: Floats | float = 1.0) -> Side:
+    """One task's scores on checkpoints that have the score, by cluster; `kept_N` is 1 for items that count, else 0."""
+    columns = (
+        np.stack(column) * kept_N for column in zip(*(score_and_size(score, each) for each in scores), strict=True)
+    )
+    return Side(*(clustered(column_SxN, scores[0].cluster_N) for column_SxN in columns))
 
 
 def value(metric: Metric, scores: Mapping[str, TaskScores]) -> float | None:
     """The metric on one checkpoint, or None where one of its tasks or scores is missing."""
     total = 0.0
     for task, weight in metric.parts:
-        pair = score_and_size(metric, scores[task]) if task in scores else None
-        if pair is None:
+        if task not in scores or metric.score.column not in scores[task].columns:
             return None
-        total += weight * float(pair[0].sum() / pair[1].sum())
+        score_N, size_N = score_and_size(metric.score, scores[task])
+        total += weight * float(score_N.sum() / size_N.sum())
     return total
 
 

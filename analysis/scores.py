@@ -10,13 +10,23 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.columns import TEXTS, Columns, columns_of, corrupt, files, numbers, of_choices, read_columns, whole
+from analysis.columns import (
+    TEXTS,
+    Columns,
+    called,
+    columns_of,
+    corrupt,
+    files,
+    numbers,
+    of_choices,
+    read_columns,
+    whole,
+)
 from analysis.evals.benchmarks import TASKS, benchmark_of
 from analysis.metrics import KS, SCORES, TaskScores
 from analysis.records import (
     MAX_SKIPPED,
     EvalRecord,
-    Item,
     RunRecord,
     StudyRecord,
     read_ledger,
@@ -24,7 +34,7 @@ from analysis.records import (
     stage_folder,
 )
 from analysis.statistics import Floats
-from store.errors import Failure, UserError
+from store.errors import Failure
 from store.layout import DONE, EVALS, STAGE
 
 BEFORE, FINAL = "before-cooldown", "final"
@@ -168,20 +178,11 @@ def _diverged(record: EvalRecord, columns: Columns) -> str:
     return f"{broken} of its scores are not finite{DIVERGED}" if broken else ""
 
 
-def task_scores(record: EvalRecord, where: str) -> TaskScores:
-    """The scores of a record as arrays.
-
-    Raises:
-        Failure: an item has no id or shares it, or a score is there for some items only or is not a finite number.
-    """
-    return _task_scores(record, columns_of(record.items, record.task, where), where, {})
-
-
 def scores_of(record: EvalRecord, where: str) -> dict[str, TaskScores]:
     """The scores of a record by task, and those of held-out text by source too: "heldout/code/python".
 
     Raises:
-        Failure: as `task_scores`.
+        Failure: an item has no id or shares it, or a score is there for some items only or is not a finite number.
     """
     return _scores_of(record, columns_of(record.items, record.task, where), where, {})
 
@@ -241,16 +242,12 @@ def _task_scores(record: EvalRecord, columns: Columns, where: str, frames: dict[
     }
     if "nats" in found and found.get("bytes", np.zeros(1)).sum() > 0:
         found["bits"] = found["nats"] / math.log(2)
-    if _in_all(columns, "passed", task, where):
-        try:
-            found |= _executed(columns)
-        except (KeyError, ValueError, UserError) as error:
-            raise corrupt(task, where, f"has counts that are not whole ({error!r})") from error
-    if _in_all(columns, "choice_nats", task, where):
-        try:
-            found |= of_choices(columns)
-        except (KeyError, ValueError) as error:
-            raise corrupt(task, where, f"has choices that are not whole ({error!r})") from error
+    for field, made in (("passed", _executed), ("choice_nats", of_choices)):
+        if _in_all(columns, field, task, where):
+            try:
+                found |= made(columns)
+            except (KeyError, ValueError) as error:
+                raise corrupt(task, where, f"has {called(field)} that are not whole ({error!r})") from error
     found |= _shares(found, task)
     for field, column_N in found.items():
         if not np.isfinite(column_N).all():
@@ -289,26 +286,16 @@ def _in_all(columns: Columns, field: str, task: str, where: str) -> bool:
 
 
 def pass_at(n: int, c: int, k: int) -> float:
-    """The unbiased estimate of pass@k when c of n samples pass: 1 − C(n−c, k) / C(n, k) (Chen et al. 2021, 2.1).
-
-    Raises:
-        UserError: fewer samples than k.
-    """
-    if not 0 < k <= n:
-        raise UserError(f"pass@{k} needs at least {k} samples a problem and k of 1 or more; there are {n}")
+    """The unbiased estimate of pass@k when c of n ≥ k samples pass, 1 − C(n−c, k) / C(n, k) (Chen et al. 2021, 2.1)."""
     return 1.0 - math.prod(1.0 - k / i for i in range(n - c + 1, n + 1)) if n - c >= k else 1.0
 
 
-def executed_columns(rows: Sequence[Item]) -> dict[str, Floats]:
+def _executed(columns: Columns) -> dict[str, Floats]:
     """Of rows of `analysis.evals.code.executed.items`, each of shape N: "runs", "weak" (1 or 0), and "pass@k".
 
     Every k of KS is there that all problems have samples for. A problem whose tests do not run here says nothing of the
     model: it has 0 in "runs" and in all others. Whether they do is the problem's and the machine's, never a sample's.
     """
-    return _executed(columns_of(rows, "executed", "rows"))
-
-
-def _executed(columns: Columns) -> dict[str, Floats]:
     samples_N, passed_N, weak_N = (whole(columns, field) for field in ("samples", "passed", "weak"))
     runs_N = whole(columns, "runs") if "runs" in columns else np.ones(samples_N.size)
     found = {"runs": runs_N, "weak": runs_N * weak_N}

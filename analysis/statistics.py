@@ -100,20 +100,6 @@ class Pair:
 
 
 @dataclass(frozen=True)
-class PairedTask:
-    """One task's scores in two arms, for S seeds and N items (or clusters: sums over their items), in equal order.
-
-    A metric is the weighted sum over its tasks of (sum of scores / sum of sizes): bits over bytes, or correct over 1.
-    """
-
-    weight: float
-    arm_SxN: Floats
-    baseline_SxN: Floats
-    arm_size_SxN: Floats
-    baseline_size_SxN: Floats
-
-
-@dataclass(frozen=True)
 class Spread:
     """The variance of a mean difference, in its parts: a, b and c of the module's head.
 
@@ -144,20 +130,20 @@ class Estimate:
     kind: str
 
 
-def estimate(tasks: Sequence[PairedTask], shared: Shared = ()) -> Estimate:
-    """Compare two arms in one metric, by what seeds and items there are (see the module's head)."""
-    pairs = [Pair(Side(t.arm_SxN, t.arm_size_SxN), Side(t.baseline_SxN, t.baseline_size_SxN)) for t in tasks]
-    return compared([task.weight for task in tasks], pairs, shared)
+def estimate(parts: Sequence[tuple[float, Pair]], shared: Shared = ()) -> Estimate:
+    """Compare two arms in one metric, by what seeds and items there are (see the module's head).
 
+    A metric is the weighted sum over its tasks of (sum of scores / sum of sizes): bits over bytes, or correct over 1.
 
-def compared(weights: Sequence[float], pairs: Sequence[Pair], shared: Shared = ()) -> Estimate:
-    """As `estimate`, of tasks that other metrics have in common."""
-    arm_S, baseline_S = (
-        _value(weights, [pair.arm for pair in pairs]),
-        _value(weights, [pair.baseline for pair in pairs]),
-    )
+    Args:
+        parts: the weight of every task, and its scores.
+        shared: the seeds of every run, where runs share some.
+    """
+    weights, pairs = zip(*parts, strict=True)
+    arm_S = _value(weights, [pair.arm for pair in pairs])
+    baseline_S = _value(weights, [pair.baseline for pair in pairs])
     freedoms, differences_S = [pair.freedom for pair in pairs], arm_S - baseline_S
-    items = [(w**2 * b, w**2 * c) for w, (b, c) in zip(weights, (pair.items for pair in pairs), strict=True)]
+    items = [(w**2 * b, w**2 * c) for w, (b, c) in ((w, pair.items) for w, pair in parts)]
     spread = _spread(differences_S, items, freedoms, shared)
     kind = _kind(spread, sum(pair.differing for pair in pairs))
     limit = seeds_alone if kind == THESE_ITEMS else replace
@@ -165,7 +151,7 @@ def compared(weights: Sequence[float], pairs: Sequence[Pair], shared: Shared = (
     if min(arm_S.min(), baseline_S.min()) > 0:
         shares = (
             pair.arm.linear[1] * (w / arm_S)[:, None] - pair.baseline.linear[1] * (w / baseline_S)[:, None]
-            for w, pair in zip(weights, pairs, strict=True)
+            for w, pair in parts
         )
         logs_S = np.log(arm_S / baseline_S)
         log = interval(float(logs_S.mean()), limit(spread_of(logs_S, shares, freedoms, shared)))

@@ -278,7 +278,14 @@ def comparison_csv(comparison: Comparison) -> str:
 
 
 def scores_csv(comparison: Comparison) -> str:
-    return csv_text(("arm", "seed", "at", "metric", "n_items", "value"), map(vars, comparison.scores))
+    header = ("arm", "seed", "at", "metric", "n_items", "value")
+    found = (
+        (*point, metric.name, sum(len(of[task].ids) for task, _ in metric.parts), comparison.values[point][metric.name])
+        for point, of in comparison.evaluated.scores.items()
+        for metric in comparison.metrics
+        if metric.name in comparison.values[point]
+    )
+    return csv_text(header, (dict(zip(header, row, strict=True)) for row in found))
 
 
 def losses_csv(study: StudyRecord, ledgers: Ledgers) -> str:

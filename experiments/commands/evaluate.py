@@ -205,23 +205,17 @@ def _score(metric: Metric, scored: Mapping[str, TaskScores]) -> dict[str, Any]:
     assert value is not None
     low: float | None
     high: float | None
-    pairs = [
-        (weight, *pair, scored[task].cluster_N)
-        for task, weight in metric.parts
-        if (pair := metrics.score_and_size(metric, scored[task]))
-    ]
     if metric.score.share:
         below = above = 0.0
-        for weight, score_N, size_N, _ in pairs:
+        for task, weight in metric.parts:
+            score_N, size_N = metrics.score_and_size(metric.score, scored[task])
             low, high = statistics.share_interval(score_N[size_N > 0].tolist())
             share = float(score_N.sum() / size_N.sum())
             below, above = below + (weight * (share - low)) ** 2, above + (weight * (high - share)) ** 2
         low, high = max(0.0, value - math.sqrt(below)), min(1.0, value + math.sqrt(above))
     else:
-        parts = []
-        for weight, score_N, size_N, cluster_N in pairs:
-            score_1xC, size_1xC = (statistics.clustered(each[None], cluster_N) for each in (score_N, size_N))
-            parts.append((weight * statistics.linear(score_1xC, size_1xC)[1][0], size_1xC[0]))
+        sides = [(weight, metrics.side(metric.score, [scored[task]])) for task, weight in metric.parts]
+        parts = [(weight * side.linear[1][0], side.size_SxN[0]) for weight, side in sides]
         found = statistics.over_items(value, parts)
         low, high = (end if math.isfinite(end) else None for end in (found.low, found.high))
     n = sum(len(scored[task].ids) for task, _ in metric.parts)

@@ -26,7 +26,8 @@ from analysis.statistics import (
     FEW_DIFFER,
     THESE_ITEMS,
     Interval,
-    PairedTask,
+    Pair,
+    Side,
     benjamini_hochberg,
     clustered,
     detectable,
@@ -80,9 +81,9 @@ def chance(level: float, mix: Mix) -> float:
 
 def paired(
     arm_SxN: np.ndarray, baseline_SxN: np.ndarray, size_N: np.ndarray | float = 1.0, weight: float = 1.0
-) -> PairedTask:
+) -> tuple[float, Pair]:
     size_SxN = np.broadcast_to(np.asarray(size_N, float), arm_SxN.shape)
-    return PairedTask(weight, arm_SxN.astype(float), baseline_SxN.astype(float), size_SxN, size_SxN)
+    return weight, Pair(Side(arm_SxN.astype(float), size_SxN), Side(baseline_SxN.astype(float), size_SxN))
 
 
 def likelihood(rng: Rng, mix: Mix, seeds: int, items: int, effect: float, log: bool = False) -> Draw:
@@ -123,9 +124,9 @@ def packages(rng: Rng, mix: Mix, seeds: int, items: int, effect: float, each: in
     own = latent(rng, Mix(mix.fit / 2, mix.seed, mix.rest), seeds, items, (effect, 0.0))
     arm, baseline = size_N * (8 + own + fit_AxP[:, None, package_N])
     package_N = np.unique(package_N, return_inverse=True)[1]
-    whole = paired(arm, baseline, size_N)
-    sums = [clustered(x, package_N) for x in (arm, baseline, whole.arm_size_SxN, whole.baseline_size_SxN)]
-    found = estimate([PairedTask(1.0, *sums)])
+    size_SxN = np.broadcast_to(size_N, arm.shape)
+    sums = (Side(*(clustered(x, package_N) for x in (score_SxN, size_SxN))) for score_SxN in (arm, baseline))
+    found = estimate([(1.0, Pair(*sums))])
     return found.difference, effect, label(found.kind)
 
 
@@ -141,7 +142,7 @@ def passes(rng: Rng, mix: Mix, seeds: int, items: int, effect: float, k: int = 1
     value_C = np.array([pass_at(10, c, k) for c in range(11)])
     runs_AxSxN = (rng.random(chance_AxSxN.shape) < tests).astype(float)
     score_AxSxN = runs_AxSxN * value_C[rng.binomial(10, chance_AxSxN)]
-    found = estimate([PairedTask(1.0, score_AxSxN[0], score_AxSxN[1], runs_AxSxN[0], runs_AxSxN[1])])
+    found = estimate([(1.0, Pair(*(Side(score_AxSxN[arm], runs_AxSxN[arm]) for arm in (0, 1))))])
     rest = Mix(mix.fit, mix.seed, max(mix.rest, 0.3))
     truth = chance(effect - 1, rest) - chance(-1, rest) if k == 1 else np.nan if effect else 0.0
     return found.difference, truth, label(found.kind)

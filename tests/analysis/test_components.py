@@ -14,7 +14,7 @@ from analysis.components import DATA, INIT, ITEMS, REST, Components, next_seed, 
 from analysis.metrics import SCORES
 from analysis.records import read_study, write
 from analysis.report import build
-from analysis.statistics import CROSSED, PairedTask, estimate
+from analysis.statistics import CROSSED, Pair, Side, estimate
 from tests.analysis import synthetic_store as synthetic
 
 TASKS = ("heldout/text", "piqa")
@@ -101,7 +101,7 @@ def test_runs_that_share_seeds_do_not_count_as_so_many_seeds() -> None:
     luck_S = np.repeat(rng.normal(0, 0.1, 4), 4)
     arm_SxN = luck_S[:, None] + rng.normal(5, 1, 200) + rng.normal(0, 0.1, (16, 200))
     ones = np.ones_like(arm_SxN)
-    task = PairedTask(1.0, arm_SxN, np.full_like(arm_SxN, 5.0), ones, ones)
+    task = (1.0, Pair(Side(arm_SxN, ones), Side(np.full_like(arm_SxN, 5.0), ones)))
     alone, shared = estimate([task]), estimate([task], pairs)
     assert alone.spread.n_seeds == 16 and shared.spread.n_seeds == 4 and shared.kind == CROSSED
     assert shared.spread.seeds > 3 * alone.spread.seeds
@@ -117,7 +117,8 @@ def test_a_comparison_of_runs_that_share_seeds_covers(sds: tuple[float, float, f
     for _ in range(1_000):
         value_IxJ = rng.normal(0, sds[0], (3, 1)) + rng.normal(0, sds[1], 4) + rng.normal(0, sds[2], (3, 4))
         arm_SxN = 50 + 0.1 * value_IxJ.reshape(12, 1) + rng.normal(0, 0.1, (12, 50))
-        found = estimate([PairedTask(1.0, arm_SxN, np.full_like(arm_SxN, 50.0), ones, ones)], pairs).difference
+        pair = Pair(Side(arm_SxN, ones), Side(np.full_like(arm_SxN, 50.0), ones))
+        found = estimate([(1.0, pair)], pairs).difference
         held += found.low <= 0 <= found.high
     assert held >= 940
 

@@ -12,7 +12,7 @@ from analysis.evals.model import opened
 from analysis.evals.tasks import parse_task
 from analysis.metrics import metrics_for, value
 from analysis.records import EvalRecord
-from analysis.scores import task_scores
+from analysis.scores import scores_of
 from mixtures.tokens import tokenizer as bpe
 from models.export import export
 from store.errors import Failure, UserError
@@ -108,7 +108,7 @@ def test_its_tasks_are_tasks_of_a_study(manager: TaskManager, tmp_path: Path, mo
         assert found[0] == found[1]
         assert [item["id"] for item in found[0]] == [str(sample["doc_id"]) for sample in theirs["samples"][name]]
         record = EvalRecord(f"lm_eval/{name}", 3, task.prompt_hash, "", 1, tuple(found[0]))
-        scores = {record.task: task_scores(record, "")}
+        scores = scores_of(record, "")
         ours = {m.name.rpartition("/")[2]: value(m, scores) for m in metrics_for(scores)}
         for metric in ("acc", "acc_norm", "exact_match"):
             expected = [v for k, v in theirs["results"][name].items() if k.startswith(f"{metric},")]

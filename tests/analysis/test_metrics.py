@@ -8,7 +8,7 @@ from analysis.evals.benchmarks import TASKS
 from analysis.evals.scoring import credit
 from analysis.metrics import ALL_TASKS, above_chance, coverage, metrics_for, signed, value
 from analysis.records import EvalRecord
-from analysis.scores import Evaluated, require_same_items, scores_of, task_scores
+from analysis.scores import Evaluated, require_same_items, scores_of
 from store.errors import Failure
 
 
@@ -17,7 +17,7 @@ def record(task: str, *items: dict[str, object], version: int = 1, prompt_hash: 
 
 
 def of(task: str, *items: dict[str, object]) -> dict[str, object]:
-    return {task: task_scores(record(task, *items), "stage-a")}
+    return scores_of(record(task, *items), "stage-a")
 
 
 def test_bits_per_byte_sums_before_it_divides() -> None:
@@ -167,12 +167,12 @@ def test_chance_is_a_matter_of_items() -> None:
 )
 def test_corrupt_records_are_named(items: list[dict[str, object]], problem: str) -> None:
     with pytest.raises(Failure, match=f"'piqa' in stage-a .*{problem}"):
-        task_scores(record("piqa", *items), "stage-a")
+        scores_of(record("piqa", *items), "stage-a")
 
 
 def test_item_order_does_not_matter_but_items_do() -> None:
     def of_arms(*records: EvalRecord) -> Evaluated:
-        scores = {(str(n), 1, "final"): {"piqa": task_scores(each, f"stage-{n}")} for n, each in enumerate(records)}
+        scores = {(str(n), 1, "final"): scores_of(each, f"stage-{n}") for n, each in enumerate(records)}
         return Evaluated({}, scores, frozenset())
 
     a, b = {"id": "a", "correct": 1}, {"id": "b", "correct": 0}

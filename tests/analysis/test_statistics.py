@@ -10,17 +10,17 @@ from hypothesis import strategies as st
 from scipy import special
 
 from analysis import statistics
-from analysis.statistics import PairedTask, Spread, benjamini_hochberg, detectable, estimate, holm, interval, reach
+from analysis.statistics import Pair, Side, Spread, benjamini_hochberg, detectable, estimate, holm, interval, reach
+
+Part = tuple[float, Pair]
 
 
-def paired(weight: float, arm_SxN: np.ndarray, baseline_SxN: np.ndarray, size_N: np.ndarray) -> PairedTask:
+def paired(weight: float, arm_SxN: np.ndarray, baseline_SxN: np.ndarray, size_N: np.ndarray) -> Part:
     size_SxN = np.broadcast_to(size_N, arm_SxN.shape).astype(float)
-    return PairedTask(weight, arm_SxN.astype(float), baseline_SxN.astype(float), size_SxN, size_SxN)
+    return weight, Pair(*(Side(score_SxN.astype(float), size_SxN) for score_SxN in (arm_SxN, baseline_SxN)))
 
 
-def task(
-    rng: np.random.Generator, n_seeds: int, n_items: int, effect: float = 0.0, seed_sd: float = 0.05
-) -> PairedTask:
+def task(rng: np.random.Generator, n_seeds: int, n_items: int, effect: float = 0.0, seed_sd: float = 0.05) -> Part:
     """Items differ in difficulty, seeds move an arm as a whole, and each score has noise of its own."""
     hardness_N = rng.normal(2, 0.5, n_items)
     size_N = rng.integers(1, 30, n_items).astype(float)
@@ -107,7 +107,7 @@ def test_items_of_a_cluster_are_one() -> None:
     zero = np.zeros_like(score_SxN)
     apart = estimate([paired(1.0, score_SxN, zero, np.ones(600))])
     sums = [statistics.clustered(x, cluster_N) for x in (score_SxN, zero, np.ones_like(zero), np.ones_like(zero))]
-    together = estimate([PairedTask(1.0, *sums)])
+    together = estimate([(1.0, Pair(Side(sums[0], sums[2]), Side(sums[1], sums[3])))])
     assert together.difference.centre == pytest.approx(apart.difference.centre)
     assert together.spread.items > 8 * apart.spread.items
     assert together.spread.freedom == pytest.approx(59)
@@ -117,7 +117,7 @@ def test_sizes_of_an_arm_and_seed_are_its_own() -> None:
     """An arm with 20 problems in one seed and 10 in the other is measured by its own numbers, never above 100 %."""
     size_SxN = np.ones((2, 20))
     size_SxN[0, 10:] = 0
-    found = estimate([PairedTask(1.0, size_SxN, np.zeros((2, 20)), size_SxN, np.ones((2, 20)))])
+    found = estimate([(1.0, Pair(Side(size_SxN, size_SxN), Side(np.zeros((2, 20)), np.ones((2, 20)))))])
     assert (found.value, found.baseline_value) == (1.0, 0.0)
 
 
@@ -125,14 +125,8 @@ def test_sizes_of_an_arm_and_seed_are_its_own() -> None:
 @given(st.sampled_from([1, 2, 3, 8]), st.integers(0, 1000))
 def test_swapping_the_arms_mirrors_the_estimate(n_seeds: int, seed: int) -> None:
     given_task = task(np.random.default_rng(seed), n_seeds, 40, effect=0.1)
-    swapped_task = PairedTask(
-        1.0,
-        given_task.baseline_SxN,
-        given_task.arm_SxN,
-        given_task.baseline_size_SxN,
-        given_task.arm_size_SxN,
-    )
-    found, swapped = estimate([given_task]), estimate([swapped_task])
+    pair = given_task[1]
+    found, swapped = estimate([given_task]), estimate([(1.0, Pair(pair.baseline, pair.arm))])
     assert (swapped.difference.low, swapped.difference.high) == pytest.approx(
         (-found.difference.high, -found.difference.low)
     )
@@ -148,9 +142,13 @@ def test_order_and_unit_do_not_matter(n_seeds: int, seed: int, unit: float) -> N
     rng = np.random.default_rng(seed)
     one = task(rng, n_seeds, 30)
     seeds, items = rng.permutation(n_seeds), rng.permutation(30)
-    turned = PairedTask(1.0, *(unit * x[seeds][:, items] for x in (one.arm_SxN, one.baseline_SxN)),
-                        *(x[seeds][:, items] for x in (one.arm_size_SxN, one.baseline_size_SxN)))  # fmt: skip
-    found, again = estimate([one]).difference, estimate([turned]).difference
+    turned = Pair(
+        *(
+            Side(unit * side.score_SxN[seeds][:, items], side.size_SxN[seeds][:, items])
+            for side in (one[1].arm, one[1].baseline)
+        )
+    )
+    found, again = estimate([one]).difference, estimate([(1.0, turned)]).difference
     assert (again.low / unit, again.high / unit, again.p) == pytest.approx((found.low, found.high, found.p))
 
 
@@ -174,8 +172,7 @@ def test_the_tasks_of_a_mean_add_up_their_item_noise() -> None:
     rng = np.random.default_rng(7)
     large, small = task(rng, 3, 400), task(rng, 3, 30)
     alone = [estimate([each]).spread for each in (large, small)]
-    halves = [PairedTask(0.5, t.arm_SxN, t.baseline_SxN, t.arm_size_SxN, t.baseline_size_SxN) for t in (large, small)]
-    mean = estimate(halves).spread
+    mean = estimate([(0.5, pair) for _, pair in (large, small)]).spread
     assert mean.items == pytest.approx(sum(spread.items for spread in alone) / 4)
     assert mean.both == pytest.approx(sum(spread.both for spread in alone) / 4)
     assert alone[1].freedom < mean.freedom < sum(spread.freedom for spread in alone)

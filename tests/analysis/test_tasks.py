@@ -18,7 +18,7 @@ from analysis.evals.scoring import item as scored
 from analysis.evals.tasks import TaskSpec, benchmark_task, heldout_task, parse_task, task_name
 from analysis.metrics import metrics_for, value
 from analysis.records import EvalRecord
-from analysis.scores import scores_of, task_scores
+from analysis.scores import scores_of
 from mixtures.benchmarks import load as benchmarks
 from mixtures.benchmarks.item import Item
 from mixtures.benchmarks.known import BENCHMARKS
@@ -167,7 +167,7 @@ def compare_with_harness(folder: Path, rows: dict[str, Sequence[dict[str, Any]]]
             record = EvalRecord(
                 name, VERSION, "", "", 1, tuple(map(scored, questions, [r["nats"] for r in theirs[name]], [None] * 999))
             )
-            scores = {name: task_scores(record, "")}
+            scores = scores_of(record, "")
             ours = {
                 m.name.split("/")[1]: value(m, scores) for m in metrics_for({name}) if m.name.startswith(f"{name}/")
             }
@@ -427,7 +427,7 @@ def test_a_file_of_rows_is_a_task(tmp_path: Path) -> None:
         questions[name] = task.questions[0]
         asked = [(question, [2.0] * len(question.candidates)) for question in task.questions]
         items = tuple(scored(q, nats, "Nile" if q.answers else None) for q, nats in asked)
-        scores = {name: task_scores(EvalRecord(name, VERSION, "", "", 1, items), "")}
+        scores = scores_of(EvalRecord(name, VERSION, "", "", 1, items), "")
         metrics = [metric for metric in metrics_for(scores) if value(metric, scores) is not None]
         found[name] = [metric.name.removeprefix(f"{name}/") for metric in metrics]
         assert all(metric.chance is None for metric in metrics)

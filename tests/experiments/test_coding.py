@@ -12,7 +12,7 @@ from analysis.evals.code.judge import Check, Verdict
 from analysis.evals.engine import Ask
 from analysis.evals.model import LanguageModel
 from analysis.records import EvalRecord, read_eval, write
-from analysis.scores import executed_columns
+from analysis.scores import scores_of
 from experiments.plan.make import make_plan
 from experiments.run.train import study_record
 from experiments.score import coding
@@ -114,8 +114,9 @@ def test_what_does_not_run_here_is_decided_by_the_reference_and_by_no_sample(mod
     assert [(row["runs"], row["samples"], row["passed"]) for row in rows] == [
         *((True, 4, 1), (False, 4, 0), (False, 4, 0), (True, 4, 1))
     ]
-    columns = executed_columns(rows)
-    assert columns["pass@1"].tolist() == [0.25, 0, 0, 0.25] and columns["runs"].tolist() == [1, 0, 0, 1]
+    found = scores_of(EvalRecord("humaneval_exec", 1, "h", "f", 1, tuple(rows)), "here")["humaneval_exec"]
+    assert found.ids == ("missing", "sound", "unknown", "wrong")
+    assert found.columns["pass@1"].tolist() == [0, 0.25, 0.25, 0] and found.columns["runs"].tolist() == [0, 1, 1, 0]
 
 
 @needs_bwrap

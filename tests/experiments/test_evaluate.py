@@ -19,7 +19,7 @@ from analysis.evals.model import opened
 from analysis.evals.questions import Question, prompt_hash
 from analysis.evals.tasks import Task
 from analysis.records import gap_path, read_eval, read_study, write
-from analysis.scores import item_notes, task_scores
+from analysis.scores import item_notes, scores_of
 from experiments.commands.evaluate import evaluate_target
 from experiments.plan import status
 from experiments.plan.make import make_plan
@@ -184,7 +184,7 @@ def test_contexts_that_lost_their_beginning_are_counted(tmp_path):
     task, path = Task("boolq", 1, (*questions, text)), tmp_path / "record.json"
     (record,) = checkpoints.score(run_evaluation.CHECKPOINT, {path: task}, language.model, lambda done: None).values()
     assert {item["id"] for item in record.items if item.get("cut")} == {"cut", "said"}
-    (line,) = item_notes(task_scores(replace(record, items=record.items[:2]), "here"))
+    (line,) = item_notes(scores_of(replace(record, items=record.items[:2]), "here")[record.task])
     assert line == "boolq: 1 of 2 contexts are longer than the window and lost their beginning"
     key = KEY | {"version": 1, "prompts": prompt_hash(task.questions)}
     kept_rows.keep(kept(path), key, [{"item": 0, "what": "nats", "value": [1.0, 2.0], "cut": True}])

@@ -76,16 +76,13 @@ def _all_have_clean(parts: Iterable[_Part]) -> bool:
 
 def dirty_items(manifest: Mapping[str, Any], study: StudyRecord, ledgers: Ledgers) -> Dirty:
     """The items of every searched benchmark that still match something in the sources that an arm read."""
-    sources = manifest["sources"]
-    found: dict[str, dict[str, frozenset[str]]] = {}
-    for arm in study.arms:
-        matches = [match for name in sorted(sources_read(study, ledgers, arm) & set(sources))
-                   for match in sources[name]["kept"]]  # fmt: skip
-        found[arm] = {
+    return {
+        arm: {
             benchmark: frozenset(str(match["item"]) for match in matches if match["benchmark"] == benchmark)
             for benchmark in manifest["decontamination"]["benchmarks"]
         }
-    return found
+        for arm, matches in _kept(manifest, study, ledgers).items()
+    }
 
 
 def clean_scores(comparison: Comparison, dirty: Dirty) -> tuple[CleanScore, ...]:
@@ -191,11 +188,10 @@ def contamination(
         {"rows": one a benchmark, "examples": the strongest matches, "uncovered": benchmarks not searched for}.
     """
     searched, sources = manifest["decontamination"]["benchmarks"], manifest["sources"]
-    read = {arm: sources_read(study, ledgers, arm) & set(sources) for arm in study.arms}
-    rows = []
+    matches, rows = _kept(manifest, study, ledgers), []
     for benchmark, items in searched.items():
         found = {m["item"] for source in sources.values() for m in source["found"] if m["benchmark"] == benchmark}
-        cells = [_cell([m for name in read[arm] for m in sources[name]["kept"]], benchmark) for arm in study.arms]
+        cells = [_cell(matches[arm], benchmark) for arm in study.arms]
         rows.append({"benchmark": benchmark, "size": items, "found": len(found), "arms": cells})
     kept = sorted(
         ({**match, "source": name} for name, source in sources.items() for match in source["kept"]),
@@ -204,11 +200,15 @@ def contamination(
     return {"rows": rows, "examples": kept[:EXAMPLES], "uncovered": sorted(set(evaluated) - set(searched))}
 
 
-def sources_read(study: StudyRecord, ledgers: Ledgers, arm: str) -> set[str]:
-    """What the stages of an arm, under any seed, were fed by their ledgers."""
-    folders = {folder for run in study.runs if run.arm == arm for folder in run.stages}
-    steps = (step for folder in folders & ledgers.keys() for step in ledgers[folder][1])
-    return {source for step in steps for source, tokens in step.counts.items() if tokens}
+def _kept(manifest: Mapping[str, Any], study: StudyRecord, ledgers: Ledgers) -> dict[str, list[Mapping[str, Any]]]:
+    """By arm, the matches that were kept of the sources that its stages, under any seed, were fed by their ledgers."""
+    found = {}
+    for arm in study.arms:
+        folders = {folder for run in study.runs if run.arm == arm for folder in run.stages}
+        steps = (step for folder in folders & ledgers.keys() for step in ledgers[folder][1])
+        read = {source for step in steps for source, tokens in step.counts.items() if tokens}
+        found[arm] = [match for name, of in manifest["sources"].items() if name in read for match in of["kept"]]
+    return found
 
 
 def _cell(matches: Sequence[Mapping[str, Any]], benchmark: str) -> str:

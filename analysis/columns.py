@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.records import SCHEMA, EvalRecord, eval_record, read_eval
+from analysis.records import SCHEMA, EvalRecord, read_eval
 from analysis.statistics import Floats
 from store.errors import Failure
 from store.files import is_sealed
@@ -175,7 +175,7 @@ def _parsed(path: Path, fingerprint: str) -> tuple[EvalRecord, Columns] | None:
     if columns is None or head.pop("schema", None) != SCHEMA:
         return None
     del head["checksum"]
-    return eval_record(head | {"items": ()}, path, fingerprint), columns
+    return read_eval(path, fingerprint, head | {"items": ()}), columns
 
 
 def _columns(items: bytes) -> Columns | None:

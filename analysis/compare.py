@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from analysis import statistics, verdict
 from analysis.components import Components, components
-from analysis.metrics import ALL_TASKS, Metric, Score, above_chance, coverage, metrics_for, percent_text, side, value
+from analysis.metrics import Metric, Score, above_chance, coverage, metrics_for, percent_text, side, value
 from analysis.records import RunRecord, StudyRecord, read_study
 from analysis.scores import BEFORE, FINAL, Evaluated, Point, evaluated, item_notes, points, require_same_items
 from analysis.statistics import Estimate, Interval, Pair, Side
@@ -90,8 +90,7 @@ def compare(store: Path, study: str) -> Comparison:
     """Compare every arm of a study with its own baseline, paired by seed and item.
 
     Raises:
-        UserError: the study was never run in this store, nothing of it is evaluated, or it declares a primary metric
-            that does not exist.
+        UserError: the study was never run in this store, or nothing of it is evaluated.
         Failure: a record is corrupt, or two records of a task hold different items, prompts or versions.
     """
     record = read_study(store, study)
@@ -104,7 +103,8 @@ def compare(store: Path, study: str) -> Comparison:
         )
     require_same_items(scored)
     metrics = metrics_for(tasks)
-    _require_known_primary(record, metrics, gaps)
+    there = {metric.name for metric in metrics}
+    gaps += [f"primary metric {name} was not scored in any run" for name in record.primary if name not in there]
     values = {
         point: {metric.name: number for metric in metrics if (number := value(metric, of)) is not None}
         for point, of in scored.scores.items()
@@ -207,20 +207,6 @@ def _group(metric: Metric) -> str:
     if metric.score.name.endswith("bpb"):
         return "held-out bits per byte" if metric.score.name == "bpb" else "bits per byte of the gold answer"
     return "accuracy and exact match" if metric.score.share else "probability of the right choice"
-
-
-def _require_known_primary(record: StudyRecord, metrics: Sequence[Metric], gaps: list[str]) -> None:
-    there = {metric.name for metric in metrics}
-    possible = {metric.name for metric in metrics_for(ALL_TASKS)}
-    for name in record.primary:
-        if name in there:
-            continue
-        if name not in possible:
-            raise UserError(
-                f"study '{record.name}' declares the primary metric '{name}', which does not exist; "
-                f"name one of {', '.join(sorted(possible))}"
-            )
-        gaps.append(f"primary metric {name} was not scored in any run")
 
 
 @dataclass(frozen=True)

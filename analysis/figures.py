@@ -15,7 +15,7 @@ import numpy as np
 
 from analysis.compare import Comparison, against, arm_label, several_baselines
 from analysis.metrics import Metric
-from analysis.scores import BEFORE, FINAL
+from analysis.scores import FINAL
 from analysis.statistics import Floats
 
 if TYPE_CHECKING:
@@ -93,10 +93,8 @@ def smoothed(loss_T: Floats, window: int) -> Floats:
 def losses(runs: Sequence[Losses], look: Mapping[str, Style]) -> str:
     """Training loss against the tokens of the lineage: seeds thin, their mean thick, stage boundaries dashed."""
     top = max(float(run.tokens_T[-1]) for run in runs)
-    scale, unit = next(
-        (s, u) for s, u in ((1e9, "billions"), (1e6, "millions"), (1e3, "thousands"), (1, "")) if top >= s
-    )
-    with _figure("losses", WIDTH, 4.0 + _legend_height(look)) as (figure, out):
+    scale, label = tokens_axis(top)
+    with _figure("losses", 4.0 + _legend_height(look)) as (figure, out):
         axes = figure.subplots()
         _plain(axes)
         for boundary in _boundaries(runs):
@@ -114,7 +112,7 @@ def losses(runs: Sequence[Losses], look: Mapping[str, Style]) -> str:
                 axes.plot(tokens_P, mean_P, color=style.colour, linestyle=style.dash, linewidth=1.9)
                 shown.append(arm)
         _loss_limits(axes, runs)
-        axes.set_xlabel(f"training tokens read by the lineage{', ' + unit if unit else ''}")
+        axes.set_xlabel(label)
         axes.set_ylabel("training loss, nats per token")
         axes.margins(x=0.01)
         _legend(figure, {arm: look[arm] for arm in shown}, markers=False)
@@ -129,7 +127,7 @@ def panels(comparison: Comparison, metrics: Sequence[Metric], look: Mapping[str,
     differ, each has its line in the rows of its arms alone.
     """
     arms = list(look)
-    with _figure(key, WIDTH, _rows(metrics) * (0.75 + 0.27 * len(arms)) + 0.1) as (figure, out):
+    with _figure(key, _rows(metrics) * (0.75 + 0.27 * len(arms)) + 0.1) as (figure, out):
         for axes, metric in _grid(figure, metrics, sharey=True):
             axes.set_yticks(range(len(arms)), arms)
             axes.set_ylim(len(arms) - 0.5, -0.5)
@@ -145,7 +143,7 @@ def forest(comparison: Comparison, metrics: Sequence[Metric], look: Mapping[str,
     arms = [arm for arm in look if any(row.arm == arm for row, _ in rows)]
     shown = [metric for metric in metrics if any(row.metric == metric for row, _ in rows)]
     block = len(arms) + 0.8
-    with _figure("forest", WIDTH, 0.7 + 0.17 * block * len(shown) + _legend_height(arms)) as (figure, out):
+    with _figure("forest", 0.7 + 0.17 * block * len(shown) + _legend_height(arms)) as (figure, out):
         axes, points = figure.subplots(), []
         _plain(axes)
         axes.axvline(0, color=BASELINE_COLOUR, linewidth=0.9)
@@ -166,14 +164,14 @@ def forest(comparison: Comparison, metrics: Sequence[Metric], look: Mapping[str,
     return out[0]
 
 
-def cooldown(comparison: Comparison, metrics: Sequence[Metric], look: Mapping[str, Style]) -> str:
-    """Each arm's mean before and after the cooldown, a panel for each metric."""
-    with _figure("cooldown", WIDTH, 1.9 * _rows(metrics) + 0.1 + _legend_height(look)) as (figure, out):
-        for axes, metric in _grid(figure, metrics):
-            for arm, style in look.items():
-                ends = [comparison.by_seed(arm, metric.name, at) for at in (BEFORE, FINAL)]
-                if all(ends):
-                    means = [_scale(metric) * sum(end.values()) / len(end) for end in ends]
+def cooldown(table: Sequence[Mapping[str, Any]], look: Mapping[str, Style]) -> str:
+    """Each arm's means before and after the cooldown, as `analysis.tables.cooldown_table` has them."""
+    metrics = [row["metric"] for row in table]
+    with _figure("cooldown", 1.9 * _rows(metrics) + 0.1 + _legend_height(look)) as (figure, out):
+        for (axes, metric), row in zip(_grid(figure, metrics), table, strict=True):
+            for style, cell in zip(look.values(), row["cells"], strict=True):
+                if cell:
+                    means = [_scale(metric) * mean for mean in cell]
                     axes.plot([0, 1], means, **_mark(style, 5) | {"linestyle": style.dash}, linewidth=1.5)
             if axes.dataLim.y0 == axes.dataLim.y1 == 0:
                 axes.set_ylim(-0.2, 5)
@@ -184,16 +182,14 @@ def cooldown(comparison: Comparison, metrics: Sequence[Metric], look: Mapping[st
 
 
 @contextmanager
-def _figure(key: str, width: float, height: float) -> Iterator[tuple["Figure", list[str]]]:
-    """Yield an empty figure and a list that holds its SVG when the block has ended."""
+def drawing(salt: str, height: float) -> Iterator["Figure"]:
+    """An empty figure that equal drawings make equal bytes of; ids in it are by its salt, as in a page none repeats."""
     from matplotlib import rc_context
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
     settings: Any = {
         "svg.fonttype": "none",
-        # One salt for each figure: ids in a page must not repeat.
-        "svg.hashsalt": key,
+        "svg.hashsalt": salt,
         "font.family": "sans-serif",
         "font.sans-serif": ["DejaVu Sans"],
         "font.size": 9,
@@ -201,14 +197,26 @@ def _figure(key: str, width: float, height: float) -> Iterator[tuple["Figure", l
         "text.parse_math": False,
         "axes.unicode_minus": True,
     }
-    out: list[str] = []
     with rc_context(settings):
-        figure = Figure(figsize=(width, height), layout="constrained")
-        FigureCanvasSVG(figure)
+        yield Figure(figsize=(WIDTH, height), layout="constrained")
+
+
+@contextmanager
+def _figure(key: str, height: float) -> Iterator[tuple["Figure", list[str]]]:
+    """Yield an empty figure and a list that holds its SVG when the block has ended."""
+    out: list[str] = []
+    with drawing(key, height) as figure:
         yield figure, out
         file = io.StringIO()
         figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     out.append(_inline(file.getvalue(), key))
+
+
+def tokens_axis(most: float) -> tuple[float, str]:
+    """What to divide tokens by, and how an axis names them."""
+    units = ((1e9, ", billions"), (1e6, ", millions"), (1e3, ", thousands"), (1, ""))
+    scale, unit = next((size, name) for size, name in units if most >= size)
+    return scale, f"training tokens read by the lineage{unit}"
 
 
 def _inline(svg: str, key: str) -> str:
@@ -324,11 +332,8 @@ def _legend_height(arms: Sequence[str] | Mapping[str, Style]) -> float:
     return 0.2 * math.ceil(len(arms) / LEGEND_COLUMNS)
 
 
-def _boundaries(runs: Sequence[Losses]) -> list[float]:
-    ends: set[float] = set()
-    for run in runs:
-        ends.update(run.tokens_T[:-1][np.diff(run.stage_T) > 0].tolist())
-    return sorted(ends)
+def _boundaries(runs: Sequence[Losses]) -> Floats:
+    return np.unique(np.concatenate([run.tokens_T[:-1][np.diff(run.stage_T) > 0] for run in runs]))
 
 
 def _curve(run: Losses) -> tuple[Floats, Floats]:
@@ -347,25 +352,18 @@ def _window(run: Losses) -> int:
 
 def _loss_limits(axes: "Axes", runs: Sequence[Losses]) -> None:
     """Leave out the steep start, alike in every run: the loss axis fits what follows the first tenth of the tokens."""
-    later = [
-        float(loss)
-        for run in runs
-        for tokens, loss in zip(*_curve(run), strict=True)
-        if tokens > 0.1 * run.tokens_T[-1] and math.isfinite(loss)
-    ]
-    if later:
-        low, high = min(later), max(later)
+    curves = ((run.tokens_T[-1], *_curve(run)) for run in runs)
+    later_P = np.concatenate([loss_P[tokens_P > 0.1 * end] for end, tokens_P, loss_P in curves])
+    later_P = later_P[np.isfinite(later_P)]
+    if later_P.size:
+        low, high = later_P.min(), later_P.max()
         axes.set_ylim(low - 0.05 * (high - low or 1), high + 0.12 * (high - low or 1))
 
 
 def losses_caption(runs: Sequence[Losses]) -> str:
-    """What the loss figure shows, with the smoothing said in steps."""
-    windows = sorted({_window(run) for run in runs})
+    """How the losses are smoothed, in steps, and what gaps are."""
+    windows = sorted({_window(run) for run in runs}) or [1]
     span = " to ".join(str(w) for w in dict.fromkeys((windows[0], windows[-1])))
     smoothing = "Not smoothed" if windows == [1] else f"Running mean over {span} steps, begun anew at each stage"
     gaps = " A gap is a step whose loss was not finite." if any(np.isnan(run.loss_T).any() for run in runs) else ""
-    return (
-        f"{smoothing}. Thin lines are seeds, thick ones their mean; upright dashed lines are stage boundaries; the "
-        f"steep start is cut off.{gaps} Each arm's loss is on its own mixture: its level depends on what is read and "
-        f"does not rank the arms."
-    )
+    return f"{smoothing}.{gaps}"

@@ -34,7 +34,6 @@ from analysis.statistics import Floats, Interval, Side, clustered
 
 HELDOUT_KINDS = ("text", "code", "markup", "synthetic", "adjacent")
 CHOICES, QUESTIONS, CODE = map(of, ("reasoning", "knowledge", "code"))
-ALL_TASKS = (*(f"heldout/{kind}" for kind in HELDOUT_KINDS), *CODE, *EXECUTED, *CHOICES, *QUESTIONS)
 KS = (1, 10, 100)
 """Of pass@k."""
 
@@ -232,8 +231,6 @@ def above_chance(metric: Metric, mean: float, items: Mapping[str, int]) -> bool:
     """
     if metric.chance is None:
         return True
-    if metric.chance == 0:
-        return mean > 0
     variance = sum(w**2 * _guessed(task) * (1 - _guessed(task)) / items[task] for task, w in metric.parts)
     return mean > metric.chance + 1.96 * math.sqrt(variance)
 

@@ -267,16 +267,17 @@ RUN_AGAIN, JUDGE_AGAIN = "delete it and run the study again", "delete it and run
 SCORE_AGAIN = "delete it, and the next run or evaluation scores it"
 
 
-def _load(path: Path, cls: type, what: str, way_out: str, fingerprint: str | None = None) -> Any:
-    """A record; with a fingerprint, one of that checkpoint."""
-    return _record(read_sealed(path, what, SCHEMA, way_out), path, cls, what, way_out, fingerprint)
-
-
-def _record(
-    row: Mapping[str, Any], path: Path, cls: type, what: str, way_out: str, fingerprint: str | None = None
+def _load(
+    path: Path,
+    cls: type,
+    what: str,
+    way_out: str,
+    fingerprint: str | None = None,
+    row: Mapping[str, Any] | None = None,
 ) -> Any:
+    """A record; with a fingerprint, one of that checkpoint; `row` are its fields where they were read before."""
     try:
-        record = cls(**row)
+        record = cls(**(read_sealed(path, what, SCHEMA, way_out) if row is None else row))
     except TypeError as error:
         raise Failure(f"{what} has the wrong fields ({path}: {error}); {way_out}") from error
     if fingerprint is not None and record.fingerprint != fingerprint:
@@ -292,15 +293,10 @@ def read_end(folder: Path) -> EndRecord:
     return _load(folder / layout.DONE, EndRecord, f"the end of stage {folder.name}", RUN_AGAIN)
 
 
-def read_eval(path: Path, fingerprint: str | None = None) -> EvalRecord:
-    """With a fingerprint, raises Failure too if the record is of another checkpoint."""
-    record = _load(path, EvalRecord, f"evaluation {path.stem}", SCORE_AGAIN, fingerprint)
+def read_eval(path: Path, fingerprint: str | None = None, row: Mapping[str, Any] | None = None) -> EvalRecord:
+    """With a fingerprint, raises Failure too if the record is of another checkpoint; `row` as for `_load`."""
+    record = _load(path, EvalRecord, f"evaluation {path.stem}", SCORE_AGAIN, fingerprint, row)
     return replace(record, items=tuple(record.items))
-
-
-def eval_record(row: Mapping[str, Any], path: Path, fingerprint: str) -> EvalRecord:
-    """What `read_eval` makes of `row`, the fields that were in the file, with its errors."""
-    return _record(row, path, EvalRecord, f"evaluation {path.stem}", SCORE_AGAIN, fingerprint)
 
 
 def read_answers(path: Path, fingerprint: str | None = None) -> AnswerRecord:

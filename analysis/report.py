@@ -32,7 +32,6 @@ from analysis.tables import (
     headline,
     losses_csv,
     read_manifest,
-    realised,
     scores_csv,
     shown,
     skipped_steps,
@@ -51,16 +50,6 @@ CATEGORIES = (
     "reasoning/acc",
     "knowledge/exact_match",
 )
-BARS = (
-    "Small dots are seeds, the large marker is their mean. The bar is the 95 % interval of the paired difference, "
-    "drawn from the {} mean (dashed): where it crosses the dashed line the arms cannot be told apart. A bar "
-    "that leaves the frame is longer than the panel. Axes do not begin at 0."
-)
-FOREST = (
-    "Relative differences at the end of the runs with their 95 % intervals. Filled markers are beyond noise after the "
-    "correction for many comparisons, hollow ones are not. A metric that is 0 somewhere has no ratio and is left out."
-)
-SLOPES = "Mean over seeds at the end of the stage before the cooldown and at the end of the run."
 
 
 def build(store: Path, study: str, extras: Mapping[str, Any]) -> Path:
@@ -69,7 +58,7 @@ def build(store: Path, study: str, extras: Mapping[str, Any]) -> Path:
     Args:
         store: the folder that holds the records.
         study: name of a study that has been run and evaluated.
-        extras: what the records do not hold, each optional: "audit" {"equal", "stages"}, "plan" {"totals"}.
+        extras: what the records do not hold: "audit", as `experiments.audit` has it, and "plan", its "totals".
 
     Returns:
         The path of report.html.
@@ -122,21 +111,21 @@ def _context(
     tasks = {task for metric in comparison.metrics for task, _ in metric.parts if not task.startswith("heldout/")}
     evaluated = sorted({benchmark_of(task) for task in tasks})
     return {
-        "study": study,
         "against": against(study),
         "labels": {arm: arm_label(study, arm) for arm in study.arms},
         "answer": answer(comparison),
         "per_arm": per_arm(comparison),
-        "chance_note": chance_note(comparison),
+        "accuracies": [row for row in comparison.at(FINAL) if row.metric.name.endswith("/acc")],
         "coverage": [*coverage(comparison.metrics), *notes(comparison)],
         "detectable_note": detectable_note(comparison),
         "family_size": max(1, len(family(comparison.study))),
         "headline": headline(comparison),
         "legend": LEGEND,
         "figures": _figures(comparison, ledgers),
-        "comparison": comparison.rows,
+        "loss_note": figures.losses_caption(_losses(study, ledgers)),
+        "bars_from": "arm's own baseline's" if several_baselines(study) else "baseline's",
         "interval_kinds": list(dict.fromkeys(row.estimate.kind for row in comparison.rows)),
-        "gaps": comparison.gaps,
+        "comparison": comparison,
         "cooldown": cooldown_table(comparison),
         "executed": executed_table(comparison),
         "components": components_table(comparison),
@@ -145,11 +134,11 @@ def _context(
         "win_rates": {"columns": COLUMNS, "reading": READING, "judges": win_rates(store, study)},
         "skipped": skipped_steps(ledgers),
         "tokens": tokens_table(ledgers),
-        "audit": _audit(ledgers, extras.get("audit")),
+        "audit": extras["audit"],
         "manifest": manifest,
         "fertility": fertility(manifest) if manifest else [],
         "cost": cost(study, ledgers),
-        "planned": extras.get("plan", {}).get("totals", {}),
+        "planned": extras["plan"]["totals"],
         "contamination": contamination(manifest, study, ledgers, evaluated) if manifest else None,
         "clean": touched(clean),
         "n_clean_scores": len(clean),
@@ -175,35 +164,28 @@ def _ledgers(store: Path, study: StudyRecord) -> Ledgers:
     return found
 
 
-def _figures(comparison: Comparison, ledgers: Ledgers) -> list[dict[str, Any]]:
+def _figures(comparison: Comparison, ledgers: Ledgers) -> dict[str, str]:
+    """Those that there is something to draw in, by name."""
     from markupsafe import Markup
 
-    bars = BARS.format("arm's own baseline's" if several_baselines(comparison.study) else "baseline's")
     look = figures.styles(list(comparison.study.arms), comparison.study.baseline)
     there = {metric.name: metric for metric in comparison.metrics}
-    heldout = [m for name, m in there.items() if name.startswith("heldout/") and name.count("/") == 2]  # not sources
-    found = []
-
-    def add(section: str, svg: str, caption: str) -> None:
-        found.append({"section": section, "svg": Markup(svg), "caption": caption})
-
-    runs = _losses(comparison.study, ledgers)
-    if runs:
-        add("loss", figures.losses(runs, look), figures.losses_caption(runs))
-    categories = [there[name] for name in CATEGORIES if name in there]
-    if heldout:
-        add("heldout", figures.panels(comparison, heldout, look, "heldout"), bars)
-    if categories:
-        add("categories", figures.panels(comparison, categories, look, "categories"), bars)
+    panels = {
+        # Of the kinds: a source's name has a part more.
+        "heldout": [m for name, m in there.items() if name.startswith("heldout/") and name.count("/") == 2],
+        "categories": [there[name] for name in CATEGORIES if name in there],
+    }
+    found = {name: figures.panels(comparison, metrics, look, name) for name, metrics in panels.items() if metrics}
+    if runs := _losses(comparison.study, ledgers):
+        found["losses"] = figures.losses(runs, look)
     # Arms at chance differ by nothing that can be read, and their wide intervals would set the figure's scale.
     at_chance = {row.metric for row in comparison.at(FINAL) if row.judged.what == AT_CHANCE}
     ratios = [metric for metric in shown(comparison) if metric not in at_chance]
     if any(row.estimate.relative and row.metric in ratios for row in comparison.at(FINAL)):
-        add("forest", figures.forest(comparison, ratios, look), FOREST)
-    slopes = [row["metric"] for row in cooldown_table(comparison)]
-    if slopes:
-        add("cooldown", figures.cooldown(comparison, slopes, look), SLOPES)
-    return found
+        found["forest"] = figures.forest(comparison, ratios, look)
+    if slopes := cooldown_table(comparison):
+        found["cooldown"] = figures.cooldown(slopes, look)
+    return {name: Markup(svg) for name, svg in found.items()}
 
 
 def _losses(study: StudyRecord, ledgers: Ledgers) -> list[Losses]:
@@ -218,25 +200,6 @@ def _losses(study: StudyRecord, ledgers: Ledgers) -> list[Losses]:
         if rows:
             found.append(Losses(run.arm, run.seed, *np.array(rows, float).T))
     return found
-
-
-def _audit(ledgers: Ledgers, given: Mapping[str, Any] | None) -> dict[str, Any]:
-    """The verdict of the audit if one was made, else what the ledgers alone say."""
-    if given is not None:
-        problems = list(given.get("problems", ()))
-        problems += [f"{stage['id']}: {text}" for stage in given.get("stages", ()) for text in stage["problems"]]
-        return {
-            "equal": bool(given["equal"]),
-            "stages": len(given.get("stages", ())),
-            "problems": problems,
-            "replayed": True,
-        }
-    unequal = [
-        f"{stage.id}: realised tokens differ from the declared ones"
-        for stage, steps in ledgers.values()
-        if realised(steps) != {source: n for source, n in stage.tokens_by_source.items() if n}
-    ]
-    return {"equal": not unequal, "stages": len(ledgers), "problems": unequal, "replayed": False}
 
 
 def answer(comparison: Comparison) -> list[str]:
@@ -298,20 +261,6 @@ def per_arm(comparison: Comparison) -> list[tuple[str, str]]:
         lacking = f"not compared: no seed has the scores of it and of {study.baseline_of(arm)}"
         found.append((arm_label(study, arm), told or lacking))
     return found
-
-
-def chance_note(comparison: Comparison) -> str:
-    """Whether accuracy can be read at all at this size, from the rows themselves."""
-    rows = [row for row in comparison.at(FINAL) if row.metric.name.endswith("/acc")]
-    if not rows:
-        return "No multiple-choice task is scored, so there is no accuracy to read."
-    stuck = [row for row in rows if row.judged.what == AT_CHANCE]
-    if not stuck:
-        return f"In all {len(rows)} accuracy comparisons at least one arm is above chance."
-    return (
-        f"In {len(stuck)} of {len(rows)} accuracy comparisons both arms answer no better than chance, so their "
-        f"differences mean nothing; bits per byte of the gold answer still moves where accuracy does not."
-    )
 
 
 def detectable_note(comparison: Comparison) -> list[str]:

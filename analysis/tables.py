@@ -4,6 +4,7 @@ import csv
 import io
 import math
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -50,10 +51,6 @@ def count_text(count: float) -> str:
     return f"{count:g}"
 
 
-def flops_text(flops: float) -> str:
-    return f"{flops:.2e}"
-
-
 def duration_text(seconds: float) -> str:
     """120 s, 14.2 min or 3.4 h, by size."""
     if seconds < 180:
@@ -66,7 +63,7 @@ def percents_text(interval: Interval | None) -> str:
 
 
 WORDS = {
-    **{"p": p_text, "count": count_text, "flops": flops_text, "duration": duration_text, "whole": "{:,}".format},
+    **{"p": p_text, "count": count_text, "flops": "{:.2e}".format, "duration": duration_text, "whole": "{:,}".format},
     **{"percent": percent_text, "percents": percents_text, "in_common": in_common},
 }
 """The template's filters."""
@@ -135,13 +132,12 @@ def components_table(comparison: Comparison) -> list[dict[str, Any]]:
 
 def executed_table(comparison: Comparison) -> list[dict[str, Any]]:
     """pass@k of every arm at the end of its runs, a problem's value being the mean over seeds."""
-    scores = {at: of for at, of in comparison.evaluated.scores.items() if at[2] == FINAL}
-    found = []
+    scores, found = comparison.evaluated.scores, []
     for metric in (metric for metric in comparison.metrics if metric.score.name.startswith("pass@")):
         task, column = metric.parts[0][0], metric.score.column
         for arm in comparison.study.arms:
-            columns = [of[task].columns for (name, _, _), of in scores.items() if name == arm and task in of]
-            columns = [each for each in columns if column in each]
+            seeds = (of.get(task) for (name, _, at), of in scores.items() if (name, at) == (arm, FINAL))
+            columns = [each.columns for each in seeds if each and column in each.columns]
             if not columns:
                 continue
             runs_N = np.sum([each["runs"] for each in columns], axis=0)  # of how many seeds: machines may differ
@@ -166,28 +162,23 @@ def cooldown_table(comparison: Comparison) -> list[dict[str, Any]]:
     """Headline metrics before and after the cooldown by arm, over the seeds that have both."""
     table = []
     for metric in shown(comparison):
-        cells = [_around_cooldown(comparison, arm, metric) for arm in comparison.study.arms]
+        cells: list[tuple[float, ...] | None] = []
+        for arm in comparison.study.arms:
+            before, after = (comparison.by_seed(arm, metric.name, at) for at in (BEFORE, FINAL))
+            seeds = sorted(before.keys() & after.keys())
+            means = (sum(scores[seed] for seed in seeds) / len(seeds) for scores in (before, after))
+            cells.append(tuple(means) if seeds else None)
         if any(cells):
             table.append({"metric": metric, "cells": cells})
     return table
 
 
-def _around_cooldown(comparison: Comparison, arm: str, metric: Metric) -> tuple[float, float] | None:
-    before, after = (comparison.by_seed(arm, metric.name, at) for at in (BEFORE, FINAL))
-    seeds = sorted(set(before) & set(after))
-    if not seeds:
-        return None
-    b, a = (sum(scores[seed] for seed in seeds) / len(seeds) for scores in (before, after))
-    return b, a
-
-
 def realised(steps: Sequence[StepRecord]) -> dict[str, int]:
     """Tokens per source, summed over the batches that were fed."""
-    total: dict[str, int] = {}
+    total: Counter[str] = Counter()
     for step in steps:
-        for source, count in step.counts.items():
-            total[source] = total.get(source, 0) + count
-    return total
+        total.update(step.counts)
+    return dict(total)
 
 
 def skipped_steps(ledgers: Ledgers) -> list[tuple[StageRecord, int, list[int]]]:

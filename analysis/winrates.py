@@ -92,15 +92,10 @@ def _document(
 
 
 def _is_of(record: JudgeRecord, study: StudyRecord, own: Mapping[tuple[str, str], str]) -> bool:
-    seeds = {str(run.seed) for run in study.runs if run.arm == record.arm}
-    return (
-        record.baseline == study.baseline_of(record.arm)
-        and record.checkpoints.keys() == seeds
-        and all(
-            list(pair) == [own.get((arm, seed)) for arm in (record.arm, record.baseline)]
-            for seed, pair in record.checkpoints.items()
-        )
-    )
+    sides = (record.arm, record.baseline)
+    last = {seed: [own.get((side, seed)) for side in sides] for arm, seed in own if arm == record.arm}
+    judged = {seed: list(pair) for seed, pair in record.checkpoints.items()}
+    return record.baseline == study.baseline_of(record.arm) and judged == last
 
 
 def _judged(record: JudgeRecord, folder: Path) -> list[Judged]:
@@ -178,18 +173,17 @@ def print_win_rates(document: Mapping[str, Any], console: Console) -> None:
     for judge in document["judges"]:
         for sentence in head(judge):
             console.print(sentence, highlight=False, markup=False)
-        rows = [cells(row) for row in judge["arms"]]
         # Seventeen columns of figures stand better below one another.
-        table = Table(title=f"Win rates against {judge['baseline']}", title_justify="left")
-        table.add_column("")
+        (_, *arms), *rows = zip(COLUMNS, *map(cells, judge["arms"]), strict=True)
+        table = Table("", title=f"Win rates against {judge['baseline']}", title_justify="left")
+        for arm in arms:
+            table.add_column(arm, justify="right")
         for row in rows:
-            table.add_column(row[0], justify="right")
-        for number, name in enumerate(COLUMNS[1:], start=1):
-            table.add_row(name, *(row[number] for row in rows))
+            table.add_row(*row)
         console.print(table)
-        ranks = Table(title="Bradley–Terry", title_justify="left")
-        for name in ("arm", "logit", f"beats {judge['baseline']}, %"):
-            ranks.add_column(name, justify="left" if name == "arm" else "right")
+        ranks = Table("arm", title="Bradley–Terry", title_justify="left")
+        for name in ("logit", f"beats {judge['baseline']}, %"):
+            ranks.add_column(name, justify="right")
         for strength in judge["strengths"]:
             ranks.add_row(*strength_cells(strength))
         console.print(ranks)

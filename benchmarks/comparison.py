@@ -29,8 +29,9 @@ def measure(part: str, store: Path) -> str:
         size = f"{len(compare(store, 'large').rows):,} comparisons"
     else:
         from analysis.report import build
+        from tests.analysis.synthetic_store import EXTRAS
 
-        size = f"a page of {build(store, 'large', {}).stat().st_size / 1e6:.1f} MB"
+        size = f"a page of {build(store, 'large', EXTRAS).stat().st_size / 1e6:.1f} MB"
     used = resource.getrusage(resource.RUSAGE_SELF)
     return (
         f"{part}: {time.perf_counter() - started:.1f} s, {used.ru_utime + used.ru_stime:.1f} CPU seconds, "

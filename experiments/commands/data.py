@@ -93,16 +93,9 @@ def prepare_source(source: Source, store: Path, executor: Executor) -> dict[str,
 
 def _prepared_row(name: str, manifest: Manifest) -> dict[str, Any]:
     source = manifest.sources[name]
-    return {
-        "source": name,
-        "kind": source.kind,
-        "documents": source.documents,
-        "bytes": source.bytes,
-        "tokens": source.tokens,
-        "heldout_documents": source.heldout_documents,
-        "dropped": dict(source.dropped),
-        "in_common": in_common(name, source.duplicates, source.shared),
-    }
+    counts = {count: getattr(source, count) for count in ("documents", "bytes", "tokens", "heldout_documents")}
+    common = in_common(name, source.duplicates, source.shared)
+    return {"source": name, "kind": source.kind, **counts, "dropped": dict(source.dropped), "in_common": common}
 
 
 def _read_row(source: Source, paths: Sequence[Path], scans: Sequence[Path]) -> dict[str, Any]:
@@ -115,16 +108,9 @@ def _read_row(source: Source, paths: Sequence[Path], scans: Sequence[Path]) -> d
         dropped.update({"contaminated": len(contaminated)} if contaminated else {})
         documents += len(sizes) - len(contaminated)
         size += int(np.delete(sizes, contaminated).sum())
-    return {
-        "source": source.name,
-        "kind": source.kind,
-        "documents": documents,
-        "bytes": size,
-        "tokens": None,
-        "heldout_documents": None,
-        "dropped": dict(sorted(dropped.items())),
-        "in_common": [],
-    }
+    counts = {"documents": documents, "bytes": size, "tokens": None, "heldout_documents": None}
+    about = {"source": source.name, "kind": source.kind}
+    return {**about, **counts, "dropped": dict(sorted(dropped.items())), "in_common": []}
 
 
 def print_prepared(document: dict[str, Any], console: Console) -> None:

@@ -36,41 +36,29 @@ def show(name: str, store: Path) -> Document:
     Raises:
         UserError: there is no such study, run or mixture, or the study's plan cannot be met.
     """
-    if is_study(name):
-        return _study(make_plan(find_study(name), store))
-    the_paper = find_study("paper", "paper")
-    if name in [arm.name for arm in the_paper.arms]:
-        return _study(make_plan(the_paper, store), only=name)
-    known = paper.mixtures(paper.PAPER)
-    if name not in known:
+    the_paper, known = find_study("paper", "paper"), paper.mixtures(paper.PAPER)
+    runs, whole = [arm.name for arm in the_paper.arms], is_study(name)
+    if whole or name in runs:
+        plan = make_plan(find_study(name) if whole else the_paper, store)
+        declared = [arm for arm in plan.study.arms if whole or arm.name == name]
+        choices = {arm.name: arm.origin for arm in declared if arm.origin}
+        if plan.study.scale:
+            choices |= _choices([stage.mixture for arm in declared for stage in arm.stages])
+        supply_from = "prepared" if isinstance(plan, PreparedPlan) else "expected"
+        simulated, arms = simulated_share(plan.study), [_arm(plan, arm) for arm in declared]
+        name = plan.study.key if whole else name
+    elif name in known:
+        stage: Document = {"kind": None, "tokens_requested": 0, "tokens": 0, "steps": 0, "fingerprints": {}}
+        stage |= _contents(known[name], paper.KINDS, {}, {}, paper.SUPPLY)
+        supply_from, simulated, choices = "expected", Fraction(1), _choices([known[name]])
+        arms = [{"arm": name, "description": "", "seeds": [], "stages": [stage]}]
+    else:
         raise UserError(
             f"'{name}' is no study ({', '.join(known_studies())}), and no run or mixture of the paper "
-            f"({', '.join([*(arm.name for arm in the_paper.arms), *known])})"
+            f"({', '.join([*runs, *known])})"
         )
-    stage: Document = {"kind": None, "tokens_requested": 0, "tokens": 0, "steps": 0, "fingerprints": {}}
-    stage |= _contents(known[name], paper.KINDS, {}, {}, paper.SUPPLY)
-    arm = {"arm": name, "description": "", "seeds": [], "stages": [stage]}
-    return _document(name, "expected", Fraction(1), _choices([known[name]]), [arm])
-
-
-def _study(plan: Plan, only: str = "") -> Document:
-    """All arms of a plan, or one."""
-    arms = [arm for arm in plan.study.arms if only in ("", arm.name)]
-    choices = {arm.name: arm.origin for arm in arms if arm.origin}
-    if plan.study.scale:
-        choices |= _choices([stage.mixture for arm in arms for stage in arm.stages])
-    supply_from = "prepared" if isinstance(plan, PreparedPlan) else "expected"
-    shown = [_arm(plan, arm) for arm in arms]
-    return _document(only or plan.study.key, supply_from, simulated_share(plan.study), choices, shown)
-
-
-def _document(
-    name: str, supply_from: str, simulated: Fraction, choices: Mapping[str, str], arms: Sequence[Document]
-) -> Document:
-    return {
-        **{"name": name, "supply_from": supply_from, "simulated_share": str(simulated)},
-        **{"choices": dict(choices), "arms": list(arms)},
-    }
+    about = {"name": name, "supply_from": supply_from, "simulated_share": str(simulated)}
+    return {**about, "choices": choices, "arms": arms}
 
 
 def _choices(mixtures: Sequence[Mixture]) -> dict[str, str]:
@@ -295,18 +283,20 @@ def print_diff(document: Document, console: Console) -> None:
     for stage in document["stages"]:
         label = f"{stage['stage']} {' → '.join(dict.fromkeys(str(name or 'nothing') for name in stage['mixtures']))}"
         its = [{"source": f"{field.replace('_', ' ')} {_change(pair)}"} for field, pair in stage["changes"].items()]
-        its += [{"source": source, **changes} for source, changes in stage["sources"].items()]
-        rows += [row | {"stage": "" if number else label} for number, row in enumerate(its)]
-    amounts: dict[str, Column] = {
-        "share": lambda row: _change(row.get("share")),
-        "tokens": lambda row: _change(row.get("tokens")),
-        "epochs": lambda row: _change(row.get("epochs")),
-    }
+        its += [
+            {"source": source} | {field: _change(pair) for field, pair in changes.items()}
+            for source, changes in stage["sources"].items()
+        ]
+        rows += [
+            dict.fromkeys(_SOURCE_FIELDS, "") | row | {"stage": "" if number else label}
+            for number, row in enumerate(its)
+        ]
+    amounts: dict[str, Column] = {name: name for name in _SOURCE_FIELDS}
     console.print(table("", rows, {"stage": "stage", "source": "source", **amounts}, framed=False))
 
 
-def _change(pair: Sequence[Any] | None) -> str:
-    return " → ".join(map(_value, pair)) if pair else ""
+def _change(pair: Sequence[Any]) -> str:
+    return " → ".join(map(_value, pair))
 
 
 def _value(value: Any) -> str:

@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
+from analysis import figures
+from analysis.statistics import Floats
 from experiments.plan.stage import Plan, PlannedStage
 from store.errors import UserError
 from store.files import whole
@@ -18,14 +19,6 @@ if TYPE_CHECKING:
 FORMATS = ("svg", "png")
 _POINTS = 500
 """Of the curve of a stage."""
-_SETTINGS: Any = {
-    "svg.fonttype": "none",
-    "svg.hashsalt": "rates",
-    "font.family": "sans-serif",
-    "font.sans-serif": ["DejaVu Sans"],
-    "font.size": 9,
-    "text.parse_math": False,
-}
 
 
 @dataclass(frozen=True)
@@ -39,8 +32,8 @@ class Segment:
     """
 
     name: str
-    tokens_P: npt.NDArray[np.float64]
-    rate_P: npt.NDArray[np.float64]
+    tokens_P: Floats
+    rate_P: Floats
 
 
 def curves(plan: Plan) -> list[tuple[tuple[str, ...], list[Segment]]]:
@@ -79,24 +72,16 @@ def plot(plan: Plan, path: Path) -> None:
     kind = path.suffix.removeprefix(".").lower()
     if kind not in FORMATS:
         raise UserError(f"cannot draw to '{path}'; give a name that ends in .svg or .png")
-    from matplotlib import rc_context
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     rows = curves(plan)
     top = max(segments[-1].tokens_P[-1] for _, segments in rows)
-    units = ((1e9, "billion "), (1e6, "million "), (1e3, "thousand "), (1, ""))
-    scale, unit = next((size, name) for size, name in units if top >= size)
-    with rc_context(_SETTINGS), whole(path) as temporary:
-        figure = Figure(figsize=(9.4, 0.8 + 1.7 * len(rows)), layout="constrained")
-        FigureCanvasAgg(figure)
+    scale, label = figures.tokens_axis(top)
+    with figures.drawing("rates", 0.8 + 1.7 * len(rows)) as figure, whole(path) as temporary:
         grid = figure.subplots(len(rows), sharex=True, sharey=True, squeeze=False)[:, 0]
         for axes, (arms, segments) in zip(grid, rows, strict=True):
             _row(axes, arms, segments, scale)
             axes.set_ylabel("learning rate")
         highest = max(segment.rate_P.max() for _, segments in rows for segment in segments)
-        grid[-1].set(xlim=(0, 1.01 * top / scale), ylim=(0, 1.05 * highest))
-        grid[-1].set_xlabel(f"{unit}training tokens read by the run")
+        grid[-1].set(xlim=(0, 1.01 * top / scale), ylim=(0, 1.05 * highest), xlabel=label)
         metadata = {"Date": None, "Creator": None} if kind == "svg" else {"Software": None}
         figure.savefig(temporary, format=kind, dpi=144, metadata=metadata)
 
@@ -105,8 +90,8 @@ def _row(axes: "Axes", arms: Sequence[str], segments: Sequence[Segment], scale: 
     begin = 0.0
     for segment in segments:
         end, last = segment.tokens_P[-1] / scale, segment is segments[-1]
-        axes.plot(segment.tokens_P / scale, segment.rate_P, color="#0072B2", linewidth=1.5)
-        axes.axvline(end, color="#767676", linewidth=0.8, linestyle=(0, (4, 3)), zorder=0)
+        axes.plot(segment.tokens_P / scale, segment.rate_P, color=figures.PALETTE[0], linewidth=1.5)
+        axes.axvline(end, color=figures.GREY, linewidth=0.8, linestyle=(0, (4, 3)), zorder=0)
         # The last stage is often a short cooldown, and there is room to its left.
         where, align = (end, "right") if last and begin else ((begin + end) / 2, "center")
         text = axes.text(where, 1.02, segment.name, transform=axes.get_xaxis_transform(), ha=align, fontsize=8)

@@ -182,7 +182,7 @@ def test_the_report_has_intervals_by_problem_and_no_words_of_a_model(tmp_path):
         folder = stage_folder(tmp_path, run.stages[-1])
         record = EvalRecord("mbpp_exec", 1, "h", read_stage(folder).fingerprint, synthetic.STEPS, tuple(rows))
         write(eval_path(folder, record.task, 1, synthetic.STEPS), record)
-    page = build(tmp_path, "small", {}).read_text(encoding="utf-8")
+    page = build(tmp_path, "small", synthetic.EXTRAS).read_text(encoding="utf-8")
     assert Page(page).tags.isdisjoint({"script", "img"}) and "alert(1)" not in page
     low, high = share_interval([0.5] * 4 + [0.0] * 36)  # the seeds of the first arm: 0 and 4 of 40
     assert f"<td>5.0 %</td><td>[{100 * low:.1f}, {100 * high:.1f}]</td><td>40 of 40</td><td>1</td><td>2</td>" in page

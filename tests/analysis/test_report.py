@@ -105,7 +105,7 @@ def test_the_family_has_its_declared_size_whatever_is_missing(tmp_path: Path) ->
     for stage in (tmp_path / "stages").glob("balanced-only-cooldown-*"):
         for task in ("text", "code"):
             (stage / "evals" / f"heldout.{task}@1-step{synthetic.STEPS}.json").unlink()
-    text = build(tmp_path, "small", {}).read_text(encoding="utf-8")
+    text = build(tmp_path, "small", synthetic.EXTRAS).read_text(encoding="utf-8")
     with (tmp_path / "studies" / "small" / "comparison.csv").open(encoding="utf-8", newline="") as file:
         primary = [row for row in csv.DictReader(file) if row["p_holm"]]
     better, worse = (sum(row["what"] == side for row in primary) for side in ("better", "worse"))
@@ -171,7 +171,7 @@ def test_hostile_arm_names_stay_text_in_figures(tmp_path: Path) -> None:
         tmp_path / "studies" / "small" / "study.json",
         replace(study, runs=runs, arms={synthetic.BASELINE: "", name: ""}),
     )
-    text = build(tmp_path, "small", {}).read_text(encoding="utf-8")
+    text = build(tmp_path, "small", synthetic.EXTRAS).read_text(encoding="utf-8")
     assert "script" not in Page(text).tags
     assert re.search(r"<text[^>]*>&lt;script&gt;\$x\^\{</text>", text)
 
@@ -182,8 +182,10 @@ def test_tokens_that_were_not_read_as_declared_are_shown(tmp_path: Path) -> None
     rows = read_ledger(stage)
     rows[0] = replace(rows[0], counts=rows[0].counts | {"python": 1023})
     (stage / "ledger.jsonl").write_bytes(b"".join(map(ledger_line, rows)))
-    text = build(tmp_path, "small", {}).read_text(encoding="utf-8")
-    assert "The audit found differences" in text
+    problem = {"id": stage.name[:25], "problems": ["realised tokens differ from the declared ones"]}
+    found = {"equal": False, "problems": ["study.json is damaged"], "stages": [problem]}
+    text = build(tmp_path, "small", synthetic.EXTRAS | {"audit": found}).read_text(encoding="utf-8")
+    assert "The audit found differences" in text and "study.json is damaged" in text
     assert "balanced-only-pretrain-s1: realised tokens differ from the declared ones" in text
     assert '<td class="bad">61,439 ≠</td>' in text
 
@@ -198,12 +200,12 @@ def test_losses_follow_the_lineage(built: Path) -> None:
     assert int(rows[-1]["lineage_tokens"]) == 3 * per_stage
 
 
-def test_a_report_without_manifest_ledgers_or_extras_says_what_it_lacks(tmp_path: Path) -> None:
+def test_a_report_without_manifest_or_ledgers_says_what_it_lacks(tmp_path: Path) -> None:
     synthetic.write_store(tmp_path, seeds=(1,), tasks=("heldout/code",), primary=("heldout/code/bpb",))
     shutil.rmtree(tmp_path / "prepared")
     for ledger in (tmp_path / "stages").glob("*/ledger.jsonl"):
         ledger.unlink()
-    text = build(tmp_path, "small", {}).read_text(encoding="utf-8")
+    text = build(tmp_path, "small", synthetic.EXTRAS).read_text(encoding="utf-8")
     assert "no manifest of the prepared data" in text
     assert "There is one seed only" in text
     assert "item noise only" in text
@@ -211,7 +213,7 @@ def test_a_report_without_manifest_ledgers_or_extras_says_what_it_lacks(tmp_path
 
 def test_nothing_is_written_when_nothing_can_be_compared(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="ablate run small"):
-        build(tmp_path, "small", {})
+        build(tmp_path, "small", synthetic.EXTRAS)
     assert not (tmp_path / "studies").exists()
 
 

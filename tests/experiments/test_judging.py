@@ -22,6 +22,7 @@ from experiments.score.judges import served
 from experiments.score.judging import judge_study
 from store.errors import Failure, UserError
 from tests.analysis.judge_server import Server, serving
+from tests.analysis.synthetic_store import EXTRAS
 from tests.conftest import ROOT
 
 Ablate = Callable[..., str]
@@ -114,7 +115,7 @@ def test_all_arms_are_judged_once_and_then_again_with_the_judge_gone(
     assert judged(ablate, server, prompts) == found
     assert contents(store, ANSWERS) == answers
 
-    text = build(store, "tiny", {}).read_text(encoding="utf-8")
+    text = build(store, "tiny", EXTRAS).read_text(encoding="utf-8")
     assert "judge-1, against text-only" in text and "5 of the 5 different prompts in prompts.jsonl" in text
 
 
@@ -259,11 +260,11 @@ def test_damaged_answers_and_verdicts_are_named_and_what_is_advised_helps(
         ):
             damage()
             with pytest.raises(Failure, match=said) as caught:
-                judged(ablate, server, prompts) if fails else build(store, "tiny", {})
+                judged(ablate, server, prompts) if fails else build(store, "tiny", EXTRAS)
             path = Path(re.search(said, str(caught.value))[1])  # type: ignore[index]
             shutil.rmtree(path) if path.is_dir() else path.unlink()
             assert judged(ablate, server, prompts) == before
-            build(store, "tiny", {})
+            build(store, "tiny", EXTRAS)
     assert len(server.seen) == sent
 
 
@@ -344,5 +345,5 @@ def test_the_embedded_judge_goes_all_the_way(ablate: Ablate, store: Path, prompt
     assert all(row["n"] == 5 * SEEDS and row["agreement"] is None for row in judge["arms"])
     shutil.rmtree(store / "downloads")
     assert json.loads(ablate(*arguments)) == found
-    text = build(store, "tiny", {}).read_text(encoding="utf-8")
+    text = build(store, "tiny", EXTRAS).read_text(encoding="utf-8")
     assert "a weak judge, against text-only" in text

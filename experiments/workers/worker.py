@@ -16,7 +16,10 @@ from store.errors import Failure, UserError
 
 
 def main() -> None:
-    plan, store, scores, share = pickle.load(sys.stdin.buffer)
+    try:
+        plan, store, scores, share = pickle.load(sys.stdin.buffer)
+    except (EOFError, pickle.UnpicklingError):  # who started it was killed before it had said all
+        sys.exit(StopRequested.exit_code)
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, share)
     threading.Thread(target=_end_with_parent, daemon=True).start()

@@ -162,7 +162,7 @@ def test_kills_of_anybody_at_random_change_nothing(finished_store: Path, store: 
                 kills, before = kills + 1, _rows(store)
             time.sleep(0.02)
         out, errors = process.communicate()
-        assert "Traceback" not in errors
+        assert "Traceback" not in errors, errors
         if process.returncode == 0:
             break
     assert kills == 5 and "report: " in out

@@ -222,6 +222,11 @@ class StudyRecord:
     baselines: Mapping[str, str] = field(default_factory=dict)
     """The arm that an arm is compared with, where that is not `baseline`; an arm named for itself, with none."""
 
+    origins: Mapping[str, str] = field(default_factory=dict)
+    """By arm, where the paper that is reproduced has it; it begins with "ours" where the paper has not."""
+    expected: tuple[Mapping[str, str], ...] = ()
+    """What was expected before anything ran: "arm", "metric", "direction" (higher, lower or same), "paper"."""
+
     def baseline_of(self, arm: str) -> str:
         """The arm that `arm` is compared with; `arm` itself where there is nothing to compare it with."""
         return self.baselines.get(arm, self.baseline)
@@ -318,7 +323,7 @@ def read_study(store: Path, name: str) -> StudyRecord:
     record = _load(path, StudyRecord, f"study '{name}'", f"`ablate run {name}` writes it again")
     runs = (RunRecord(**run) for run in record.runs)
     runs = (replace(run, stages=tuple(run.stages), kinds=tuple(run.kinds)) for run in runs)
-    return replace(record, runs=tuple(runs), primary=tuple(record.primary))
+    return replace(record, runs=tuple(runs), primary=tuple(record.primary), expected=tuple(record.expected))
 
 
 _LINE_SEAL = b',"checksum":"'

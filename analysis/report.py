@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from markupsafe import Markup
 
 from analysis import figures
 from analysis.clean import CleanScore, clean_csv, clean_scores, contamination, dirty_items, touched
@@ -58,7 +59,8 @@ def build(store: Path, study: str, extras: Mapping[str, Any]) -> Path:
     Args:
         store: the folder that holds the records.
         study: name of a study that has been run and evaluated.
-        extras: what the records do not hold: "audit", as `experiments.audit` has it, and "plan", its "totals".
+        extras: what the records do not hold: "audit", as `experiments.audit` has it, "plan", its "totals", and
+            "stages", a picture of them as SVG.
 
     Returns:
         The path of report.html.
@@ -115,6 +117,9 @@ def _context(
         "labels": {arm: arm_label(study, arm) for arm in study.arms},
         "answer": answer(comparison),
         "per_arm": per_arm(comparison),
+        "arms": arms_table(study, ledgers),
+        "expected": expected_table(comparison),
+        "picture": Markup(extras.get("stages", "")),  # which escapes the names in it
         "accuracies": [row for row in comparison.at(FINAL) if row.metric.name.endswith("/acc")],
         "coverage": [*coverage(comparison.metrics), *notes(comparison)],
         "detectable_note": detectable_note(comparison),
@@ -148,6 +153,37 @@ def _context(
     }
 
 
+def arms_table(study: StudyRecord, ledgers: Ledgers) -> list[dict[str, Any]]:
+    """What every arm is: the tokens that a run of it reads, what it is compared with, and where the paper has it."""
+    tokens = {run.arm: sum(ledgers[each][0].tokens for each in run.stages if each in ledgers) for run in study.runs}
+    return [
+        {
+            **{"arm": arm, "description": text, "tokens": tokens.get(arm, 0), "origin": study.origins.get(arm, "")},
+            "baseline": study.baseline_of(arm),
+            "ours": study.origins.get(arm, "").startswith("ours"),
+            "unequal": tokens.get(arm, 0) != tokens.get(study.baseline_of(arm), 0),
+        }
+        for arm, text in study.arms.items()
+    ]
+
+
+def expected_table(comparison: Comparison) -> list[dict[str, Any]]:
+    """What was expected of the arms, and what was found at the end of the runs."""
+    rows = {(row.arm, row.metric.name): row for row in comparison.at(FINAL)}
+    table = []
+    for each in comparison.study.expected:
+        row = rows.get((each["arm"], each["metric"]))
+        if row is None:
+            found = "not scored"
+        elif not row.judged.told_apart:
+            found = "cannot tell"
+        else:
+            higher = row.estimate.difference.centre > 0
+            found = "as expected" if each["direction"] == ("higher" if higher else "lower") else "the other way"
+        table.append({**each, "row": row, "found": found})
+    return table
+
+
 def trained_on(stages: Iterable[StageRecord]) -> list[str]:
     """Devices and versions that trained the stages, each once; nothing of the machine that writes the report."""
     environments = [stage.environment for stage in stages if stage.environment]
@@ -166,8 +202,6 @@ def _ledgers(store: Path, study: StudyRecord) -> Ledgers:
 
 def _figures(comparison: Comparison, ledgers: Ledgers) -> dict[str, str]:
     """Those that there is something to draw in, by name."""
-    from markupsafe import Markup
-
     look = figures.styles(list(comparison.study.arms), comparison.study.baseline)
     there = {metric.name: metric for metric in comparison.metrics}
     panels = {

@@ -42,6 +42,8 @@ def study_record(plan: PreparedPlan, store: Path) -> StudyRecord:
         command=f"ablate run {study.typed}",
         prepared=plan.manifest.folder.name,
         asked=status.asked(plan, store),
+        origins={arm.name: arm.origin for arm in study.arms if arm.origin},
+        expected=tuple(vars(each) for each in study.expected),
         baselines={arm.name: arm.against for arm in study.arms if arm.against},
     )
 

@@ -5,9 +5,11 @@ from pathlib import Path
 from analysis.report import build
 from experiments.audit import audit
 from experiments.plan.stage import Plan
+from experiments.show.dag import draw
 from experiments.show.plans import plan_json
 
 
 def write_report(plan: Plan, store: Path) -> Path:
     """Write report.html and its CSVs for a study that has been run."""
-    return build(store, plan.study.key, {"audit": audit(plan, store), "plan": plan_json(plan, store)})
+    extras = {"audit": audit(plan, store), "plan": plan_json(plan, store), "stages": draw(plan)}
+    return build(store, plan.study.key, extras)

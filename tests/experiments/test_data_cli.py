@@ -34,7 +34,7 @@ def ablate(*arguments: str, store: Path | None = None) -> subprocess.CompletedPr
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["prepare", "nonsense"], "'nonsense' is neither a study (quickstart) nor a source"),
+        (["prepare", "nonsense"], "'nonsense' is neither a study ("),
         (["prepare", "qa", "--executor", "spark"], "executor 'spark' is unknown; choose pool or beam"),
         (["prepare", "qa", "--runner=X"], "no such option: --runner=X; options of Beam need --executor beam"),
         (["synthesize", "--variant", "good"], "there is no variant 'good'"),

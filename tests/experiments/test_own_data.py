@@ -91,7 +91,7 @@ def test_plan_and_status_say_what_changed_and_old_data_are_not_taken(prepared: t
     write(folder / "prose.a.jsonl", 144, "rivers")
     write(folder / "prose.c.jsonl", 5, "light")
     plan = make_plan(study(folder), store)
-    said = "source 'prose' is not what was last prepared: 1 file changed, 1 new"
+    said = "source 'prose' is not what was last prepared: files: 1 changed, 1 new"
     assert not isinstance(plan, PreparedPlan) and plan.changes == (said,)
     for document, show in ((plan_json(plan, store), print_plan), (status_json(plan, store), print_status)):
         console = Console(width=200, record=True, file=(folder / "out").open("w"))

@@ -177,6 +177,8 @@ def expected_table(comparison: Comparison) -> list[dict[str, Any]]:
             found = "not scored"
         elif not row.judged.told_apart:
             found = "cannot tell"
+        elif each["direction"] == "same":
+            found = "it differs"
         else:
             higher = row.estimate.difference.centre > 0
             found = "as expected" if each["direction"] == ("higher" if higher else "lower") else "the other way"

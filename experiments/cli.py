@@ -3,16 +3,15 @@
 What takes long to load is imported by the command that needs it, inside `guard`: there an interruption ends in a line.
 """
 
-import os
 import sys
-from collections.abc import Callable
-from io import TextIOWrapper
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TextIO
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from experiments.commands.guard import guard, writable
 from experiments.commands.judge import judge_app
+from experiments.commands.mixture import mixture_app
 from experiments.commands.options import (
     RUNS,
     Json,
@@ -23,6 +22,7 @@ from experiments.commands.options import (
     local_path,
     print_result,
 )
+from experiments.commands.sandbox import sandbox_app
 from store.errors import UserError
 
 if TYPE_CHECKING:
@@ -253,6 +253,8 @@ def status(
     """Say what is done, running, waiting or failed."""
     from experiments.show.states import print_status, status_json
 
+    if watch and json:
+        raise UserError("--watch is for people to look at; leave out --json, or --watch")
     if watch:
         from experiments.show.watch import watch as watch_plan
 
@@ -279,33 +281,8 @@ def audit(
         raise typer.Exit(1)
 
 
-mixture_app = typer.Typer(help="Look at mixtures: what they say, how two differ, what was read.", no_args_is_help=True)
 app.add_typer(mixture_app, name="mixture")
 mixture_app.command("audit")(audit)
-
-
-@mixture_app.command("show")
-def mixture_show(
-    name: Annotated[str, typer.Argument(help="A study, or a run or mixture of the paper, such as code+synth.")],
-    store: Store = RUNS,
-    json: Json = False,
-) -> None:
-    """Show the tree of every arm and stage: exact fractions, tokens, epochs, supply, fingerprints."""
-    from experiments.show.mixtures import print_show, show
-
-    print_result(show(name, store), json, print_show)
-
-
-@mixture_app.command("diff")
-def mixture_diff(
-    names: Annotated[list[str], typer.Argument(help="STUDY ARM_A ARM_B, or two runs or mixtures of the paper.")],
-    store: Store = RUNS,
-    json: Json = False,
-) -> None:
-    """Show only what changed between two arms: stage by stage, source by source."""
-    from experiments.show.mixtures import diff, print_diff
-
-    print_result(diff(names, store), json, print_diff)
 
 
 @app.command()
@@ -395,65 +372,11 @@ def export(
 
 app.add_typer(judge_app, name="judge")
 
-sandbox_app = typer.Typer(help="Where programs that a model wrote are executed.", no_args_is_help=True)
 app.add_typer(sandbox_app, name="sandbox")
-
-
-@sandbox_app.command()
-def selftest(json: Json = False) -> None:
-    """Run hostile programs in this machine's sandbox and show how each ended; exit 1 on a hole."""
-    from analysis.evals.code import box
-    from analysis.evals.code import selftest as hostile
-
-    document = hostile.run(box.find())
-    print_result(document, json, hostile.print_table)
-    if not document["holds"]:
-        raise typer.Exit(1)
-
-
-INTERRUPTED = 130
-
-
-def guard(command: Callable[[], Any]) -> None:
-    """Run a command and exit with its code; what was foreseen to go wrong becomes one line on stderr."""
-    try:
-        code = command()
-    except KeyboardInterrupt:
-        code = INTERRUPTED
-    except BrokenPipeError:  # whoever read the output has enough of it
-        sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115
-        code = 1
-    except OSError as error:  # what no error of ours foresaw of the disk
-        where = f"{error.filename}: " if error.filename else ""
-        print(f"ablate: {where}{error.strerror or error}; make it usable or name another", file=sys.stderr)
-        code = 1
-    except Exception as error:  # ours, and typer's about the command line
-        code = getattr(error, "exit_code", None)
-        if code is None:
-            raise
-        text = (
-            error.format_message()
-            if isinstance(error, typer.TyperException) and hasattr(error, "format_message")
-            else str(error)
-        )  # names the option
-        if text:
-            print(f"ablate: {text}", file=sys.stderr)
-    else:
-        code = code if isinstance(code, int) else 0
-    if code == INTERRUPTED:
-        print("interrupted; run the same command again to carry on", file=sys.stderr)
-    sys.exit(code)
-
-
-def _writable(stream: TextIO | None) -> TextIO:
-    """A stream that takes any text: one that was closed (`>&-`), or whose locale lacks letters of ours, is no fault."""
-    if isinstance(stream, TextIOWrapper):
-        stream.reconfigure(errors="backslashreplace")
-    return stream or open(os.devnull, "w")  # noqa: PTH123
 
 
 def main() -> None:
     """Entry point of `ablate`."""
-    sys.stdout, sys.stderr = _writable(sys.stdout), _writable(sys.stderr)
+    sys.stdout, sys.stderr = writable(sys.stdout), writable(sys.stderr)
     # Not in typer's standalone mode, which would swallow an interruption and its advice.
     guard(lambda: app(standalone_mode=False))

@@ -42,7 +42,6 @@ class Scale:
 
     Attributes:
         name: what the command line calls it.
-        about: a line for people: hardware and time.
         small, large: the two sizes of models; most arms are small (470M and 2.8B in the paper).
         sequence, batch: tokens, and sequences.
         unit: tokens that stand for the paper's 200B.
@@ -59,7 +58,6 @@ class Scale:
     """
 
     name: str
-    about: str
     small: ModelConfig
     large: ModelConfig
     sequence: Size
@@ -108,9 +106,9 @@ def _small(heldout_bytes: int, items: int, problems: int) -> Evaluation:
     return Evaluation(heldout_bytes, EVERY_STAGE, COMPARED, items, executed=EXECUTED, problems=problems)
 
 
+# Two cores, no accelerator.
 LAPTOP = Scale(
     name="laptop",
-    about="two cores, no accelerator; the whole paper in about half an hour",
     small=config("1m"),
     large=config("2m"),
     sequence=256,
@@ -123,9 +121,9 @@ LAPTOP = Scale(
     evaluation=_small(heldout_bytes=60_000, items=50, problems=10),
     primary=LIKELIHOOD,
 )
+# The same, five times as long: the next rung for transfer.
 DESKTOP = Scale(
     name="desktop",
-    about="two cores, no accelerator; the proportion study in about an hour",
     small=config("2m"),
     large=config("4m"),
     sequence=256,
@@ -176,9 +174,9 @@ def _paper_data(vocabulary: int) -> DataSpec:
 
 
 ACCURACY = ("reasoning/acc", "knowledge/exact_match", *LIKELIHOOD)
+# One GPU.
 WORKSTATION = Scale(
     name="workstation",
-    about="one GPU; about a day a study",
     small=config("60m"),
     large=config("240m"),
     sequence=2_048,
@@ -195,9 +193,9 @@ WORKSTATION = Scale(
     max_epochs_of={"synthetic-python": SYNTHETIC_CAP},
     supply=_PAPER_SUPPLY,
 )
+# Slices of TPU v5e, as the paper.
 PAPER = Scale(
     name="paper",
-    about="slices of TPU v5e, as the paper",
     small=config("470m"),
     large=config("2.8b"),
     sequence=8_192,

@@ -20,6 +20,7 @@ from analysis.metrics import metrics_for
 from experiments.study import CONTINUE, STAGE_KINDS, Arm, Piece, Stage, Study
 from mixtures.catalogue.source import KINDS
 from mixtures.mixture import Mixture
+from models.devices.roofline import TOPOLOGIES
 from models.recipe import PRECISIONS
 from store.errors import Failure, UserError
 
@@ -140,6 +141,8 @@ def _check_choices(study: Study) -> None:
     for what, name in against:
         if name is not None and name not in arms:
             raise UserError(f"{what} '{name}' is not one of its arms {', '.join(arms)}")
+    if study.topology not in (places := ("cpu", "gpu", *TOPOLOGIES)):
+        raise UserError(f"topology '{study.topology}' is unknown; choose one of {', '.join(places)}")
     if not study.seeds or len(set(study.seeds)) < len(study.seeds):
         raise UserError(f"seeds {study.seeds} are empty or doubled; give distinct seeds")
     if study.precision not in PRECISIONS:

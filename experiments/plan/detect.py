@@ -9,11 +9,7 @@ from analysis.statistics import Spread
 from experiments.scales import SCALES
 from experiments.study import Study
 from store import layout
-
-MEASURED: Mapping[str, Spread] = {}
-"""By metric, the median over arms of the noise of a paired difference (benchmarks/laptop.md), where the store has none
-of its own."""
-MEASURED_ON = "three seeds at laptop scale, 2026-11-29"
+from store.errors import UserError
 
 
 def comparisons(study: Study, store: Path) -> list[dict[str, Any]]:
@@ -29,12 +25,10 @@ def comparisons(study: Study, store: Path) -> list[dict[str, Any]]:
     rows = []
     for arm, baseline in pairs:
         for metric in study.primary:
-            spread, source = noise.get(metric, {}).get(_sizeless(arm, study.scale)), basis
-            if spread is None:
-                spread, source = MEASURED.get(metric), MEASURED_ON
+            spread = noise.get(metric, {}).get(_sizeless(arm, study.scale))
             found = smallest(spread, len(study.seeds), size) if spread else None
             head = {"arm": arm, "baseline": baseline, "metric": metric, "seeds": len(study.seeds)}
-            rows.append({**head, "detectable": found, "basis": source if found is not None else "unknown"})
+            rows.append({**head, "detectable": found, "basis": "unknown" if found is None else basis})
     return rows
 
 
@@ -44,7 +38,10 @@ def _known(study: Study, store: Path) -> tuple[Mapping[str, Mapping[str, Spread]
     smaller = names[: names.index(study.scale) + 1] if study.scale in names else []
     for key in [f"{study.name}-{scale}" for scale in reversed(smaller)] or [study.key]:
         if (store / layout.STUDIES / key / layout.STUDY).exists():
-            found = spreads(store, key)
+            try:
+                found = spreads(store, key)
+            except UserError:  # it was begun, and nothing of it is scored yet
+                continue
             scale = key.removeprefix(f"{study.name}-")
             by_arm = {metric: {_sizeless(arm, scale): its for arm, its in of.items()} for metric, of in found.items()}
             return by_arm, f"the noise of {key} in this store"

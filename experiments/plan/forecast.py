@@ -19,8 +19,8 @@ from models.devices.flops import forward_flops_per_token
 from models.devices.roofline import ATTAINED, TOPOLOGIES
 from models.devices.threads import cores
 
-CORE_FLOPS = 5.7e10
-"""A second, of one core with one process on the small models (benchmarks/training_loop.md, 2026-11)."""
+CORE_FLOPS = 5e10
+"""A second, of one core with one process on the small models (benchmarks/training_loop.md)."""
 GPU_PEAK = 9.89e14
 """An H100's dense bfloat16 products a second, as its maker publishes them."""
 ASSUMED_SHARE = 0.35

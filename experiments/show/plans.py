@@ -20,10 +20,14 @@ Row = dict[str, Any]
 
 
 def plan_json(plan: Plan, store: Path, price: float | None = None) -> Row:
-    """The plan with its forecast; evaluation is a kind of stage.
+    """What `forecast_json` has, and "comparisons": what each of them can detect; `price` is of a chip-hour."""
+    return {**forecast_json(plan, store, price), "comparisons": comparisons(plan.study, store)}
 
-    `{"study", "scale", "changes", "warnings", "stages": [...], "totals": {...}, "comparisons": [...], "paper": {...}}`;
-    `price` is of a chip-hour.
+
+def forecast_json(plan: Plan, store: Path, price: float | None = None) -> Row:
+    """The plan and its cost; evaluation is a kind of stage.
+
+    `{"study", "scale", "changes", "warnings", "stages": [...], "totals": {...}, "paper": {...}}`
     """
     speeds = forecast.speeds(plan, store)
     rows = []
@@ -42,7 +46,6 @@ def plan_json(plan: Plan, store: Path, price: float | None = None) -> Row:
         ],
         "stages": rows,
         "totals": _totals(plan, store, rows, speeds, price),
-        "comparisons": comparisons(plan.study, store),
         "paper": {"chip_hours": sum(paper) if paper else None},
     }
 

@@ -6,10 +6,10 @@ from analysis.report import build
 from experiments.audit import audit
 from experiments.plan.stage import Plan
 from experiments.show.dag import draw
-from experiments.show.plans import plan_json
+from experiments.show.plans import forecast_json
 
 
 def write_report(plan: Plan, store: Path) -> Path:
     """Write report.html and its CSVs for a study that has been run."""
-    extras = {"audit": audit(plan, store), "plan": plan_json(plan, store), "stages": draw(plan)}
+    extras = {"audit": audit(plan, store), "plan": forecast_json(plan, store), "stages": draw(plan)}
     return build(store, plan.study.key, extras)

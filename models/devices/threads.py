@@ -6,7 +6,8 @@ set, else the cores that the process may use (jax 0.10.2; `--xla_cpu_multi_threa
 The compiled program is the same for any number, so all processes share one compilation cache, and compiling itself goes
 on on all cores. Several devices forced out of one CPU have a thread each.
 
-More cores are used by more processes: two of one thread train a fifth more tokens in a second than one of two.
+More cores are used by more processes: on two cores, two of one thread train a quarter more tokens in a second or better
+than one of two (benchmarks/training_loop.md).
 """
 
 import os

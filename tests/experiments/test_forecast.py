@@ -8,9 +8,12 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from analysis.records import StudyRecord, write
 from experiments import scales
 from experiments.commands.options import chip_hour_price
 from experiments.plan import forecast
+from experiments.plan.check import check
+from experiments.plan.detect import comparisons
 from experiments.plan.find import find_study
 from experiments.plan.make import lay_out, make_plan
 from experiments.plan.stage import Plan
@@ -194,3 +197,24 @@ def test_the_list_of_studies_keeps_its_keys() -> None:
     assert rows["paper"]["models"]["laptop"] >= 64
     assert rows["quickstart"]["scales"] == [] and rows["quickstart"]["arms"] == {"": 4}
     json.dumps(list(rows.values()), allow_nan=False)
+
+
+def test_a_study_that_is_not_scored_yet_says_nothing_of_noise(tmp_path: Path) -> None:
+    """`ablate run` writes its record first; a plan made then is not to fail."""
+    study = find_study("proportion")
+    arms = {arm.name: arm.description for arm in study.arms}
+    record = StudyRecord("proportion-laptop", "", "", study.baseline, arms, (), study.primary, "", "")
+    write(tmp_path / "studies" / "proportion-laptop" / "study.json", record)
+    rows = comparisons(study, tmp_path)
+    assert len(rows) == 5 * 2 and all(row["detectable"] is None and row["basis"] == "unknown" for row in rows)
+
+
+def test_what_a_finished_study_shows_is_what_a_plan_can_find(finished_store: Path) -> None:
+    rows = comparisons(tiny(), finished_store)
+    assert {row["basis"] for row in rows} == {"the noise of tiny in this store"}
+    assert all(row["detectable"] > 0 for row in rows)
+
+
+def test_a_place_that_nobody_knows_is_refused() -> None:
+    with pytest.raises(UserError, match="topology 'v5e:9x9' is unknown; choose one of cpu, gpu, v5e:2x2"):
+        check(replace(find_study("proportion"), topology="v5e:9x9"))

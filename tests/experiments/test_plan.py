@@ -14,7 +14,7 @@ from experiments.plan.make import make_plan
 from experiments.show import rates
 from experiments.show.plans import plan_json
 from experiments.show.states import status_json
-from experiments.study import Arm
+from experiments.study import Arm, Evaluation, cut_every
 from mixtures.order import ORDER_VERSION
 from store.errors import UserError
 from tests.experiments.tiny import CODE, HALF, STEPS, TEXT, stage, study
@@ -168,3 +168,15 @@ def test_a_warm_up_that_is_no_part_of_the_stage_is_refused(warmup: float, tmp_pa
     arms = (Arm("text-only", "", (replace(stage("pretrain", TEXT, 100), warmup=warmup),)),)
     with pytest.raises(UserError, match=rf"stages\[0\].*warmup is {warmup}"):
         make_plan(study(arms=arms, seeds=(0,)), tmp_path)
+
+
+def test_a_stage_in_pieces_is_scored_after_each(tmp_path: Path) -> None:
+    whole = stage("pretrain", HALF, STEPS)
+    pieces = cut_every(whole, whole.tokens // 3)
+    asked = Evaluation(heldout_bytes=2_000, every_stage=(), compared=("boolq",), items=5)
+    plan = make_plan(study(arms=(Arm("text-only", "", pieces),), seeds=(0,), evaluation=asked), tmp_path)
+    assert [row.steps for row in plan.stages] == [STEPS // 3] * 3
+    assert all("boolq" in status.task_names(plan, row) for row in plan.stages)
+    assert cut_every(whole, whole.tokens) == (replace(whole, scored=True),)
+    with pytest.raises(UserError, match="cannot be cut at 0"):
+        cut_every(whole, 0)

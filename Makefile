@@ -2,6 +2,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
+# Hundreds of processes are started, and without bytecode on disk each takes three times as long to load its packages.
+unexport PYTHONDONTWRITEBYTECODE
+
 # Of the tests: that the train step fits a TPU slice is checked with the TPU compiler, 700 MB and for Linux only.
 LIBTPU := $(shell grep -o 'libtpu==[0-9.]*' pyproject.toml)
 

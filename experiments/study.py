@@ -259,6 +259,7 @@ class Study:
         topology: what it is planned for: "cpu", "gpu" (one), or a slice such as "v5e:16x16".
         expected: what the hypothesis says, in metrics.
         parts: of a union, the studies whose arms it has; each of them gets a report.
+        left_out: the tasks that `--without` took out of its evaluation.
     """
 
     name: str
@@ -286,6 +287,7 @@ class Study:
     topology: str = "cpu"
     expected: tuple[Expected, ...] = ()
     parts: tuple["Study", ...] = ()
+    left_out: tuple[str, ...] = ()
 
     @property
     def key(self) -> str:
@@ -296,6 +298,11 @@ class Study:
     def typed(self) -> str:
         """What the study is called on the command line."""
         return f"{self.name} --scale {self.scale}" if self.scale else self.name
+
+    @property
+    def command(self) -> str:
+        """What runs it."""
+        return " ".join(["ablate run", self.typed, *(f"--without {name}" for name in self.left_out)])
 
     def max_epochs_for(self, source: str) -> int | Fraction:
         cap = self.max_epochs_of.get(source, self.max_epochs)
@@ -328,4 +335,5 @@ def without(study: Study, names: Sequence[str]) -> Study:
         compared=tuple(task for task in size.compared if task_name(task) not in names),
         executed=() if "executed" in names else tuple(task for task in size.executed if task not in names),
     )
-    return replace(study, evaluation=left, parts=tuple(without(part, names) for part in study.parts))
+    parts = tuple(without(part, names) for part in study.parts)
+    return replace(study, evaluation=left, parts=parts, left_out=(*study.left_out, *names))

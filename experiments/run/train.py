@@ -39,7 +39,7 @@ def study_record(plan: PreparedPlan, store: Path) -> StudyRecord:
         arms={arm.name: arm.description for arm in study.arms},
         runs=runs,
         primary=study.primary,
-        command=f"ablate run {study.typed}",
+        command=study.command,
         prepared=plan.manifest.folder.name,
         asked=status.asked(plan, store),
         origins={arm.name: arm.origin for arm in study.arms if arm.origin},

@@ -17,7 +17,7 @@ from experiments.plan.stage import PreparedPlan, PreparedStage
 from experiments.progress import Display
 from experiments.run.stops import StopRequested, noted, stopped
 from experiments.workers import work
-from models.devices.threads import accelerated, cores
+from models.devices.threads import accelerated, cores, environment
 from store.errors import Failure
 from store.layout import FAILED
 
@@ -25,6 +25,8 @@ COMMAND = (sys.executable, "-m", "experiments.workers.worker")
 LIVES = 3
 """How often, in all, a worker that was killed is started again."""
 POLL_SECONDS = 0.1
+PROGRESS_SECONDS = 1.0
+"""How far they are is read out of the store, which costs milliseconds of a core that they could use."""
 RECORD_TOKENS = 6_000
 """Tokens that are trained while one task of a checkpoint is scored, roughly: it only paces the progress."""
 
@@ -51,6 +53,7 @@ def run(plan: PreparedPlan, store: Path, count: int, scores: bool = True) -> Non
     count, here = min(count, len(missing)), cores()
     orders = {n: pickle.dumps((plan, store, scores, here[n % len(here) :: count])) for n in range(count)}
     crew, broken, lives = Crew(), False, LIVES
+    due = time.monotonic()
     with noted() as signals, Display("run") as display:
         try:
             crew |= {number: _started(its) for number, its in orders.items()}
@@ -61,7 +64,9 @@ def run(plan: PreparedPlan, store: Path, count: int, scores: bool = True) -> Non
                         lives -= 1
                     else:
                         broken |= process.returncode != 0
-                display.update(*_progress(plan, store, wanted))
+                if time.monotonic() >= due:
+                    display.update(*_progress(plan, store, wanted))
+                    due = time.monotonic() + PROGRESS_SECONDS
                 time.sleep(POLL_SECONDS)
         finally:
             _stop(crew, signals)
@@ -81,7 +86,7 @@ def _started(orders: bytes) -> "subprocess.Popen[bytes]":
     # It starts deaf to Ctrl-C, which reaches every process of a terminal: this one tells the others.
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        process = subprocess.Popen(COMMAND, stdin=subprocess.PIPE)
+        process = subprocess.Popen(COMMAND, stdin=subprocess.PIPE, env=environment())
     finally:
         signal.signal(signal.SIGINT, before)
     assert process.stdin is not None

@@ -17,6 +17,10 @@ from pathlib import Path
 
 _DEVICES = ("nvidia0", "nvidiactl", "dxg", "kfd", "accel[0-9]*", "vfio/[0-9]*")
 """Of GPUs (NVIDIA's, under WSL, AMD's) and TPUs, as the kernel shows them in /dev."""
+_ALLOCATOR = {"hugetlb": 1, "mmap_max": 0, "trim_threshold": 1 << 33, "top_pad": 1 << 28}
+"""Of glibc. A step's temporary memory is one block of tens of megabytes; by default it is mapped anew for every step,
+and each page cleared: 15,000 faults of the 1m, and a fifth of its time or more (benchmarks/training_loop.md). So memory
+stays with the process, in large pages where the system has them. Other libraries of C ignore it."""
 
 
 def cores() -> list[int]:
@@ -41,3 +45,9 @@ def one_thread() -> None:
     """Have the CPU client that jax makes later in this process compute with one thread; accelerators are left alone."""
     if not accelerated():
         os.environ["NPROC"] = "1"
+
+
+def environment() -> dict[str, str]:
+    """For a process that computes on a CPU; what the user says of the allocator stands."""
+    tunables = ":".join(f"glibc.malloc.{name}={value}" for name, value in _ALLOCATOR.items())
+    return {"GLIBC_TUNABLES": tunables, **os.environ}

@@ -22,7 +22,7 @@ def tiny(steps: int = STEPS) -> Study:
 
 def slowly(display: Display, *what: Any) -> None:
     """A signal must find the run in its middle, also on a fast machine."""
-    time.sleep(0.3)
+    time.sleep(0.1)
 
 
 if __name__ == "__main__":

@@ -14,9 +14,11 @@ from experiments.plan.stage import Plan, PlannedStage
 from experiments.plan.supply import expected
 from experiments.scales import SCALES, Scale
 from experiments.studies.paper import PARTS
+from experiments.study import without
 from mixtures import paper
 from mixtures.curriculum import stage_steps
 from mixtures.mixture import Part, shares
+from store.errors import UserError
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "studies.txt"
 STEP = 512 * 8_192
@@ -234,3 +236,14 @@ def test_the_paper_is_its_six_studies_and_compares_as_they_do(scale: Scale) -> N
     assert len(whole.parts) == len(PARTS) == 6
     sizes = {(arm.model or whole.model).name for arm in whole.arms}
     assert sizes == {scale.small.name, scale.large.name}
+
+
+def test_what_is_left_out_is_asked_of_no_arm_and_the_command_says_so() -> None:
+    whole = find_study("paper", "laptop")
+    left = without(without(whole, ["executed"]), ["mbpp"])
+    assert left.command == "ablate run paper --scale laptop --without executed --without mbpp"
+    for before, after in zip((whole, *whole.parts), (left, *left.parts), strict=True):
+        assert before.evaluation.executed and not after.evaluation.executed
+        assert set(before.evaluation.asked) - set(after.evaluation.asked) == {"mbpp"}
+    with pytest.raises(UserError, match="asks no task 'mbp' that could be left out; its tasks are arc_easy"):
+        without(whole, ["mbp"])

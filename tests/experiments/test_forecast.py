@@ -200,13 +200,15 @@ def test_the_list_of_studies_keeps_its_keys() -> None:
 
 
 def test_a_study_that_is_not_scored_yet_says_nothing_of_noise(tmp_path: Path) -> None:
-    """`ablate run` writes its record first; a plan made then is not to fail."""
-    study = find_study("proportion")
+    """`ablate run` writes its record first; a plan made then is not to fail, and has what was measured elsewhere."""
+    study = replace(find_study("proportion"), primary=("heldout/code/bpb", "reasoning/acc"))
     arms = {arm.name: arm.description for arm in study.arms}
     record = StudyRecord("proportion-laptop", "", "", study.baseline, arms, (), study.primary, "", "")
     write(tmp_path / "studies" / "proportion-laptop" / "study.json", record)
     rows = comparisons(study, tmp_path)
-    assert len(rows) == 5 * 2 and all(row["detectable"] is None and row["basis"] == "unknown" for row in rows)
+    known, unknown = (rows[start::2] for start in (0, 1))
+    assert len(rows) == 5 * 2 and all(row["detectable"] is None and row["basis"] == "unknown" for row in unknown)
+    assert all(0.05 < row["detectable"] < 1 and "of paper-laptop, 2026" in row["basis"] for row in known)
 
 
 def test_what_a_finished_study_shows_is_what_a_plan_can_find(finished_store: Path) -> None:

@@ -39,14 +39,14 @@ setup: .venv/ready
 quickstart: setup
 	@$(BIN)/ablate run quickstart
 
-# Files go to three workers, for tests wait a quarter of their time: for processes, disks and clocks. The rest is said at
-# the end.
+# Files go to three workers, for tests wait a quarter of their time: for processes, disks and clocks. In the order of the
+# tree, where the longest are not the last. What is not run is said at the end.
 test: setup .venv/libtpu
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest -n 3 --dist loadfile -m "not tpu_fit and not soak and not (slow and network)"
+	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not tpu_fit and not soak and not (slow and network)"
 	@echo "Not run: make parity (torch), make soak (simulations), pytest -m tpu_fit, pytest -m 'slow and network'"
 
 # What the documentation promises of intervals and bounds, simulated: minutes, and no part of `make test`.

@@ -27,7 +27,8 @@ ASSUMED_SHARE = 0.35
 """Of a chip's peak, where no table says better."""
 
 _BYTES_PER_TOKEN = 3.0
-_TOKENS_PER_ITEM = 300
+_TOKENS_PER_ITEM = 100
+"""Likelihoods and answers alike; with it the laptop's plan says what its scoring took (benchmarks/laptop.md)."""
 """Scored per benchmark item over all its choices, roughly (the mean of the quickstart's eight benchmarks)."""
 _STATE_BYTES = 12
 """Of a parameter in a checkpoint: the value and two moments, float32."""

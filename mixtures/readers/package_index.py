@@ -1,0 +1,76 @@
+"""Downloads from the package index that pip uses on this machine, with pip's settings."""
+
+import functools
+import hashlib
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import requests
+from pypi_simple import PYPI_SIMPLE_ENDPOINT, NoSuchProjectError, PyPISimple, UnsupportedContentTypeError
+
+from store.errors import Failure
+
+ATTEMPTS = 3
+PAUSE_SECONDS = 1.0
+TIMEOUT_SECONDS = 60.0
+
+
+def download(project: str, filename: str, sha256: str, folder: Path) -> bytes:
+    """A file of a project, tried three times; `folder` is where the user could put it instead.
+
+    Raises:
+        Failure: the index cannot be reached, has no such file, or serves other bytes than pinned.
+    """
+    problem = ""
+    for attempt in range(ATTEMPTS):
+        time.sleep(attempt * PAUSE_SECONDS)
+        try:
+            return _downloaded(project, filename, sha256)
+        except NoSuchProjectError:
+            problem = "the package index does not have the project"
+        except (requests.RequestException, UnsupportedContentTypeError) as error:
+            problem = type(error).__name__
+    raise Failure(
+        f"{filename} cannot be downloaded ({problem}); check the network and pip's settings "
+        f"(index-url, cert), or put the file into {folder}"
+    )
+
+
+def _downloaded(project: str, filename: str, sha256: str) -> bytes:
+    with _session() as session, PyPISimple(_endpoint(), session=session) as index:
+        page = index.get_project_page(project, timeout=TIMEOUT_SECONDS)
+        url = next((package.url for package in page.packages if package.filename == filename), None)
+        if url is None:
+            raise Failure(f"the package index has no {filename}; use an index that mirrors {project}")
+        response = session.get(url, timeout=TIMEOUT_SECONDS)
+        response.raise_for_status()
+    if hashlib.sha256(response.content).hexdigest() != sha256:
+        raise Failure(
+            f"the package index serves {filename} with another sha256 than pinned; "
+            "use an index that mirrors the original file"
+        )
+    return response.content
+
+
+def _session() -> requests.Session:
+    """Certificates as pip has them; proxies and REQUESTS_CA_BUNDLE, which wins, are requests' own business."""
+    session = requests.Session()
+    certificate = os.environ.get("PIP_CERT") or _pip_config("global.cert")
+    if certificate:
+        session.verify = certificate
+    return session
+
+
+def _endpoint() -> str:
+    return os.environ.get("PIP_INDEX_URL") or _pip_config("global.index-url") or PYPI_SIMPLE_ENDPOINT
+
+
+@functools.cache
+def _pip_config(key: str) -> str:
+    """pip's own setting, or "" when it has none or there is no pip."""
+    command = [sys.executable, "-m", "pip", "config", "get", key]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    return result.stdout.strip() if result.returncode == 0 else ""

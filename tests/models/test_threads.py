@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from models.devices.threads import accelerated
+from models.devices.threads import accelerated, environment
 from tests.conftest import ROOT
 from tests.models.digest import digest
 
@@ -66,3 +66,10 @@ def test_the_platform_is_known_without_jax(
     monkeypatch.setattr("models.devices.threads._DEVICES", (device,))
     monkeypatch.setenv("JAX_PLATFORMS", platforms)
     assert accelerated() == found
+
+
+def test_what_the_user_says_of_the_allocator_stands(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("GLIBC_TUNABLES", raising=False)
+    assert "glibc.malloc.mmap_max=0" in environment()["GLIBC_TUNABLES"].split(":")
+    monkeypatch.setenv("GLIBC_TUNABLES", "glibc.malloc.check=3")
+    assert environment()["GLIBC_TUNABLES"] == "glibc.malloc.check=3"

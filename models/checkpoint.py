@@ -11,6 +11,7 @@ import logging
 import os
 import re
 import sys
+import warnings
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -52,6 +53,8 @@ def _unless_late(what: "sys.UnraisableHookArgs") -> None:
 
 
 sys.unraisablehook = _unless_late
+# Writes that the closed loop had not begun yet.
+warnings.filterwarnings("ignore", "coroutine 'async_serialize.* was never awaited", RuntimeWarning)
 
 _STEP = re.compile(r"step-(\d{8,})")
 _OS_ERROR = re.compile(r"os_error_code='(\d+)'")

@@ -22,7 +22,7 @@ from mixtures.catalogue.paper_scale import ADJACENT_TOKENS, PAPER, SYNTHETIC_TOK
 from mixtures.catalogue.source import KINDS, Source, describe, one_shard, provenance
 from mixtures.documents.document import Document
 from mixtures.documents.filters import FILTERS
-from mixtures.readers import fetch, hub
+from mixtures.readers import hub, package_index
 from store.errors import Failure
 
 BY_NAME = {source.name: source for source in QUICKSTART}
@@ -76,7 +76,7 @@ def test_a_missing_distribution_names_source_package_and_way_out() -> None:
 def test_a_missing_archive_names_the_source_and_the_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple/")
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.setattr(fetch, "PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(package_index, "PAUSE_SECONDS", 0.0)
     with pytest.raises(Failure, match=r"source 'notebooks': flax-.* cannot be downloaded .*check the network"):
         list(BY_NAME["notebooks"].read("all", tmp_path))
 

@@ -34,7 +34,7 @@ from mixtures.readers.hub import HubDataset
 from tests.mixtures.test_fetch import sdist
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "readers.json"
-NOT_READERS = {"fetch"}
+NOT_READERS = {"fetch", "package_index"}
 SENTENCE = "This is a plain sentence that a person wrote about what the thing does, and it is kept."
 CODE = "def f(x):\n    return x  # and what follows\n"
 

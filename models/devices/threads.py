@@ -48,6 +48,8 @@ def one_thread() -> None:
 
 
 def environment() -> dict[str, str]:
-    """For a process that computes on a CPU; what the user says of the allocator stands."""
+    """Of a process that computes. On an accelerator it is this one's: its host copies of a state are not to be kept."""
+    if accelerated():
+        return dict(os.environ)
     tunables = ":".join(f"glibc.malloc.{name}={value}" for name, value in _ALLOCATOR.items())
-    return {"GLIBC_TUNABLES": tunables, **os.environ}
+    return {"GLIBC_TUNABLES": tunables, **os.environ}  # what the user says of the allocator stands

@@ -214,7 +214,7 @@ def test_a_disk_that_is_full_at_a_checkpoint_is_one_line_a_chain(store: Path) ->
 
 
 def test_the_quickstart_has_the_arms_of_the_paper() -> None:
-    """Four arms, two seeds, equal budgets; only the mixture differs."""
+    """Four arms, three seeds, equal budgets; only the mixture differs."""
     quickstart = find_study("quickstart")
     budgets = {tuple((s.kind, s.tokens, s.peak) for s in arm.stages) for arm in quickstart.arms}
     assert len(budgets) == 1

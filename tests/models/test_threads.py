@@ -68,8 +68,11 @@ def test_the_platform_is_known_without_jax(
     assert accelerated() == found
 
 
-def test_what_the_user_says_of_the_allocator_stands(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cpu_keeps_memory_and_what_the_user_says_of_the_allocator_stands(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("GLIBC_TUNABLES", raising=False)
+    monkeypatch.setenv("JAX_PLATFORMS", "cuda")
+    assert "GLIBC_TUNABLES" not in environment()
+    monkeypatch.setenv("JAX_PLATFORMS", "cpu")
     assert "glibc.malloc.mmap_max=0" in environment()["GLIBC_TUNABLES"].split(":")
     monkeypatch.setenv("GLIBC_TUNABLES", "glibc.malloc.check=3")
     assert environment()["GLIBC_TUNABLES"] == "glibc.malloc.check=3"

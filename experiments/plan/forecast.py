@@ -28,8 +28,8 @@ ASSUMED_SHARE = 0.35
 
 _BYTES_PER_TOKEN = 3.0
 _TOKENS_PER_ITEM = 100
-"""Likelihoods and answers alike; with it the laptop's plan says what its scoring took (benchmarks/laptop.md)."""
-"""Scored per benchmark item over all its choices, roughly (the mean of the quickstart's eight benchmarks)."""
+"""Of a benchmark item, fitted: with it the plan says what scoring took in one run of the laptop's paper
+(benchmarks/laptop.md). Items have some 300 over all their choices: scoring is quicker than a step of as many FLOPs."""
 _STATE_BYTES = 12
 """Of a parameter in a checkpoint: the value and two moments, float32."""
 _CHECKPOINTS = 2

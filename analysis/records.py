@@ -226,6 +226,8 @@ class StudyRecord:
     """By arm, where the paper that is reproduced has it; it begins with "ours" where the paper has not."""
     expected: tuple[Mapping[str, str], ...] = ()
     """What was expected before anything ran: "arm", "metric", "direction" (higher, lower or same), "paper"."""
+    left_out: tuple[str, ...] = ()
+    """The tasks that `--without` took out, as they were typed."""
 
     def baseline_of(self, arm: str) -> str:
         """The arm that `arm` is compared with; `arm` itself where there is nothing to compare it with."""
@@ -323,7 +325,8 @@ def read_study(store: Path, name: str) -> StudyRecord:
     record = _load(path, StudyRecord, f"study '{name}'", f"`ablate run {name}` writes it again")
     runs = (RunRecord(**run) for run in record.runs)
     runs = (replace(run, stages=tuple(run.stages), kinds=tuple(run.kinds)) for run in runs)
-    return replace(record, runs=tuple(runs), primary=tuple(record.primary), expected=tuple(record.expected))
+    lists = {name: tuple(getattr(record, name)) for name in ("primary", "expected", "left_out")}
+    return replace(record, runs=tuple(runs), **lists)
 
 
 _LINE_SEAL = b',"checksum":"'

@@ -18,6 +18,7 @@ from experiments.commands.options import (
     ScaleName,
     Store,
     StudyName,
+    Without,
     chip_hour_price,
     local_path,
     print_result,
@@ -44,9 +45,11 @@ def _study(name: str, scale: str) -> "Study":
 
 
 def _planned(study: str, scale: str, store: Path) -> "Plan":
+    """The plan of a study as it was last run, without what `run --without` left out."""
+    from experiments.plan.find import as_last_run
     from experiments.plan.make import make_plan
 
-    return make_plan(_study(study, scale), store)
+    return make_plan(as_last_run(_study(study, scale), store), store)
 
 
 @app.command()
@@ -66,13 +69,16 @@ def plan(
     price: Annotated[
         str, typer.Option("--price-per-chip-hour", help="A number, or a .json file with per_chip_hour and date.")
     ] = "",
+    leave_out: Without = None,
     json: Json = False,
 ) -> None:
     """Show stages, tokens, epochs, FLOPs, time and cost before anything is trained."""
+    from experiments.plan.make import make_plan
     from experiments.show.plans import plan_json, print_plan
+    from experiments.study import without
 
     per_hour = chip_hour_price(price)
-    planned = _planned(study, scale, store)
+    planned = make_plan(without(_study(study, scale), leave_out or []), store)
     if plot is not None:
         from experiments.show import rates
 
@@ -206,12 +212,7 @@ def run(
     scale: ScaleName = "",
     store: Store = RUNS,
     workers: Workers = None,
-    leave_out: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--without", help="Do not ask this task, or with executed none that runs programs; may be repeated."
-        ),
-    ] = None,
+    leave_out: Without = None,
 ) -> None:
     """Run what is missing of a study and write its report; after an interruption, carry on."""
     from experiments.commands.run import run_study

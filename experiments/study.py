@@ -228,6 +228,11 @@ class Evaluation:
         """The benchmarks as they are asked for, by their tasks' names."""
         return {task_name(each): each for each in (*self.every_stage, *self.compared)}
 
+    @property
+    def leavable(self) -> set[str]:
+        """What `--without` may name."""
+        return {*self.asked, *self.executed, "executed"}
+
 
 @dataclass(frozen=True)
 class Study:
@@ -308,9 +313,6 @@ class Study:
         cap = self.max_epochs_of.get(source, self.max_epochs)
         return cap.epochs if isinstance(cap, Cap) else cap
 
-    def model_of(self, arm: str) -> ModelConfig:
-        return next(each.model for each in self.arms if each.name == arm) or self.model
-
     def baseline_of(self, arm: str) -> str:
         """The arm that `arm` is compared with: itself, if with none."""
         return next(each.against for each in self.arms if each.name == arm) or self.baseline
@@ -323,11 +325,10 @@ def without(study: Study, names: Sequence[str]) -> Study:
         UserError: it asks no task of that name.
     """
     size = study.evaluation
-    known = {*size.asked, *size.executed, "executed"}
-    if unknown := [name for name in names if name not in known]:
+    if unknown := [name for name in names if name not in size.leavable]:
         raise UserError(
             f"study '{study.name}' asks no task '{unknown[0]}' that could be left out; its tasks are "
-            f"{', '.join(sorted(known))}"
+            f"{', '.join(sorted(size.leavable))}"
         )
     left = replace(
         size,

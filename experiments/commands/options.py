@@ -53,6 +53,10 @@ ScaleName = Annotated[
 ]
 Store = Annotated[Path, typer.Option(parser=local_folder, help="Folder that holds data, checkpoints and records.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of a table.")]
+Without = Annotated[
+    list[str] | None,
+    typer.Option("--without", help="Do not ask this task, or with executed none that runs programs; may be repeated."),
+]
 RUNS = Path("runs")
 
 

@@ -9,9 +9,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from analysis.records import read_study
 from experiments.plan.check import check, naming
 from experiments.scales import SCALES
-from experiments.study import Study
+from experiments.study import Study, without
+from store import layout
 from store.errors import UserError
 
 DEFAULT = "laptop"
@@ -67,6 +69,18 @@ def scales_of(module: str) -> tuple[str, ...]:
         UserError: the file cannot be loaded.
     """
     return () if isinstance(getattr(_loaded(module), "STUDY", None), Study) else tuple(SCALES)
+
+
+def as_last_run(study: Study, store: Path) -> Study:
+    """`study` without what `run --without` left out, where its last run in `store` did, and the study still asks it.
+
+    Raises:
+        Failure: the record of that run is damaged.
+    """
+    if not (store / layout.STUDIES / study.key / layout.STUDY).exists():
+        return study
+    left_out = read_study(store, study.key).left_out
+    return without(study, [name for name in left_out if name in study.evaluation.leavable])
 
 
 def _of_file(module: str, scale: str) -> Study:

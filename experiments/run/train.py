@@ -13,6 +13,7 @@ from experiments.plan.make import prepared_plan
 from experiments.plan.stage import PreparedPlan, PreparedStage
 from experiments.progress import Display
 from experiments.study import Study
+from store import layout
 from store.errors import Failure, UserError
 from store.lock import whole_store
 
@@ -45,6 +46,7 @@ def study_record(plan: PreparedPlan, store: Path) -> StudyRecord:
         origins={arm.name: arm.origin for arm in study.arms if arm.origin},
         expected=tuple(vars(each) for each in study.expected),
         baselines={arm.name: arm.against for arm in study.arms if arm.against},
+        left_out=study.left_out,
     )
 
 
@@ -71,7 +73,7 @@ def train_on_hosts(study: Study, store: Path) -> None:
         with hosts.together():
             if hosts.first():
                 lock.enter_context(whole_store(store))
-                write(store / "studies" / study.key / "study.json", study_record(plan, store))
+                write(store / layout.STUDIES / study.key / layout.STUDY, study_record(plan, store))
                 finished = {stage.id for stage in plan.stages if status.trained(stage, store)}
         _train(plan, store, [stage for stage in plan.stages if not hosts.agreed(stage.id in finished)])
 
@@ -156,5 +158,5 @@ def use_compilation_cache(store: Path) -> None:
     warnings.filterwarnings("ignore", rf"Error writing persistent compilation cache .*\[Errno ({full})\]")
     warnings.filterwarnings("ignore", "Error reading persistent compilation cache")
     if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
-        jax.config.update("jax_compilation_cache_dir", str((store / "xla").resolve()))
+        jax.config.update("jax_compilation_cache_dir", str((store / layout.XLA).resolve()))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)

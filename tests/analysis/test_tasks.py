@@ -15,7 +15,7 @@ from analysis.evals.benchmarks import FORMATS, TASKS, benchmark_of, of
 from analysis.evals.code import executed
 from analysis.evals.questions import VERSION, exact_match, prompt_hash, render
 from analysis.evals.scoring import item as scored
-from analysis.evals.tasks import TaskSpec, benchmark_task, heldout_task, parse_task, task_name
+from analysis.evals.tasks import TaskSpec, benchmark_task, parse_task, task_name
 from analysis.metrics import metrics_for, value
 from analysis.records import EvalRecord
 from analysis.scores import scores_of
@@ -24,7 +24,6 @@ from mixtures.benchmarks.item import Item
 from mixtures.benchmarks.known import BENCHMARKS
 from mixtures.benchmarks.load import load
 from mixtures.benchmarks.own_rows import RowsFile
-from mixtures.documents.document import Document
 from store.errors import UserError
 
 DOWNLOADS = Path("runs/downloads")
@@ -316,49 +315,6 @@ def test_data_that_cannot_be_had_is_a_gap_that_says_what_to_do(tmp_path: Path) -
     task = benchmark_task("quac", 10, tmp_path / "downloads")
     assert task.questions == ()
     assert "'quac' (allenai/quac) are in no package; put its val_v0.2.json as quac.json" in task.gap
-
-
-def test_heldout_documents_keep_their_source() -> None:
-    def documents(n: int) -> list[Document]:
-        return [Document(f"page{i}", f"package{i}", f"{i} " * 900) for i in range(n)]
-
-    task = heldout_task("code", {"python": documents(9), "c-cpp": documents(9)}, 4_000)
-    assert len({question.id for question in task.questions}) == len(task.questions)
-    assert {question.source for question in task.questions} == {"python", "c-cpp"}
-    assert all(len(question.candidates[0][1].encode()) <= 1_024 for question in task.questions)
-    assert all(question.id.endswith(f"/page{question.cluster.removeprefix('package')}") for question in task.questions)
-    (record,) = [
-        EvalRecord(
-            "heldout/code",
-            VERSION,
-            "",
-            "",
-            1,
-            tuple(scored(q, [float(len(q.candidates[0][1]))], None) for q in task.questions),
-        )
-    ]
-    assert all(item["cluster"].startswith("package") and item["bytes"] <= 1_024 for item in record.items)
-    found = scores_of(record, "")
-    assert set(found) == {"heldout/code", "heldout/code/python", "heldout/code/c-cpp"}
-    names = [metric.name for metric in metrics_for(found)]
-    assert names == ["heldout/code/bpb", "heldout/code/c-cpp/bpb", "heldout/code/python/bpb"]
-
-
-def test_a_held_out_window_lies_anywhere_in_its_document() -> None:
-    """The beginnings are licences, imports and titles; a window is at a place that the id's hash chooses."""
-    texts = ["# a licence, as everywhere\n" + "".join(f"é{n:05}\n" for n in range(1_000)) for _ in range(40)]
-    documents = [Document(f"page{n}", "g", text) for n, text in enumerate(texts)]
-    asked = heldout_task("code", {"python": documents}, 10**9, length=64).questions
-    windows = {question.id: question.candidates[0][1] for question in asked}
-    assert len(windows) == 40 and all(60 <= len(text.encode()) <= 64 for text in windows.values())
-    places = sorted(texts[0].index(text) / len(texts[0]) for text in windows.values())
-    assert places[0] < 0.15 and places[-1] > 0.85 and sum(place < 0.5 for place in places) in range(10, 31)
-    again = heldout_task("code", {"python": documents[::-1]}, 10**9, length=64).questions
-    assert {question.id: question.candidates[0][1] for question in again} == windows
-    starts = heldout_task("code", {"python": documents}, 10**9, length=64, place="start").questions
-    assert all(question.candidates[0][1].startswith("# a licence") for question in starts)
-    (short,) = heldout_task("code", {"python": [Document("p", "g", " short\n")]}, 10**9).questions
-    assert short.candidates == (("", " short\n"),) and scored(short, [1.0], None)["bytes"] == 7
 
 
 def test_bits_are_those_of_the_answer_and_not_of_the_blank_before_it() -> None:

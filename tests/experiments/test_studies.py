@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from experiments.plan.find import find_study, known_studies, scales_of
+from analysis.records import StudyRecord, write
+from experiments.plan.find import as_last_run, find_study, known_studies, scales_of
 from experiments.plan.make import lay_out
 from experiments.plan.stage import Plan, PlannedStage
 from experiments.plan.supply import expected
@@ -247,3 +248,11 @@ def test_what_is_left_out_is_asked_of_no_arm_and_the_command_says_so() -> None:
         assert set(before.evaluation.asked) - set(after.evaluation.asked) == {"mbpp"}
     with pytest.raises(UserError, match="asks no task 'mbp' that could be left out; its tasks are arc_easy"):
         without(whole, ["mbp"])
+
+
+def test_status_and_report_ask_what_the_last_run_asked(tmp_path: Path) -> None:
+    whole = find_study("paper", "laptop")
+    assert as_last_run(whole, tmp_path) == whole
+    run = StudyRecord(whole.key, "", "", "", {}, (), (), "", "", left_out=("executed", "a task that it asked once"))
+    write(tmp_path / "studies" / whole.key / "study.json", run)
+    assert as_last_run(whole, tmp_path) == without(whole, ["executed"])

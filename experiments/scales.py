@@ -78,6 +78,8 @@ class Scale:
 
 # As much documentation prose as there is for two epochs at most; the rest is literature.
 TEXT = mixture("text", {"literature": 18, "docstring-prose": 6, "description-prose": 1})
+# The same for five times as many tokens, of which the descriptions are three epochs.
+DESKTOP_TEXT = mixture("text", {"literature": 60, "docstring-prose": 19, "description-prose": 1})
 WEB_CODE = mixture("web-code", {"python": 2, "c-cpp": 1, "javascript": 1})
 MARKUP = mixture("markup", {"markdown": 1, "restructuredtext": 1, "html": 1, "yaml": 1, "css": 1})
 ADJACENT = mixture("adjacent", {"notebooks": 1, "commits": 1, "qa": 1})
@@ -130,7 +132,7 @@ DESKTOP = Scale(
     batch=4,
     unit=1_024_000,  # 1,000 steps
     warmup=WARMUP,
-    parts=LAPTOP_PARTS,
+    parts=replace(LAPTOP_PARTS, text=DESKTOP_TEXT, cooldown=DESKTOP_TEXT),
     data=LAPTOP_DATA,
     seeds=(0, 1, 2),
     evaluation=_small(heldout_bytes=120_000, items=200, problems=20),

@@ -104,9 +104,7 @@ def block_size(batch: int) -> int:
     return batch * -(-MIN_BLOCK // batch)
 
 
-def check_supply(
-    source: str, used: int, windows: int, sequence: int, max_epochs: Fraction | int, counts_here: int
-) -> None:
+def check_supply(source: str, used: int, windows: int, sequence: int, max_epochs: Fraction | int) -> None:
     """Refuse a plan that a source cannot meet.
 
     Args:
@@ -115,16 +113,10 @@ def check_supply(
         windows: sequences in one epoch of it.
         sequence: tokens in a sequence.
         max_epochs: how often the study lets a source be read.
-        counts_here: sequences that this stage itself reads.
 
     Raises:
-        UserError: the source has no whole sequence in the stage, or would be read too often.
+        UserError: the source would be read too often.
     """
-    if counts_here == 0:
-        raise UserError(
-            f"source '{source}' gets less than one sequence of {sequence:,} tokens in a whole stage; "
-            "raise its weight or the budget, or leave it out of the mixture"
-        )
     if windows == 0 or used > max_epochs * windows:
         have, need = windows * sequence, used * sequence
         epochs = f"{used / windows:.2f}" if windows else "endless"

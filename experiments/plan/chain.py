@@ -1,6 +1,6 @@
 """What a stage is after the stages before it: its steps, its rates, and what the lineage has read. Loads no jax."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
 
@@ -25,8 +25,8 @@ def plan_stage(
     """The stage that follows `chain` in a run of `arm`; `windows` says what there is of the sources.
 
     Raises:
-        UserError: an unknown source, a budget, schedule or supply that cannot be met, or windows that would be cut
-            otherwise.
+        UserError: an unknown source, one without a whole sequence in the stage, a budget, schedule or supply that
+            cannot be met, or windows that would be cut otherwise.
     """
     fractions, known = shares(stage.mixture), kinds(study.data)
     unknown = sorted(set(fractions) - set(known))
@@ -45,6 +45,7 @@ def plan_stage(
     passes = {source: passes_before(chain, stage, source, form) for source in fractions}
     starts = {source: passes[source][-1].count for source in fractions}
     sequences = {source: until[1][source] - until[0][source] for source in fractions}
+    _check_present(study, stage, sequence, sequences)
     planned = PlannedStage(
         id=_id(chain, stage, ending(study, model, seed), last),
         arms=(arm.name,),
@@ -67,6 +68,18 @@ def plan_stage(
     if len(planned.id.encode()) > LONGEST_ID:
         raise UserError(f"the stage would be called {planned.id}, over {LONGEST_ID} bytes; shorten its mixtures' names")
     return planned
+
+
+def _check_present(study: Study, stage: Stage, sequence: int, sequences: Mapping[str, int]) -> None:
+    """Refuse a source so rare that it has no whole sequence in the stage; of a piece, in the stage that was cut."""
+    whole = sequences
+    if stage.piece is not None and not stage.piece.turns:
+        whole = _sequences(study, stage, sequence, stage_steps(stage.piece.whole, study.batch, sequence))
+    if none := [source for source, count in whole.items() if count == 0]:
+        raise UserError(
+            f"source '{none[0]}' gets less than one sequence of {sequence:,} tokens in a whole stage; "
+            "raise its weight or the budget, or leave it out of the mixture"
+        )
 
 
 def _check_infilling(study: Study, stage: Stage, sequence: int) -> None:

@@ -100,7 +100,7 @@ def epochs(
         read = [*passes[source][:-1], Pass(passes[source][-1].count + count, form)]
         used = math.ceil(Fraction(sum(one.count * one.form.sequence for one in read), form.sequence))
         try:
-            check_supply(source, used, available, form.sequence, limit, count)
+            check_supply(source, used, available, form.sequence, limit)
         except UserError as error:
             if study.simulated_tokens is None:
                 raise

@@ -174,7 +174,7 @@ def _rates(plan: Plan, arm: str) -> list[float]:
 
 def test_boundaries_differ_in_the_learning_rate_alone() -> None:
     plan, unit = planned("boundary", "laptop"), 190
-    names = [arm.name for arm in plan.study.arms if arm.name.startswith("balanced") and "half" not in arm.name]
+    names = [arm.name for arm in plan.study.arms if arm.name.startswith("balanced") and "early" not in arm.name]
     kinds = {tuple(sum(count) for count in zip(*map(_by_kind(plan), chain(plan, name)), strict=True)) for name in names}
     assert len({sum(kind) for kind in kinds}) == 1
     assert all(abs(a - b) <= 8 * 4 * 256 for one in kinds for a, b in zip(one, min(kinds), strict=True))
@@ -185,7 +185,7 @@ def test_boundaries_differ_in_the_learning_rate_alone() -> None:
     assert whole == _rates(plan, "text-only") and whole[5:] == sorted(whole[5:], reverse=True) and whole[-1] == low
     assert rates["-low"][:unit] == rates[""][:unit] and set(rates["-low"][unit:]) == {low}
     decay = rates["-decay"]
-    assert set(decay[5 : unit + 152]) == {peak} and decay[-1] == low and decay[unit + 152] < peak
+    assert set(decay[5 : unit + 114]) == {peak} and decay[-1] == low and decay[unit + 114] < peak
     assert _rates(plan, "text-only-rewarmed") == rates[""]
 
 
@@ -200,10 +200,10 @@ def _by_kind(plan: Plan) -> Callable[[PlannedStage], tuple[int, int, int]]:
 @pytest.mark.parametrize("scale", SCALES)
 def test_branches_of_a_trunk_share_it(scale: str) -> None:
     plan = planned("boundary", scale)
-    long, short = (chain(plan, f"balanced-to-text-{way}") for way in ("decay", "decay-half"))
+    long, short = (chain(plan, f"balanced-to-text-{way}") for way in ("decay", "decay-early"))
     assert [stage.id for stage in long[:2]] == [stage.id for stage in short[:2]]
     total = [sum(stage.steps for stage in its) for its in (long, short)]
-    assert total[1] / total[0] == pytest.approx(3 / 4, abs=0.01)
+    assert total[1] / total[0] == pytest.approx(4 / 5, abs=0.01)
     assert sum(stage.steps for stage in chain(plan, "balanced-to-text")) == total[0]
 
 

@@ -14,7 +14,8 @@ from experiments.plan.make import make_plan
 from experiments.show import rates
 from experiments.show.plans import plan_json
 from experiments.show.states import status_json
-from experiments.study import Arm, Evaluation, cut_every
+from experiments.study import Arm, Evaluation, cut, cut_every
+from mixtures.mixture import mixture
 from mixtures.order import ORDER_VERSION
 from store.errors import UserError
 from tests.experiments.tiny import CODE, HALF, STEPS, TEXT, stage, study
@@ -180,3 +181,14 @@ def test_a_stage_in_pieces_is_scored_after_each(tmp_path: Path) -> None:
     assert cut_every(whole, whole.tokens) == (replace(whole, scored=True),)
     with pytest.raises(UserError, match="cannot be cut at 0"):
         cut_every(whole, 0)
+
+
+def test_a_source_too_rare_for_the_stage_is_refused_before_anything_is_prepared(tmp_path: Path) -> None:
+    """Of a stage in pieces the whole counts: a piece may have none of it."""
+    rare = mixture("rare", {TEXT: 399, CODE: 1})
+    whole, part = stage("pretrain", rare, STEPS), stage("pretrain", rare, STEPS // 3)
+    pieces = cut(whole, part.tokens, 2 * part.tokens)
+    plan = make_plan(study(arms=(Arm("text-only", "", pieces),), seeds=(0,)), tmp_path)
+    assert sorted(row.sequences["program"] for row in plan.stages) == [0, 0, 1]
+    with pytest.raises(UserError, match=r"stages\[0\].*'program' gets less than one sequence of 32 tokens"):
+        make_plan(study(arms=(Arm("text-only", "", (part,)),), seeds=(0,)), tmp_path)

@@ -6,7 +6,7 @@ Every arm keeps one colour and one marker in all figures; neither is needed to r
 import io
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -39,6 +39,8 @@ DASHES: tuple[Any, ...] = (
 )
 """Of lines that carry no marker."""
 COLUMNS, LEGEND_COLUMNS = 3, 5
+LETTER, LEGEND_HANDLE = 0.075, 0.7
+"""Inches of a letter, on average, and of the line before a label with the gaps around it."""
 SMOOTHED_SHARE = 40
 """Losses are averaged over 1/40 of a run's steps."""
 
@@ -143,7 +145,8 @@ def forest(comparison: Comparison, metrics: Sequence[Metric], look: Mapping[str,
     arms = [arm for arm in look if any(row.arm == arm for row, _ in rows)]
     shown = [metric for metric in metrics if any(row.metric == metric for row, _ in rows)]
     block = len(arms) + 0.8
-    with _figure("forest", 0.7 + 0.17 * block * len(shown) + _legend_height(arms)) as (figure, out):
+    labels = {arm_label(comparison.study, arm): look[arm] for arm in arms}
+    with _figure("forest", 0.7 + 0.17 * block * len(shown) + _legend_height(labels)) as (figure, out):
         axes, points = figure.subplots(), []
         _plain(axes)
         axes.axvline(0, color=BASELINE_COLOUR, linewidth=0.9)
@@ -160,7 +163,7 @@ def forest(comparison: Comparison, metrics: Sequence[Metric], look: Mapping[str,
         axes.set_yticks(middles, [metric.label for metric in shown])
         axes.set_ylim(block * len(shown) - 0.8, -0.8)
         axes.set_xlabel(f"relative difference to {against(comparison.study)}, %   (worse ← 0 → better)")
-        _legend(figure, {arm_label(comparison.study, arm): look[arm] for arm in arms})
+        _legend(figure, labels)
     return out[0]
 
 
@@ -321,15 +324,25 @@ def _legend(figure: "Figure", look: Mapping[str, Style], markers: bool = True) -
         handles,
         list(look),
         loc="outside lower center",
-        ncols=min(len(look), LEGEND_COLUMNS),
+        ncols=_legend_columns(list(look)),
         frameon=False,
         handlelength=3.2,
     )
 
 
-def _legend_height(arms: Sequence[str] | Mapping[str, Style]) -> float:
+def _legend_columns(labels: Sequence[str]) -> int:
+    """As many as fit beside each other; it is filled column by column."""
+    for columns in range(min(len(labels), LEGEND_COLUMNS), 1, -1):
+        longest = [max(map(len, its)) for its in np.array_split(np.array(labels), columns)]
+        if sum(longest) * LETTER + columns * LEGEND_HANDLE <= WIDTH:
+            return columns
+    return 1
+
+
+def _legend_height(labels: Iterable[str]) -> float:
     """Inches."""
-    return 0.2 * math.ceil(len(arms) / LEGEND_COLUMNS)
+    labels = list(labels)
+    return 0.2 * math.ceil(len(labels) / _legend_columns(labels))
 
 
 def _boundaries(runs: Sequence[Losses]) -> Floats:

@@ -258,7 +258,8 @@ def answer(comparison: Comparison) -> list[str]:
     ]
     if lost:
         verb = "has" if len(lost) == 1 else "have"
-        sentences.append(f"{len(lost)} more {verb} a 95 % interval that leaves out 0, but not after the correction.")
+        said = f"{len(lost)} of the others {verb} a 95 % interval that leaves out 0, but not after the correction."
+        sentences.append(said)
     words = zip(("gain", "loss"), (_furthest(side) for side in sides), strict=True)
     told = [f"largest {word} is {_told(row)}" for word, row in words if row]
     if told:

@@ -45,3 +45,19 @@ def test_a_run_without_any_finite_loss_is_drawn_as_nothing() -> None:
         [_run([np.nan] * 5), Losses("b", 0, *(np.array([1.0, 2.0]),) * 3)], figures.styles(["a", "b"], "a")
     )
     assert "nan" not in svg.lower()
+
+
+@pytest.mark.parametrize("longest", [4, 12, 25, 40, 70])
+@pytest.mark.parametrize("count", [1, 3, 8, 41])
+def test_a_legend_stays_inside_its_figure(longest: int, count: int) -> None:
+    """As matplotlib measures it; the names are of wide and narrow letters and of all lengths."""
+    letters = "balanced+synth-to-text (against BALANCED-ONLY) " * 2
+    labels = [f"{n} {letters[n : n + longest * (1 + n % 3) // 3]}" for n in range(count)]
+    with figures.drawing("legend", 1 + figures._legend_height(labels)) as figure:
+        figure.subplots()
+        figures._legend(figure, figures.styles(labels, labels[0]))
+        figure.draw_without_rendering()
+        (legend,) = figure.legends
+        box = legend.get_window_extent()
+        assert 0 <= box.x0 < box.x1 <= figure.bbox.width
+        assert box.height <= figure.dpi * figures._legend_height(labels) + 30

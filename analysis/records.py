@@ -223,7 +223,7 @@ class StudyRecord:
     """The arm that an arm is compared with, where that is not `baseline`; an arm named for itself, with none."""
 
     origins: Mapping[str, str] = field(default_factory=dict)
-    """By arm, where the paper that is reproduced has it; it begins with "ours" where the paper has not."""
+    """By arm, where the paper that is reproduced has it; it begins with "ours" or "arXiv:" where that has not."""
     expected: tuple[Mapping[str, str], ...] = ()
     """What was expected before anything ran: "arm", "metric", "direction" (higher, lower or same), "paper"."""
     left_out: tuple[str, ...] = ()

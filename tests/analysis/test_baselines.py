@@ -75,7 +75,7 @@ def test_every_table_names_the_baseline_of_an_arm(store: Path) -> None:
         "<strong>code-to-text (against balanced-only)</strong>",
         "<th>balanced-only<small>baseline</small></th>",
         "relative difference to their baselines",
-        "3 of these 4 are the paper's; the other is ours",
+        "3 of these 4 are the paper's; the other is not",
     ):
         assert said in text
     assert "<strong>balanced-only</strong>" not in text

@@ -32,7 +32,7 @@ def study(scale: Scale) -> Study:
     arms = [Arm("text", "text alone", (pretrain(scale, text),), origin="Fig. 4 at 0 %")]
     for name, part in parts.items():
         mix = mixture(f"text+{name}{SHARE}", {text: 100 - SHARE, part: SHARE})
-        said = f"{SHARE} % code of {name.replace('-', ' ')}, the rest text"
+        said = f"{SHARE} % code of {'all languages' if part is code else name}, the rest text"
         arms.append(Arm(name, said, (pretrain(scale, mix),), origin="arXiv:2410.06735"))
     return ask(
         scale,

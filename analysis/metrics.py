@@ -191,10 +191,11 @@ def coverage(metrics: Collection[Metric]) -> list[str]:
         scored = {task for metric in metrics if metric.name == name for task, _ in metric.parts}
         missing = [NAMES[task] for task in members if task not in scored]
         by = {task: " (per character)" if TASKS[task].lead == "acc_norm" else "" for task in members}
-        over = ", ".join(NAMES[task] + by[task] for task in members if task in scored) or "nothing"
+        over = ", ".join(NAMES[task] + by[task] for task in members if task in scored)
         without = f", without {', '.join(missing)}" if missing else ""
-        category = NAMES[name.split("/")[0]]
-        lines.append(f"{category}: mean over {len(scored)} of the paper's {len(members)} tasks, {over}{without}.")
+        said = f"mean over {len(scored)} of the paper's {len(members)} tasks, {over}{without}"
+        none = f"none of the paper's {len(members)} tasks was scored"
+        lines.append(f"{NAMES[name.split('/')[0]]}: {said if scored else none}.")
     return lines
 
 

@@ -253,9 +253,12 @@ def answer(comparison: Comparison) -> list[str]:
     sides = [[row for row in rows if row.judged.what == side] for side in SIDES]
     told_apart, lost = sides[0] + sides[1], [row for row in rows if row.judged.before]
     sentences = [
-        f"Of {size} {what}{'s' if size != 1 else ''} with {against(study)} at the end of the runs, after {correction}, "
+        f"Of {size} {what}s with {against(study)} at the end of the runs, after {correction}, "
         f"{len(sides[0])} {'is' if len(sides[0]) == 1 else 'are'} better and {len(sides[1])} worse."
     ]
+    if size == 1:
+        found = f": it is {rows[0].judged.what}" if told_apart else ""
+        sentences = [f"There is one {what}, with {against(study)} at the end of the runs{found}."]
     if lost:
         verb = "has" if len(lost) == 1 else "have"
         said = f"{len(lost)} of the others {verb} a 95 % interval that leaves out 0, but not after the correction."
@@ -276,9 +279,10 @@ def answer(comparison: Comparison) -> list[str]:
             "There is one seed only: the intervals hold item noise, and what another seed would give is unknown."
         )
     elif len(told_apart) < len(rows):
+        rest = len(rows) - len(told_apart)
+        which = "It" if size == 1 else "The other" if rest == 1 else f"The other {rest}"
         sentences.append(
-            f"The other {len(rows) - len(told_apart)} cannot be told from noise with {_seeds(rows)}; that does not "
-            f"show them to be equal."
+            f"{which} cannot be told from noise with {_seeds(rows)}; that does not show the arms to be equal."
         )
     return sentences
 

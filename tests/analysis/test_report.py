@@ -99,6 +99,21 @@ def test_what_a_correction_takes_back_is_counted_by_the_verdict_and_not_by_its_w
     assert said[0] == said[1] and lost and "not after the correction" in said[0]
 
 
+def test_one_comparison_is_told_as_one(tmp_path: Path) -> None:
+    synthetic.write_store(tmp_path)
+    found = compare(tmp_path, "small")
+    arms = {arm: found.study.arms[arm] for arm in ("text-only", "balanced-only")}
+    study = replace(found.study, arms=arms, primary=("heldout/code/bpb",))
+    (row,) = [r for r in found.at("final") if (r.arm, r.metric.name) == ("balanced-only", "heldout/code/bpb")]
+    for what, said in (
+        ("better", ": it is better. The largest gain is balanced-only"),
+        ("cannot tell", ". It cannot be"),
+    ):
+        rows = (replace(row, judged=replace(row.judged, what=what, before=False)),)
+        text = " ".join(answer(replace(found, study=study, rows=rows)))
+        assert text.startswith(f"There is one declared primary comparison, with text-only at the end of the runs{said}")
+
+
 def test_the_family_has_its_declared_size_whatever_is_missing(tmp_path: Path) -> None:
     """Nine were declared; two cannot be made, and one seed has a word of its own."""
     synthetic.write_store(tmp_path, seeds=(1,), tasks=("heldout/text", "heldout/code", "humaneval"), n_items=100)

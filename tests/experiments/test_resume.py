@@ -36,13 +36,14 @@ def test_sigkill_at_several_points_changes_nothing(finished_store: Path, tmp_pat
     store = _copy_of_prepared(finished_store, tmp_path / "store")
     rng = random.Random(0)
     for _ in range(3):
-        process = subprocess.Popen(tiny_command(store, 0.05), **tiny_options(), start_new_session=True)
-        before = _progress(store)
-        while process.poll() is None and _progress(store) < before + rng.randint(1, 150):
+        process = subprocess.Popen(tiny_command(store, 0.2), **tiny_options(), start_new_session=True)
+        until = _progress(store) + rng.randint(1, 100)
+        while process.poll() is None and _progress(store) < until:
             time.sleep(0.02)
         assert process.poll() is None, "the run was too short to be killed; raise STEPS"
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
+    assert _checkpoints(store), "there is something to carry on from"
     assert run_tiny(store).returncode == 0
     assert results(store) == results(finished_store)
     assert audit(make_plan(study(), store), store)["equal"]

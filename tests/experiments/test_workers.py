@@ -52,7 +52,7 @@ def _at_work(store: Path) -> set[int]:
     return {int(holder) for holder in holders if holder.isdigit()}
 
 
-def _start(store: Path, checkpoint_seconds: float = 0.05) -> "subprocess.Popen[str]":
+def _start(store: Path, checkpoint_seconds: float = 0.2) -> "subprocess.Popen[str]":
     return subprocess.Popen(tiny_command(store, checkpoint_seconds, WORKERS), **tiny_options())
 
 

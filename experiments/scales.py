@@ -274,7 +274,14 @@ def union(scale: Scale, name: str, question: str, hypothesis: str, parts: tuple[
         for part in reversed(parts)
         for arm in reversed(part.arms)
     }
-    expected = [replace(each, arm=names[part.name, each.arm]) for part in parts for each in part.expected]
+    # What a later study expects of an arm against another one is said in that study's report.
+    expected = [
+        replace(each, arm=arm)
+        for part in parts
+        for each in part.expected
+        for arm in (names[part.name, each.arm],)
+        if arms[arm].against == names[part.name, part.baseline_of(each.arm)]
+    ]
     ordered = tuple(arms[label] for label in called.values())
     fields = {"expected": tuple(dict.fromkeys(expected)), "parts": parts}
     return ask(scale, name, question, hypothesis, ordered[0].name, ordered, **fields)

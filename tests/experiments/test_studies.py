@@ -239,6 +239,19 @@ def test_the_paper_is_its_six_studies_and_compares_as_they_do(scale: Scale) -> N
     assert sizes == {scale.small.name, scale.large.name}
 
 
+@pytest.mark.parametrize("scale", SCALES.values(), ids=lambda scale: scale.name)
+def test_a_union_expects_of_an_arm_only_what_its_own_comparison_can_show(scale: Scale) -> None:
+    """A study that compares an arm with another one keeps what it expects to itself."""
+    whole = find_study("paper", scale.name)
+    called = {(arm.stages, arm.model): arm.name for arm in whole.arms}
+    declared = set()
+    for part in whole.parts:
+        name = {arm.name: called[arm.stages, arm.model] for arm in part.arms}
+        declared |= {(name[part.baseline_of(each.arm)], replace(each, arm=name[each.arm])) for each in part.expected}
+    said = {(whole.baseline_of(each.arm), each) for each in whole.expected}
+    assert said and said < declared
+
+
 def test_what_is_left_out_is_asked_of_no_arm_and_the_command_says_so() -> None:
     whole = find_study("paper", "laptop")
     left = without(without(whole, ["executed"]), ["mbpp"])

@@ -161,7 +161,7 @@ def arms_table(study: StudyRecord, ledgers: Ledgers) -> list[dict[str, Any]]:
             **{"arm": arm, "description": text, "tokens": tokens.get(arm, 0), "origin": study.origins.get(arm, "")},
             "baseline": study.baseline_of(arm),
             "alone": study.baseline_of(arm) == arm,
-            "ours": study.origins.get(arm, "").startswith(("ours", "arXiv:")),
+            "of_the_paper": not study.origins.get(arm, "").startswith(("ours", "arXiv:")),
             "unequal": tokens.get(arm, 0) != tokens.get(study.baseline_of(arm), 0),
         }
         for arm, text in study.arms.items()

@@ -229,7 +229,7 @@ class Evaluation:
         return {task_name(each): each for each in (*self.every_stage, *self.compared)}
 
     @property
-    def leavable(self) -> set[str]:
+    def can_be_left_out(self) -> set[str]:
         """What `--without` may name."""
         return {*self.asked, *self.executed, "executed"}
 
@@ -325,10 +325,10 @@ def without(study: Study, names: Sequence[str]) -> Study:
         UserError: it asks no task of that name.
     """
     size = study.evaluation
-    if unknown := [name for name in names if name not in size.leavable]:
+    if unknown := [name for name in names if name not in size.can_be_left_out]:
         raise UserError(
             f"study '{study.name}' asks no task '{unknown[0]}' that could be left out; its tasks are "
-            f"{', '.join(sorted(size.leavable))}"
+            f"{', '.join(sorted(size.can_be_left_out))}"
         )
     left = replace(
         size,

@@ -80,7 +80,7 @@ def as_last_run(study: Study, store: Path) -> Study:
     if not (store / layout.STUDIES / study.key / layout.STUDY).exists():
         return study
     left_out = read_study(store, study.key).left_out
-    return without(study, [name for name in left_out if name in study.evaluation.leavable])
+    return without(study, [name for name in left_out if name in study.evaluation.can_be_left_out])
 
 
 def _of_file(module: str, scale: str) -> Study:

@@ -22,11 +22,12 @@ import numpy as np
 
 from analysis.compare import Comparison
 from analysis.evals.benchmarks import benchmark_of
+from analysis.ledgers import Ledgers
 from analysis.metrics import Metric, side
 from analysis.records import StudyRecord
 from analysis.scores import FINAL
 from analysis.statistics import Estimate, Interval, Pair, Side, estimate, over_items
-from analysis.tables import Ledgers, csv_text, ends
+from analysis.tabular import csv_text, ends
 
 EXAMPLES = 8
 """Matches that are shown with their evidence."""

@@ -1,23 +1,21 @@
 """Arms of a study against their baselines: every metric, with its uncertainty and a verdict in plain words."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from analysis import statistics, verdict
+from analysis.choice import DECLARED, Choice, find
 from analysis.components import Components, components
-from analysis.metrics import Metric, Score, above_chance, coverage, metrics_for, percent_text, side, value
-from analysis.records import RunRecord, StudyRecord, read_study
-from analysis.scores import BEFORE, FINAL, Evaluated, Point, evaluated, item_notes, points, require_same_items
+from analysis.metrics import Metric, Score, above_chance, metrics_for, side, value
+from analysis.records import RunRecord, StudyRecord
+from analysis.scores import FINAL, Evaluated, Point, item_notes, points
 from analysis.statistics import Estimate, Interval, Pair, Side
-from analysis.verdict import Verdict
+from analysis.verdict import FAMILY, ITEMS_ONLY, Verdict
 from store.errors import UserError
-
-if TYPE_CHECKING:
-    from rich.console import Console
 
 
 @dataclass(frozen=True)
@@ -36,27 +34,38 @@ class Row:
     p: float
     """1 where lost seeds forbid to say what the others show."""
     judged: Verdict
-    p_holm: float | None = None
-    """Adjusted within the primary family; None outside it."""
-    p_bh: float | None = None
-    """Adjusted by Benjamini and Hochberg over all that is not in the family; None within it."""
+    p_adjusted: float | None = None
+    """None where there is nothing to test: the same checkpoint, or alone by itself."""
+    adjustment: str = ""
+    """"holm of 6" within the primary family, "bh of 212" for all that is not in it."""
+    margin: float | None = None
+    """How far apart the arms may be and still be equivalent, in the metric's unit; None where nobody has said."""
+    p_equivalent: float | None = None
+    """Of "they are as far apart as that or farther", corrected as the other."""
+
+    @property
+    def primary(self) -> bool:
+        """Whether it is of the declared family."""
+        return self.adjustment.startswith("holm")
 
     @property
     def flat(self) -> dict[str, Any]:
         """As files have it."""
-        found = self.estimate
+        found, judged = self.estimate, self.judged
         return {
             **{"arm": self.arm, "baseline": self.baseline, "metric": self.metric.name, "at": self.at},
             **{"n_items": self.n_items, "n_seeds": self.n_seeds, "n_declared": self.n_declared},
             **{"value": found.value, "baseline_value": found.baseline_value, "difference": found.difference.centre},
-            **{"interval": _ends(found.difference), "these_items": _ends(found.these_items)},
+            **{"interval": _ends(found.difference), "interval_items": _ends(found.these_items)},
             **{
                 "relative": found.relative.centre if found.relative else None,
                 "relative_interval": _ends(found.relative),
             },
-            **{"p": self.p, "p_holm": self.p_holm, "p_bh": self.p_bh},
+            **{"p": self.p, "p_adjusted": self.p_adjusted, "adjustment": self.adjustment},
+            **{"margin": self.margin, "p_equivalent": self.p_equivalent},
             **{"higher_is_better": self.metric.score.higher_is_better, "interval_kind": found.kind, "sd": found.sd},
-            **{"spread": asdict(found.spread), "verdict": self.judged.text, **asdict(self.judged)},
+            "spread": asdict(found.spread),
+            "verdict": {"side": judged.side, "strength": judged.strength, "why": ", ".join(judged.why)},
         }
 
 
@@ -74,11 +83,21 @@ class Comparison:
     gaps: tuple[str, ...]
     """What could not be compared and why, one line each."""
     evaluated: Evaluated
+    points: tuple[str, ...]
+    """At which arms are compared, in order."""
+    family: tuple[tuple[str, str], ...]
+    """(arm, metric) of the declared family, compared at the end of the runs; () where all is exploratory."""
+    margins: Mapping[str, float] = field(default_factory=dict)
     components: tuple[Components, ...] = ()
     """Of the variance, by what varies; only of arms whose runs cross seeds of weights and of data."""
 
     def at(self, point: str) -> tuple[Row, ...]:
         return tuple(row for row in self.rows if row.at == point)
+
+    @property
+    def last(self) -> tuple[Row, ...]:
+        """At the latest point: the end of the runs, if no other was asked for."""
+        return self.at(self.points[-1])
 
     def by_seed(self, arm: str, metric: str, at: str) -> dict[int, float]:
         """The metric of an arm at one point, per seed."""
@@ -86,38 +105,48 @@ class Comparison:
         return {seed: of[metric] for seed, of in found.items() if metric in of}
 
 
-def compare(store: Path, study: str) -> Comparison:
-    """Compare every arm of a study with its own baseline, paired by seed and item.
+def compare(store: Path, study: str, choice: Choice = DECLARED) -> Comparison:
+    """Compare every arm of a study with its own baseline, paired by seed and item, or what `choice` asks for.
 
     Raises:
-        UserError: the study was never run in this store, or nothing of it is evaluated.
+        UserError: the study was never run in this store, nothing of it is evaluated, or as `analysis.choice.find`.
         Failure: a record is corrupt, or two records of a task hold different items, prompts or versions.
     """
-    record = read_study(store, study)
-    scored, gaps = evaluated(store, record)
+    found = find(store, study, choice)
+    record, scored = found.study, found.evaluated
     tasks = {task for scores in scored.scores.values() for task in scores}
     if not tasks:
+        why = f" ({found.gaps[0]})" if choice != DECLARED and found.gaps else ""
         raise UserError(
-            f"nothing of study '{study}' is evaluated in store {store}; `ablate run {study}` "
+            f"nothing of study '{study}' is evaluated in store {store}{why}; `ablate run {study}` "
             "does it, if the study holds text out or names benchmarks"
         )
-    require_same_items(scored)
     metrics = metrics_for(tasks)
-    there = {metric.name for metric in metrics}
+    there, gaps = {metric.name for metric in metrics}, list(found.gaps)
     gaps += [f"primary metric {name} was not scored in any run" for name in record.primary if name not in there]
     values = {
         point: {metric.name: number for metric in metrics if (number := value(metric, of)) is not None}
         for point, of in scored.scores.items()
     }
+    margins = {**record.margins, **choice.margins}
+    _require_margins(choice.margins, metrics)
+    declared = tuple(family(record)) if found.declared else ()
     rows: list[Row] = []
-    for at in (BEFORE, FINAL):
+    for at in choice.points:
         asked = _At(record, scored, values, at)  # of a paper's study half a gigabyte
-        found = (_row(asked, metric, arm) for metric in metrics for arm in record.compared)
-        rows += [row for row in found if row is not None]
+        made = (_row(asked, metric, arm, record.baseline_of(arm)) for metric in metrics for arm in record.compared)
+        rows += [row for row in made if row is not None]
     varied, lacking = components(record, scored, values, metrics)
     gaps += [*_missing(record, scored, tasks), *lacking]
-    corrected = tuple(_corrected(record, rows))
-    return Comparison(record, metrics, corrected, values, tuple(dict.fromkeys(gaps)), scored, varied)
+    corrected = tuple(_corrected(rows, declared, margins))
+    told = tuple(dict.fromkeys(gaps))
+    return Comparison(record, metrics, corrected, values, told, scored, choice.points, declared, margins, varied)
+
+
+def contrast(comparison: Comparison, arm: str, baseline: str, metric: Metric, at: str) -> Row | None:
+    """Any arm against any other, uncorrected; None where they share no seed that has the metric there."""
+    scored = _At(comparison.study, comparison.evaluated, comparison.values, at)
+    return _row(scored, metric, arm, baseline)
 
 
 def to_json(comparison: Comparison) -> dict[str, Any]:
@@ -142,7 +171,7 @@ def _plain(value: Any) -> Any:
 
 
 def notes(comparison: Comparison) -> list[str]:
-    """What is to be known of the tasks' items, each line once though all arms were asked them."""
+    """What is to be known of the arms and the tasks' items, each line once though all arms were asked them."""
     lines = (
         line
         for scores in comparison.evaluated.scores.values()
@@ -150,7 +179,24 @@ def notes(comparison: Comparison) -> list[str]:
         if task.task.count("/") < 2  # those of a source are in its kind
         for line in item_notes(task)
     )
-    return list(dict.fromkeys(lines))
+    return list(dict.fromkeys([*_unequal(comparison), *lines]))
+
+
+def _unequal(comparison: Comparison) -> Iterable[str]:
+    """Arms that read more or fewer tokens than what they are compared with."""
+    for at in comparison.points:
+        read = {
+            arm: stage.tokens_before + stage.tokens
+            for (arm, _, point), stage in comparison.evaluated.stages.items()
+            if point == at
+        }
+        for arm in comparison.study.compared:
+            ours, theirs = (read.get(name) for name in (arm, comparison.study.baseline_of(arm)))
+            if ours and theirs and ours != theirs:
+                yield (
+                    f"{arm}, {at}: it has read {ours:,} tokens and {comparison.study.baseline_of(arm)} {theirs:,}, so "
+                    "what they differ by may be of tokens"
+                )
 
 
 def several_baselines(study: StudyRecord) -> bool:
@@ -166,47 +212,6 @@ def arm_label(study: StudyRecord, arm: str) -> str:
     """An arm's name, and its baseline's where that is not the study's: "large-code (against large-text)"."""
     baseline = study.baseline_of(arm)
     return arm if baseline in (arm, study.baseline) else f"{arm} (against {baseline})"
-
-
-def print_table(comparison: Comparison, console: "Console") -> None:
-    """Print the comparison, one block for each point and group of metrics."""
-    from rich.table import Table
-    from rich.text import Text
-
-    colours = {"better": "green", "worse": "red"}
-    study = comparison.study
-    for at in (BEFORE, FINAL):
-        for group in dict.fromkeys(_group(row.metric) for row in comparison.at(at)):
-            table = Table(title=Text(f"{group}, {at}, against {against(study)}"), title_justify="left")
-            table.add_column("metric")
-            table.add_column("arm")
-            for column in ("value", "baseline", "difference", "95 % interval", "relative"):
-                table.add_column(column, justify="right", no_wrap=True)
-            table.add_column("verdict")
-            for row in (row for row in comparison.at(at) if _group(row.metric) == group):
-                score, found = row.metric.score, row.estimate
-                table.add_row(
-                    Text(row.metric.label),
-                    Text(arm_label(study, row.arm)),
-                    *map(score.value_text, (found.value, found.baseline_value)),
-                    score.difference_text(found.difference.centre),
-                    score.interval_text(found.difference),
-                    percent_text(found.relative),
-                    Text(row.judged.text, style=colours.get(row.judged.what, "")),
-                )
-            console.print(table)
-    for kind in dict.fromkeys(row.estimate.kind for row in comparison.rows):
-        console.print(Text(f"intervals: {kind}"))
-    for line in (*coverage(comparison.metrics), *notes(comparison)):
-        console.print(Text(line))
-    for gap in comparison.gaps:
-        console.print(Text(f"missing: {gap}"))
-
-
-def _group(metric: Metric) -> str:
-    if metric.score.name.endswith("bpb"):
-        return "held-out bits per byte" if metric.score.name == "bpb" else "bits per byte of the gold answer"
-    return "accuracy and exact match" if metric.score.share else "probability of the right choice"
 
 
 @dataclass(frozen=True)
@@ -243,11 +248,11 @@ class _At:
         return self.pairs[key]
 
 
-def _row(scored: _At, metric: Metric, arm: str) -> Row | None:
+def _row(scored: _At, metric: Metric, arm: str, baseline: str) -> Row | None:
     def has(name: str, seed: int) -> bool:
         return metric.name in scored.values.get((name, seed, at), {})
 
-    baseline, evaluated, at = scored.study.baseline_of(arm), scored.evaluated, scored.at
+    evaluated, at = scored.evaluated, scored.at
     ours, theirs = scored.runs[arm], scored.runs[baseline]
     declared = sorted(ours.keys() & theirs.keys())
     seeds = tuple(seed for seed in declared if has(arm, seed) and has(baseline, seed))
@@ -258,7 +263,7 @@ def _row(scored: _At, metric: Metric, arm: str) -> Row | None:
         shared=[ours[seed].seeds for seed in seeds],
     )
     items = {task: len(evaluated.scores[arm, seeds[0], at][task].ids) for task, _ in metric.parts}
-    same = all(evaluated.folder[arm, seed, at] == evaluated.folder[baseline, seed, at] for seed in seeds)
+    prints = {name: [evaluated.stages[name, seed, at].fingerprint for seed in seeds] for name in (arm, baseline)}
     above = any(above_chance(metric, v, items) for v in (found.value, found.baseline_value))
     blocked: set[str] = set()
     for seed in set(declared) - set(seeds):
@@ -267,8 +272,10 @@ def _row(scored: _At, metric: Metric, arm: str) -> Row | None:
                 blocked |= {good} if (name, seed, at) in evaluated.diverged else set(verdict.SIDES)
     better = metric.score.higher_is_better
     judged = verdict.judge(found, better, (len(seeds), len(declared)), blocked)
-    if same or not above:
-        judged = replace(judged, what=verdict.SAME if same else verdict.AT_CHANCE, strength="")
+    if prints[arm] == prints[baseline]:
+        judged = replace(judged, side=verdict.EQUIVALENT, why=(verdict.SAME,))
+    elif not above:
+        judged = replace(judged, side=verdict.CANNOT_TELL, why=(verdict.AT_CHANCE,))
     forbidden = verdict.side_of(found.difference.centre, better) in blocked
     if metric.score.name == "margin":  # which may be negative
         found = replace(found, relative=None)
@@ -290,27 +297,54 @@ def _tested(row: Row) -> float:
     return 1.0 if row.estimate.kind == statistics.EQUAL_SEEDS else row.p
 
 
-def _corrected(record: StudyRecord, rows: Sequence[Row]) -> list[Row]:
+def _equivalence(row: Row) -> float:
+    """The p of the tests for equivalence that is corrected: 1 where no margin is known or a seed is lost."""
+    untested = row.margin is None or row.n_seeds < row.n_declared or row.estimate.kind == statistics.EQUAL_SEEDS
+    if untested or row.margin is None:
+        return 1.0
+    return statistics.p_equivalent(row.estimate.difference, row.estimate.spread, row.margin)
+
+
+def _corrected(rows: Sequence[Row], declared: Sequence[tuple[str, str]], margins: Mapping[str, float]) -> list[Row]:
     """Holm's correction within the declared family, and Benjamini and Hochberg's over all other rows.
 
-    The family has its declared size whatever is missing yet, so that a p-value does not rise as results come in.
+    The family has its declared size whatever is missing yet, so that a p-value does not rise as results come in. What
+    is said of differences and what of equivalence are corrected apart, each at its 5 %.
     """
-    members = family(record)
-    p = {(row.arm, row.metric.name): _tested(row) for row in rows if row.at == FINAL}
-    adjusted = dict(zip(members, statistics.holm([p.get(member, 1.0) for member in members]), strict=True))
-    explored = [row for row in rows if not (row.at == FINAL and (row.arm, row.metric.name) in adjusted)]
-    asked = [row for row in explored if row.judged.what != verdict.SAME]
-    p_bh = statistics.benjamini_hochberg([_tested(row) for row in asked])
-    discovered = {(row.arm, row.metric, row.at): p for row, p in zip(asked, p_bh, strict=True)}
-    done = []
-    for row in rows:
-        holm = adjusted.get((row.arm, row.metric.name)) if row.at == FINAL else None
-        bh = discovered.get((row.arm, row.metric, row.at))
-        by = "" if _tested(row) > row.p else "Benjamini–Hochberg" if holm is None else "Holm"
-        adjusted_p = bh if holm is None else holm
-        judged = row.judged if adjusted_p is None else verdict.corrected(row.judged, adjusted_p, by)
-        done.append(replace(row, p_holm=holm, p_bh=bh, judged=judged))
-    return done
+    rows = [replace(row, margin=margins.get(row.metric.name, margins.get(row.metric.score.name))) for row in rows]
+    members = set(declared)
+    belongs = [row.at == FINAL and (row.arm, row.metric.name) in members for row in rows]
+    in_family = [number for number, row in enumerate(rows) if belongs[number]]
+    others = [number for number, row in enumerate(rows) if not belongs[number] and not row.judged.same]
+    for group, size, correct, word, name in (
+        (in_family, len(declared), statistics.holm, "holm", "Holm"),
+        (others, len(others), statistics.benjamini_hochberg, "bh", "Benjamini–Hochberg"),
+    ):
+        absent = [1.0] * (size - len(group))
+        p, p_alike = (correct([*(of(rows[number]) for number in group), *absent]) for of in (_tested, _equivalence))
+        for place, number in enumerate(group):
+            rows[number] = _judged(rows[number], p[place], p_alike[place], f"{word} of {size}", name)
+    return rows
+
+
+def _judged(row: Row, p: float, p_alike: float, adjustment: str, method: str) -> Row:
+    judged = verdict.corrected(row.judged, p, "" if _tested(row) > row.p else method)
+    if row.margin is not None:
+        judged = verdict.equivalent(judged, p_alike, row.metric.score.margin_text(row.margin))
+    if adjustment.startswith("holm") and judged.strength != ITEMS_ONLY:
+        judged = replace(judged, strength=FAMILY)
+    known = None if row.margin is None else p_alike
+    return replace(row, p_adjusted=p, adjustment=adjustment, p_equivalent=known, judged=judged)
+
+
+def _require_margins(margins: Mapping[str, float], metrics: Sequence[Metric]) -> None:
+    known = {name for metric in metrics for name in (metric.name, metric.score.name)}
+    for name, margin in margins.items():
+        if not (math.isfinite(margin) and margin > 0):
+            raise UserError(f"the margin of '{name}' is {margin}; give a number above 0, in the metric's unit")
+        if name not in known:
+            kinds = ", ".join(dict.fromkeys(metric.score.name for metric in metrics))
+            raise UserError(f"a margin is given for '{name}', which was not scored; name a metric, or one of {kinds}")
 
 
 def _missing(record: StudyRecord, evaluated: Evaluated, tasks: set[str]) -> list[str]:

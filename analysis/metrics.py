@@ -74,6 +74,9 @@ class Score:
         """Signed; shares in percentage points."""
         return f"{signed(100 * difference, 1)} pt" if self.share else signed(difference, 3)
 
+    def margin_text(self, margin: float) -> str:
+        return f"{100 * margin:.3g} pt" if self.share else f"{margin:.3g} {self.unit}"
+
     def interval_text(self, interval: Interval) -> str:
         scale, digits = (100, 1) if self.share else (1, 3)
         return f"[{signed(scale * interval.low, digits)}, {signed(scale * interval.high, digits)}]"

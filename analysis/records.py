@@ -228,6 +228,8 @@ class StudyRecord:
     """What was expected before anything ran: "arm", "metric", "direction" (higher, lower or same), "paper"."""
     left_out: tuple[str, ...] = ()
     """The tasks that `--without` took out, as they were typed."""
+    margins: Mapping[str, float] = field(default_factory=dict)
+    """By metric, or by kind of score for all of it ("bpb"), how far apart two arms may be and still be equivalent."""
 
     def baseline_of(self, arm: str) -> str:
         """The arm that `arm` is compared with; `arm` itself where there is nothing to compare it with."""

@@ -2,7 +2,7 @@
 
 import math
 import os
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,6 +28,7 @@ from analysis.records import (
     MAX_SKIPPED,
     EvalRecord,
     RunRecord,
+    StageRecord,
     StudyRecord,
     read_ledger,
     read_stage,
@@ -53,15 +54,18 @@ Point = tuple[str, int, str]
 class Evaluated:
     """What was scored: per point the stage's folder and its tasks."""
 
-    folder: Mapping[Point, str]
+    stages: Mapping[Point, StageRecord]
     scores: Mapping[Point, Mapping[str, TaskScores]]
     diverged: frozenset[Point]
     """Where there are no scores because the model has none."""
 
 
 def points(run: RunRecord) -> dict[str, str]:
-    """Where a run is compared: {"before-cooldown": stage folder, "final": stage folder}."""
-    found = {}
+    """Where a run can be compared, and the stage's folder: {"stage-1": ..., "before-cooldown": ..., "final": ...}.
+
+    "stage-1" and so on are the ends of all stages but the last.
+    """
+    found = {f"stage-{number}": stage for number, stage in enumerate(run.stages[:-1], 1)}
     if "cooldown" in run.kinds[1:]:
         found[BEFORE] = run.stages[run.kinds.index("cooldown", 1) - 1]
     if run.stages:
@@ -69,20 +73,25 @@ def points(run: RunRecord) -> dict[str, str]:
     return found
 
 
-def evaluated(store: Path, record: StudyRecord) -> tuple[Evaluated, list[str]]:
-    """The scores of a study's runs, and what is missing of them and why, one line each.
+def evaluated(
+    store: Path, record: StudyRecord, wanted: Collection[str] = (BEFORE, FINAL)
+) -> tuple[Evaluated, list[str]]:
+    """The scores of a study's runs at some of their points, and what is missing of them and why, one line each.
 
     Raises:
         Failure: a record is corrupt.
     """
-    folders: dict[Point, str] = {}
+    stages: dict[Point, StageRecord] = {}
     scores: dict[Point, Mapping[str, TaskScores]] = {}
     diverged: set[Point] = set()
     gaps: list[str] = []
     runs = sorted(record.runs, key=lambda run: (list(record.arms).index(run.arm), run.seed))
-    read = _read_stages(store, list(dict.fromkeys(folder for run in runs for folder in points(run).values())), record)
+    places = {(run.arm, run.seed): {at: folder for at, folder in points(run).items() if at in wanted} for run in runs}
+    read = _read_stages(
+        store, list(dict.fromkeys(folder for its in places.values() for folder in its.values())), record
+    )
     for run in runs:
-        for at, folder in points(run).items():
+        for at, folder in places[run.arm, run.seed].items():
             stage = read[folder]
             point = (run.arm, run.seed, at)
             stopped = [_stopped(store, name) for name in run.stages[: run.stages.index(folder) + 1]]
@@ -90,9 +99,9 @@ def evaluated(store: Path, record: StudyRecord) -> tuple[Evaluated, list[str]]:
             gaps += [*stage.of_data, *(f"{run.arm}, seed {run.seed}, {at}: {why}" for why in [*lost, *stage.missing])]
             if lost:
                 diverged.add(point)
-            if stage.scores:
-                folders[point], scores[point] = folder, stage.scores
-    return Evaluated(folders, scores, frozenset(diverged)), gaps
+            if stage.scores and stage.record:
+                stages[point], scores[point] = stage.record, stage.scores
+    return Evaluated(stages, scores, frozenset(diverged)), gaps
 
 
 @dataclass(frozen=True)
@@ -120,6 +129,7 @@ def _read_stages(store: Path, folders: Sequence[str], record: StudyRecord) -> "d
 class _Stage:
     """The tasks scored at the exact last step of a stage, newest version each, and what is missing."""
 
+    record: StageRecord | None
     scores: Mapping[str, TaskScores]
     missing: Sequence[str]
     of_data: Sequence[str]
@@ -131,7 +141,7 @@ class _Stage:
 def _read_stage(store: Path, folder: str, asked: Mapping[str, str], frames: dict[str, Frame]) -> _Stage:
     path = stage_folder(store, folder)
     if not (path / STAGE).exists():
-        return _Stage({}, [f"stage {folder} was not started"], [], [])
+        return _Stage(None, {}, [f"stage {folder} was not started"], [], [])
     stage = read_stage(path)
     read = {file: read_columns(file, stage.fingerprint) for file in sorted((path / EVALS).glob("*.json"))}
     # Other studies may ask this stage the same task of other items, or what this one does not ask.
@@ -156,7 +166,7 @@ def _read_stage(store: Path, folder: str, asked: Mapping[str, str], frames: dict
     if not newest:
         state = "has no evaluation of its last step" if (path / DONE).exists() else "is not finished"
         missing.append(f"stage {folder} {state}")
-    return _Stage(found, missing, of_data, lost)
+    return _Stage(stage, found, missing, of_data, lost)
 
 
 def _stopped(store: Path, folder: str) -> str:
@@ -326,23 +336,28 @@ def require_same_items(evaluated: Evaluated) -> None:
     Raises:
         Failure: the version, the prompts, the items or the gold texts of two records of a task differ.
     """
+    for task, why in differing(evaluated.scores.values()).items():
+        raise Failure(f"{why}; delete {files(task)} of both and run the study again")
+
+
+def differing(scores: Iterable[Mapping[str, TaskScores]]) -> dict[str, str]:
+    """The tasks of which two records are not alike, and how the first two such differ, in words."""
     first: dict[str, TaskScores] = {}
-    for scores in evaluated.scores.values():
-        for task, b in scores.items():
-            a = first.setdefault(task, b)
-            sizes = [each.columns.get("bytes", np.empty(0)) for each in (a, b)]
-            ways = {
-                "version": a.version == b.version,
-                "prompts": a.prompt_hash == b.prompt_hash,
-                "items": a.ids == b.ids,
-                "bytes of the gold texts": np.array_equal(sizes[0], sizes[1]),
-            }
-            unlike = [way for way, same in ways.items() if not same]
-            if unlike:
-                raise Failure(
-                    f"task '{task}' differs in its {' and '.join(unlike)} between {_described(a)} and {_described(b)}; "
-                    f"delete {files(task)} of both and run the study again"
-                )
+    found: dict[str, str] = {}
+    for task, b in (pair for of in scores for pair in of.items()):
+        a = first.setdefault(task, b)
+        sizes = [each.columns.get("bytes", np.empty(0)) for each in (a, b)]
+        ways = {
+            "version": a.version == b.version,
+            "prompts": a.prompt_hash == b.prompt_hash,
+            "items": a.ids == b.ids,
+            "clusters of items": np.array_equal(a.cluster_N, b.cluster_N),
+            "bytes of the gold texts": np.array_equal(sizes[0], sizes[1]),
+        }
+        unlike = " and ".join(way for way, same in ways.items() if not same)
+        if unlike:
+            found.setdefault(task, f"task '{task}' differs in its {unlike} between {_described(a)} and {_described(b)}")
+    return found
 
 
 def _described(scores: TaskScores) -> str:

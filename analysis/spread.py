@@ -7,7 +7,6 @@ from pathlib import Path
 from analysis.compare import compare
 from analysis.scores import FINAL
 from analysis.statistics import EQUAL_SEEDS, Spread, detectable
-from analysis.verdict import SAME
 
 
 def spreads(store: Path, study: str) -> Mapping[str, Mapping[str, Spread]]:
@@ -23,7 +22,7 @@ def spreads(store: Path, study: str) -> Mapping[str, Mapping[str, Spread]]:
     found = compare(store, study)
     by_metric: dict[str, dict[str, Spread]] = {metric: {} for metric in dict.fromkeys(found.study.primary)}
     for row in found.at(FINAL):
-        told = row.estimate.kind != EQUAL_SEEDS and row.judged.what != SAME
+        told = row.estimate.kind != EQUAL_SEEDS and not row.judged.same
         if told and row.metric.name in by_metric and row.estimate.spread.n_seeds > 1:
             by_metric[row.metric.name][row.arm] = row.estimate.spread
     return by_metric

@@ -321,6 +321,23 @@ def _p(size: float, spread: Spread) -> float:
     return math.exp(high)
 
 
+def p_equivalent(found: Interval, spread: Spread, margin: float) -> float:
+    """The p of "the true difference is `margin` or more": the larger of two one-sided tests (Schuirmann 1987).
+
+    At or below 5 % it is just where the 90 % interval lies within the margin; 1 where nothing varies to go by.
+
+    Args:
+        found: of the difference.
+        spread: that it was made of.
+        margin: above 0, in the metric's unit.
+    """
+    if spread.seeds <= 0 and spread.items <= 0:
+        return 1.0
+    inside = margin - abs(found.centre)
+    half = _p(abs(inside), spread) / 2
+    return half if inside > 0 else 1.0 - half
+
+
 def holm(p_values: Sequence[float]) -> list[float]:
     """Holm's adjusted p-values, in the order given. A member that could not be tested enters as p = 1."""
     p_N, order = np.array(p_values), np.argsort(p_values, kind="stable")

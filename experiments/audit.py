@@ -8,7 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from analysis import records, tables
+from analysis import records
+from analysis.ledgers import realised as sums
 from analysis.records import StepRecord, read_ledger, stage_folder
 from experiments.plan.prepared import data_plan
 from experiments.plan.stage import Plan, PreparedPlan, PreparedStage
@@ -71,7 +72,7 @@ def _audit_stage(plan: PreparedPlan, stage: PreparedStage, store: Path) -> dict[
     problems = _of_records(stage, folder)
     damage = _damage(lambda: rows.extend(read_ledger(folder)))
     declared = stage.tokens_by_source
-    realised = dict.fromkeys(declared, 0) | tables.realised(rows)
+    realised = dict.fromkeys(declared, 0) | sums(rows)
     replayed = sorted({round(i * (stage.steps - 1) / (REPLAYED_STEPS - 1)) for i in range(REPLAYED_STEPS)})
     replayed = [step for step in replayed if step < len(rows)]
     if not damage:

@@ -287,13 +287,34 @@ mixture_app.command("audit")(audit)
 
 
 @app.command()
-def compare(study: StudyName, scale: ScaleName = "", store: Store = RUNS, json: Json = False) -> None:
-    """Compare every arm with the baseline: paired differences, intervals, verdicts."""
+def compare(
+    study: StudyName,
+    scale: ScaleName = "",
+    store: Store = RUNS,
+    baseline: Annotated[str, typer.Option(help="Compare all arms with this one.")] = "",
+    arms: Annotated[
+        tuple[str, str] | None,
+        typer.Option(help="A against B alone; of another study STUDY:ARM, of another store FOLDER/STUDY:ARM."),
+    ] = None,
+    at: Annotated[str, typer.Option(help="final, before-cooldown, or stage-1, the end of the first stage.")] = "",
+    margin: Annotated[
+        list[str] | None,
+        typer.Option(help="How far apart is still equivalent: bpb=0.01 or heldout/code/bpb=0.02; may be repeated."),
+    ] = None,
+    every: Annotated[bool, typer.Option("--all", help="Every metric with its interval.")] = False,
+    json: Json = False,
+) -> None:
+    """Compare every arm with the baseline, or any two: paired differences, intervals, verdicts."""
+    from analysis.choice import Choice
     from analysis.compare import compare as compare_arms
-    from analysis.compare import print_table, to_json
+    from analysis.compare import to_json
+    from analysis.report.terminal import print_all, print_answer
+    from experiments.commands.options import margins
 
-    comparison = compare_arms(store, _study(study, scale).key)
-    print_result(to_json(comparison), json, lambda _, console: print_table(comparison, console))
+    choice = Choice(baseline, arms, at, margins(margin or []))
+    comparison = compare_arms(store, _study(study, scale).key, choice)
+    show = print_all if every else print_answer
+    print_result(to_json(comparison), json, lambda _, console: show(comparison, console))
 
 
 @app.command()

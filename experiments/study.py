@@ -243,13 +243,18 @@ class Study:
         question, hypothesis: prose for the report.
         baseline: the arm that the others are compared with.
         arms: in the order in which to show them.
-        seeds: every arm is run with each; arms pair on equal seeds.
+        seeds: every arm is run with each; arms pair on equal seeds. With S of them a difference of so many per cent of
+            the level can be found four times in five, before any correction (the median of the quickstart's 18
+            likelihood metrics): 10.6 with 2, 4.2 with 3, 2.5 with 5, 1.9 with 8. `ablate plan` says it of each
+            comparison.
         model, sequence, batch, optimizer: the same for all arms, but for arms with a model of their own; batch in
             sequences.
         data: the catalogue and the tokenizer.
         max_epochs: how often a lineage may read one source.
         evaluation: how much is scored.
         primary: metrics of the declared family, compared at the end of the runs.
+        margins: how far apart two arms may be, in the metric's unit, and still be called equivalent: by metric, or by
+            kind of score ("bpb", "acc") for all that have none of their own.
         max_epochs_of: the same for single sources, instead of max_epochs; a Cap says why.
         simulated_tokens: budget of the run that the baseline's stands for. Every source is cut to the share
             baseline budget / simulated_tokens of its windows, so that epochs are those of the large run.
@@ -281,6 +286,7 @@ class Study:
     max_epochs: Count
     evaluation: Evaluation
     primary: tuple[str, ...]
+    margins: Mapping[str, Annotated[float, Gt(0)]] = field(default_factory=dict)
     max_epochs_of: Mapping[str, Count | Annotated[Fraction, Gt(0)] | Cap] = field(default_factory=dict)
     simulated_tokens: Count | None = None
     supply: Mapping[str, Count] = field(default_factory=dict)

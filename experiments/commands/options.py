@@ -4,6 +4,7 @@ import errno
 import json
 import math
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -94,3 +95,21 @@ def chip_hour_price(typed: str) -> float | None:
     if not (math.isfinite(price) and price >= 0):
         raise UserError(f"price {str(given)[:40]!r} is no number that a chip-hour could cost; write one such as 1.2")
     return price
+
+
+def margins(typed: Sequence[str]) -> dict[str, float]:
+    """Of `--margin`: by metric or kind of score, in the metric's unit.
+
+    Raises:
+        UserError: one is not NAME=NUMBER.
+    """
+    found = {}
+    for text in typed:
+        name, equals, number = text.rpartition("=")
+        try:
+            found[name.strip()] = float(number)
+        except ValueError:
+            equals = ""
+        if not (equals and name.strip()):
+            raise UserError(f"margin {_short(text)!r} is not NAME=NUMBER; write one such as bpb=0.01")
+    return found

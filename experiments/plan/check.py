@@ -183,7 +183,15 @@ def _check_primary(study: Study) -> None:
     heldout = {f"heldout/{kind}" for kind in kinds} | {f"heldout/{s.kind}/{s.name}" for s in study.data.sources}
     if not study.data.heldout:
         heldout = set()
-    scored = [metric.name for metric in metrics_for({*heldout, *size.asked, *size.executed})]
+    metrics = metrics_for({*heldout, *size.asked, *size.executed})
+    scored = [metric.name for metric in metrics]
+    kinds_of_score = list(dict.fromkeys(metric.score.name for metric in metrics))
+    for name in study.margins:
+        if name not in (*scored, *kinds_of_score):
+            raise UserError(
+                f"margins names '{name}', which is not scored in this study; name a metric, or a kind of score for all "
+                f"of it: {', '.join(kinds_of_score)}"
+            )
     for name in study.primary:
         if study.primary.count(name) > 1:
             raise UserError(f"primary names '{name}' twice; a family counts every metric once")

@@ -47,6 +47,7 @@ def study_record(plan: PreparedPlan, store: Path) -> StudyRecord:
         expected=tuple(vars(each) for each in study.expected),
         baselines={arm.name: arm.against for arm in study.arms if arm.against},
         left_out=study.left_out,
+        margins=dict(study.margins),
     )
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from analysis import figures
+from analysis.report.figures import drawing as figures
 from analysis.statistics import Floats
 from experiments.plan.stage import Plan, PlannedStage
 from store.errors import UserError

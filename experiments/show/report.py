@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from analysis.report import build
+from analysis.report.build import build
 from experiments.audit import audit
 from experiments.plan.stage import Plan
 from experiments.show.dag import draw

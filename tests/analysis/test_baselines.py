@@ -1,6 +1,7 @@
 """Arms that are compared with another arm than the study's baseline."""
 
 import csv
+import html
 import io
 import re
 from dataclasses import replace
@@ -9,9 +10,10 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from analysis.compare import compare, family, print_table, to_json
+from analysis.compare import compare, family, to_json
 from analysis.records import judge_path, read_study, write
-from analysis.report import build
+from analysis.report.build import build
+from analysis.report.terminal import print_all
 from analysis.winrates import win_rates
 from tests.analysis import synthetic_store as synthetic
 from tests.analysis.test_winrates import record
@@ -47,10 +49,8 @@ def test_an_arm_is_compared_as_in_a_study_that_has_its_baseline(store: Path) -> 
 def test_the_family_has_no_arm_that_is_compared_with_none(store: Path) -> None:
     found = compare(store, "small")
     assert family(found.study) == [(arm, name) for arm in ("balanced-to-text", "code-to-text") for name in PRIMARY]
-    (least,) = [
-        row for row in found.rows if row.p_holm is not None and row.p == min(r.p for r in found.rows if r.p_holm)
-    ]
-    assert least.p_holm == pytest.approx(4 * least.p)
+    (least,) = [row for row in found.rows if row.primary and row.p == min(r.p for r in found.rows if r.primary)]
+    assert least.p_adjusted == pytest.approx(4 * least.p)
 
 
 def test_a_seed_that_only_the_arms_own_baseline_lacks_is_named(store: Path) -> None:
@@ -66,14 +66,14 @@ def test_every_table_names_the_baseline_of_an_arm(store: Path) -> None:
     document = to_json(found)
     assert {(row["arm"], row["baseline"]) for row in document["rows"]} == {(r.arm, r.baseline) for r in found.rows}
     out = io.StringIO()
-    print_table(found, Console(file=out, width=250))
+    print_all(found, Console(file=out, width=250))
     assert "code-to-text (against balanced-only)" in out.getvalue() and "against their baselines" in out.getvalue()
-    text = build(store, "small", synthetic.EXTRAS).read_text(encoding="utf-8")
+    text = html.unescape(build(store, "small", synthetic.EXTRAS).read_text(encoding="utf-8"))
     for said in (
-        "<dd>text-only; of code-to-text another, see “compared with”</dd>",
+        "<dd>text-only; of 1 arm another, which stands below its name</dd>",
         "Of 4 declared primary comparisons with their baselines",
         "<strong>code-to-text (against balanced-only)</strong>",
-        "<th>balanced-only<small>baseline</small></th>",
+        '<th scope="row" class="l">balanced-only<small>baseline</small></th>',
         "relative difference to their baselines",
         "3 of these 4 are the paper's; the other is not",
     ):
@@ -87,10 +87,10 @@ def test_every_table_names_the_baseline_of_an_arm(store: Path) -> None:
 
 def test_an_interval_is_drawn_from_its_own_baseline(store: Path) -> None:
     """A dashed line in every row of a panel, where with one baseline there is one across them."""
-    dashed = r'stroke-dasharray: 3.2,2.4[^"]*stroke: #222222'
+    dashed = r'stroke-dasharray: 3.2,2.4[^"]*stroke: currentColor'
 
     def lines() -> int:
-        svg = re.search(r'<svg(?:(?!</svg>).)*aria-label="heldout".*?</svg>', text, re.DOTALL)
+        svg = re.search(r'<svg(?:(?!</svg>).)*aria-label="Held-out text by kind".*?</svg>', text, re.DOTALL)
         assert svg is not None
         return len(re.findall(dashed, svg[0]))
 

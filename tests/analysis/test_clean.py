@@ -7,8 +7,9 @@ import pytest
 
 from analysis.clean import CleanScore, clean_scores, dirty_items
 from analysis.compare import compare
+from analysis.ledgers import read_ledgers
 from analysis.records import eval_path, read_eval, read_study, write
-from analysis.report import _ledgers, build
+from analysis.report.build import build
 from store.files import read_sealed, write_sealed
 from tests.analysis import synthetic_store as synthetic
 
@@ -37,7 +38,7 @@ def _planted(store: Path, leaked: int = LEAKED) -> Path:
 def _scores(store: Path) -> dict[tuple[str, str], CleanScore]:
     comparison = compare(store, "small")
     manifest = read_sealed(store / "prepared" / "data1" / "manifest.json", "")
-    dirty = dirty_items(manifest, comparison.study, _ledgers(store, comparison.study))
+    dirty = dirty_items(manifest, comparison.study, read_ledgers(store, comparison.study))
     return {(score.arm, score.metric.name): score for score in clean_scores(comparison, dirty)}
 
 

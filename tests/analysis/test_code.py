@@ -15,10 +15,11 @@ from analysis.evals.code import box, executed, pool
 from analysis.evals.code.box import Limits
 from analysis.evals.code.judge import Check, Verdict
 from analysis.records import EvalRecord, eval_path, read_stage, read_study, stage_folder, write
-from analysis.report import build
+from analysis.report.blocks import Table
+from analysis.report.build import build
+from analysis.report.evidence import executed as executed_blocks
 from analysis.scores import pass_at, scores_of
 from analysis.statistics import share_interval
-from analysis.tables import executed_table
 from mixtures.benchmarks import load as benchmarks
 from mixtures.benchmarks.item import Item
 from store.errors import Failure
@@ -199,8 +200,9 @@ def test_a_problem_that_one_seed_could_not_run_counts_with_the_others(tmp_path):
         folder = stage_folder(tmp_path, run.stages[-1])
         record = EvalRecord("mbpp_exec", 1, "h", read_stage(folder).fingerprint, synthetic.STEPS, tuple(rows))
         write(eval_path(folder, record.task, 1, synthetic.STEPS), record)
-    rows = executed_table(compare(tmp_path, "small"))
-    assert {(row["value"], row["problems"]) for row in rows} == {("100.0 %", "2 of 2")}
+    _, table = executed_blocks(compare(tmp_path, "small"))
+    assert isinstance(table, Table)
+    assert {(row[2], row[4]) for row in table.rows} == {("100.0 %", "2 of 2")}
 
 
 @needs_bwrap

@@ -1,6 +1,7 @@
 """Arms against a baseline, from records on disk."""
 
 import io
+import itertools
 import json
 import subprocess
 import sys
@@ -11,8 +12,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from analysis.compare import Comparison, Row, compare, notes, print_table, to_json
+from analysis.compare import Comparison, Row, compare, notes, to_json
 from analysis.records import RunRecord, eval_path, ledger_line, read_eval, read_ledger, read_study, write
+from analysis.report.terminal import print_all
 from analysis.scores import FINAL
 from store.errors import Failure, UserError
 from tests.analysis import synthetic_store as synthetic
@@ -56,7 +58,7 @@ def test_the_planted_effects_are_found_and_no_others(full: Comparison) -> None:
     assert len(quiet) == 12
     assert {r.judged.text for r in quiet} == {"cannot tell"}
     guesses = [r for r in full.rows if r.metric.name.endswith("/acc")]
-    assert sum(r.judged.text == "at chance" for r in guesses) >= 0.9 * len(guesses)
+    assert sum(r.judged.at_chance for r in guesses) >= 0.9 * len(guesses)
 
 
 def test_values_are_those_of_the_records(full: Comparison) -> None:
@@ -71,23 +73,24 @@ def test_values_are_those_of_the_records(full: Comparison) -> None:
 
 
 def test_holm_is_taken_over_the_declared_family_at_the_end(full: Comparison) -> None:
-    family = [r for r in full.rows if r.p_holm is not None]
+    family = [r for r in full.rows if r.primary]
     assert {(r.metric.name, r.at) for r in family} == {(m, "final") for m in full.study.primary}
     assert len(family) == 9
-    assert min(family, key=lambda r: r.p).p_holm == pytest.approx(9 * min(r.p for r in family))
+    assert min(family, key=lambda r: r.p).p_adjusted == pytest.approx(9 * min(r.p for r in family))
     for r in family:
-        assert r.p_holm is not None and r.p_bh is None
+        assert r.p_adjusted is not None and r.adjustment == "holm of 9"
         beyond = not r.estimate.difference.low <= 0 <= r.estimate.difference.high
-        assert r.judged.text.endswith("not after Holm") == (beyond and r.p_holm > 0.05)
-        assert r.judged.told_apart == (r.p_holm <= 0.05)
+        assert r.judged.text.endswith("not after Holm") == (beyond and r.p_adjusted > 0.05)
+        assert r.judged.told_apart == (r.p_adjusted <= 0.05)
 
 
 def test_all_else_is_exploratory_and_corrected_by_benjamini_and_hochberg(full: Comparison) -> None:
-    rest = [r for r in full.rows if r.p_holm is None]
+    rest = [r for r in full.rows if not r.primary]
     p = sorted(r.p for r in rest)
     for r in rest:
-        assert r.p_bh == pytest.approx(min(len(p) / (i + 1) * q for i, q in enumerate(p) if q >= r.p))
-        if r.p_bh > 0.05:
+        assert r.adjustment == f"bh of {len(rest)}"
+        assert r.p_adjusted == pytest.approx(min(len(p) / (i + 1) * q for i, q in enumerate(p) if q >= r.p))
+        if r.p_adjusted > 0.05:
             assert not r.judged.told_apart
     assert any(r.judged.text == "cannot tell, not after Benjamini–Hochberg" for r in rest)
 
@@ -97,10 +100,14 @@ def test_json_is_plain_and_complete(full: Comparison) -> None:
     assert (document["study"], document["baseline"]) == ("small", "text-only")
     assert set(document["rows"][0]) >= {
         "arm", "metric", "n_items", "n_seeds", "value", "baseline_value", "difference", "interval", "relative",
-        "relative_interval", "p", "p_holm", "higher_is_better", "at", "interval_kind", "verdict",
-        "what", "strength", "why", "p_bh", "n_declared", "these_items", "spread",
+        "relative_interval", "p", "p_adjusted", "adjustment", "higher_is_better", "at", "interval_kind", "verdict",
+        "n_declared", "interval_items", "spread", "margin", "p_equivalent",
     }  # fmt: skip
     assert len(document["rows"][0]["interval"]) == 2
+    verdicts = [row["verdict"] for row in document["rows"]]
+    assert all(set(verdict) == {"side", "strength", "why"} for verdict in verdicts)
+    assert {verdict["side"] for verdict in verdicts} == {"better", "worse", "cannot tell"}
+    assert {verdict["strength"] for verdict in verdicts} == {"family", "exploratory", "items only"}
     assert {r["at"] for r in document["rows"]} == {"before-cooldown", "final"}
 
 
@@ -113,10 +120,10 @@ def test_a_deleted_record_is_named_and_makes_nothing_stronger(store: Path) -> No
     assert found.judged.text == "cannot tell, on this seed only: item noise only, 1 of 2 seeds"
     assert "item noise only" in found.estimate.kind
     assert "balanced-only, seed 2, final: heldout/code is not evaluated" in comparison.gaps
-    assert (found.p, found.p_holm) == (1.0, 1.0)
+    assert (found.p, found.p_adjusted) == (1.0, 1.0)
     for r in comparison.rows:
-        if r.p_holm is not None:
-            assert r.p_holm >= whole[r.arm, r.metric.name, r.at].p_holm  # type: ignore[operator]
+        if r.primary:
+            assert r.p_adjusted >= whole[r.arm, r.metric.name, r.at].p_adjusted  # type: ignore[operator]
     assert row(comparison, "code-to-text", "heldout/code/bpb").n_seeds == 2
 
 
@@ -129,11 +136,11 @@ def diverge(store: Path, arm: str, seed: int, tasks: tuple[str, ...] = FEW) -> N
 
 def test_a_seed_that_diverged_is_named_and_counts_against_its_arm(tmp_path: Path) -> None:
     synthetic.write_store(tmp_path, seeds=(1, 2, 3), tasks=FEW, primary=("heldout/code/bpb",), n_items=100)
-    assert {r.judged.text for r in compare(tmp_path, "small").rows if r.p_holm is not None} == {"better"}
+    assert {r.judged.text for r in compare(tmp_path, "small").rows if r.primary} == {"better"}
     diverge(tmp_path, "code-to-text", 3)
     comparison = compare(tmp_path, "small")
     found = row(comparison, "code-to-text", "heldout/code/bpb")
-    assert (found.judged.text, found.p, found.p_holm) == ("cannot tell, 2 of 3 seeds", 1.0, 1.0)
+    assert (found.judged.text, found.p, found.p_adjusted) == ("cannot tell, 2 of 3 seeds", 1.0, 1.0)
     assert any(
         gap.startswith("code-to-text, seed 3, final: heldout/code was not scored: 3 of 40") for gap in comparison.gaps
     )
@@ -185,7 +192,7 @@ def test_two_seeds_that_differ_by_the_same_count_show_item_noise_only(store: Pat
             )
     found = row(compare(store, "small"), "code-to-text", "piqa/acc")
     assert found.judged.text == "cannot tell, item noise only"
-    assert found.p < 0.001 and found.p_bh == 1, "two counts that are equal by chance say nothing of seeds"
+    assert found.p < 0.001 and found.p_adjusted == 1, "two counts that are equal by chance say nothing of seeds"
 
 
 def test_one_seed_never_gives_a_plain_verdict(tmp_path: Path) -> None:
@@ -196,8 +203,8 @@ def test_one_seed_never_gives_a_plain_verdict(tmp_path: Path) -> None:
 
 def test_documents_of_a_few_packages_speak_for_themselves(store: Path) -> None:
     for arm in synthetic.ARMS:
-        for seed in (1, 2):
-            path = evaluation(store, arm, seed, "heldout/code")
+        for seed, kind in itertools.product((1, 2), synthetic.STAGES):
+            path = evaluation(store, arm, seed, "heldout/code", kind)
             record = read_eval(path)
             items = tuple({**item, "cluster": f"package {n % 7}"} for n, item in enumerate(record.items))
             write(path, replace(record, items=items))
@@ -221,7 +228,7 @@ def test_a_gap_of_the_data_is_told_once_and_the_means_say_what_they_lack(store: 
     (line,) = notes(compare(store, "small"))  # once, though every arm has it
     assert line.startswith(f"piqa: 1 of {len(record.items)} items have choices that are the same")
     printed = io.StringIO()
-    print_table(comparison, Console(file=printed, width=200))
+    print_all(comparison, Console(file=printed, width=200))
     assert (
         "Reasoning: mean over 2 of the paper's 11 tasks, PIQA (per character), COPA, without BoolQ"
         in printed.getvalue()
@@ -277,7 +284,7 @@ def test_the_same_checkpoint_is_called_that(store: Path) -> None:
     write(store / "studies" / "small" / "study.json", replace(study, runs=runs))
     comparison = compare(store, "small")
     assert {r.judged.text for r in comparison.rows if r.at == "before-cooldown" and r.metric.name.endswith("bpb")} == {
-        "same checkpoint"
+        "equivalent, same checkpoint"
     }
     assert row(comparison, "code-to-text", "heldout/code/bpb").judged.text == "better"
 
@@ -304,7 +311,7 @@ def test_the_terminal_table_shows_values_and_hostile_names_verbatim(tmp_path: Pa
     arms = {synthetic.BASELINE: "", "code-to-text": "[red]"}
     synthetic.write_store(tmp_path, tasks=FEW, arms=arms)
     out = io.StringIO()
-    print_table(compare(tmp_path, "small"), Console(file=out, width=160))
+    print_all(compare(tmp_path, "small"), Console(file=out, width=160))
     text = out.getvalue()
     assert "Held-out code, bits/byte" in text
     assert "before-cooldown, against text-only" in text
@@ -313,7 +320,7 @@ def test_the_terminal_table_shows_values_and_hostile_names_verbatim(tmp_path: Pa
 
 def test_comparing_loads_no_heavy_package() -> None:
     code = (
-        "import sys, analysis.report; "
+        "import sys, analysis.report.build, analysis.report.terminal; "
         "print([m for m in ('jax', 'tensorflow', 'pandas', 'matplotlib', 'scipy.stats', 'jinja2') if m in sys.modules])"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

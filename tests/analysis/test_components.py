@@ -13,7 +13,7 @@ from analysis.compare import Comparison, compare, to_json
 from analysis.components import DATA, INIT, ITEMS, REST, Components, next_seed, of_items, of_seeds
 from analysis.metrics import SCORES
 from analysis.records import read_study, write
-from analysis.report import build
+from analysis.report.build import build
 from analysis.statistics import CROSSED, Pair, Side, estimate
 from tests.analysis import synthetic_store as synthetic
 

@@ -12,7 +12,8 @@ import pytest
 
 from analysis.compare import compare
 from analysis.records import ledger_line, read_ledger, read_study, write
-from analysis.report import answer, build
+from analysis.report.build import build
+from analysis.report.findings import answer
 from store.errors import UserError
 from store.files import write_sealed
 from tests.analysis import synthetic_store as synthetic
@@ -47,22 +48,21 @@ def test_the_page_has_every_section(built: Path) -> None:
     text = built.read_text(encoding="utf-8")
     headings = re.findall(r"<h2>(.*?)</h2>", text)
     assert headings == [
-        "Headline",
+        "What the arms are",
         "Differences to the baseline",
-        "Loss against tokens",
-        "Held-out text by kind",
-        "Categories",
         "Before and after cooldown",
-        "Win rates",
+        "Stage by stage",
+        "Along the runs",
         "All comparisons",
         "Declared and realised tokens",
         "Where the data come from",
-        "Cost",
         "Contamination",
+        "Cost",
         "Limits",
         "How to reproduce",
     ]
-    assert text.count("<svg") == 5
+    names = re.findall(r'role="img" aria-label="([^"]+)"', text)
+    assert len(names) == text.count("<svg") == 8 and "Along the runs" in names
     for said in ("Does code help?", "It helps code.", "rule align", "ablate run small", "jax 0.10.2, device 16 x TPU"):
         assert said in text
     assert "for every source in all 12 stages; sampled batches were read again" in text
@@ -73,8 +73,8 @@ def test_the_page_has_every_section(built: Path) -> None:
 def test_the_answer_counts_what_the_table_says(built: Path) -> None:
     text = built.read_text(encoding="utf-8")
     with (built.parent / "comparison.csv").open(encoding="utf-8", newline="") as file:
-        primary = [row for row in csv.DictReader(file) if row["p_holm"]]
-    clear = [row for row in primary if row["what"] == "better"]
+        primary = [row for row in csv.DictReader(file) if row["adjustment"].startswith("holm")]
+    clear = [row for row in primary if row["side"] == "better"]
     assert len(primary) == 9
     assert len(clear) > 1
     assert {row["verdict"] for row in clear} == {"better"}
@@ -87,14 +87,10 @@ def test_the_answer_counts_what_the_table_says(built: Path) -> None:
 def test_what_a_correction_takes_back_is_counted_by_the_verdict_and_not_by_its_words(tmp_path: Path) -> None:
     synthetic.write_store(tmp_path)
     found = compare(tmp_path, "small")
-    beyond = [
-        r
-        for r in found.rows
-        if r.p_holm is not None and not r.estimate.difference.low <= 0 <= r.estimate.difference.high
-    ]
+    beyond = [r for r in found.rows if r.primary and not r.estimate.difference.low <= 0 <= r.estimate.difference.high]
     lost = [r for r in beyond if not r.judged.told_apart]
-    assert [r for r in found.rows if r.p_holm is not None and r.judged.before] == lost
-    reworded = [replace(r, judged=replace(r.judged, why="a seed less, not after all")) for r in found.rows]
+    assert [r for r in found.rows if r.primary and r.judged.before] == lost
+    reworded = [replace(r, judged=replace(r.judged, why=("a seed less", "not after all"))) for r in found.rows]
     said = [" ".join(answer(replace(found, rows=tuple(rows)))) for rows in (found.rows, reworded)]
     assert said[0] == said[1] and lost and "not after the correction" in said[0]
 
@@ -109,8 +105,9 @@ def test_one_comparison_is_told_as_one(tmp_path: Path) -> None:
         ("better", ": it is better. The largest gain is balanced-only"),
         ("cannot tell", ". It cannot be"),
     ):
-        rows = (replace(row, judged=replace(row.judged, what=what, before=False)),)
-        text = " ".join(answer(replace(found, study=study, rows=rows)))
+        rows = (replace(row, judged=replace(row.judged, side=what, before="")),)
+        family = (("balanced-only", "heldout/code/bpb"),)
+        text = " ".join(answer(replace(found, study=study, rows=rows, family=family)))
         assert text.startswith(f"There is one declared primary comparison, with text-only at the end of the runs{said}")
 
 
@@ -122,8 +119,8 @@ def test_the_family_has_its_declared_size_whatever_is_missing(tmp_path: Path) ->
             (stage / "evals" / f"heldout.{task}@1-step{synthetic.STEPS}.json").unlink()
     text = build(tmp_path, "small", synthetic.EXTRAS).read_text(encoding="utf-8")
     with (tmp_path / "studies" / "small" / "comparison.csv").open(encoding="utf-8", newline="") as file:
-        primary = [row for row in csv.DictReader(file) if row["p_holm"]]
-    better, worse = (sum(row["what"] == side for row in primary) for side in ("better", "worse"))
+        primary = [row for row in csv.DictReader(file) if row["adjustment"].startswith("holm")]
+    better, worse = (sum(row["side"] == side for row in primary) for side in ("better", "worse"))
     assert better and len(primary) == 7
     assert f"correction for all 9, {better} {'is' if better == 1 else 'are'} better and {worse} worse." in text
     assert "2 could not be made: scores are missing." in text
@@ -201,8 +198,8 @@ def test_tokens_that_were_not_read_as_declared_are_shown(tmp_path: Path) -> None
     found = {"equal": False, "problems": ["study.json is damaged"], "stages": [problem]}
     text = build(tmp_path, "small", synthetic.EXTRAS | {"audit": found}).read_text(encoding="utf-8")
     assert "The audit found differences" in text and "study.json is damaged" in text
-    assert "balanced-only-pretrain-s1: realised tokens differ from the declared ones" in text
-    assert '<td class="bad">61,439 ≠</td>' in text
+    assert "<strong>balanced-only-pretrain-s1</strong>: realised tokens differ from the declared ones" in text
+    assert re.search(r'<td class="bad">61,439 ≠\s*</td>', text)
 
 
 def test_losses_follow_the_lineage(built: Path) -> None:
@@ -235,13 +232,13 @@ def test_nothing_is_written_when_nothing_can_be_compared(tmp_path: Path) -> None
 def test_contamination_is_told_per_arm_and_by_what_it_read(tmp_path: Path) -> None:
     synthetic.write_store(tmp_path, tasks=("heldout/code", "piqa", "copa"), primary=("heldout/code/bpb",))
     text = build(tmp_path, "small", synthetic.EXTRAS).read_text(encoding="utf-8")
-    section = text[text.index("<h2>Contamination</h2>") : text.index("<h2>Limits</h2>")]
+    section = text[text.index("<h2>Contamination</h2>") : text.index("<h2>Cost</h2>")]
     assert "not searched for the items of copa" in section
-    cells = re.findall(r"<td[^>]*>([^<]*)</td>", section[section.index(">piqa<") - 20 :])[: 3 + len(synthetic.ARMS)]
-    assert cells[:3] == ["piqa", "1,838", "2"]
+    assert "piqa<small>1,838 items, 2 found before dropping</small>" in section
+    cells = re.findall(r"<td[^>]*>([^<]*)</td>", section)[: len(synthetic.ARMS)]
     reads_code = {arm: synthetic.CODE_SHARE[arm] > 0 for arm in synthetic.ARMS}
     assert set(reads_code.values()) == {True, False}
-    assert cells[3:] == ["1 (up to 0.40)" if reads else "0" for reads in reads_code.values()]
+    assert cells == ["1 (up to 0.40)" if reads else "0" for reads in reads_code.values()]
     assert "prose: 2 documents dropped, for 2 items" in section
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from analysis.records import JudgeRecord, judge_path, read_stage, read_study, stage_folder, write
-from analysis.report import build
+from analysis.report.build import build
 from analysis.winrates import win_rates
 from store.errors import Failure
 from tests.analysis import synthetic_store as synthetic
@@ -83,7 +83,8 @@ def test_the_report_shows_them_and_lets_no_answer_out_of_its_cell(store: Path) -
 def test_without_a_judge_the_report_names_the_gap_and_the_way_out(tmp_path: Path) -> None:
     synthetic.write_store(tmp_path, seeds=(1,), n_items=20)
     text = build(tmp_path, "small", synthetic.EXTRAS).read_text(encoding="utf-8")
-    assert "No judge was asked. <code>ablate judge run small --judge smollm --prompts FILE</code>" in text
+    assert "<h2>Win rates</h2>" not in text
+    assert "No judge was asked for win rates: ablate judge run small --judge smollm --prompts FILE does it" in text
 
 
 def test_verdicts_on_other_checkpoints_are_not_shown(store: Path) -> None:

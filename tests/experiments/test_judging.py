@@ -14,7 +14,7 @@ from analysis.evals.preference import client
 from analysis.evals.preference.prompts import read_prompts
 from analysis.evals.preference.verdicts import Pair
 from analysis.records import read_judged, read_study, write
-from analysis.report import build
+from analysis.report.build import build
 from experiments import cli, progress, studies
 from experiments.run.trained import find_stage
 from experiments.score import judges

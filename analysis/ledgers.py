@@ -1,0 +1,69 @@
+"""What the stages of a study read and how they went, from their ledgers."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from analysis.records import StageRecord, StepRecord, StudyRecord, read_ledger, read_stage, stage_folder
+from store.layout import STAGE
+
+Ledgers = Mapping[str, tuple[StageRecord, Sequence[StepRecord]]]
+"""Stage folder to its record and steps, in the order of the runs; a stage that arms share is there once."""
+
+
+def read_ledgers(store: Path, study: StudyRecord) -> Ledgers:
+    """Of all stages that were started.
+
+    Raises:
+        Failure: a record or ledger is corrupt.
+    """
+    found: dict[str, tuple[StageRecord, Sequence[StepRecord]]] = {}
+    for run in sorted(study.runs, key=lambda run: (list(study.arms).index(run.arm), run.seed)):
+        for folder in run.stages:
+            path = stage_folder(store, folder)
+            if folder not in found and (path / STAGE).exists():
+                found[folder] = (read_stage(path), read_ledger(path))
+    return found
+
+
+def realised(steps: Sequence[StepRecord]) -> dict[str, int]:
+    """Tokens per source, summed over the batches that were fed."""
+    total: Counter[str] = Counter()
+    for step in steps:
+        total.update(step.counts)
+    return dict(total)
+
+
+def skipped_steps(ledgers: Ledgers) -> list[tuple[StageRecord, int, list[int]]]:
+    """Every stage in which loss or gradient was not finite at some step, its steps, and those."""
+    found = [(stage, len(steps), [step.step for step in steps if step.skipped]) for stage, steps in ledgers.values()]
+    return [each for each in found if each[2]]
+
+
+def by_source(ledgers: Ledgers) -> Iterator[dict[str, Any]]:
+    """Declared and realised tokens of every stage and source."""
+    for stage, steps in ledgers.values():
+        fed = realised(steps)
+        for source in sorted({*stage.tokens_by_source, *fed}):
+            yield {
+                **{"stage": stage.id, "fingerprint": stage.fingerprint, "kind": stage.kind, "seed": stage.seed},
+                **{"source": source, "declared": stage.tokens_by_source.get(source, 0), "realised": fed.get(source, 0)},
+                "epochs": stage.epochs_by_source.get(source),
+            }
+
+
+def tokens_by_arm(study: StudyRecord, ledgers: Ledgers) -> dict[str, int]:
+    """Tokens that a run of each arm reads."""
+    return {run.arm: sum(ledgers[each][0].tokens for each in run.stages if each in ledgers) for run in study.runs}
+
+
+def shares_by_kind(study: StudyRecord, arm: str, ledgers: Ledgers) -> dict[str, float]:
+    """What share of an arm's declared tokens is of each kind of source, over all stages of a run of it."""
+    run = next((run for run in study.runs if run.arm == arm), None)
+    total: Counter[str] = Counter()
+    for folder in run.stages if run else ():
+        if folder in ledgers:
+            total.update(ledgers[folder][0].tokens_by_kind)
+    every = sum(total.values())
+    return {kind: tokens / every for kind, tokens in total.items()} if every else {}

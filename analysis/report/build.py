@@ -1,0 +1,223 @@
+"""From the records of a study to its report and the CSV files beside it.
+
+Equal records give equal bytes: no clock, no random id, nothing of the machine that writes.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from analysis.clean import CleanScore, clean_csv, clean_scores, dirty_items
+from analysis.compare import Comparison, compare
+from analysis.ledgers import Ledgers, read_ledgers
+from analysis.metrics import metrics_for, value
+from analysis.records import StudyRecord
+from analysis.report import evidence, files, findings, results
+from analysis.report.blocks import Block, Bullets, Figure, Fold, Report, Section, Text, blocks_of
+from analysis.report.figures import drawing, losses, panels, paper
+from analysis.report.page import page
+from analysis.report.values import before_after, by_source, primary, shown
+from analysis.scores import FINAL, Evaluated, evaluated, points
+from analysis.winrates import win_rates
+from store.files import read_sealed, write_text
+from store.layout import PREPARED, STUDIES, Prepared
+
+CATEGORIES = (
+    "humaneval/gold_bpb",
+    "reasoning/gold_bpb",
+    "knowledge/gold_bpb",
+    "reasoning/acc",
+    "knowledge/exact_match",
+)
+MANY_ARMS = 8
+"""From so many on, what each is better and worse at is folded."""
+
+
+def build(store: Path, study: str, extras: Mapping[str, Any]) -> Path:
+    """Write studies/<study>/report.html, and beside it comparison, scores, losses, tokens, clean and figures as CSV.
+
+    Args:
+        store: the folder that holds the records.
+        study: name of a study that has been run and evaluated.
+        extras: what the records do not hold: "audit", as `experiments.audit` has it, "plan", its "totals", and
+            "stages", a picture of them as SVG.
+
+    Returns:
+        The path of report.html.
+
+    Raises:
+        UserError, Failure: as `analysis.compare.compare`; Failure also when a ledger or the manifest is corrupt.
+    """
+    comparison = compare(store, study)
+    ledgers = read_ledgers(store, comparison.study)
+    manifest = read_manifest(store, comparison.study)
+    dirty = dirty_items(manifest, comparison.study, ledgers) if manifest else None
+    clean = clean_scores(comparison, dirty) if dirty else ()
+    report = assemble(store, comparison, ledgers, clean, manifest, extras)
+    drawn = [block for block in blocks_of(report) if isinstance(block, Figure) and block.marks]
+    folder = store / STUDIES / study
+    for name, text in {
+        "comparison.csv": files.comparison_csv(comparison),
+        "scores.csv": files.scores_csv(comparison),
+        "losses.csv": files.losses_csv(comparison.study, ledgers),
+        "tokens.csv": files.tokens_csv(ledgers),
+        "clean.csv": clean_csv(clean),
+        **{f"figure-{figure.name}.csv": figure.csv for figure in drawn},
+        "report.html": page(report),
+    }.items():
+        write_text(folder / name, text)
+    return folder / "report.html"
+
+
+def assemble(
+    store: Path,
+    comparison: Comparison,
+    ledgers: Ledgers,
+    clean: Sequence[CleanScore],
+    manifest: Mapping[str, Any] | None,
+    extras: Mapping[str, Any],
+) -> Report:
+    """The whole report as data. A section of which there is nothing to say is not there."""
+    study = comparison.study
+    look = drawing.styles(list(study.arms), study.baseline)
+    judges, runs = win_rates(store, study), losses.losses_of(study, ledgers)
+    stages = _along(store, study)
+    main, others = _figures(comparison, ledgers, look)
+    read = paper.what_was_read(comparison, ledgers)
+    cooled = [m for m in shown(comparison) if any(before_after(comparison, m, arm)[1] for arm in study.arms)]
+    curves = [paper.along(stages, shown(comparison), look), *([losses.losses(runs, look)] if runs else [])]
+    sections = {
+        "What the arms are": results.arms(comparison, ledgers, extras.get("stages", ""), read),
+        "What was expected": results.expected(comparison),
+        "Differences to the baseline": others,
+        "Before and after cooldown": [
+            *([panels.cooldown(comparison, cooled, look)] if cooled else []),
+            *(results.cooldown(comparison, cooled) if cooled else []),
+        ],
+        "Stage by stage": results.recipes(comparison, _stage_means(comparison, stages)),
+        "Along the runs": [*(each for each in curves if each), *evidence.skipped(ledgers)],
+        "Code that was executed": evidence.executed(comparison),
+        "Win rates": [*_drawn(paper.win_bars(judges)), *evidence.win_rates(study, judges)],
+        "All comparisons": results.all_rows(comparison),
+        "Where the variance comes from": results.components(comparison),
+        "What is missing": results.missing(comparison),
+        "Declared and realised tokens": evidence.tokens(ledgers, extras["audit"]),
+        "Where the data come from": evidence.data(study, manifest),
+        "Contamination": evidence.leaks(comparison, ledgers, clean, manifest),
+        "Cost": evidence.cost(study, ledgers, extras["plan"]["totals"]),
+        "Limits": evidence.limits(comparison, bool(judges)),
+        "How to reproduce": evidence.reproduce(study, ledgers),
+    }
+    return Report(
+        study=study.name,
+        question=study.question,
+        facts=_facts(comparison),
+        lead=tuple(_lead(comparison, main)),
+        sections=tuple(Section(title, tuple(blocks)) for title, blocks in sections.items() if blocks),
+        runs=tuple(stage.fingerprint for stage, _ in ledgers.values()),
+    )
+
+
+def _facts(comparison: Comparison) -> tuple[tuple[str, str], ...]:
+    study = comparison.study
+    seeds = sorted({run.seed for run in study.runs})
+    others = [arm for arm in study.compared if study.baseline_of(arm) != study.baseline]
+    whose = "arm another, which stands below its name" if len(others) == 1 else "arms another, which stands below each"
+    also = f"; of {len(others)} {whose}" if others else ""
+    return (
+        ("Hypothesis", study.hypothesis),
+        ("Baseline", f"{study.baseline}{also}"),
+        ("Runs", f"{len(study.runs)}: {len(study.arms)} arms, seeds {', '.join(map(str, seeds))}"),
+    )
+
+
+def _lead(comparison: Comparison, main: Figure | None) -> list[Block]:
+    told = Bullets(tuple(findings.per_arm(comparison)))
+    many = len(comparison.study.compared) >= MANY_ARMS
+    lost = findings.lost_seeds(comparison)
+    return [
+        Text(" ".join(findings.answer(comparison)), "answer"),
+        *([Bullets(tuple(lost), "bad")] if lost else []),
+        *([] if many else [told]),
+        *results.headline(comparison),
+        *([Fold("What each arm is better and worse at", (told,))] if many else []),
+        *results.accuracies(comparison),
+        *_drawn(main),
+    ]
+
+
+def _drawn(figure: Figure | None) -> list[Block]:
+    return [figure] if figure else []
+
+
+def _figures(comparison: Comparison, ledgers: Ledgers, look: drawing.Look) -> tuple[Figure | None, list[Block]]:
+    """The study's one figure, and all other figures of differences."""
+    metrics, there = primary(comparison), {metric.name: metric for metric in comparison.metrics}
+    found: list[Figure | None] = []
+    if shares := paper.sweep(comparison, ledgers):
+        found.append(paper.curve(comparison, metrics, shares))
+    if recipes := paper.sizes(comparison, ledgers):
+        found.append(paper.scale(comparison, metrics, recipes))
+    heldout = [m for name, m in there.items() if name.startswith("heldout/") and name.count("/") == 2]
+    categories = [there[name] for name in CATEGORIES if name in there]
+    declared = [metric for metric in metrics if metric.name in comparison.study.primary]
+    if declared and not set(declared) <= set(heldout):
+        found.append(panels.panels(comparison, declared, look, "primary", "The primary metrics"))
+    for key, title, group in (
+        ("heldout", "Held-out text by kind", heldout),
+        ("categories", "Categories of benchmarks", categories),
+    ):
+        if group:
+            found.append(panels.panels(comparison, group, look, key, title))
+    # Arms at chance differ by nothing that can be read, and their wide intervals would set the figure's scale.
+    at_chance = {row.metric for row in comparison.last if row.judged.at_chance}
+    found.append(panels.forest(comparison, [m for m in shown(comparison) if m not in at_chance], look))
+    sources = by_source(comparison)
+    found.append(panels.forest(comparison, sources, look, "sources", "Held-out text by source and language"))
+    drawn = [figure for figure in found if figure]
+    return (drawn[0] if drawn else None), [
+        Fold(figure.title, (figure,)) if figure.name == "sources" else figure for figure in drawn[1:]
+    ]
+
+
+def _along(store: Path, study: StudyRecord) -> Evaluated:
+    """The scores at all points of the runs."""
+    every = list(
+        dict.fromkeys(at for run in study.runs for at in points(run) if at == FINAL or at.startswith("stage-"))
+    )
+    return evaluated(store, study, every)[0]
+
+
+def _stage_means(comparison: Comparison, found: Evaluated) -> dict[tuple[str, str], dict[str, float]]:
+    """By arm and point, the metrics' means over seeds, where runs have several stages that were scored."""
+    metrics = metrics_for({task for scores in found.scores.values() for task in scores})
+    values: dict[tuple[str, str], dict[str, list[float]]] = {}
+    for (arm, _, at), scores in found.scores.items():
+        for metric in metrics:
+            number = value(metric, scores)
+            if number is not None:
+                values.setdefault((arm, at), {}).setdefault(metric.name, []).append(number)
+    kinds = {(run.arm, at): kind for run in comparison.study.runs for at, kind in _kinds(run.stages, run.kinds)}
+    several = {arm for arm, at in values if at != FINAL}
+    return {
+        (arm, f"{at}, {kinds.get((arm, at), '')}".strip(", ")): {name: sum(of) / len(of) for name, of in means.items()}
+        for (arm, at), means in values.items()
+        if arm in several
+    }
+
+
+def _kinds(stages: Sequence[str], kinds: Sequence[str]) -> list[tuple[str, str]]:
+    names = [*(f"stage-{number}" for number in range(1, len(stages))), FINAL]
+    return list(zip(names, kinds, strict=True))
+
+
+def read_manifest(store: Path, study: StudyRecord) -> dict[str, Any] | None:
+    """manifest.json of the prepared data, or None where there is none.
+
+    Raises:
+        Failure: the manifest cannot be read.
+    """
+    path = Prepared(store / PREPARED / study.prepared).manifest
+    if not path.exists():
+        return None
+    return read_sealed(path, f"manifest of the prepared data {study.prepared}")

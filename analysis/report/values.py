@@ -1,0 +1,49 @@
+"""Which metrics a report shows first, and the means that several of its parts need."""
+
+from collections.abc import Sequence
+
+from analysis.compare import Comparison
+from analysis.metrics import HELDOUT_KINDS, Metric
+from analysis.scores import BEFORE, FINAL
+
+HEADLINE = (
+    *(f"heldout/{kind}/bpb" for kind in HELDOUT_KINDS),
+    "humaneval/gold_bpb",
+    "mbpp/gold_bpb",
+    "humaneval_exec/pass@1",
+    "mbpp_exec/pass@1",
+    "nl/gold_bpb",
+    "reasoning/acc",
+    "knowledge/exact_match",
+)
+
+
+def shown(comparison: Comparison) -> list[Metric]:
+    """The primary metrics, and then the headline's, that are there."""
+    there = {metric.name: metric for metric in comparison.metrics}
+    return [there[name] for name in dict.fromkeys((*comparison.study.primary, *HEADLINE)) if name in there]
+
+
+def primary(comparison: Comparison) -> list[Metric]:
+    """The declared metrics that are there; the headline's, if none is declared."""
+    declared = [metric for metric in shown(comparison) if metric.name in comparison.study.primary]
+    return declared or shown(comparison)
+
+
+def by_source(comparison: Comparison) -> list[Metric]:
+    """Held-out text of single sources."""
+    return [m for m in comparison.metrics if m.name.startswith("heldout/") and m.name.count("/") == 3]
+
+
+def mean(values: Sequence[float]) -> float | None:
+    return sum(values) / len(values) if values else None
+
+
+def before_after(comparison: Comparison, metric: Metric, arm: str) -> tuple[tuple[float, float], int]:
+    """An arm's means before and after the cooldown over the seeds that have both, and how many these are."""
+    before, after = (comparison.by_seed(arm, metric.name, at) for at in (BEFORE, FINAL))
+    seeds = sorted(before.keys() & after.keys())
+    if not seeds:
+        return (0.0, 0.0), 0
+    first, last = (sum(scores[seed] for seed in seeds) / len(seeds) for scores in (before, after))
+    return (first, last), len(seeds)

@@ -243,11 +243,16 @@ class _At:
         return self.pairs[key]
 
 
-def _row(scored: _At, metric: Metric, arm: str) -> Row | None:
+def contrast(comparison: Comparison, arm: str, baseline: str, metric: Metric, at: str) -> Row | None:
+    """Any two arms in one metric at one point, corrected for no others; None without a seed in common."""
+    return _row(_At(comparison.study, comparison.evaluated, comparison.values, at), metric, arm, baseline)
+
+
+def _row(scored: _At, metric: Metric, arm: str, against: str | None = None) -> Row | None:
     def has(name: str, seed: int) -> bool:
         return metric.name in scored.values.get((name, seed, at), {})
 
-    baseline, evaluated, at = scored.study.baseline_of(arm), scored.evaluated, scored.at
+    baseline, evaluated, at = against or scored.study.baseline_of(arm), scored.evaluated, scored.at
     ours, theirs = scored.runs[arm], scored.runs[baseline]
     declared = sorted(ours.keys() & theirs.keys())
     seeds = tuple(seed for seed in declared if has(arm, seed) and has(baseline, seed))

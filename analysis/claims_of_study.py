@@ -133,7 +133,7 @@ def _pair(study: StudyRecord, model: Model, other: Model) -> tuple[str, str, str
     for arm, at in ours:
         for baseline, point in theirs:
             if point == at and arm != baseline:
-                return arm, baseline, at, _stand_ins(study, (model, arm), (other, baseline))
+                return arm, baseline, at, _stand_ins((model, arm), (other, baseline))
     missing = [
         f"the study has no {each.ours[0]} ({each.point}, {each.size})"
         for each, there in ((model, ours), (other, theirs))
@@ -143,14 +143,18 @@ def _pair(study: StudyRecord, model: Model, other: Model) -> tuple[str, str, str
     return arm, baseline, "", "; ".join(missing) or "it has the two at different points of their runs only"
 
 
-def _stand_ins(study: StudyRecord, *chosen: tuple[Model, str]) -> str:
+def _stand_ins(*chosen: tuple[Model, str]) -> str:
     """Those arms that are not the nearest to the paper's model."""
-    further = [
+    return "; ".join(
         f"{arm} stands for the paper's {model.name}"
+        + (", without synthetic problems" if "+synth" in model.ours[0] else "")
         for model, arm in chosen
-        if not re.match(re.escape(model.ours[0]) + r"(-to-cooldown.*|-\d.*)?$", arm)
-    ]
-    return "; ".join(further)
+        if not _is_of(arm, model.ours[0])
+    )
+
+
+def _is_of(arm: str, run: str) -> bool:
+    return re.fullmatch(re.escape(run) + r"(-to-cooldown.*|-\d.*)?", arm) is not None
 
 
 def _measured(

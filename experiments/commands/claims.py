@@ -32,16 +32,16 @@ def check_claims(study: str, scale: str, store: Path) -> list[dict[str, Any]]:
 
 
 def print_claims(rows: Sequence[Row], console: Console) -> None:
-    columns: dict[str, Column] = {
-        "claim": lambda row: f"{row['id']}\n{row['where']}",
-        "written": "written",
-        "recomputed": "recomputed",
-        "agrees": lambda row: AGREES[row["agrees"]],
-    }
     own = any("ours" in row for row in rows)
     shown = [row for row in rows if row["ours"]] if own else rows
-    last: dict[str, Column] = {"in this study": _own} if own else {"why": "why"}
-    console.print(table("Claims of arXiv:2408.10914", shown, columns | last))
+    first: dict[str, Column] = {"claim": lambda row: f"{row['id']}\n{row['where']}", "written": "written"}
+    against: dict[str, Column] = {
+        "recomputed": "recomputed",
+        "agrees": lambda row: AGREES[row["agrees"]],
+        "why": "why",
+    }
+    beside: dict[str, Column] = {"in this study": _own}
+    console.print(table("Claims of arXiv:2408.10914", shown, first | (beside if own else against)))
     agrees = Counter(row["agrees"] for row in rows)
     say(
         console,

@@ -20,7 +20,7 @@ from analysis.records import StudyRecord
 from analysis.scores import BEFORE as BEFORE_COOLDOWN
 from analysis.scores import FINAL
 from analysis.statistics import ALPHA, Interval
-from analysis.verdict import BETTER, WORSE, side_of
+from analysis.verdict import BETTER, CANNOT_TELL, WORSE, side_of
 from analysis.winrates import win_rates
 
 METRICS: Mapping[str, tuple[str, ...]] = {
@@ -33,7 +33,8 @@ METRICS: Mapping[str, tuple[str, ...]] = {
 benchmarks of code stay apart, since which of their programs run here is not the same."""
 WIN_LOSS = "win − loss"
 
-SAME, OTHER, CANNOT_TELL, NOT_RUN = DIRECTIONS = ("same", "other", "cannot tell", "not run")
+SAME, OTHER, NOT_RUN = "same", "other", "not run"
+DIRECTIONS = (SAME, OTHER, CANNOT_TELL, NOT_RUN)
 
 Place = tuple[str, str]
 """(arm, point)"""
@@ -171,12 +172,12 @@ def _measured(
         why = f"none of {', '.join(METRICS[measure])} was scored of both with a seed in common"
         yield _found(arm, baseline, METRICS[measure][0], at, NOT_RUN, _joined(note, why))
     for row in rows:
-        direction, why = _direction(claim, row.judged.what if row.judged.told_apart else ""), row.judged.text
-        relative = row.estimate.relative
+        judged, relative = row.judged, row.estimate.relative
+        what = "" if judged.what in (BETTER, WORSE, CANNOT_TELL) else judged.what  # which the direction says already
         yield _found(
-            arm, baseline, row.metric.name, at, direction,
-            _joined(note, "" if direction != CANNOT_TELL and row.judged.firm else why),
-            relative or row.estimate.difference, relative is not None, row.n_seeds,
+            arm, baseline, row.metric.name, at, _direction(claim, judged.what if judged.told_apart else ""),
+            _joined(note, what, judged.strength, judged.why), relative or row.estimate.difference,
+            relative is not None, row.n_seeds,
         )  # fmt: skip
 
 

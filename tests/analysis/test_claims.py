@@ -182,6 +182,15 @@ def test_the_published_numbers_as_records_give_the_relative_changes(published: P
     assert sum(one["direction"] == "same" for row in rows for one in row["ours"]) > 25
 
 
+def test_of_the_published_numbers_as_records_nothing_that_agrees_goes_the_other_way(published: Path) -> None:
+    """Gains, drops, multiples and leads alike."""
+    rows = check_study(published, "published", CLAIMS)
+    ways = {(row["agrees"], one["direction"]) for row in rows for one in row["ours"]}
+    assert (True, "same") in ways and (True, "other") not in ways
+    drop = {one["direction"] for row in rows if row["id"] == "share-100-reasoning" for one in row["ours"]}
+    assert "same" in drop, "a drop that is written as one"
+
+
 def test_records_that_go_the_other_way_say_so(tmp_path: Path) -> None:
     shares = published_store.published()
     kept = {arm: shares[arm] for arm in ("text-only", "balanced-only", "code+synth-to-text")}

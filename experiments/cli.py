@@ -317,6 +317,19 @@ def compare(
     print_result(to_json(comparison), json, lambda _, console: show(comparison, console))
 
 
+@app.command("check-claims")
+def check_claims(
+    study: Annotated[str, typer.Argument(help="Say of each claim what this study's records show, too.")] = "",
+    scale: ScaleName = "",
+    store: Store = RUNS,
+    json: Json = False,
+) -> None:
+    """Recompute the claims of arXiv:2408.10914 from its own numbers; with a study, hold them beside its records."""
+    from experiments.commands import claims
+
+    print_result(claims.check_claims(study, scale, store), json, claims.print_claims)
+
+
 @app.command()
 def report(study: StudyName, scale: ScaleName = "", store: Store = RUNS) -> None:
     """Write the report again from the records."""

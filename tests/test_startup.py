@@ -20,7 +20,7 @@ print("loaded:", [name for name in {HEAVY!r} if name in sys.modules], file=sys.s
 """
 
 
-@pytest.mark.parametrize("command", ["plan", "status", "compare", "report", "audit", "run"])
+@pytest.mark.parametrize("command", ["plan", "status", "compare", "check-claims", "report", "audit", "run"])
 def test_reading_commands_load_no_jax_and_no_tensorflow(command: str, finished_store: Path) -> None:
     """On a store that was run, so that every command goes its whole way."""
     arguments = [sys.executable, "-c", PROBE, command, "tiny", "--store", str(finished_store)]

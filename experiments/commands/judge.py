@@ -38,7 +38,8 @@ def judge_run(
     max_cost: MaxCost = None,
     replay: Replay = False,
     prompts: Annotated[
-        Path | None, typer.Option(parser=local_path, help="databricks-dolly-15k, or JSON lines with a prompt.")
+        Path | None,
+        typer.Option(parser=local_path, help="Dolly-200, databricks-dolly-15k, or JSON lines with a prompt."),
     ] = None,
     n: Annotated[int | None, typer.Option(min=1, help="So many prompts, the first by sha256; 200 if not said.")] = None,
     arms: Annotated[list[str] | None, typer.Option(help="Judge this arm only; may be repeated.")] = None,

@@ -153,11 +153,12 @@ class AnswerRecord:
 
 @dataclass(frozen=True)
 class JudgeRecord:
-    """One arm's answers to a set of prompts, judged against the baseline's, paired by seed and prompt."""
+    """One arm's answers to a set of prompts, judged against another's, paired by seed and prompt."""
 
     study: str
     arm: str
     baseline: str
+    """The arm's own, or any other arm that it was judged against."""
     judge: str
     """As a reader is to see it."""
     weak: bool
@@ -172,12 +173,13 @@ class JudgeRecord:
     pairs: tuple[Mapping[str, Any], ...]
     """With "id" of the prompt, "seed", "outcome", "verdicts", "arm_length", "baseline_length" and "note"."""
     examples: tuple[Mapping[str, str], ...]
-    """Some of the pairs in full: "prompt", "arm", "baseline", "outcome"."""
+    """Some pairs in full: "prompt", "arm", "baseline", "outcome"."""
     cut: int
-    """Pairs whose prompt was too long for the models to be read whole."""
+    """Pairs whose prompt was too long for the models."""
     cost: Mapping[str, float | None]
-    """Of the verdicts: "requests", "tokens_in", "tokens_out" and "dollars" (None without prices). Where two arms gave
-    the same answer, the request that they share is counted for both."""
+    """"requests", "tokens_in", "tokens_out", "dollars" (None without prices); what arms share counts for each."""
+    searched: Mapping[str, Any] = field(default_factory=dict)
+    """What of the prompts is in what either was trained on (experiments/score/searching.py); {} in older records."""
 
 
 @dataclass(frozen=True)
@@ -221,7 +223,6 @@ class StudyRecord:
     """By task, a digest of which items are asked of it and how much, which is in the file names of its records."""
     baselines: Mapping[str, str] = field(default_factory=dict)
     """The arm that an arm is compared with, where that is not `baseline`; an arm named for itself, with none."""
-
     origins: Mapping[str, str] = field(default_factory=dict)
     """By arm, where the paper that is reproduced has it; it begins with "ours" or "arXiv:" where that has not."""
     expected: tuple[Mapping[str, str], ...] = ()
@@ -260,8 +261,10 @@ def answers_path(stage: Path, answers: str, step: int) -> Path:
     return stage / layout.ANSWERS / f"{answers}-step{step}.json"
 
 
-def judge_path(store: Path, study: str, judge: str, answers: str, arm: str) -> Path:
-    return store / layout.STUDIES / study / layout.JUDGED / judge / answers / f"{arm}.json"
+def judge_path(store: Path, study: str, judge: str, answers: str, arm: str, against: str = "") -> Path:
+    """Where a record is; `against` is the other arm, where that is not the arm's own baseline."""
+    folder = store / layout.STUDIES / study / layout.JUDGED / judge / answers
+    return folder / (f"{arm}-vs-{against}.json" if against else f"{arm}.json")
 
 
 Record = StageRecord | EndRecord | EvalRecord | AnswerRecord | JudgeRecord | StudyRecord
@@ -325,8 +328,7 @@ def read_study(store: Path, name: str) -> StudyRecord:
     if not path.exists():
         raise UserError(f"study '{name}' has no records in store {store}; run `ablate run {name}` first")
     record = _load(path, StudyRecord, f"study '{name}'", f"`ablate run {name}` writes it again")
-    runs = (RunRecord(**run) for run in record.runs)
-    runs = (replace(run, stages=tuple(run.stages), kinds=tuple(run.kinds)) for run in runs)
+    runs = (RunRecord(**{**run, "stages": tuple(run["stages"]), "kinds": tuple(run["kinds"])}) for run in record.runs)
     lists = {name: tuple(getattr(record, name)) for name in ("primary", "expected", "left_out")}
     return replace(record, runs=tuple(runs), **lists)
 
@@ -354,8 +356,7 @@ def _short_checksum(body: bytes) -> bytes:
     return hashlib.sha256(body).hexdigest()[:16].encode()
 
 
-_TAIL_BYTES = 8_192
-"""More than a line of the ledger has, by far."""
+_TAIL_BYTES = 8_192  # more than a line of the ledger has, by far
 
 
 def last_step(folder: Path) -> StepRecord | None:

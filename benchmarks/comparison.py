@@ -28,7 +28,7 @@ def measure(part: str, store: Path) -> str:
 
         size = f"{len(compare(store, 'large').rows):,} comparisons"
     else:
-        from analysis.report import build
+        from analysis.report.build import build
         from tests.analysis.synthetic_store import EXTRAS
 
         size = f"a page of {build(store, 'large', EXTRAS).stat().st_size / 1e6:.1f} MB"

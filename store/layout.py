@@ -20,7 +20,8 @@ stages/<id>-<fingerprint>/checkpoints/    of its last steps
 stages/<id>-<fingerprint>/evals/*.json    scores by item of one task at one step
 stages/<id>-<fingerprint>/answers/*.json    what a checkpoint said to a set of prompts
 studies/<name>/study.json    arms, seeds, lineage; beside it the report
-studies/<name>/judge/<judge>/<answers>/<arm>.json    an arm's answers against the baseline's
+studies/<name>/judge/<judge>/<answers>/<arm>.json    an arm's answers against its baseline's, by a judge or a panel
+studies/<name>/judge/<judge>/<answers>/<arm>-vs-<other>.json    against another arm's
 evaluations/<stage>/*.json    scores that `ablate evaluate` was asked for
 judge/replies.sqlite    what judges said, whatever they were asked for
 xla/    compiled programs
@@ -54,6 +55,7 @@ class Prepared:
     tokens/<source>/<number>/    the token store; of documents in fill-in-the-middle order in <source>+infilled
     heldout/<source>/<shard>.parquet
     facts/<source>/<shard>.json    sizes and digests of what tokenising a shard left
+    searched/<hash>/<source>/<shard>.json    a judge's prompts in the documents that are trained on
     manifest.json    written last
     """
 
@@ -94,3 +96,6 @@ class Prepared:
 
     def facts(self, source: str, shard: str) -> Path:
         return self.folder / "facts" / source / f"{shard}.json"
+
+    def searched(self, digest: str, source: str, shard: str) -> Path:
+        return self.folder / "searched" / digest / source / f"{shard}.json"

@@ -17,7 +17,10 @@ from analysis.evals.preference.prompts import PROMPTS, PromptSet, read_prompts
 from analysis.evals.preference.purse import Cost, Purse
 from analysis.evals.preference.verdicts import Judged, Pair
 from experiments.progress import Display
+from experiments.score.searching import DOLLY
+from mixtures.benchmarks.load import supplied
 from store.errors import UserError
+from store.layout import BENCHMARKS, DOWNLOADS
 
 SILENCE_SECONDS = 5.0
 """Without a reply, after which it is said."""
@@ -140,18 +143,22 @@ def _parameters(text: str | None) -> Mapping[str, Any]:
 
 
 def choose_prompts(path: Path | None, n: int | None, store: Path) -> PromptSet:
-    """The user's prompts, or those that lie in the store as benchmarks/dolly.jsonl.
+    """The user's prompts, or those of the benchmark "dolly_200", whose file lies in the store.
 
     Raises:
         UserError: there are none; or as `read_prompts`.
     """
-    usual = store / "benchmarks" / "dolly.jsonl"
-    if path is None and not usual.exists():
+    usual = supplied(DOLLY, store / DOWNLOADS)
+    if path is None and usual is None:
+        folder = store / BENCHMARKS
+        if (old := folder / "dolly.jsonl").exists():
+            raise UserError(f"{old} has another name now; rename it to {DOLLY}.jsonl, which cleaning reads, too")
         raise UserError(
-            "no prompts: the paper's Dolly-200 was picked by hand and is not to be had; give --prompts FILE "
-            f'(databricks-dolly-15k, or JSON lines with a field "prompt"), or put one at {usual}'
+            "no prompts: the paper's Dolly-200 was picked by hand and is in no package; give --prompts FILE "
+            f'(databricks-dolly-15k, or JSON lines with a field "prompt"), or put Dolly-200 or databricks-dolly-15k '
+            f"at {folder / DOLLY}.jsonl"
         )
-    return read_prompts(path or usual, PROMPTS if n is None else n)
+    return read_prompts(path or usual or Path(), PROMPTS if n is None else n)
 
 
 def _cache(store: Path) -> Path:

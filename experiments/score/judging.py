@@ -1,5 +1,6 @@
-"""`ablate judge`: every arm answers, a judge compares with the baseline, people say how far to trust the judge."""
+"""`ablate judge`: arms answer, a judge compares them in pairs, people say how far to trust the judge."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -28,6 +29,7 @@ from analysis.winrates import share_text, win_rates
 from experiments.progress import Display
 from experiments.run.trained import open_stage
 from experiments.score.judges import Judge
+from experiments.score.searching import Searched, of_both, search
 from experiments.show.table import Column, say, table
 from store.errors import UserError
 from store.layout import DONE
@@ -39,55 +41,84 @@ Answers = Mapping[tuple[str, int], AnswerRecord]
 """By arm and seed."""
 
 
-def judge_study(name: str, store: Path, judge: Judge, prompts: PromptSet, arms: Sequence[str]) -> dict[str, Any]:
-    """Have every arm's last checkpoints answer, judge the answers against the baseline's, and write the records.
+def judge_study(
+    name: str,
+    store: Path,
+    judge: Judge,
+    prompts: PromptSet,
+    arms: Sequence[str],
+    against: str | None = None,
+    round_robin: bool = False,
+) -> dict[str, Any]:
+    """Have arms' last checkpoints answer, judge the answers of pairs of arms, and write the records.
 
     Answers are kept with their checkpoints, verdicts with the judge's replies: a second call generates and asks for
-    nothing. Records are written when all arms are judged.
+    nothing. Records are written when all pairs are judged.
 
     Args:
         arms: those to judge; all when empty.
+        against: the arm that they are judged against, in place of the baseline of each.
+        round_robin: judge every two of them instead.
 
     Returns:
         {"study", "judges": the document of `analysis.winrates.win_rates` on these verdicts}.
 
     Raises:
-        UserError: the study was not run to its end, or has no such arm.
+        UserError: the study was not run to its end, has no such arm, or `against` and `round_robin` are both given.
         Failure: a checkpoint is damaged, the judge cannot be used, or the disk is full.
     """
     study = read_study(store, name)
-    chosen = _chosen(study, arms)
-    last = _last_stages(study, chosen, store)
+    pairs = _chosen(study, arms, against, round_robin)
+    met = list(dict.fromkeys(arm for pair in pairs for arm in pair))
+    last = _last_stages(study, met, store)
     how = decoding(read_stage(next(iter(last.values()))).identity["sequence"])
     key = digest(prompts.texts, how)
     answers = _answers(last, store, prompts, how, key)
-    work = {arm: _pairs(study.baseline_of(arm), arm, prompts, answers) for arm in chosen}
+    searched = search(prompts, study, met, store)
+    work = {(arm, other): _pairs(other, arm, prompts, answers) for arm, other in pairs}
     found = iter(judge.judge([pair for rows in work.values() for _, pair in rows]))
-    for arm, rows in work.items():
+    for (arm, other), rows in work.items():
         judged = [(seed, pair, next(found)) for seed, pair in rows]
-        record = _record(study, arm, judge, prompts, how, judged, answers)
-        write(judge_path(store, name, judge.id, key, arm), record)
+        of_pair = of_both(searched[arm], searched[other])
+        record = _record(study, (arm, other), judge, prompts, how, judged, answers, of_pair)
+        own = other == study.baseline_of(arm)
+        write(judge_path(store, name, judge.id, key, arm, "" if own else other), record)
     return {
         "study": name,
         "judges": [each for each in win_rates(store, study) if each["folder"] == f"{judge.id}/{key}"],
     }
 
 
-def _chosen(study: StudyRecord, arms: Sequence[str]) -> list[str]:
-    others = study.compared
+def _chosen(study: StudyRecord, arms: Sequence[str], against: str | None, round_robin: bool) -> list[tuple[str, str]]:
+    """The pairs to judge: an arm, and the one that it is judged against.
+
+    In a round robin an arm stands before its own baseline, else what the study names later before what it names
+    earlier; each two arms are there once, for a judge sees both orders anyway.
+    """
+    if against is not None and round_robin:
+        raise UserError("--against judges against one arm and --round-robin every two; give one of them")
+    every = tuple(study.arms)
+    if against is not None and against not in every:
+        raise UserError(f"study '{study.name}' has no arm '{against}' to judge against; choose from {', '.join(every)}")
+    others = every if round_robin else study.compared if against is None else tuple(a for a in every if a != against)
     unknown = [arm for arm in arms if arm not in others]
     if unknown or not others:
         raise UserError(
             f"study '{study.name}' has no arm {' '.join(map(repr, unknown[:1]))} to judge against another; "
             f"choose from {', '.join(others) or 'a study with two arms'}"
         )
-    return [arm for arm in others if arm in arms or not arms]
+    chosen = [arm for arm in others if arm in arms or not arms]
+    if not round_robin:
+        return [(arm, study.baseline_of(arm) if against is None else against) for arm in chosen]
+    if len(chosen) < 2:
+        raise UserError("a round robin takes two arms at least; name more (--arms), or leave --arms out for all")
+    pairs = itertools.combinations(chosen, 2)
+    return [(a, b) if study.baseline_of(a) == b else (b, a) for a, b in pairs]
 
 
 def _last_stages(study: StudyRecord, arms: Sequence[str], store: Path) -> dict[tuple[str, int], Path]:
-    """Folder of the last stage by arm and seed, those that they are compared with among them."""
-    wanted = {*arms, *map(study.baseline_of, arms)}
-    runs = [run for run in study.runs if run.arm in wanted]
+    """Folder of the last stage by arm and seed."""
+    runs = [run for run in study.runs if run.arm in arms]
     last = {(run.arm, run.seed): stage_folder(store, run.stages[-1]) for run in runs}
     unfinished = [run for run, folder in last.items() if not (folder / DONE).exists()]
     if unfinished:
@@ -127,25 +158,26 @@ def _generate(folder: Path, path: Path, store: Path, prompts: PromptSet, how: De
 
 
 def _pairs(baseline: str, arm: str, prompts: PromptSet, answers: Answers) -> list[tuple[int, Pair]]:
-    """With their seeds."""
+    """With their seeds, which both arms have."""
     return [
         (seed, Pair(id_, text, answers[arm, seed].answers[id_], answers[baseline, seed].answers[id_]))
         for name, seed in answers
-        if name == arm
+        if name == arm and (baseline, seed) in answers
         for id_, text in prompts.texts.items()
     ]
 
 
 def _record(
     study: StudyRecord,
-    arm: str,
+    sides: tuple[str, str],
     judge: Judge,
     prompts: PromptSet,
     how: Decoding,
     judged: Sequence[tuple[int, Pair, Judged]],
     answers: Answers,
+    searched: Searched,
 ) -> JudgeRecord:
-    seeds, baseline = list(dict.fromkeys(seed for seed, _, _ in judged)), study.baseline_of(arm)
+    seeds, (arm, baseline) = list(dict.fromkeys(seed for seed, _, _ in judged)), sides
     return JudgeRecord(
         study=study.name,
         arm=arm,
@@ -166,6 +198,7 @@ def _record(
         ),
         cut=sum(answers[arm, seed].cut for seed in seeds),
         cost=asdict(judge.bill([pair for _, pair, _ in judged])),
+        searched=searched,
     )
 
 

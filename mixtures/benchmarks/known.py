@@ -306,6 +306,6 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     ),
     "dolly_200": Benchmark(
         *(dolly_200, "CohereForAI/aya_evaluation_suite", "Apache-2.0", 0),
-        "the 200 prompts picked by hand from databricks-dolly-15k, English, as dolly_200.jsonl",
+        "the 200 prompts picked by hand from databricks-dolly-15k, English, or all of that, as dolly_200.jsonl",
     ),
 }

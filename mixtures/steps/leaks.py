@@ -5,6 +5,7 @@ in any order; running it again gives the same bytes.
 """
 
 import functools
+import itertools
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -45,3 +46,28 @@ def scan_shard(job: ScanJob) -> None:
         job.path,
         {"contaminated": contaminated, "found": [asdict(m) for m in found], "kept": [asdict(m) for m in kept]},
     )
+
+
+@dataclass(frozen=True)
+class SearchJob:
+    """One shard of documents with their roles, the index of what is looked for in it, and the file of what is found."""
+
+    documents: Path
+    roles: Path
+    index: Path
+    rule: Rule
+    path: Path
+
+
+def search_shard(job: SearchJob) -> None:
+    """Write how many of the documents are trained on, and the best match of every item in those.
+
+    Raises:
+        Failure: a file is damaged, or the disk is full.
+    """
+    trained = parquet.read_roles(job.roles) == parquet.TRAINING
+    documents = itertools.compress(parquet.read_documents(job.documents), trained)
+    found: list[Match] = []
+    for _, matches, _ in scanned(_load(job.index), job.rule, documents):
+        found = best([*found, *matches])
+    write_sealed(job.path, {"documents": int(trained.sum()), "found": [asdict(match) for match in found]})

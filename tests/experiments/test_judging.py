@@ -3,92 +3,25 @@
 import json
 import re
 import shutil
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from analysis.evals.preference import client
-from analysis.evals.preference.prompts import read_prompts
 from analysis.evals.preference.verdicts import Pair
 from analysis.records import read_judged, read_study, write
 from analysis.report.build import build
-from experiments import cli, progress, studies
+from experiments import progress
 from experiments.run.trained import find_stage
 from experiments.score import judges
 from experiments.score.judges import served
-from experiments.score.judging import judge_study
+from mixtures.benchmarks.load import load
 from store.errors import Failure, UserError
-from tests.analysis.judge_server import Server, serving
+from tests.analysis.judge_server import serving
 from tests.analysis.synthetic_store import EXTRAS
 from tests.conftest import ROOT
-
-Ablate = Callable[..., str]
-SEEDS, ARMS = 2, ("half-only", "half-to-text")
-
-
-@pytest.fixture(scope="module")
-def prompts(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The judge of `tests.analysis.judge_server` mumbles and babbles on instructions that say so."""
-    path = tmp_path_factory.mktemp("prompts") / "prompts.jsonl"
-    return write_prompts(path, "Who walked?", "mumble", "What does x return?", "first", "babble")
-
-
-@pytest.fixture(scope="module")
-def answered(finished_store: Path, prompts: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The finished store with all answers, before anything was judged."""
-    store = tmp_path_factory.mktemp("answered") / "store"
-    shutil.copytree(finished_store, store)
-    with serving() as server, pytest.MonkeyPatch.context() as patch:
-        patch.setenv("NO_PROXY", "127.0.0.1")
-        judge_study("tiny", store, served(server.endpoint(), store, None, False), read_prompts(prompts, 5), ())
-    shutil.rmtree(store / "judge")
-    shutil.rmtree(store / "studies" / "tiny" / "judge")
-    return store
-
-
-@pytest.fixture
-def store(answered: Path, tmp_path: Path) -> Path:
-    shutil.copytree(answered, tmp_path / "store")
-    return tmp_path / "store"
-
-
-def write_prompts(path: Path, *texts: str) -> Path:
-    path.write_text("".join(json.dumps({"prompt": text}) + "\n" for text in texts))
-    return path
-
-
-@pytest.fixture
-def ablate(store: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Ablate:
-    """Runs a command on the store in this process; gives its standard output."""
-    monkeypatch.setattr(studies, "__path__", [*studies.__path__, str(ROOT / "tests" / "experiments")])
-    monkeypatch.setattr(client, "FIRST_PAUSE_SECONDS", 0.01)
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-
-    def run(*arguments: str) -> str:
-        capsys.readouterr()
-        cli.app([*arguments, "--store", str(store)], standalone_mode=False)
-        return capsys.readouterr().out
-
-    return run
-
-
-def by(server: Server) -> list[str]:
-    return ["--judge-url", server.endpoint().base_url, "--judge-model", "judge-1", "--rate", "60000"]
-
-
-def judged(ablate: Ablate, server: Server, prompts: Path, *more: str) -> dict[str, Any]:
-    n = str(len(prompts.read_text().splitlines()))
-    return json.loads(ablate("judge", "run", "tiny", *by(server), "--prompts", str(prompts), "--n", n, "--json", *more))
-
-
-def contents(store: Path, pattern: str) -> dict[str, bytes]:
-    return {str(path.relative_to(store)): path.read_bytes() for path in sorted(store.glob(pattern))}
-
-
-RECORDS, ANSWERS = "studies/tiny/judge/*/*/*.json", "stages/*/answers/*.json"
+from tests.experiments.asking import ANSWERS, ARMS, RECORDS, SEEDS, Ablate, by, contents, judged, write_prompts
 
 
 def test_all_arms_are_judged_once_and_then_again_with_the_judge_gone(
@@ -102,7 +35,7 @@ def test_all_arms_are_judged_once_and_then_again_with_the_judge_gone(
         assert row["n"] + row["invalid"] + row["gaps"] == 5 * SEEDS
         assert row["win"]["value"] + row["tie"]["value"] + row["loss"]["value"] == pytest.approx(1)
         assert set(row["seeds"]) == {"0", "1"}
-    assert {strength["arm"] for strength in judge["strengths"]} == {"text-only", *ARMS}
+    assert (judge["strengths"], judge["round_robin"]) == ([], None)
     records, answers = contents(store, RECORDS), contents(store, ANSWERS)
     assert [Path(path).stem for path in records] == list(ARMS)
     assert len(answers) == 3 * SEEDS
@@ -306,9 +239,17 @@ def test_prompts_in_the_store_are_the_usual_ones(ablate: Ablate, store: Path, pr
     (store / "benchmarks").mkdir(exist_ok=True)
     (store / "benchmarks" / "dolly.jsonl").write_text("\n".join(map(json.dumps, rows)))
     with serving() as server:
+        with pytest.raises(UserError, match=r"dolly\.jsonl has another name now; rename it to dolly_200\.jsonl"):
+            ablate("judge", "run", "tiny", *by(server), "--n", "5")
+        (store / "benchmarks" / "dolly.jsonl").rename(store / "benchmarks" / "dolly_200.jsonl")
         text = ablate("judge", "run", "tiny", *by(server), "--n", "5")
-    assert "a deterministic 5, not the paper's Dolly-200" in text
-    assert "Win rates against text-only" in text and "Bradley–Terry" in text
+        assert "a deterministic 5, not the paper's Dolly-200" in text
+        assert "Win rates against text-only" in text and "Bradley–Terry" not in text
+        suite = [{"inputs": text, "targets": "So.", "language": "eng"} for text in texts]
+        (store / "benchmarks" / "dolly_200.jsonl").write_text("\n".join(map(json.dumps, suite)))
+        text = ablate("judge", "run", "tiny", *by(server), "--n", "5")
+    assert "rows in the layout of the Aya evaluation suite" in text and "not the paper's" not in text
+    assert len(load("dolly_200", store / "downloads")) == 5, "what data are cleaned against"
 
 
 def test_a_judge_is_held_against_people(ablate: Ablate, tmp_path: Path) -> None:

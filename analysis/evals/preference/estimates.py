@@ -1,4 +1,4 @@
-"""What a judge's verdicts say of arms, with its uncertainty: win rates of one arm, and strengths of all of them.
+"""What a judge's verdicts say of one arm against another, with its uncertainty: win rates.
 
 Intervals are of 95 %, by prompt: all that was judged on a prompt (several seeds, both orders) goes together. From two
 seeds on they are the crossed ones of `analysis.statistics`, for other prompts and other seeds; with one seed they speak
@@ -13,8 +13,11 @@ import numpy as np
 from scipy import special
 
 from analysis.evals.preference.verdicts import Judged
-from analysis.statistics import Floats, Interval, effective, interval, linear, spread_of
+from analysis.statistics import Floats, Interval, Shared, effective, interval, linear, spread_of
 from store.errors import Failure
+
+Runs = Mapping[int, tuple[int, int]]
+"""By the seed of a run those of its weights and of its data. Without it, every run is taken to have its own."""
 
 RIDGE = 0.01
 """Penalty on a coefficient, in units of one comparison: keeps a fit finite where one side never loses."""
@@ -46,9 +49,9 @@ class WinRate:
 
     Attributes:
         n: pairs with a verdict; all fractions are of these.
-        half: win + tie / 2, the paper's second definition.
-        difference: win - loss, with the p of "no difference".
-        sign_p: exact sign test over prompts, those with as many wins as losses left out.
+        half: win + tie / 2: the paper's 53.3 % (arXiv:2408.10914, findings box of section 3.1).
+        difference: win - loss, with the p of "no difference": the paper's 6.6 %, which are points (figure 9).
+        sign_p: exact sign test over prompts, those with as many wins as losses left out. It is of these seeds alone.
         length_controlled: `half` as it would be if both answers were equally long.
         length_effect: logits per unit of tanh(difference of lengths / its standard deviation).
         agreement: how often the two orders gave the same verdict; None from a judge that sees no order.
@@ -78,8 +81,12 @@ class WinRate:
     baseline_length: float
 
 
-def win_rate(judged: Sequence[Judged]) -> WinRate:
+def win_rate(judged: Sequence[Judged], runs: Runs | None = None) -> WinRate:
     """Sum up what a judge made of the pairs of two arms.
+
+    Args:
+        judged: every pair under every seed.
+        runs: what their seeds are made of, where runs share some.
 
     Raises:
         Failure: no pair has a verdict.
@@ -87,24 +94,25 @@ def win_rate(judged: Sequence[Judged]) -> WinRate:
     valid = _valid(judged)
     won, tied, lost = (np.array([j.outcome == o for j in valid], np.float64) for o in ("win", "tie", "loss"))
     ids, seeds = [j.id for j in valid], [j.seed for j in valid]
-    net_P = np.bincount(_numbered(ids), won - lost)
+    net_P = np.bincount(numbered(ids), won - lost)
     ordered = [j for j in valid if len(j.verdicts) == 2]
     ordered_ids, ordered_seeds = [j.id for j in ordered], [j.seed for j in ordered]
     agreed = np.array([j.verdicts[0] == j.verdicts[1] for j in ordered])
-    controlled, effect = length_controlled(valid)
+    firsts = np.array([_firsts(j) for j in ordered])
+    controlled, effect = length_controlled(valid, runs)
     return WinRate(
         n=len(valid),
         prompts=net_P.size,
-        win=share(ids, won, seeds),
-        tie=share(ids, tied, seeds),
-        loss=share(ids, lost, seeds),
-        half=share(ids, won + tied / 2, seeds),
-        difference=mean(ids, won - lost, seeds, (-1.0, 1.0)),
+        win=share(ids, won, seeds, runs),
+        tie=share(ids, tied, seeds, runs),
+        loss=share(ids, lost, seeds, runs),
+        half=share(ids, won + tied / 2, seeds, runs),
+        difference=mean(ids, won - lost, seeds, (-1.0, 1.0), runs),
         sign_p=sign_test(int((net_P > 0).sum()), int((net_P < 0).sum())),
         length_controlled=controlled,
         length_effect=effect,
-        agreement=share(ordered_ids, agreed, ordered_seeds) if ordered else None,
-        first=share(ordered_ids, np.array([_firsts(j) for j in ordered]), ordered_seeds) if ordered else None,
+        agreement=share(ordered_ids, agreed, ordered_seeds, runs) if ordered else None,
+        first=share(ordered_ids, firsts, ordered_seeds, runs) if ordered else None,
         invalid=_count(judged, "invalid"),
         gaps=_count(judged, "gap"),
         identical=sum(j.note == "identical" for j in valid),
@@ -123,12 +131,14 @@ def sign_test(wins: int, losses: int) -> float:
 class Rows:
     """R judged pairs by seed and prompt, and after them what is added: four prompts in every seed.
 
-    `weight_R` is 1 for a pair, and for what is added the mean number of pairs that a prompt has in that seed.
+    `weight_R` is 1 for a pair, and for what is added the mean number of pairs that a prompt has in that seed. `shared`
+    are the seeds of weights and data of every seed's run, where those are known.
     """
 
     seed_R: np.ndarray
     prompt_R: np.ndarray
     weight_R: Floats
+    shared: Shared = ()
 
     def around(self, centre: float, value_R: Floats, ends: tuple[float, float]) -> Interval:
         """The interval of the mean of `value_R`, within `ends`, told around `centre`; p is that of "it is 0"."""
@@ -139,37 +149,51 @@ class Rows:
             for weights in (self.weight_R * value_R, self.weight_R)
         )
         value_S, added_SxP = linear(score_SxP, size_SxP)
-        spread = spread_of(value_S, [added_SxP], [effective(size_SxP.sum(axis=0)) - 1])
+        spread = spread_of(value_S, [added_SxP], [effective(size_SxP.sum(axis=0)) - 1], self.shared)
         found = interval(float(value_S.mean()), spread)
         low, high = (float(np.clip(end, *ends)) for end in (found.low, found.high))
         return Interval(centre, min(low, centre), max(high, centre), found.p)
 
 
-def rows_of(ids: Sequence[str], seeds: Sequence[int]) -> Rows:
+def rows_of(ids: Sequence[str], seeds: Sequence[int], runs: Runs | None = None) -> Rows:
     """Of pairs that were judged, by their prompts' ids and seeds."""
-    prompt_R, seed_R = _numbered(ids), np.unique(np.array(seeds), return_inverse=True)[1]
+    prompt_R, (seed_S, seed_R) = numbered(ids), np.unique(np.array(seeds), return_inverse=True)
     n_prompts, pairs_S = int(prompt_R.max()) + 1, np.bincount(seed_R)
     return Rows(
         seed_R=np.concatenate([seed_R, np.repeat(np.arange(pairs_S.size), ADDED.size)]),
         prompt_R=np.concatenate([prompt_R, n_prompts + np.tile(np.arange(ADDED.size), pairs_S.size)]),
         weight_R=np.concatenate([np.ones(len(ids)), np.repeat(pairs_S / n_prompts, ADDED.size)]),
+        shared=shared(seed_S, runs),
     )
 
 
-def share(ids: Sequence[str], hits_R: np.ndarray, seeds: Sequence[int] | None = None) -> Share:
+def shared(seeds: Sequence[int] | np.ndarray, runs: Runs | None) -> Shared:
+    """The seeds of weights and data of the runs of `seeds`."""
+    return [runs[int(seed)] for seed in seeds] if runs else ()
+
+
+def share(
+    ids: Sequence[str], hits_R: np.ndarray, seeds: Sequence[int] | None = None, runs: Runs | None = None
+) -> Share:
     """The mean of R values in [0, 1] with its interval; `ids` are those of their prompts."""
-    found = mean(ids, hits_R, seeds or [0] * len(ids), (0.0, 1.0))
+    found = mean(ids, hits_R, seeds or [0] * len(ids), (0.0, 1.0), runs)
     return Share(found.centre, found.low, found.high, len(hits_R))
 
 
-def mean(ids: Sequence[str], value_R: np.ndarray, seeds: Sequence[int], ends: tuple[float, float]) -> Interval:
+def mean(
+    ids: Sequence[str],
+    value_R: np.ndarray,
+    seeds: Sequence[int],
+    ends: tuple[float, float],
+    runs: Runs | None = None,
+) -> Interval:
     """The mean of R values between two ends with its interval."""
-    rows, (least, most) = rows_of(ids, seeds), ends
+    rows, (least, most) = rows_of(ids, seeds, runs), ends
     added = np.tile(least + (most - least) * ADDED, int(rows.seed_R.max()) + 1)
     return rows.around(float(value_R.mean()), np.concatenate([value_R, added]), ends)
 
 
-def length_controlled(judged: Sequence[Judged]) -> tuple[Share, Interval]:
+def length_controlled(judged: Sequence[Judged], runs: Runs | None = None) -> tuple[Share, Interval]:
     """The rate of win + tie/2 at equal lengths, and the effect of length.
 
     AlpacaEval's length-controlled rate (arXiv:2404.04475) without its terms for the instruction, which need the
@@ -182,7 +206,7 @@ def length_controlled(judged: Sequence[Judged]) -> tuple[Share, Interval]:
     """
     valid = _valid(judged)
     score_R = np.array([SCORES[j.outcome] for j in valid])
-    asked_R = np.array([bool(j.verdicts) and j.note not in UNASKED for j in valid])
+    asked_R = np.array([j.note not in UNASKED for j in valid])
     longer_R = np.array([j.arm_length - j.baseline_length for j in valid], np.float64)
     sd = float(longer_R[asked_R].std()) if asked_R.any() else 0.0
     # One length in all pairs tells nothing of length; tanh of 0 leaves the constant alone.
@@ -191,7 +215,7 @@ def length_controlled(judged: Sequence[Judged]) -> tuple[Share, Interval]:
     (constant, slope), _ = logistic(design_2xR[:, asked_R], score_R[asked_R], np.ones(int(asked_R.sum())))
     rate = float(np.where(asked_R, special.expit(constant), score_R).mean())
 
-    rows = rows_of([j.id for j in valid], [j.seed for j in valid])
+    rows = rows_of([j.id for j in valid], [j.seed for j in valid], runs)
     times = int(rows.seed_R.max()) + 1
     x_R, y_R = (np.concatenate([of, np.tile(more, times)]) for of, more in ((length_R, ADDED_LENGTH), (score_R, ADDED)))
     weight_R = rows.weight_R * np.concatenate([asked_R, np.ones(x_R.size - len(valid))])
@@ -228,7 +252,7 @@ def moving(design_KxR: Floats, y_R: Floats, weight_R: Floats) -> tuple[Floats, F
 
 
 def _valid(judged: Sequence[Judged]) -> list[Judged]:
-    valid = list(filter(_scored, judged))
+    valid = scored(judged)
     if not valid:
         raise Failure(
             f"no pair has a verdict ({_count(judged, 'invalid')} invalid, {_count(judged, 'gap')} gaps); "
@@ -237,8 +261,9 @@ def _valid(judged: Sequence[Judged]) -> list[Judged]:
     return valid
 
 
-def _scored(judged: Judged) -> bool:
-    return judged.outcome in SCORES
+def scored(judged: Sequence[Judged]) -> list[Judged]:
+    """Those with a verdict."""
+    return [each for each in judged if each.outcome in SCORES]
 
 
 def _count(judged: Sequence[Judged], outcome: str) -> int:
@@ -249,45 +274,7 @@ def _firsts(judged: Judged) -> float:
     return ((judged.verdicts[0] == "arm") + (judged.verdicts[1] == "baseline")) / 2
 
 
-def _numbered(ids: Sequence[str]) -> np.ndarray:
+def numbered(ids: Sequence[str]) -> np.ndarray:
     """The number of each id in the order in which they first come."""
     number: dict[str, int] = {}
     return np.array([number.setdefault(id_, len(number)) for id_ in ids])
-
-
-@dataclass(frozen=True)
-class Strength:
-    """An arm's strength over the baseline's, in logits, and the chance of beating the baseline that follows from it."""
-
-    arm: str
-    logit: Interval
-    rate: Share
-
-
-def strengths(judged: Mapping[str, Sequence[Judged]], baseline: str) -> tuple[Strength, ...]:
-    """All arms and the baseline, which is at 0, strongest first.
-
-    The model is Bradley and Terry's, logit P(i beats j) = s_i - s_j, a tie being half a win for both. Since every arm
-    has met the baseline alone, it falls apart into a regression on a constant for each. Intervals are of other prompts.
-
-    Args:
-        judged: for every arm what the judge made of its answers against the baseline's.
-
-    Raises:
-        Failure: an arm has no pair with a verdict.
-    """
-    arms = [_strength(arm, _valid(its)) for arm, its in judged.items()]
-    even = Share(0.5, 0.5, 0.5, sum(arm.rate.n for arm in arms))
-    ranks = [Strength(baseline, Interval(0.0, 0.0, 0.0, 1.0), even), *arms]
-    return tuple(sorted(ranks, key=lambda strength: (-strength.logit.centre, strength.arm)))
-
-
-def _strength(arm: str, judged: Sequence[Judged]) -> Strength:
-    score_R = np.array([SCORES[j.outcome] for j in judged])
-    (logit,), _ = logistic(np.ones((1, len(judged))), score_R, np.ones(len(judged)))
-    rows = rows_of([j.id for j in judged], [0] * len(judged))
-    y_R = np.concatenate([score_R, ADDED])
-    (centre,), (moved_R,) = moving(np.ones((1, y_R.size)), y_R, rows.weight_R)
-    at = rows.around(float(logit), centre + rows.weight_R.sum() * moved_R, (-np.inf, np.inf))
-    value, low, high = (float(special.expit(x)) for x in (at.centre, at.low, at.high))
-    return Strength(arm, at, Share(value, low, high, len(judged)))

@@ -11,7 +11,9 @@ from mixtures.readers import tables
 from store.errors import UserError
 
 PROMPTS = 200
-"""As many as in the paper's Dolly-200, whose own selection (by hand, from databricks-dolly-15k) is not to be had."""
+"""As many as in the paper's Dolly-200, which was picked by hand from databricks-dolly-15k and is in no package."""
+LAYOUTS = ("prompt", "inputs", "instruction")
+"""The field of a row that holds the prompt: a plain file's, the Aya evaluation suite's, databricks-dolly-15k's."""
 LABELS: Mapping[str, Outcome] = {"a": "win", "b": "loss", "tie": "tie"}
 _CONTEXT_FIELDS = ("context", "input")
 
@@ -32,21 +34,23 @@ class PromptSet:
 def read_prompts(path: Path, n: int = PROMPTS) -> PromptSet:
     """`n` prompts of a JSON Lines file, or a JSON array; equal prompts are one.
 
-    A row holds "prompt", or is of databricks-dolly-15k's layout: "instruction" with "context" (or "input"). Of these
+    A row holds "prompt", or "inputs" as in the Aya evaluation suite (which Dolly-200 is part of), or is of
+    databricks-dolly-15k's layout: "instruction" with "context" (or "input"). Of these
     the rows with a context are left out: the paper's are open-ended, and small models have no room for a passage. The
     first `n` by id are taken: the same for everyone who has the file, however sorted.
 
     Raises:
         UserError: the file is missing or not JSON, a row lacks the field, or it has fewer prompts.
     """
-    found, dolly, with_context = {}, False, 0
+    found: dict[str, str] = {}
+    layouts, with_context = set(), 0
     for number, row in tables.objects(path):
         where = tables.place(path, number)
-        name = "instruction" if "instruction" in row and "prompt" not in row else "prompt"
+        name = next((each for each in LAYOUTS if each in row), "prompt")
         text = _text(row, name, where).strip()
         if not text:
             raise UserError(f"{where}: '{name}' is blank; remove the row")
-        dolly |= name == "instruction"
+        layouts.add(name)
         if name == "instruction" and any(_text(row, c, where).strip() for c in _CONTEXT_FIELDS if row.get(c)):
             with_context += 1
             continue
@@ -56,8 +60,19 @@ def read_prompts(path: Path, n: int = PROMPTS) -> PromptSet:
     chosen = f"{n} of the {len(found):,} different prompts in {path.name}, the first by sha256"
     if with_context:
         chosen += f"; {with_context:,} rows with a context left out"
-    label = f"{chosen}: a deterministic {n}, not the paper's Dolly-200, which was picked by hand" if dolly else chosen
-    return PromptSet(dict(sorted(found.items())[:n]), label)
+    return PromptSet(dict(sorted(found.items())[:n]), chosen + _origin(layouts, n))
+
+
+def _origin(layouts: set[str], n: int) -> str:
+    """What is known of where the prompts are from, which is no more than the layout of their rows."""
+    if "instruction" in layouts:
+        return f": a deterministic {n}, not the paper's Dolly-200, which was picked by hand"
+    if "inputs" in layouts:
+        return (
+            ": rows in the layout of the Aya evaluation suite, whose Dolly-200 the paper has; that they are those rows "
+            "is the word of whoever put the file there"
+        )
+    return ""
 
 
 def read_labelled(path: Path) -> list[tuple[Pair, Outcome]]:

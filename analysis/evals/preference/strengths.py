@@ -1,0 +1,147 @@
+"""Strengths of arms that met one another, by Bradley and Terry's model: logit P(i beats j) = s_i - s_j, a tie is half.
+
+It earns its place where arms met in a circle (a beat b, b beat c, c met a), as in a round robin: there it draws on all
+pairs at once, and can be wrong. Where arms met a baseline alone, every strength is the logit of one win rate and says
+nothing new, so there is no fit.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import special
+
+from analysis.evals.preference.estimates import (
+    ADDED,
+    SCORES,
+    Rows,
+    Runs,
+    Share,
+    logistic,
+    moving,
+    numbered,
+    scored,
+    share,
+    shared,
+)
+from analysis.evals.preference.verdicts import Judged
+from analysis.statistics import Floats, Interval
+
+Games = Mapping[tuple[str, str], Sequence[Judged]]
+"""Of two arms what a judge made of the first one's answers against the second one's; any two arms once."""
+
+
+@dataclass(frozen=True)
+class Strength:
+    """An arm's strength over the baseline's, in logits, and the chance of beating the baseline that follows from it.
+
+    The n of `rate` is the number of comparisons that the arm was in.
+    """
+
+    arm: str
+    logit: Interval
+    rate: Share
+
+
+@dataclass(frozen=True)
+class Met:
+    """Two arms that met: the win rate (win + tie/2) that was found, and the one that the fit predicts.
+
+    `apart` where the prediction is outside the 95 % interval of what was found: true strengths leave one pair in
+    twenty there by chance.
+    """
+
+    arm: str
+    baseline: str
+    observed: Share
+    predicted: float
+    apart: bool
+
+
+@dataclass(frozen=True)
+class Fit:
+    """All strengths, the baseline's at 0, strongest first; and how the pairs that they rest on agree with them."""
+
+    strengths: tuple[Strength, ...]
+    pairs: tuple[Met, ...]
+    comparisons: int
+
+
+def fit_strengths(games: Games, baseline: str, runs: Runs | None = None) -> Fit | None:
+    """The strengths of all arms that `baseline` is linked with by who met whom; None where none met in a circle.
+
+    Intervals are as for win rates: all of a prompt and all of a seed go together, over all pairs of arms.
+    """
+    met = linked({pair: valid for pair, judged in games.items() if (valid := scored(judged))}, baseline)
+    arms = list(dict.fromkeys(arm for pair in met for arm in pair if arm != baseline))
+    if len(met) <= len(arms):
+        return None
+    side_ExK = np.array([[(arm == a) - (arm == b) for arm in arms] for a, b in met], np.float64)
+    pair_R, score_R, rows = _rows(met, runs)
+    n = len(score_R)
+    fit_K, _ = logistic(side_ExK[pair_R[:n]].T, score_R, np.ones(n))
+    y_R = np.concatenate([score_R, np.resize(ADDED, pair_R.size - n)])
+    centre_K, moved_KxR = moving(side_ExK[pair_R].T, y_R, rows.weight_R)
+    value_KxR = centre_K[:, None] + rows.weight_R.sum() * moved_KxR
+    logits = {
+        arm: rows.around(float(fit), value_R, (-np.inf, np.inf))
+        for arm, fit, value_R in zip(arms, fit_K, value_KxR, strict=True)
+    }
+    logits[baseline] = Interval(0.0, 0.0, 0.0, 1.0)
+    found = [_strength(arm, logit, met) for arm, logit in logits.items()]
+    return Fit(
+        strengths=tuple(sorted(found, key=lambda strength: (-strength.logit.centre, strength.arm))),
+        pairs=tuple(
+            _met(pair, judged, special.expit(side_K @ fit_K), runs)
+            for (pair, judged), side_K in zip(met.items(), side_ExK, strict=True)
+        ),
+        comparisons=n,
+    )
+
+
+def linked(games: Games, baseline: str) -> dict[tuple[str, str], Sequence[Judged]]:
+    """The games of the arms that can be reached from `baseline`."""
+    reached, before = {baseline}, 0
+    while len(reached) > before:
+        before = len(reached)
+        reached |= {arm for pair in games if reached & set(pair) for arm in pair}
+    return {pair: judged for pair, judged in games.items() if reached & set(pair)}
+
+
+def _rows(games: Games, runs: Runs | None) -> tuple[np.ndarray, Floats, Rows]:
+    """Of every row which pair of arms it is of, of the judged ones the score, and the rows.
+
+    What is added are four prompts, on which every two arms meet under every seed: on two of them all first ones win.
+    """
+    judged = [each for its in games.values() for each in its]
+    pair_R = np.repeat(np.arange(len(games)), [len(its) for its in games.values()])
+    prompt_R = numbered([each.id for each in judged])
+    seed_S, seed_R = np.unique([each.seed for each in judged], return_inverse=True)
+    count_ExS = np.zeros((len(games), seed_S.size))
+    np.add.at(count_ExS, (pair_R, seed_R), 1)
+    n_prompts, met_ExS = int(prompt_R.max()) + 1, np.indices(count_ExS.shape)
+    rows = Rows(
+        seed_R=np.concatenate([seed_R, np.repeat(met_ExS[1], ADDED.size)]),
+        prompt_R=np.concatenate([prompt_R, n_prompts + np.tile(np.arange(ADDED.size), count_ExS.size)]),
+        weight_R=np.concatenate([np.ones(len(judged)), np.repeat(count_ExS / n_prompts, ADDED.size)]),
+        shared=shared(seed_S, runs),
+    )
+    scores = np.array([SCORES[each.outcome] for each in judged])
+    return np.concatenate([pair_R, np.repeat(met_ExS[0], ADDED.size)]), scores, rows
+
+
+def _strength(arm: str, logit: Interval, games: Games) -> Strength:
+    value, low, high = (float(special.expit(x)) for x in (logit.centre, logit.low, logit.high))
+    return Strength(
+        arm, logit, Share(value, low, high, _comparisons(its for pair, its in games.items() if arm in pair))
+    )
+
+
+def _comparisons(games: Iterable[Sequence[Judged]]) -> int:
+    return sum(map(len, games))
+
+
+def _met(pair: tuple[str, str], judged: Sequence[Judged], predicted: float, runs: Runs | None) -> Met:
+    scores_R = np.array([SCORES[each.outcome] for each in judged])
+    observed = share([each.id for each in judged], scores_R, [each.seed for each in judged], runs)
+    return Met(*pair, observed, float(predicted), not observed.low <= predicted <= observed.high)

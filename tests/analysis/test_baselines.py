@@ -114,7 +114,11 @@ def test_verdicts_are_shown_by_baseline(store: Path) -> None:
         (synthetic.BASELINE, ["balanced-to-text"], []),
         ("balanced-only", ["code-to-text"], []),
     ]
-    assert {strength["arm"] for strength in found[1]["strengths"]} == {"code-to-text", "balanced-only"}
+    assert all(each["strengths"] == [] for each in found), "no arms met in a circle, so there is nothing to fit"
     declare(store, baselines={})
-    (found_now,) = win_rates(store, read_study(store, "small"))
-    assert any(gap.startswith("code-to-text: the verdicts are on other") for gap in found_now["gaps"])
+    found = win_rates(store, read_study(store, "small"))
+    assert [(each["baseline"], [row["arm"] for row in each["arms"]]) for each in found] == [
+        (synthetic.BASELINE, ["balanced-to-text"]),
+        ("balanced-only", ["code-to-text"]),
+    ]
+    assert "code-to-text: not judged" in found[0]["gaps"]

@@ -107,7 +107,7 @@ def write_store(
 def write_stage(store: Path, arm: str, seed: int, number: int, kind: str, parent: str | None) -> tuple[str, str]:
     code = round(STEPS * TOKENS_PER_STEP * CODE_SHARE[arm])
     by_source = {"prose": STEPS * TOKENS_PER_STEP - code} | ({"python": code} if code else {})
-    fingerprint = f"{arm[:6]}{seed}{number}".encode().hex()
+    fingerprint = f"{arm[:4]}{arm[-4:]}{seed}{number}".encode().hex()
     name = f"{arm}-{kind}-s{seed}"
     folder = f"{name}-{fingerprint}"
     total = STEPS * TOKENS_PER_STEP

@@ -4,8 +4,8 @@
 shown.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from analysis.tabular import csv_text
 
@@ -137,8 +137,14 @@ class Report:
     facts: tuple[tuple[str, str], ...]
     lead: tuple[Block, ...]
     sections: tuple[Section, ...]
-    runs: tuple[str, ...] = ()
-    """Fingerprints of the stages that it is about, which are the ids of their W&B runs."""
+    runs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Sets of stages that it is about, by what they are called: fingerprints, which are the ids of their W&B runs."""
+    links: Mapping[str, str] = field(default_factory=dict)
+    """The fingerprint of every stage, by its name."""
+    metrics: tuple[str, ...] = ()
+    primary: tuple[str, ...] = ()
+    judges: tuple[str, ...] = ()
+    """What W&B's panels are of."""
 
 
 def blocks_of(report: Report) -> Sequence[Block]:

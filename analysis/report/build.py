@@ -4,6 +4,7 @@ Equal records give equal bytes: no clock, no random id, nothing of the machine t
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -36,14 +37,45 @@ MANY_ARMS = 8
 def build(store: Path, study: str, extras: Mapping[str, Any]) -> Path:
     """Write studies/<study>/report.html, and beside it comparison, scores, losses, tokens, clean and figures as CSV.
 
+    The arguments and what is raised are those of `gather`.
+
+    Returns:
+        The path of report.html.
+    """
+    found = gather(store, study, extras)
+    drawn = [block for block in blocks_of(found.report) if isinstance(block, Figure) and block.marks]
+    folder = store / STUDIES / study
+    for name, text in {
+        "comparison.csv": files.comparison_csv(found.comparison),
+        "scores.csv": files.scores_csv(found.comparison),
+        "losses.csv": files.losses_csv(found.comparison.study, found.ledgers),
+        "tokens.csv": files.tokens_csv(found.ledgers),
+        "clean.csv": clean_csv(found.clean),
+        **{f"figure-{figure.name}.csv": figure.csv for figure in drawn},
+        "report.html": page(found.report),
+    }.items():
+        write_text(folder / name, text)
+    return folder / "report.html"
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """A report, and what it was made of."""
+
+    report: Report
+    comparison: Comparison
+    ledgers: Ledgers
+    clean: Sequence[CleanScore]
+
+
+def gather(store: Path, study: str, extras: Mapping[str, Any]) -> Gathered:
+    """The report of a study as data.
+
     Args:
         store: the folder that holds the records.
         study: name of a study that has been run and evaluated.
         extras: what the records do not hold: "audit", as `experiments.audit` has it, "plan", its "totals", and
             "stages", a picture of them as SVG.
-
-    Returns:
-        The path of report.html.
 
     Raises:
         UserError, Failure: as `analysis.compare.compare`; Failure also when a ledger or the manifest is corrupt.
@@ -53,20 +85,7 @@ def build(store: Path, study: str, extras: Mapping[str, Any]) -> Path:
     manifest = read_manifest(store, comparison.study)
     dirty = dirty_items(manifest, comparison.study, ledgers) if manifest else None
     clean = clean_scores(comparison, dirty) if dirty else ()
-    report = assemble(store, comparison, ledgers, clean, manifest, extras)
-    drawn = [block for block in blocks_of(report) if isinstance(block, Figure) and block.marks]
-    folder = store / STUDIES / study
-    for name, text in {
-        "comparison.csv": files.comparison_csv(comparison),
-        "scores.csv": files.scores_csv(comparison),
-        "losses.csv": files.losses_csv(comparison.study, ledgers),
-        "tokens.csv": files.tokens_csv(ledgers),
-        "clean.csv": clean_csv(clean),
-        **{f"figure-{figure.name}.csv": figure.csv for figure in drawn},
-        "report.html": page(report),
-    }.items():
-        write_text(folder / name, text)
-    return folder / "report.html"
+    return Gathered(assemble(store, comparison, ledgers, clean, manifest, extras), comparison, ledgers, clean)
 
 
 def assemble(
@@ -114,8 +133,22 @@ def assemble(
         facts=_facts(comparison),
         lead=tuple(_lead(comparison, main)),
         sections=tuple(Section(title, tuple(blocks)) for title, blocks in sections.items() if blocks),
-        runs=tuple(stage.fingerprint for stage, _ in ledgers.values()),
+        **_runs(comparison, ledgers, judges),
     )
+
+
+def _runs(comparison: Comparison, ledgers: Ledgers, judges: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What a W&B report is of: run sets, links, and the metrics of its panels."""
+    study = comparison.study
+    ends = [ledgers[run.stages[-1]][0].fingerprint for run in study.runs if run.stages and run.stages[-1] in ledgers]
+    every = [stage.fingerprint for stage, _ in ledgers.values()]
+    return {
+        "runs": {"Ends of the runs": tuple(dict.fromkeys(ends)), "All stages": tuple(every)},
+        "links": {stage.id: stage.fingerprint for stage, _ in ledgers.values()},
+        "metrics": tuple(metric.name for metric in shown(comparison)),
+        "primary": study.primary,
+        "judges": tuple(f"win_rate/{each['folder']}" for each in judges),
+    }
 
 
 def _facts(comparison: Comparison) -> tuple[tuple[str, str], ...]:

@@ -33,6 +33,7 @@ from analysis.statistics import (
     detectable,
     estimate,
     holm,
+    p_equivalent,
 )
 
 SEEDS, ITEMS, REPLICATIONS = (2, 3, 5, 8, 16), (100, 500), 1000
@@ -297,6 +298,29 @@ def found_at_the_detectable_size(seeds: int, mix: Mix, comparisons: int, replica
     return float(np.mean(np.asarray(p) <= 0.05 / comparisons))
 
 
+def equivalence(
+    accuracies: bool, seeds: int, mix: Mix, items: int, replications: int, seed: int
+) -> tuple[float, float]:
+    """How often arms are called equivalent within a margin that they truly differ by, which may be 5 %, and equal ones.
+
+    The margin is what an EFFECT makes of the metric; scores are accuracies, or bits per byte of texts of one length.
+    """
+    rng, level = np.random.default_rng([seed, 9, seeds, items, accuracies]), 0.2
+    margin = chance(level + EFFECT, mix) - chance(level, mix) if accuracies else EFFECT
+
+    def called(effect: float) -> float:
+        said = []
+        for _ in range(replications):
+            score = latent(rng, mix, seeds, items, (level + effect, level))
+            found = estimate([paired(*((score > 0) if accuracies else 8 + score))])
+            # As in `compare`: seeds that differ by the same count say nothing of seeds.
+            tested = found.kind != EQUAL_SEEDS
+            said.append(tested and p_equivalent(found.difference, found.spread, margin) <= 0.05)
+        return float(np.mean(said))
+
+    return called(EFFECT), called(0.0)
+
+
 def row_of(found: Sequence[Cell], least: float) -> str:
     """A row of the table: cells that differ in their seeds only. Bold is less than `least` where 95 % is claimed."""
     texts = []
@@ -346,6 +370,18 @@ def main(seed: int, replications: int, kinds: Sequence[str]) -> None:
         for name, mix in MIXES.items():
             sizes = [found_at_the_detectable_size(seeds, mix, size, replications, seed) for size in (1, 9)]
             print(f"- {seeds} seeds, mostly {name}: {sizes[0]:.2f}, {sizes[1]:.2f}", flush=True)
+    print_equivalence(seed, replications)
+
+
+def print_equivalence(seed: int, replications: int) -> None:
+    print("\nCalled equivalent, of arms that differ by the margin / of equal ones, in per cent, 500 items")
+    print(f"| scores | mostly | {' | '.join(str(seeds) for seeds in SEEDS)} seeds |")
+    print(f"| --- | --- |{' ---: |' * len(SEEDS)}")
+    for accuracies, kind in ((False, "likelihood"), (True, "accuracy")):
+        for name, mix in MIXES.items():
+            found = [equivalence(accuracies, seeds, mix, 500, replications, seed) for seeds in SEEDS]
+            shares = " | ".join(f"{100 * wrong:.1f} / {100 * right:.0f}" for wrong, right in found)
+            print(f"| {kind} | {name} | {shares} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,17 @@ import pytest
 
 from analysis.compare import compare
 from tests.analysis import synthetic_store as synthetic
-from tests.analysis.simulated import KINDS, MIXES, cell, cells, floor, found_at_the_detectable_size, same_arms
+from tests.analysis.simulated import (
+    KINDS,
+    MIXES,
+    SEEDS,
+    cell,
+    cells,
+    equivalence,
+    floor,
+    found_at_the_detectable_size,
+    same_arms,
+)
 
 SEED = 3
 """Another than that of benchmarks/statistics.md: what is claimed there is to hold in other draws."""
@@ -44,6 +54,22 @@ def test_few_same_arms_are_told_apart() -> None:
 def test_studies_of_equal_arms_are_silent(seeds: int) -> None:
     told = same_arms(seeds, tables=1000, seed=SEED)
     assert max(told.family, told.rest) <= 0.06, told
+
+
+@pytest.mark.parametrize("mix", MIXES)
+def test_arms_that_differ_by_the_margin_are_seldom_called_equivalent(mix: str) -> None:
+    wrong, right = equivalence(False, 5, MIXES[mix], 300, 150, SEED)
+    assert wrong <= 0.12 and right > wrong
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("accuracies", [False, True])
+@pytest.mark.parametrize("mix", MIXES)
+def test_no_margin_is_undercut_more_often_than_said(mix: str, accuracies: bool) -> None:
+    """5 % are claimed; two standard errors of 1,000 replications are added."""
+    for seeds in SEEDS:
+        wrong, _ = equivalence(accuracies, seeds, MIXES[mix], 500, 1000, SEED)
+        assert wrong <= 0.064, seeds
 
 
 @pytest.mark.parametrize("seeds", [2, 5])

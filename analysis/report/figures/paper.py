@@ -79,7 +79,7 @@ def curve(comparison: Comparison, metrics: Sequence[Metric], shares: Mapping[str
         "Means over seeds, dots are seeds; a bar is the 95 % interval of the difference to the baseline, around the "
         f"baseline's mean. A ring is the best mean. {' '.join(said)} (95 % intervals of single comparisons.)"
     )
-    live = tuple(Panel("scatter", metric.label, (metric.name,), "share_not_text") for metric in metrics)
+    live = tuple(Panel("scatter", metric.label, (metric.name,), "mix.kinds.text") for metric in metrics)
     return Figure("curve", title, drawn.svg, caption, tuple(marks), live)
 
 

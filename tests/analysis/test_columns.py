@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from analysis import column_cache, columns
 from analysis.columns import _parsed, columns_of, read_columns
 from analysis.records import EvalRecord, eval_path, read_eval, write
 from store.errors import Failure
@@ -102,3 +103,47 @@ def test_another_checkpoint_and_an_unknown_field_are_told_as_ever(tmp_path: Path
     write_sealed(path, row | {"colour": "red"})
     with pytest.raises(Failure, match="has the wrong fields"):
         read_columns(path, "f")
+
+
+@pytest.fixture
+def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path, tuple[EvalRecord, Any]]:
+    """A record that was read once, what is kept of it, and what was read."""
+    monkeypatch.setattr(column_cache, "LEAST_BYTES", 100)
+    items = [CHOICE | {"id": f"{n}", "nats": n / 7, "source": "s", "cluster": f"c{n % 3}"} for n in range(20)]
+    path = written(tmp_path, *items)
+    first = read_columns(path, "f")
+    (copy,) = path.parent.glob(".columns/*.arrow")
+    return path, copy, first
+
+
+def test_what_is_kept_of_a_record_is_what_was_read(kept: tuple[Path, Path, Any], monkeypatch: Any) -> None:
+    path, _, first = kept
+    monkeypatch.setattr(columns, "_parsed", lambda *of: pytest.fail("it was read again"))
+    assert read_columns(path, "f") == first == slow(path)
+    with pytest.raises(Failure, match="is of checkpoint f, not another"):
+        read_columns(path, "another")
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda d: d[:-1], lambda d: b"", lambda d: d[:500] + b"\0" + d[501:], lambda d: d * 2]
+)
+def test_a_copy_that_is_damaged_is_made_anew(kept: tuple[Path, Path, Any], damage: Any) -> None:
+    path, copy, first = kept
+    whole = copy.read_bytes()
+    copy.write_bytes(damage(whole))
+    assert read_columns(path, "f") == first
+    assert copy.read_bytes() == whole
+
+
+def test_a_record_that_changed_is_read_again(kept: tuple[Path, Path, Any]) -> None:
+    path, _, first = kept
+    record = read_eval(path)
+    write(path, replace(record, items=tuple({**item, "nats": 9.0} for item in record.items)))
+    assert read_columns(path, "f") == slow(path) != first
+
+
+def test_records_are_read_where_nothing_can_be_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(column_cache, "LEAST_BYTES", 0)
+    path = written(tmp_path, CHOICE)
+    (path.parent / ".columns").write_text("a file where a folder is to be")
+    assert read_columns(path, "f") == slow(path)

@@ -13,16 +13,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from experiments.tracking.stage_run import Row, StageRun, Summary
+from store.errors import Failure
+
 # Before it is loaded, since it reads them then: errors are told here, in a line, and nowhere else.
 os.environ.setdefault("WANDB_SILENT", "true")
 os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
+_SCRATCH = tempfile.TemporaryDirectory(prefix="ablate-wandb-", ignore_cleanup_errors=True)
+os.environ.setdefault("WANDB_CACHE_DIR", _SCRATCH.name)  # or copies of every table would stay in the user's home
 
-import wandb
-from wandb.sdk.artifacts.artifact_manifest_entry import ArtifactManifestEntry
-from wandb.sdk.lib.paths import LogicalPath
+from wandb.sdk.artifacts.artifact_manifest_entry import ArtifactManifestEntry  # noqa: E402
+from wandb.sdk.lib.paths import LogicalPath  # noqa: E402
 
-from experiments.tracking.stage_run import Row, StageRun, Summary
-from store.errors import Failure
+import wandb  # noqa: E402
 
 PROJECT = "code-data-ablation"
 INIT_SECONDS, FINISH_SECONDS, ASK_SECONDS = 20.0, 60.0, 10
@@ -57,7 +60,7 @@ def send(
     summary: Summary,
     done: bool,
     after: int = 0,
-) -> int:
+) -> tuple[int, int]:
     """Send what W&B does not have of a run, and everything of its summary, tables and checkpoint.
 
     Args:
@@ -69,7 +72,7 @@ def send(
         after: the step up to which an offline target has the rows; a server is asked.
 
     Returns:
-        The last step that W&B has now.
+        The last step that W&B has now, and how many rows were sent.
 
     Raises:
         Failure: the server cannot be reached in time, rejects the key, or does not take what it is sent.
@@ -91,24 +94,24 @@ def send(
             settings=_settings(done),
         )
         last = after if where.folder else max(0, opened.starting_step - 1)
-        before = last
+        sent = 0
         opened.define_metric("tokens", hidden=True)
         opened.define_metric("*", step_metric="tokens")
         for step, values in history(last):
             opened.log(dict(values), step=step)
-            last = step
+            last, sent = step, sent + 1
         _summarise(opened, summary)
         if run.checkpoint:
             opened.log_artifact(_checkpoint(run, run.checkpoint), aliases=[f"step-{run.stage.steps}"])
         path = f"{opened.entity}/{opened.project}/{opened.id}"
         opened.finish()
-        if not where.folder and last > before:
+        if sent and not where.folder:
             taken = wandb.Api(timeout=ASK_SECONDS).run(path).historyLineCount or 0
             if taken < last:
                 raise Failure(
                     f"{where} has {taken} of the {last} rows of run {run.name}; push again, and what is missing is sent"
                 )
-    return last
+    return last, sent
 
 
 def _settings(done: bool) -> wandb.Settings:
@@ -152,13 +155,14 @@ def _checkpoint(run: StageRun, uri: str) -> wandb.Artifact:
 
 @contextmanager
 def _folder(where: Target) -> Iterator[Path]:
-    """Where the client writes: offline runs stay, all else goes when the run is sent."""
+    """Where the client writes: offline runs stay, with what `wandb sync` needs; all else goes when it is sent."""
     if where.folder:
         where.folder.mkdir(parents=True, exist_ok=True)
-        os.environ.setdefault("WANDB_DATA_DIR", str(where.folder / "data"))  # tables, until `wandb sync`
+        os.environ["WANDB_DATA_DIR"] = str(where.folder.resolve() / "data")
         yield where.folder.parent
         return
-    with tempfile.TemporaryDirectory(prefix="ablate-wandb-", ignore_cleanup_errors=True) as name:
+    with tempfile.TemporaryDirectory(dir=_SCRATCH.name, ignore_cleanup_errors=True) as name:
+        os.environ["WANDB_DATA_DIR"] = name
         yield Path(name)
 
 

@@ -96,11 +96,11 @@ def _push(plan: PreparedPlan, store: Path, offline: bool, record: StudyRecord) -
         before = known.get(run.id, {}).get("step", 0)
         ledger = read_ledger(run.folder)
         whole = summary(plan, run, ledger, record, store)
-        last = client.send(where, run, lambda after: history(run, ledger, after), whole, done, before)  # noqa: B023
+        last, sent = client.send(where, run, lambda after: history(run, ledger, after), whole, done, before)  # noqa: B023
         # `seen` was taken before the records were read: what came in between is sent the next time.
         known[run.id] = {"step": max(before, last), "seen": run.seen}
         write_json(note, {"target": str(where), "runs": known})
-        runs, rows = runs + 1, rows + max(0, last - before)
+        runs, rows = runs + 1, rows + sent
     return Sent(runs, rows), str(where)
 
 

@@ -1,22 +1,269 @@
-"""W&B is a replay of the ledger: read back what the real client wrote offline."""
+"""W&B is a replay of the ledger: the real client, against a server that keeps what it is sent."""
 
 import json
 import os
+import shutil
+import signal
 import struct
+import subprocess
+import sys
 import zlib
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from analysis.records import read_ledger, stage_folder
-from experiments.plan.make import make_plan
-from experiments.run.tracking import Tracker, mode
+from analysis.compare import compare
+from analysis.records import StepRecord, read_ledger, stage_folder
+from analysis.scores import BEFORE, FINAL, points
+from experiments.plan.make import prepared_plan
+from experiments.plan.stage import PreparedPlan, PreparedStage
+from experiments.tracking.mode import mode
+from experiments.tracking.stage_run import history, stage_run
+from tests.conftest import ROOT, tiny_command
 from tests.experiments.tiny import study
+from tests.experiments.wandb_server import ENTITY, Run, WandbServer
 
 BLOCK = 32_768
+
+
+def environment(server: WandbServer | None = None, **more: str) -> dict[str, str]:
+    """Of a user who has logged in to `server`, or nowhere."""
+    found = {name: of for name, of in os.environ.items() if not name.startswith("WANDB")}
+    return {**found, **(server.environment if server else {}), **more}
+
+
+def pushing(store: Path) -> list[str]:
+    return [sys.executable, "-m", "tests.experiments.run_ablate", "wandb", "push", "tiny", "--store", str(store)]
+
+
+def push(
+    store: Path, server: WandbServer | None, *options: str, code: int = 0, **more: str
+) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        [*pushing(store), *options],
+        env=environment(server, **more),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == code, done.stderr
+    return done
+
+
+def copied(finished_store: Path, store: Path, *kept: PreparedStage, checkpoints: bool = False) -> None:
+    """The records of a finished store, with all stages or with those of `kept` alone."""
+    skipped = ["xla", "wandb", *([] if checkpoints else ["checkpoints"])]
+    shutil.copytree(finished_store, store, ignore=shutil.ignore_patterns(*skipped))
+    for folder in (store / "stages").iterdir():
+        if kept and folder.name not in {stage.folder for stage in kept}:
+            shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="module")
+def plan(finished_store: Path) -> PreparedPlan:
+    return prepared_plan(study(), finished_store)
+
+
+@pytest.fixture
+def chain(plan: PreparedPlan, finished_store: Path, tmp_path: Path) -> tuple[Path, PreparedStage, PreparedStage]:
+    """A store with the two stages of one run."""
+    first, last = (plan.stage(id) for id in plan.runs["text-only", 0])
+    copied(finished_store, tmp_path / "store", first, last)
+    return tmp_path / "store", first, last
+
+
+def equal(run: Run, stage: PreparedStage, ledger: list[StepRecord]) -> None:
+    """What W&B has of a run is the ledger to the last digit, and every row came once, in order."""
+    rows = run.history
+    assert [row["_step"] for row in rows] == [row.step for row in ledger]
+    assert len(run.received) == len(rows)
+    assert [row["tokens"] for row in rows] == [stage.tokens_before + row.tokens for row in ledger]
+    for name in ("loss", "grad_norm", "learning_rate", "seconds"):
+        assert [row.get(name) for row in rows] == [getattr(row, name) for row in ledger]
+    sources = [key for key in rows[-1] if key.startswith("tokens_in_step/")]
+    assert {key.partition("/")[2] for key in sources} == {*stage.tokens_by_source}
+    for key in sources:
+        assert [row[key] for row in rows] == [row.counts[key.partition("/")[2]] for row in ledger]
+
+
+def ledger_of(store: Path, stage: PreparedStage) -> list[StepRecord]:
+    return read_ledger(stage_folder(store, stage.folder))
+
+
+@pytest.fixture(scope="module")
+def sent(finished_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[WandbServer, Path]]:
+    """A server that was sent all of the finished study."""
+    store = tmp_path_factory.mktemp("sent") / "store"
+    copied(finished_store, store)
+    with WandbServer() as server:
+        push(store, server)
+        yield server, store
+
+
+def test_every_stage_is_a_run_that_holds_its_ledger(sent: tuple[WandbServer, Path], plan: PreparedPlan) -> None:
+    server, store = sent
+    assert server.runs.keys() == {stage.fingerprint for stage in plan.stages}
+    for stage in plan.stages:
+        run = server.runs[stage.fingerprint]
+        equal(run, stage, ledger_of(store, stage))
+        fields = run.fields
+        assert (fields["groupName"], fields["jobType"], fields["displayName"]) == ("tiny", stage.stage.kind, stage.id)
+        assert (fields["entity"], fields["project"]) == (ENTITY, "code-data-ablation")
+        assert {*fields["tags"]} == {*stage.arms, "tiny"} and run.complete
+    assert not list(store.glob("wandb/*run*"))
+
+
+def test_what_a_stage_is_can_be_filtered_by(sent: tuple[WandbServer, Path], plan: PreparedPlan) -> None:
+    server, _ = sent
+    first, last = (plan.stage(id) for id in plan.runs["half-only", 1])
+    config = server.runs[last.fingerprint].config
+    assert config["mix"] == {
+        "name": "half",
+        "sources": {"prose": 0.5, "program": 0.5},
+        "kinds": {"text": 0.5, "code": 0.5},
+    }
+    assert (config["arms"], config["model_size"], config["kind"]) == (["half-only"], "tiny", "cooldown")
+    assert (config["seed"], config["init_seed"], config["data_seed"]) == (1, 1, 1)
+    assert (config["parent"], config["model"]["width"]) == (first.fingerprint, 16)
+    assert (config["tokens_planned"], config["tokens_before"]) == (last.tokens, first.tokens)
+    assert config["identity"] == json.loads(json.dumps(last.identity))
+
+
+def test_scores_and_realised_tokens_are_in_summary_and_tables(
+    sent: tuple[WandbServer, Path], plan: PreparedPlan
+) -> None:
+    server, store = sent
+    comparison = compare(store, "tiny")
+    by_folder = {stage.folder: stage for stage in plan.stages}
+    for run in comparison.study.runs:
+        for at, folder in points(run).items():
+            stage = by_folder[folder]
+            summary = server.runs[stage.fingerprint].summary
+            values = comparison.values[run.arm, run.seed, at]
+            assert values and {f"eval/{name}": of for name, of in values.items()}.items() <= summary.items()
+            table = _table(server, stage, "evaluation")
+            assert {row["metric"]: row["value"] for row in table} == values
+            assert all(row["items"] > 0 for row in table)
+            tokens = _table(server, stage, "tokens")
+            assert {row["source"]: row["realised"] for row in tokens} == stage.tokens_by_source
+            assert all(row["declared"] == row["realised"] for row in tokens)
+            assert {
+                name: summary[f"realised_tokens/{name}"] for name in stage.tokens_by_source
+            } == stage.tokens_by_source
+    assert {at for _, _, at in comparison.values} == {BEFORE, FINAL}
+
+
+def _table(server: WandbServer, stage: PreparedStage, name: str) -> list[dict[str, Any]]:
+    where = server.runs[stage.fingerprint].summary[f"table/{name}"]["path"]
+    table = json.loads(server.files[f"{stage.fingerprint}/{where}"])
+    return [dict(zip(table["columns"], row, strict=True)) for row in table["data"]]
+
+
+def test_a_checkpoint_is_a_reference_and_nothing_of_it_is_uploaded(
+    sent: tuple[WandbServer, Path], plan: PreparedPlan
+) -> None:
+    server, store = sent
+    stage = plan.stages[0]
+    (artifact,) = (of for of in server.artifacts.values() if of["collection"] == f"checkpoint-{stage.fingerprint}")
+    folder = stage_folder(store, stage.folder) / "checkpoints" / f"step-{stage.steps:08d}"
+    assert [entry["ref"] for entry in artifact["manifest"]["contents"].values()] == [folder.resolve().as_uri()]
+    assert f"step-{stage.steps}" in {alias["alias"] for alias in artifact["aliases"]}
+    assert not [path for path in server.files if "checkpoint" in path and not path.startswith("manifest/")]
+
+
+def test_a_second_push_asks_nothing_and_without_its_note_sends_no_row(sent: tuple[WandbServer, Path]) -> None:
+    server, store = sent
+    server.asked.clear()
+    assert "nothing new" in push(store, server).stdout
+    assert not server.asked
+    (note,) = store.glob("wandb/sent-*.json")
+    note.unlink()
+    assert push(store, server).stdout.startswith("0 rows")
+    assert all(len(run.received) == len(run.history) for run in server.runs.values())
+    assert not {"CommitArtifact", "CreateArtifactFiles"} & server.count().keys()
+
+
+def test_what_is_new_is_sent_and_what_was_taken_back_is_not_sent_again(
+    chain: tuple[Path, PreparedStage, PreparedStage],
+) -> None:
+    """In training, after a fall back to an older checkpoint, and at the end."""
+    store, first, last = chain
+    folder, away = stage_folder(store, first.folder), store.parent / "away"
+    shutil.move(stage_folder(store, last.folder), away)
+    (end := folder / "done.json").rename(store / "done.json")
+    lines = (folder / "ledger.jsonl").read_bytes().splitlines(keepends=True)
+
+    def rows(n: int) -> None:
+        (folder / "ledger.jsonl").write_bytes(b"".join(lines[:n]))
+
+    with WandbServer() as server:
+        rows(20)
+        push(store, server)
+        run = server.runs[first.fingerprint]
+        assert len(run.received) == 20 and not run.complete  # it goes on
+        rows(10)
+        assert "nothing new" in push(store, server).stdout
+        rows(len(lines))
+        (store / "done.json").rename(end)
+        shutil.move(away, stage_folder(store, last.folder))
+        assert push(store, server).stdout.startswith(f"{len(lines) - 20 + last.steps} rows")
+        for stage in (first, last):
+            equal(server.runs[stage.fingerprint], stage, ledger_of(store, stage))
+        assert run.complete and "eval/heldout/code/bpb" in run.summary
+
+
+def test_a_push_that_is_killed_goes_on_in_the_same_run(chain: tuple[Path, PreparedStage, PreparedStage]) -> None:
+    """Rows have arrived and nothing is noted of them; in the meantime training has gone on."""
+    store, first, last = chain
+    ledger = stage_folder(store, first.folder) / "ledger.jsonl"
+    whole = ledger.read_bytes()
+    ledger.write_bytes(b"".join(whole.splitlines(keepends=True)[:20]))
+    with WandbServer() as server:
+        process = subprocess.Popen(pushing(store), env=environment(server), cwd=ROOT)
+
+        def kill() -> None:
+            if server.runs[first.fingerprint].received:
+                process.kill()
+
+        server.on_stream = kill
+        assert process.wait() == -signal.SIGKILL
+        server.on_stream = lambda: None
+        assert len(server.runs[first.fingerprint].received) == 20
+        ledger.write_bytes(whole)
+        push(store, server)
+        assert server.runs.keys() == {first.fingerprint, last.fingerprint}
+        for stage in (first, last):
+            equal(server.runs[stage.fingerprint], stage, ledger_of(store, stage))
+
+
+def test_offline_runs_are_read_back_and_synced_by_the_real_client(
+    chain: tuple[Path, PreparedStage, PreparedStage],
+) -> None:
+    """In two parts, with training between them."""
+    store, first, _ = chain
+    ledger = stage_folder(store, first.folder) / "ledger.jsonl"
+    whole = ledger.read_bytes()
+    ledger.write_bytes(b"".join(whole.splitlines(keepends=True)[:20]))
+    push(store, None, "--offline")
+    ledger.write_bytes(whole)
+    push(store, None, "--offline")
+    assert "nothing new" in push(store, None, "--offline").stdout
+    files = sorted(store.glob(f"wandb/offline-run-*-{first.fingerprint}*/*.wandb"))
+    found = [history_of(file) for file in files]
+    assert [run.run_id for run, _ in found] == [first.fingerprint] * 2
+    rows = ledger_of(store, first)
+    assert [row["loss"] for _, part in found for row in part] == [row.loss for row in rows]
+    with WandbServer() as server:
+        folders = sorted(store.glob("wandb/offline-run-*"))
+        command = [str(Path(sys.executable).parent / "wandb"), "sync", *map(str, folders)]
+        subprocess.run(command, env=environment(server), check=True, capture_output=True)
+        equal(server.runs[first.fingerprint], first, rows)
 
 
 def records(path: Path) -> Iterator[bytes]:
@@ -38,7 +285,7 @@ def records(path: Path) -> Iterator[bytes]:
             yield part
 
 
-def history(path: Path) -> tuple[Any, list[dict[str, Any]]]:
+def history_of(path: Path) -> tuple[Any, list[dict[str, Any]]]:
     """The run of a .wandb file, and what was logged at every step."""
     from wandb.proto import wandb_internal_pb2 as pb
 
@@ -54,38 +301,92 @@ def history(path: Path) -> tuple[Any, list[dict[str, Any]]]:
     return run, rows
 
 
-def test_every_stage_is_a_run_that_holds_its_ledger(finished_store: Path) -> None:
-    plan = make_plan(study(), finished_store)
-    for stage in (plan.stages[0], plan.stages[-1]):
-        files = list(finished_store.glob(f"wandb/offline-run-*-{stage.fingerprint}/*.wandb"))
-        assert len(files) == 1
-        run, rows = history(files[0])
-        assert run is not None
-        assert (run.run_id, run.run_group, run.job_type) == (stage.fingerprint, "tiny", stage.stage.kind)
-        ledger = read_ledger(stage_folder(finished_store, stage.folder))
-        assert [row["loss"] for row in rows] == [row.loss for row in ledger]
-        assert [row["tokens"] for row in rows] == [stage.tokens_before + row.tokens for row in ledger]
-        assert {row["skipped_steps"] for row in rows} == {0}
+@pytest.fixture
+def bad_servers() -> Iterator[dict[str, WandbServer]]:
+    with ExitStack() as stack:
+        servers = {bad: stack.enter_context(WandbServer(bad)) for bad in ("slow", "garbage", "reject")}
+        with WandbServer() as down:
+            pass
+        yield {**servers, "down": down}
 
 
-def test_a_step_that_was_skipped_is_counted_and_has_no_loss(
-    finished_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_bad_server_is_told_in_one_line(
+    chain: tuple[Path, PreparedStage, PreparedStage], bad_servers: dict[str, WandbServer], tmp_path: Path
 ) -> None:
-    monkeypatch.setenv("WANDB_MODE", "offline")
-    plan = make_plan(study(), finished_store)
-    row = read_ledger(stage_folder(finished_store, plan.stages[0].folder))[0]
-    # A run of its own: the client of this process knows those of other tests by their ids.
-    stage = replace(plan.stages[0], identity={**(plan.stages[0].identity or {}), "skips": True})
-    tracker = Tracker(plan, stage, tmp_path)
+    store, *_ = chain
+    with ThreadPoolExecutor() as pool, WandbServer() as deaf:
+        stores = {bad: tmp_path / bad for bad in (*bad_servers, "no streams")}
+        for each in stores.values():
+            shutil.copytree(store, each)
+        deaf.mode = "no streams"
+        servers = {**bad_servers, "no streams": deaf}
+        said = dict(zip(stores, pool.map(lambda bad: push(stores[bad], servers[bad], code=1), stores), strict=True))
+    for bad, words in {
+        "down": "cannot be reached in time",
+        "slow": "cannot be reached in time",
+        "garbage": "gives no answer of W&B's",
+        "reject": "rejects the key",
+        "no streams": "has 0 of the 60 rows",
+    }.items():
+        (line,) = said[bad].stderr.splitlines()
+        assert words in line and servers[bad].url in line
+
+
+def test_a_bad_server_changes_nothing_about_a_run(
+    finished_store: Path, plan: PreparedPlan, bad_servers: dict[str, WandbServer], tmp_path: Path
+) -> None:
+    """Of which one stage is left to train."""
+    missing = plan.stage(plan.runs["text-only", 0][-1])
+    kept = [stage for stage in plan.stages if stage is not missing]
+
+    def run(bad: str) -> tuple[subprocess.CompletedProcess[str], list[StepRecord]]:
+        store = tmp_path / bad
+        copied(finished_store, store, *kept, checkpoints=True)
+        done = subprocess.run(
+            [*tiny_command(store), "1"],
+            env=environment(bad_servers[bad]),
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return done, [replace(row, seconds=0.0) for row in ledger_of(store, missing)]
+
+    with ThreadPoolExecutor(2) as pool:
+        found = dict(zip(bad_servers, pool.map(run, bad_servers), strict=True))
+    expected = [replace(row, seconds=0.0) for row in ledger_of(finished_store, missing)]
+    for done, ledger in found.values():
+        assert done.returncode == 0 and ledger == expected
+        assert "`ablate wandb push tiny` sends the rest" in done.stderr
+
+
+def test_a_run_sends_all_that_it_does_to_who_has_logged_in(
+    finished_store: Path, plan: PreparedPlan, tmp_path: Path
+) -> None:
+    first, last = (plan.stage(id) for id in plan.runs["text-only", 0])
+    store = tmp_path / "store"
+    copied(finished_store, store, *(stage for stage in plan.stages if stage is not last), checkpoints=True)
+    with WandbServer() as server:
+        done = subprocess.run(
+            [*tiny_command(store), "60"], env=environment(server), cwd=ROOT, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0 and "W&B: all is sent" in done.stderr, done.stderr
+        for stage in (first, last):
+            equal(server.runs[stage.fingerprint], stage, ledger_of(store, stage))
+        assert server.runs.keys() == {stage.fingerprint for stage in plan.stages}
+
+
+def test_a_step_that_was_skipped_is_counted_and_has_no_loss(plan: PreparedPlan, finished_store: Path) -> None:
+    run = stage_run(plan, plan.stages[0], finished_store)
+    assert run is not None
+    row = ledger_of(finished_store, plan.stages[0])[0]
     skipped = replace(row, step=2, loss=None, grad_norm=None, skipped=True)
-    tracker.log([row, skipped])
-    tracker.log([replace(row, step=3), replace(skipped, step=4, loss=2.0)])
-    tracker.close()
-    (file,) = tmp_path.glob("wandb/offline-run-*/*.wandb")
-    _, rows = history(file)
-    assert [row.get("loss") for row in rows] == [rows[0]["loss"], None, rows[0]["loss"], 2.0]
-    assert [row["skipped"] for row in rows] == [0, 1, 0, 1]
-    assert [row["skipped_steps"] for row in rows] == [0, 1, 1, 2]
+    rows = [row, skipped, replace(row, step=3), replace(skipped, step=4, loss=2.0)]
+    found = dict(history(run, rows))
+    assert [values.get("loss") for values in found.values()] == [row.loss, None, row.loss, 2.0]
+    assert [values["skipped"] for values in found.values()] == [0, 1, 0, 1]
+    assert [values["skipped_steps"] for values in found.values()] == [0, 1, 1, 2]
+    assert dict(history(run, rows, after=2)) == {step: values for step, values in found.items() if step > 2}
 
 
 def test_online_only_for_those_who_have_logged_in(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -98,3 +399,10 @@ def test_online_only_for_those_who_have_logged_in(monkeypatch: pytest.MonkeyPatc
     assert mode() == "online"
     monkeypatch.setenv("WANDB_MODE", "disabled")
     assert mode() == "disabled"
+
+
+def test_who_has_not_logged_in_is_told_the_ways_out(finished_store: Path) -> None:
+    said = push(finished_store, None, code=2, HOME="/nonexistent").stderr
+    assert "wandb login" in said and "--offline" in said
+    assert "nothing is sent" in push(finished_store, None, WANDB_MODE="disabled").stderr
+    assert not (finished_store / "wandb").exists()

@@ -9,6 +9,7 @@ import json
 import re
 import threading
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
@@ -16,7 +17,7 @@ from typing import Any, Self
 ENTITY, KEY = "team", "k" * 40
 HISTORY, EVENTS, LOG, SUMMARY = "wandb-history.jsonl", "wandb-events.jsonl", "output.log", "wandb-summary.json"
 MODES = ("ok", "slow", "garbage", "reject", "no streams")
-"""slow: no answer; garbage: answers that are no JSON; reject: of every key; no streams: all works but sending rows."""
+"""slow: no answer; garbage: answers that are no JSON; reject: every key; no streams: all works but sending rows."""
 
 Json = dict[str, Any]
 
@@ -66,16 +67,18 @@ class WandbServer:
         asked: operations of GraphQL, and paths of other requests, in order.
         reports: what every upsertView said.
         projects: names that are known from the beginning; those of runs are, too.
+        on_stream: called after every request of file_stream that was kept.
     """
 
     def __init__(self, mode: str = "ok") -> None:
-        self.mode, self.runs, self.artifacts, self.files = mode, {}, {}, {}  # type: ignore[var-annotated]
-        self.runs: dict[str, Run]
-        self.artifacts: dict[str, Json]
-        self.files: dict[str, bytes]
+        self.mode = mode
+        self.runs: dict[str, Run] = {}
+        self.artifacts: dict[str, Json] = {}
+        self.files: dict[str, bytes] = {}
         self.asked: list[str] = []
         self.reports: list[Json] = []
         self.projects: set[str] = set()
+        self.on_stream: Callable[[], None] = lambda: None
         self._lock, self._closed = threading.Lock(), threading.Event()
         handler = type("Handler", (_Handler,), {"server_": self})
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), handler)
@@ -110,6 +113,7 @@ class WandbServer:
                 lines[offset : offset + len(content)] = content
                 if name == HISTORY:
                     run.received += content
+        self.on_stream()
 
     def answer(self, operation: str, asked: Json) -> Any:
         """The data of an operation of GraphQL; None for one that is not known."""
@@ -153,7 +157,11 @@ class WandbServer:
         if asked["name"] not in self.runs:
             return {"project": {"internalId": "1", "run": None}}
         bucket = self._bucket(run := self.runs[asked["name"]])
-        known = {"state": "finished" if run.complete else "running", "sweepName": None, "user": None}
+        known = {
+            "state": "finished" if run.complete else "running",
+            "sweepName": None,
+            "user": {"name": "user", "username": "user"},
+        }
         return {"project": {"internalId": "1", "run": {**bucket, **known, "projectId": 1}}}
 
     def _create_run_files(self, asked: Json) -> Json:

@@ -10,7 +10,7 @@ import sys
 import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,10 +20,15 @@ import pytest
 from analysis.compare import compare
 from analysis.records import StepRecord, read_ledger, stage_folder
 from analysis.scores import BEFORE, FINAL, points
+from experiments import studies
+from experiments.commands import wandb as commands
 from experiments.plan.make import prepared_plan
 from experiments.plan.stage import PreparedPlan, PreparedStage
+from experiments.tracking import push as sending
 from experiments.tracking.mode import mode
+from experiments.tracking.push import Sent
 from experiments.tracking.stage_run import history, stage_run
+from store.errors import UserError
 from tests.conftest import ROOT, tiny_command
 from tests.experiments.tiny import study
 from tests.experiments.wandb_server import ENTITY, Run, WandbServer
@@ -31,22 +36,20 @@ from tests.experiments.wandb_server import ENTITY, Run, WandbServer
 BLOCK = 32_768
 
 
-def environment(server: WandbServer | None = None, **more: str) -> dict[str, str]:
-    """Of a user who has logged in to `server`, or nowhere."""
-    found = {name: of for name, of in os.environ.items() if not name.startswith("WANDB")}
-    return {**found, **(server.environment if server else {}), **more}
+def environment(server: WandbServer) -> dict[str, str]:
+    """Of a user who has logged in."""
+    others = {name: value for name, value in os.environ.items() if not name.startswith("WANDB")}
+    return others | server.environment
 
 
 def pushing(store: Path) -> list[str]:
     return [sys.executable, "-m", "tests.experiments.run_ablate", "wandb", "push", "tiny", "--store", str(store)]
 
 
-def push(
-    store: Path, server: WandbServer | None, *options: str, code: int = 0, **more: str
-) -> subprocess.CompletedProcess[str]:
+def push(store: Path, server: WandbServer, code: int = 0) -> subprocess.CompletedProcess[str]:
     done = subprocess.run(
-        [*pushing(store), *options],
-        env=environment(server, **more),
+        pushing(store),
+        env=environment(server),
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -54,6 +57,20 @@ def push(
     )
     assert done.returncode == code, done.stderr
     return done
+
+
+def push_here(store: Path, server: WandbServer | None) -> Sent:
+    """The same in this process, which spares its start; offline without a server."""
+    import wandb
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("WANDB_MODE", raising=False)
+        for name, value in (server.environment if server else {}).items():
+            patch.setenv(name, value)
+        try:
+            return sending.push(prepared_plan(study(), store), store, offline=server is None)[0]
+        finally:
+            wandb.teardown()
 
 
 def copied(finished_store: Path, store: Path, *kept: PreparedStage, checkpoints: bool = False) -> None:
@@ -177,45 +194,42 @@ def test_a_checkpoint_is_a_reference_and_nothing_of_it_is_uploaded(
     assert not [path for path in server.files if "checkpoint" in path and not path.startswith("manifest/")]
 
 
-def test_a_second_push_asks_nothing_and_without_its_note_sends_no_row(sent: tuple[WandbServer, Path]) -> None:
+def test_a_second_push_asks_nothing(sent: tuple[WandbServer, Path]) -> None:
     server, store = sent
     server.asked.clear()
     assert "nothing new" in push(store, server).stdout
     assert not server.asked
-    (note,) = store.glob("wandb/sent-*.json")
-    note.unlink()
-    assert push(store, server).stdout.startswith("0 rows")
-    assert all(len(run.received) == len(run.history) for run in server.runs.values())
-    assert not {"CommitArtifact", "CreateArtifactFiles"} & server.count().keys()
 
 
-def test_what_is_new_is_sent_and_what_was_taken_back_is_not_sent_again(
-    chain: tuple[Path, PreparedStage, PreparedStage],
-) -> None:
-    """In training, after a fall back to an older checkpoint, and at the end."""
+def test_what_is_new_is_sent_and_nothing_twice(chain: tuple[Path, PreparedStage, PreparedStage]) -> None:
+    """While a stage is trained, after training fell back to an older checkpoint, at the end, and without the note."""
     store, first, last = chain
     folder, away = stage_folder(store, first.folder), store.parent / "away"
     shutil.move(stage_folder(store, last.folder), away)
     (end := folder / "done.json").rename(store / "done.json")
     lines = (folder / "ledger.jsonl").read_bytes().splitlines(keepends=True)
 
-    def rows(n: int) -> None:
-        (folder / "ledger.jsonl").write_bytes(b"".join(lines[:n]))
+    def ledger(rows: int) -> None:
+        (folder / "ledger.jsonl").write_bytes(b"".join(lines[:rows]))
 
     with WandbServer() as server:
-        rows(20)
-        push(store, server)
+        ledger(20)
+        assert push_here(store, server) == Sent(runs=1, rows=20)
         run = server.runs[first.fingerprint]
-        assert len(run.received) == 20 and not run.complete  # it goes on
-        rows(10)
-        assert "nothing new" in push(store, server).stdout
-        rows(len(lines))
+        assert not run.complete and "eval/heldout/code/bpb" not in run.summary  # it goes on
+        ledger(10)
+        assert push_here(store, server) == Sent(0, 0)
+        ledger(len(lines))
         (store / "done.json").rename(end)
         shutil.move(away, stage_folder(store, last.folder))
-        assert push(store, server).stdout.startswith(f"{len(lines) - 20 + last.steps} rows")
+        assert push_here(store, server) == Sent(2, len(lines) - 20 + last.steps)
+        assert run.complete and "eval/heldout/code/bpb" in run.summary
+        server.asked.clear()
+        next(store.glob("wandb/sent-*.json")).unlink()
+        assert push_here(store, server) == Sent(2, 0)
+        assert not {"CommitArtifact", "CreateArtifactFiles"} & server.count().keys()
         for stage in (first, last):
             equal(server.runs[stage.fingerprint], stage, ledger_of(store, stage))
-        assert run.complete and "eval/heldout/code/bpb" in run.summary
 
 
 def test_a_push_that_is_killed_goes_on_in_the_same_run(chain: tuple[Path, PreparedStage, PreparedStage]) -> None:
@@ -236,7 +250,7 @@ def test_a_push_that_is_killed_goes_on_in_the_same_run(chain: tuple[Path, Prepar
         server.on_stream = lambda: None
         assert len(server.runs[first.fingerprint].received) == 20
         ledger.write_bytes(whole)
-        push(store, server)
+        push_here(store, server)
         assert server.runs.keys() == {first.fingerprint, last.fingerprint}
         for stage in (first, last):
             equal(server.runs[stage.fingerprint], stage, ledger_of(store, stage))
@@ -250,10 +264,10 @@ def test_offline_runs_are_read_back_and_synced_by_the_real_client(
     ledger = stage_folder(store, first.folder) / "ledger.jsonl"
     whole = ledger.read_bytes()
     ledger.write_bytes(b"".join(whole.splitlines(keepends=True)[:20]))
-    push(store, None, "--offline")
+    push_here(store, None)
     ledger.write_bytes(whole)
-    push(store, None, "--offline")
-    assert "nothing new" in push(store, None, "--offline").stdout
+    push_here(store, None)
+    assert push_here(store, None) == Sent(0, 0)
     files = sorted(store.glob(f"wandb/offline-run-*-{first.fingerprint}*/*.wandb"))
     found = [history_of(file) for file in files]
     assert [run.run_id for run, _ in found] == [first.fingerprint] * 2
@@ -301,63 +315,54 @@ def history_of(path: Path) -> tuple[Any, list[dict[str, Any]]]:
     return run, rows
 
 
-@pytest.fixture
-def bad_servers() -> Iterator[dict[str, WandbServer]]:
-    with ExitStack() as stack:
-        servers = {bad: stack.enter_context(WandbServer(bad)) for bad in ("slow", "garbage", "reject")}
-        with WandbServer() as down:
-            pass
-        yield {**servers, "down": down}
+@contextmanager
+def bad_server(kind: str) -> Iterator[WandbServer]:
+    """One of MODES, or one that is down."""
+    with WandbServer("ok" if kind == "down" else kind) as server:
+        if kind != "down":
+            yield server
+            return
+    yield server
 
 
-def test_a_bad_server_is_told_in_one_line(
-    chain: tuple[Path, PreparedStage, PreparedStage], bad_servers: dict[str, WandbServer], tmp_path: Path
-) -> None:
-    store, *_ = chain
-    with ThreadPoolExecutor() as pool, WandbServer() as deaf:
-        stores = {bad: tmp_path / bad for bad in (*bad_servers, "no streams")}
-        for each in stores.values():
-            shutil.copytree(store, each)
-        deaf.mode = "no streams"
-        servers = {**bad_servers, "no streams": deaf}
-        said = dict(zip(stores, pool.map(lambda bad: push(stores[bad], servers[bad], code=1), stores), strict=True))
-    for bad, words in {
+def test_a_bad_server_is_told_in_one_line(chain: tuple[Path, PreparedStage, PreparedStage], tmp_path: Path) -> None:
+    words = {
         "down": "cannot be reached in time",
-        "slow": "cannot be reached in time",
         "garbage": "gives no answer of W&B's",
         "reject": "rejects the key",
         "no streams": "has 0 of the 60 rows",
-    }.items():
-        (line,) = said[bad].stderr.splitlines()
-        assert words in line and servers[bad].url in line
+    }
 
-
-def test_a_bad_server_changes_nothing_about_a_run(
-    finished_store: Path, plan: PreparedPlan, bad_servers: dict[str, WandbServer], tmp_path: Path
-) -> None:
-    """Of which one stage is left to train."""
-    missing = plan.stage(plan.runs["text-only", 0][-1])
-    kept = [stage for stage in plan.stages if stage is not missing]
-
-    def run(bad: str) -> tuple[subprocess.CompletedProcess[str], list[StepRecord]]:
-        store = tmp_path / bad
-        copied(finished_store, store, *kept, checkpoints=True)
-        done = subprocess.run(
-            [*tiny_command(store), "1"],
-            env=environment(bad_servers[bad]),
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        return done, [replace(row, seconds=0.0) for row in ledger_of(store, missing)]
+    def said(kind: str) -> str:
+        shutil.copytree(chain[0], tmp_path / kind)
+        with bad_server(kind) as server:
+            (line,) = push(tmp_path / kind, server, code=1).stderr.splitlines()
+            assert server.url in line
+        return line
 
     with ThreadPoolExecutor(2) as pool:
-        found = dict(zip(bad_servers, pool.map(run, bad_servers), strict=True))
-    expected = [replace(row, seconds=0.0) for row in ledger_of(finished_store, missing)]
-    for done, ledger in found.values():
-        assert done.returncode == 0 and ledger == expected
-        assert "`ablate wandb push tiny` sends the rest" in done.stderr
+        for expected, line in zip(words.values(), pool.map(said, words), strict=True):
+            assert expected in line
+
+
+@pytest.mark.parametrize(
+    "kind", ["slow", *(pytest.param(kind, marks=pytest.mark.soak) for kind in ("down", "garbage", "reject"))]
+)
+def test_a_bad_server_changes_nothing_about_a_run(
+    kind: str, finished_store: Path, plan: PreparedPlan, tmp_path: Path
+) -> None:
+    """Of which one stage is left to train."""
+    missing, store = plan.stage(plan.runs["text-only", 0][-1]), tmp_path / "store"
+    copied(finished_store, store, *(stage for stage in plan.stages if stage is not missing), checkpoints=True)
+    with bad_server(kind) as server:
+        done = subprocess.run(
+            [*tiny_command(store), "1"], env=environment(server), cwd=ROOT, capture_output=True, text=True, check=False
+        )
+    assert done.returncode == 0 and "`ablate wandb push tiny` sends the rest" in done.stderr, done.stderr
+    ours, expected = (
+        [replace(row, seconds=0.0) for row in ledger_of(each, missing)] for each in (store, finished_store)
+    )
+    assert ours == expected
 
 
 def test_a_run_sends_all_that_it_does_to_who_has_logged_in(
@@ -401,8 +406,18 @@ def test_online_only_for_those_who_have_logged_in(monkeypatch: pytest.MonkeyPatc
     assert mode() == "disabled"
 
 
-def test_who_has_not_logged_in_is_told_the_ways_out(finished_store: Path) -> None:
-    said = push(finished_store, None, code=2, HOME="/nonexistent").stderr
-    assert "wandb login" in said and "--offline" in said
-    assert "nothing is sent" in push(finished_store, None, WANDB_MODE="disabled").stderr
+def test_who_has_not_logged_in_is_told_the_ways_out(
+    finished_store: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setattr(studies, "__path__", [*studies.__path__, str(ROOT / "tests" / "experiments")])
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("WANDB_MODE")
+    with pytest.raises(UserError, match="`wandb login` or WANDB_API_KEY, or write offline runs with --offline"):
+        commands.push("tiny", store=finished_store)
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+    commands.push("tiny", store=finished_store)
+    assert "nothing is sent" in capsys.readouterr().err
+    monkeypatch.setenv("WANDB_MODE", "online")
+    with pytest.raises(UserError, match="study 'tiny' has no records"):
+        commands.push("tiny", store=tmp_path)
     assert not (finished_store / "wandb").exists()

@@ -178,6 +178,7 @@ def _told(where: str) -> Iterator[None]:
     except (Failure, KeyboardInterrupt):
         raise
     except Exception as error:
+        wandb.teardown(exit_code=1)  # or it would take the run for one that is open, whenever it is tried again
         said = " ".join(str(error).split())
         raise Failure(f"W&B at {where} {_wrong(error, said)} ({said[:200]}); {_way_out(error, said)}") from error
 

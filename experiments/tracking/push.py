@@ -2,7 +2,8 @@
 
 What was sent is noted beside the store's runs, by target, when W&B has said that it has it; then a second push opens
 no run. Where that note is lost W&B itself knows how far a run is. Rows are only ever added: after training fell back to
-an older checkpoint, the rows that it makes again are the ones that W&B has.
+an older checkpoint, the rows that it makes again are the ones that W&B has. A stage that several studies read is one
+run, in the group of the study that was pushed last.
 """
 
 import hashlib

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from analysis.compare import compare
-from analysis.records import StepRecord, read_ledger, stage_folder
+from analysis.records import JudgeRecord, StepRecord, judge_path, read_ledger, read_study, stage_folder, write
 from analysis.scores import BEFORE, FINAL, points
 from experiments import studies
 from experiments.commands import wandb as commands
@@ -27,7 +27,7 @@ from experiments.plan.stage import PreparedPlan, PreparedStage
 from experiments.tracking import push as sending
 from experiments.tracking.mode import mode
 from experiments.tracking.push import Sent
-from experiments.tracking.stage_run import history, stage_run
+from experiments.tracking.stage_run import history, stage_run, summary
 from store.errors import UserError
 from tests.conftest import ROOT, tiny_command
 from tests.experiments.tiny import study
@@ -379,6 +379,74 @@ def test_a_run_sends_all_that_it_does_to_who_has_logged_in(
         for stage in (first, last):
             equal(server.runs[stage.fingerprint], stage, ledger_of(store, stage))
         assert server.runs.keys() == {stage.fingerprint for stage in plan.stages}
+
+
+def test_following_outlives_a_server_that_fails_and_ends_with_the_study(
+    chain: tuple[Path, PreparedStage, PreparedStage], plan: PreparedPlan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import wandb
+
+    store, first, last = chain
+    runs = {("text-only", 0): plan.runs["text-only", 0]}
+    waits: list[float] = []
+    lines: list[str] = []
+    with WandbServer("garbage") as server:
+        monkeypatch.delenv("WANDB_MODE")
+        for name, value in server.environment.items():
+            monkeypatch.setenv(name, value)
+
+        def pause(seconds: float) -> bool:
+            waits.append(seconds)
+            assert len(waits) == 1, lines
+            server.mode = "ok"
+            return False
+
+        try:
+            assert sending.follow(replace(plan, stages=(first, last), runs=runs), store, pause, lines.append)
+        finally:
+            wandb.teardown()
+        assert waits == [2 * sending.SECONDS]
+        assert len(lines) == 2 and "gives no answer" in lines[0] and lines[1].startswith("64 rows, 2 runs sent")
+
+
+def test_win_rates_of_an_arm_are_with_the_ends_of_its_runs(
+    finished_store: Path, plan: PreparedPlan, tmp_path: Path
+) -> None:
+    store = tmp_path / "store"
+    copied(finished_store, store)
+    ends = {(arm, seed): plan.stage(chain[-1]) for (arm, seed), chain in plan.runs.items()}
+    pairs = tuple(
+        {
+            **{"seed": seed, "id": str(n), "outcome": outcome, "verdicts": ["arm", "arm"], "note": ""},
+            **{"arm_length": 10, "baseline_length": 10},
+        }
+        for seed, outcomes in enumerate((("win", "tie"), ("loss", "tie")))
+        for n, outcome in enumerate(outcomes)
+    )
+    record = JudgeRecord(
+        **{"study": "tiny", "arm": "half-only", "baseline": "text-only", "judge": "a judge", "weak": False},
+        **{"parameters": {}, "prompts": "2 prompts", "n_prompts": 2, "decoding": "greedily", "examples": (), "cut": 0},
+        checkpoints={
+            str(seed): (ends["half-only", seed].fingerprint, ends["text-only", seed].fingerprint) for seed in (0, 1)
+        },
+        pairs=pairs,
+        cost={"requests": 4, "tokens_in": 1, "tokens_out": 1, "dollars": None},
+    )
+    stage, other = ends["half-only", 1], ends["text-only", 1]
+    before = [stage_run(plan, each, store) for each in (stage, plan.stages[0])]
+    write(judge_path(store, "tiny", "judge", "answers", "half-only"), record)
+    after = [stage_run(plan, each, store) for each in (stage, plan.stages[0])]
+    assert [old != new for old, new in zip(before, after, strict=True)] == [True, False]
+    study_record = read_study(store, "tiny")
+    found = {
+        each.id: summary(plan, run, ledger_of(store, each), study_record, store)
+        for each in (stage, other)
+        if (run := stage_run(plan, each, store))
+    }
+    assert found[stage.id].numbers["win_rate/judge/answers"] == 0.25
+    (row,) = found[stage.id].tables["win_rates"]
+    assert (row["baseline"], row["of_all_seeds"], row["pairs"]) == ("text-only", 0.5, 4)
+    assert "win_rates" not in found[other.id].tables
 
 
 def test_a_step_that_was_skipped_is_counted_and_has_no_loss(plan: PreparedPlan, finished_store: Path) -> None:

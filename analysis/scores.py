@@ -138,6 +138,15 @@ class _Stage:
     """How its scores say that it diverged."""
 
 
+def of_stage(store: Path, folder: str, asked: Mapping[str, str]) -> Mapping[str, TaskScores]:
+    """The tasks scored at the end of one stage, as a study asks them (`StudyRecord.asked`).
+
+    Raises:
+        Failure: a record is corrupt.
+    """
+    return _read_stage(store, folder, asked, {}).scores
+
+
 def _read_stage(store: Path, folder: str, asked: Mapping[str, str], frames: dict[str, Frame]) -> _Stage:
     path = stage_folder(store, folder)
     if not (path / STAGE).exists():

@@ -24,6 +24,7 @@ from experiments.commands.options import (
     print_result,
 )
 from experiments.commands.sandbox import sandbox_app
+from experiments.commands.wandb import wandb_app
 from store.errors import UserError
 
 if TYPE_CHECKING:
@@ -408,6 +409,8 @@ def export(
 app.add_typer(judge_app, name="judge")
 
 app.add_typer(sandbox_app, name="sandbox")
+
+app.add_typer(wandb_app, name="wandb")
 
 
 def main() -> None:

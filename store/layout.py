@@ -25,6 +25,9 @@ studies/<name>/judge/<judge>/<answers>/<arm>.json    an arm's answers against it
 studies/<name>/judge/<judge>/<answers>/<arm>-vs-<other>.json    against another arm's
 evaluations/<stage>/*.json    scores that `ablate evaluate` was asked for
 judge/replies.sqlite    what judges said, whatever they were asked for
+wandb/sent-<hash>.json    what W&B has said that it has of every stage, by server and project
+wandb/push.log    what the process that sends while training runs met
+wandb/offline-run-*    for `wandb sync`
 xla/    compiled programs
 lock    held by the command that writes to the store; every stage has one of its own
 """

@@ -14,6 +14,8 @@ ROOT = Path(__file__).parent.parent
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 # Read once in a process, and some tests load TensorFlow.
 os.environ.setdefault("EPATH_USE_TF", "false")
+# No run of a test goes to the W&B of whoever runs it.
+os.environ["WANDB_MODE"] = "disabled"
 # One for all tests and the processes that they start: most of them compile the same few programs.
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(ROOT / ".pytest_cache" / "xla"))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")

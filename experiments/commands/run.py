@@ -13,6 +13,7 @@ from experiments.plan.stage import PreparedPlan
 from experiments.progress import Display
 from experiments.run.train import study_record
 from experiments.study import Study
+from experiments.tracking.follower import followed
 from experiments.workers.crew import default_count, run
 from mixtures.prepare import prepare
 from store import layout
@@ -40,8 +41,9 @@ def run_study(study: Study, store: Path, workers: int | None = None) -> Path:
         warn(study, manifest)
         plan = prepared_plan(study, store)
         _record(plan, store)
-        run(plan, store, workers or default_count(plan))
-        return _reports(plan, store)
+        with followed(plan, store):
+            run(plan, store, workers or default_count(plan))
+            return _reports(plan, store)
 
 
 def _reports(plan: PreparedPlan, store: Path) -> Path:
@@ -69,4 +71,5 @@ def train_study(study: Study, store: Path, workers: int | None = None) -> None:
     with whole_store(store):
         plan = prepared_plan(study, store)
         _record(plan, store)
-        run(plan, store, workers or default_count(plan), scores=False)
+        with followed(plan, store):
+            run(plan, store, workers or default_count(plan), scores=False)

@@ -25,8 +25,8 @@ def append(folder: Path, rows: Iterable[StepRecord]) -> None:
         raise Failure(f"cannot write {path} ({error.strerror}); free some space and run again to carry on") from error
 
 
-def cut_back(folder: Path, step: int, checkpoints: str | Path) -> list[StepRecord]:
-    """Drop every row after `step`, of which there is a checkpoint in `checkpoints`, and return the rest.
+def cut_back(folder: Path, step: int, checkpoints: str | Path) -> None:
+    """Drop every row after `step`, of which there is a checkpoint in `checkpoints`.
 
     Raises:
         Failure: the ledger is damaged or ends before `step`.
@@ -42,4 +42,3 @@ def cut_back(folder: Path, step: int, checkpoints: str | Path) -> list[StepRecor
         kept = path.read_bytes().split(b"\n")[:step]
         with whole(path) as temporary:
             temporary.write_bytes(b"".join(line + b"\n" for line in kept))
-    return rows[:step]

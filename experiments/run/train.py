@@ -3,16 +3,17 @@
 import errno
 import os
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from analysis.records import RunRecord, StepRecord, StudyRecord, write
+from analysis.records import RunRecord, StudyRecord, write
 from experiments.plan import status
 from experiments.plan.make import prepared_plan
 from experiments.plan.stage import PreparedPlan, PreparedStage
 from experiments.progress import Display
 from experiments.study import Study
+from experiments.tracking.follower import followed
 from store import layout
 from store.errors import Failure, UserError
 from store.lock import whole_store
@@ -75,6 +76,7 @@ def train_on_hosts(study: Study, store: Path) -> None:
             if hosts.first():
                 lock.enter_context(whole_store(store))
                 write(store / layout.STUDIES / study.key / layout.STUDY, study_record(plan, store))
+                lock.enter_context(followed(plan, store))
                 finished = {stage.id for stage in plan.stages if status.trained(stage, store)}
         _train(plan, store, [stage for stage in plan.stages if not hosts.agreed(stage.id in finished)])
 
@@ -101,6 +103,8 @@ def _train(plan: PreparedPlan, store: Path, missing: Sequence[PreparedStage]) ->
     """Train stages in turn, in all processes together."""
     if not missing:
         return
+    from experiments.run.trainer import train_stage
+
     use_compilation_cache(store)
     total = sum(stage.steps for stage in missing)
     before = 0
@@ -111,31 +115,8 @@ def _train(plan: PreparedPlan, store: Path, missing: Sequence[PreparedStage]) ->
             def progress(step: int, stage: PreparedStage = stage, before: int = before) -> None:
                 display.update(f"{stage.id}, step {step} of {stage.steps}", before + step, total)
 
-            train_tracked(plan, stage, store, progress)
+            train_stage(plan, stage, store, progress)
             before += stage.steps
-
-
-def train_tracked(plan: PreparedPlan, stage: PreparedStage, store: Path, progress: Callable[[int], None]) -> None:
-    """`train_stage`, with a W&B run that begins once the stage is this process's to train.
-
-    Raises:
-        Failure, StopRequested, KeyboardInterrupt: as `train_stage`.
-    """
-    from experiments.run.tracking import Tracker
-    from experiments.run.trainer import train_stage
-
-    trackers: list[Tracker] = []
-
-    def track(rows: list[StepRecord]) -> None:
-        if not trackers:
-            trackers.append(Tracker(plan, stage, store))
-        trackers[0].log(rows)
-
-    try:
-        train_stage(plan, stage, store, progress, track)
-    finally:
-        for tracker in trackers:
-            tracker.close()
 
 
 def use_compilation_cache(store: Path) -> None:

@@ -49,10 +49,6 @@ Progress = Callable[[int], None]
 """Called with the steps of the stage that are done."""
 
 
-Track = Callable[[list[StepRecord]], None]
-"""Given every batch of ledger rows once they are on the disk."""
-
-
 @dataclass
 class _Pending:
     """Steps whose metrics are still on the device, and where their rows will go.
@@ -66,19 +62,12 @@ class _Pending:
     stage: PreparedStage
     data: DataPlan
     folder: Path
-    track: Track
     rows: list[tuple[int, dict[str, int], str, float, Metrics]] = field(default_factory=list)
     since: float = field(default_factory=time.perf_counter)
     skipped: int = 0
 
 
-def train_stage(
-    plan: PreparedPlan,
-    stage: PreparedStage,
-    store: Path,
-    progress: Progress,
-    track: Track,
-) -> None:
+def train_stage(plan: PreparedPlan, stage: PreparedStage, store: Path, progress: Progress) -> None:
     """Train `stage` to its target step, from its newest good checkpoint, else from its parent's end.
 
     Args:
@@ -86,7 +75,6 @@ def train_stage(
         stage: what to train; its parent is done.
         store: root of the records.
         progress: told the steps done.
-        track: told of the ledger, in the first process.
 
     Raises:
         Failure: another run trains it, hosts plan different things, the folder holds another stage, or the disk fails.
@@ -104,7 +92,7 @@ def train_stage(
         if hosts.agreed(done(folder)):
             return
         try:
-            _run(plan, stage, store, folder, progress, track)
+            _run(plan, stage, store, folder, progress)
         except Failure as error:
             if hosts.first() and not isinstance(error, hosts.Interrupted):
                 with suppress(Failure):  # on a full disk: what went wrong is to be told all the same
@@ -112,14 +100,7 @@ def train_stage(
             raise
 
 
-def _run(
-    plan: PreparedPlan,
-    stage: PreparedStage,
-    store: Path,
-    folder: Path,
-    progress: Progress,
-    track: Track,
-) -> None:
+def _run(plan: PreparedPlan, stage: PreparedStage, store: Path, folder: Path, progress: Progress) -> None:
     study, data, where = plan.study, data_plan(plan, stage), checkpoints(store, stage.folder)
     mesh, layout = fit.placement(stage.model, study.optimizer, study.precision, data.batch, data.sequence)
     with hosts.together():
@@ -128,10 +109,10 @@ def _run(
     start, state = _resume(plan, stage, store, mesh)
     with hosts.together():
         if hosts.first():
-            track(ledger.cut_back(folder, start, where))
+            ledger.cut_back(folder, start, where)
     step_function = train_step(stage.model, study.optimizer, study.precision, layout, mesh, study.z_loss)
     feed = Feed(data, tokens, range(stage.first_read + start, stage.first_read + stage.steps))
-    pending, saved_at, stop = _Pending(stage, data, folder, track), time.monotonic(), None
+    pending, saved_at, stop = _Pending(stage, data, folder), time.monotonic(), None
     with checkpoint.Writer(where) as writer, stop_requests() as stop_now:
         for step in range(start, stage.steps):
             mine, batch = feed.taken()
@@ -222,7 +203,6 @@ def _flush(pending: _Pending) -> None:
     ]
     if hosts.first():
         ledger.append(pending.folder, rows)
-        pending.track(rows)
     pending.rows.clear()
     pending.since = time.perf_counter()
     for row in rows:

@@ -87,14 +87,15 @@ def work(plan: PreparedPlan, store: Path, scores: bool = True) -> None:
         Failure: it could not even be noted that something failed.
         StopRequested, KeyboardInterrupt: a signal came while training; the state is saved.
     """
-    from experiments.run.train import train_tracked, use_compilation_cache
+    from experiments.run.train import use_compilation_cache
+    from experiments.run.trainer import train_stage
     from experiments.score.checkpoints import evaluate, loader
 
     use_compilation_cache(store)
     wanted, load = records(plan, store) if scores else {}, functools.cache(loader(plan, store))
 
     def train(stage: PreparedStage) -> None:
-        train_tracked(plan, stage, store, lambda step: None)
+        train_stage(plan, stage, store, lambda step: None)
 
     def score(stage: PreparedStage) -> None:
         with exclusive(stage_folder(store, stage.folder) / LOCK, f"stage {stage.id}"):

@@ -42,7 +42,7 @@ def _train(store: Path, arms: dict[str, tuple[Stage, ...]]) -> Plan:
     declared = tuple(Arm(name, "", stages) for name, stages in arms.items())
     plan = make_plan(study(arms=declared, seeds=(0,), baseline=first), store)
     for planned in plan.stages:
-        train_stage(plan, planned, store, lambda step: None, lambda rows: None)
+        train_stage(plan, planned, store, lambda step: None)
     return plan
 
 

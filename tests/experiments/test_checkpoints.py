@@ -14,7 +14,6 @@ from experiments.plan.make import make_plan
 from experiments.plan.stage import Plan, PlannedStage
 from experiments.plan.status import checkpoints
 from experiments.run import trainer
-from experiments.run.train import train_tracked
 from experiments.study import Arm
 from models import checkpoint
 from store.errors import Failure
@@ -31,7 +30,7 @@ def once(finished_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(trainer, "CHECKPOINT_SECONDS", -1.0)
         for planned in (plan := _planned(store)).stages:
-            trainer.train_stage(plan, planned, store, lambda step: None, lambda rows: None)
+            trainer.train_stage(plan, planned, store, lambda step: None)
     assert checkpoint.steps(checkpoints(store, plan.stages[0].folder)) == [STEPS - 1, STEPS]
     return store
 
@@ -42,7 +41,6 @@ def trained(once: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tupl
     store = tmp_path / "store"
     shutil.copytree(once, store)
     monkeypatch.setattr(trainer, "CHECKPOINT_SECONDS", -1.0)
-    monkeypatch.setenv("WANDB_MODE", "disabled")
     plan = _planned(store)
     return plan, plan.stages[0], store
 
@@ -56,7 +54,7 @@ def _train(plan: Plan, store: Path) -> None:
     """What is missing, as a worker does."""
     for each in plan.stages:
         if not status.trained(each, store):
-            train_tracked(plan, each, store, lambda step: None)
+            trainer.train_stage(plan, each, store, lambda step: None)
 
 
 def _rows(plan: Plan, store: Path) -> list[StepRecord]:

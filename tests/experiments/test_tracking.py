@@ -1,22 +1,283 @@
-"""W&B is a replay of the ledger: read back what the real client wrote offline."""
+"""W&B is a replay of the ledger: the real client, against a server that keeps what it is sent."""
 
 import json
 import os
+import shutil
+import signal
 import struct
+import subprocess
+import sys
 import zlib
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from analysis.records import read_ledger, stage_folder
-from experiments.plan.make import make_plan
-from experiments.run.tracking import Tracker, mode
+from analysis.compare import compare
+from analysis.records import JudgeRecord, StepRecord, judge_path, read_ledger, read_study, stage_folder, write
+from analysis.scores import BEFORE, FINAL, points
+from experiments import studies
+from experiments.commands import wandb as commands
+from experiments.plan.make import prepared_plan
+from experiments.plan.stage import PreparedPlan, PreparedStage
+from experiments.tracking import push as sending
+from experiments.tracking.mode import mode
+from experiments.tracking.push import Sent
+from experiments.tracking.stage_run import history, stage_run, summary
+from store.errors import UserError
+from tests.conftest import ROOT, tiny_command
 from tests.experiments.tiny import study
+from tests.experiments.wandb_server import ENTITY, Run, WandbServer
 
 BLOCK = 32_768
+
+
+def environment(server: WandbServer) -> dict[str, str]:
+    """Of a user who has logged in."""
+    others = {name: value for name, value in os.environ.items() if not name.startswith("WANDB")}
+    return others | server.environment
+
+
+def pushing(store: Path) -> list[str]:
+    return [sys.executable, "-m", "tests.experiments.run_ablate", "wandb", "push", "tiny", "--store", str(store)]
+
+
+def push(store: Path, server: WandbServer, code: int = 0) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        pushing(store),
+        env=environment(server),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == code, done.stderr
+    return done
+
+
+def push_here(store: Path, server: WandbServer | None) -> Sent:
+    """The same in this process, which spares its start; offline without a server."""
+    import wandb
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("WANDB_MODE", raising=False)
+        for name, value in (server.environment if server else {}).items():
+            patch.setenv(name, value)
+        try:
+            return sending.push(prepared_plan(study(), store), store, offline=server is None)[0]
+        finally:
+            wandb.teardown()
+
+
+def copied(finished_store: Path, store: Path, *kept: PreparedStage, checkpoints: bool = False) -> None:
+    """The records of a finished store, with all stages or with those of `kept` alone."""
+    skipped = ["xla", "wandb", *([] if checkpoints else ["checkpoints"])]
+    shutil.copytree(finished_store, store, ignore=shutil.ignore_patterns(*skipped))
+    for folder in (store / "stages").iterdir():
+        if kept and folder.name not in {stage.folder for stage in kept}:
+            shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="module")
+def plan(finished_store: Path) -> PreparedPlan:
+    return prepared_plan(study(), finished_store)
+
+
+@pytest.fixture
+def chain(plan: PreparedPlan, finished_store: Path, tmp_path: Path) -> tuple[Path, PreparedStage, PreparedStage]:
+    """A store with the two stages of one run."""
+    first, last = (plan.stage(id) for id in plan.runs["text-only", 0])
+    copied(finished_store, tmp_path / "store", first, last)
+    return tmp_path / "store", first, last
+
+
+def equal(run: Run, stage: PreparedStage, ledger: list[StepRecord]) -> None:
+    """What W&B has of a run is the ledger to the last digit, and every row came once, in order."""
+    rows = run.history
+    assert [row["_step"] for row in rows] == [row.step for row in ledger]
+    assert len(run.received) == len(rows)
+    assert [row["tokens"] for row in rows] == [stage.tokens_before + row.tokens for row in ledger]
+    for name in ("loss", "grad_norm", "learning_rate", "seconds"):
+        assert [row.get(name) for row in rows] == [getattr(row, name) for row in ledger]
+    sources = [key for key in rows[-1] if key.startswith("tokens_in_step/")]
+    assert {key.partition("/")[2] for key in sources} == {*stage.tokens_by_source}
+    for key in sources:
+        assert [row[key] for row in rows] == [row.counts[key.partition("/")[2]] for row in ledger]
+
+
+def ledger_of(store: Path, stage: PreparedStage) -> list[StepRecord]:
+    return read_ledger(stage_folder(store, stage.folder))
+
+
+@pytest.fixture(scope="module")
+def sent(finished_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[WandbServer, Path]]:
+    """A server that was sent all of the finished study."""
+    store = tmp_path_factory.mktemp("sent") / "store"
+    copied(finished_store, store)
+    with WandbServer() as server:
+        push(store, server)
+        yield server, store
+
+
+def test_every_stage_is_a_run_that_holds_its_ledger(sent: tuple[WandbServer, Path], plan: PreparedPlan) -> None:
+    server, store = sent
+    assert server.runs.keys() == {stage.fingerprint for stage in plan.stages}
+    for stage in plan.stages:
+        run = server.runs[stage.fingerprint]
+        equal(run, stage, ledger_of(store, stage))
+        fields = run.fields
+        assert (fields["groupName"], fields["jobType"], fields["displayName"]) == ("tiny", stage.stage.kind, stage.id)
+        assert (fields["entity"], fields["project"]) == (ENTITY, "code-data-ablation")
+        assert {*fields["tags"]} == {*stage.arms, "tiny"} and run.complete
+    assert not list(store.glob("wandb/*run*"))
+
+
+def test_what_a_stage_is_can_be_filtered_by(sent: tuple[WandbServer, Path], plan: PreparedPlan) -> None:
+    server, _ = sent
+    first, last = (plan.stage(id) for id in plan.runs["half-only", 1])
+    config = server.runs[last.fingerprint].config
+    assert config["mix"] == {
+        "name": "half",
+        "sources": {"prose": 0.5, "program": 0.5},
+        "kinds": {"text": 0.5, "code": 0.5},
+    }
+    assert (config["arms"], config["model_size"], config["kind"]) == (["half-only"], "tiny", "cooldown")
+    assert (config["seed"], config["init_seed"], config["data_seed"]) == (1, 1, 1)
+    assert (config["parent"], config["model"]["width"]) == (first.fingerprint, 16)
+    assert (config["tokens_planned"], config["tokens_before"]) == (last.tokens, first.tokens)
+    assert config["identity"] == json.loads(json.dumps(last.identity))
+
+
+def test_scores_and_realised_tokens_are_in_summary_and_tables(
+    sent: tuple[WandbServer, Path], plan: PreparedPlan
+) -> None:
+    server, store = sent
+    comparison = compare(store, "tiny")
+    by_folder = {stage.folder: stage for stage in plan.stages}
+    for run in comparison.study.runs:
+        for at, folder in points(run).items():
+            stage = by_folder[folder]
+            summary = server.runs[stage.fingerprint].summary
+            values = comparison.values[run.arm, run.seed, at]
+            assert values and {f"eval/{name}": of for name, of in values.items()}.items() <= summary.items()
+            table = _table(server, stage, "evaluation")
+            assert {row["metric"]: row["value"] for row in table} == values
+            assert all(row["items"] > 0 for row in table)
+            tokens = _table(server, stage, "tokens")
+            assert {row["source"]: row["realised"] for row in tokens} == stage.tokens_by_source
+            assert all(row["declared"] == row["realised"] for row in tokens)
+            assert {
+                name: summary[f"realised_tokens/{name}"] for name in stage.tokens_by_source
+            } == stage.tokens_by_source
+    assert {at for _, _, at in comparison.values} == {BEFORE, FINAL}
+
+
+def _table(server: WandbServer, stage: PreparedStage, name: str) -> list[dict[str, Any]]:
+    where = server.runs[stage.fingerprint].summary[f"table/{name}"]["path"]
+    table = json.loads(server.files[f"{stage.fingerprint}/{where}"])
+    return [dict(zip(table["columns"], row, strict=True)) for row in table["data"]]
+
+
+def test_a_checkpoint_is_a_reference_and_nothing_of_it_is_uploaded(
+    sent: tuple[WandbServer, Path], plan: PreparedPlan
+) -> None:
+    server, store = sent
+    stage = plan.stages[0]
+    (artifact,) = (of for of in server.artifacts.values() if of["collection"] == f"checkpoint-{stage.fingerprint}")
+    folder = stage_folder(store, stage.folder) / "checkpoints" / f"step-{stage.steps:08d}"
+    assert [entry["ref"] for entry in artifact["manifest"]["contents"].values()] == [folder.resolve().as_uri()]
+    assert f"step-{stage.steps}" in {alias["alias"] for alias in artifact["aliases"]}
+    assert not [path for path in server.files if "checkpoint" in path and not path.startswith("manifest/")]
+
+
+def test_a_second_push_asks_nothing(sent: tuple[WandbServer, Path]) -> None:
+    server, store = sent
+    server.asked.clear()
+    assert "nothing new" in push(store, server).stdout
+    assert not server.asked
+
+
+def test_what_is_new_is_sent_and_nothing_twice(chain: tuple[Path, PreparedStage, PreparedStage]) -> None:
+    """While a stage is trained, after training fell back to an older checkpoint, at the end, and without the note."""
+    store, first, last = chain
+    folder, away = stage_folder(store, first.folder), store.parent / "away"
+    shutil.move(stage_folder(store, last.folder), away)
+    (end := folder / "done.json").rename(store / "done.json")
+    lines = (folder / "ledger.jsonl").read_bytes().splitlines(keepends=True)
+
+    def ledger(rows: int) -> None:
+        (folder / "ledger.jsonl").write_bytes(b"".join(lines[:rows]))
+
+    with WandbServer() as server:
+        ledger(20)
+        assert push_here(store, server) == Sent(runs=1, rows=20)
+        run = server.runs[first.fingerprint]
+        assert not run.complete and "eval/heldout/code/bpb" not in run.summary  # it goes on
+        ledger(10)
+        assert push_here(store, server) == Sent(0, 0)
+        ledger(len(lines))
+        (store / "done.json").rename(end)
+        shutil.move(away, stage_folder(store, last.folder))
+        assert push_here(store, server) == Sent(2, len(lines) - 20 + last.steps)
+        assert run.complete and "eval/heldout/code/bpb" in run.summary
+        server.asked.clear()
+        next(store.glob("wandb/sent-*.json")).unlink()
+        assert push_here(store, server) == Sent(2, 0)
+        assert not {"CommitArtifact", "CreateArtifactFiles"} & server.count().keys()
+        for stage in (first, last):
+            equal(server.runs[stage.fingerprint], stage, ledger_of(store, stage))
+
+
+def test_a_push_that_is_killed_goes_on_in_the_same_run(chain: tuple[Path, PreparedStage, PreparedStage]) -> None:
+    """Rows have arrived and nothing is noted of them; in the meantime training has gone on."""
+    store, first, last = chain
+    ledger = stage_folder(store, first.folder) / "ledger.jsonl"
+    whole = ledger.read_bytes()
+    ledger.write_bytes(b"".join(whole.splitlines(keepends=True)[:20]))
+    with WandbServer() as server:
+        process = subprocess.Popen(pushing(store), env=environment(server), cwd=ROOT)
+
+        def kill() -> None:
+            if server.runs[first.fingerprint].received:
+                process.kill()
+
+        server.on_stream = kill
+        assert process.wait() == -signal.SIGKILL
+        server.on_stream = lambda: None
+        assert len(server.runs[first.fingerprint].received) == 20
+        ledger.write_bytes(whole)
+        push_here(store, server)
+        assert server.runs.keys() == {first.fingerprint, last.fingerprint}
+        for stage in (first, last):
+            equal(server.runs[stage.fingerprint], stage, ledger_of(store, stage))
+
+
+def test_offline_runs_are_read_back_and_synced_by_the_real_client(
+    chain: tuple[Path, PreparedStage, PreparedStage],
+) -> None:
+    """In two parts, with training between them."""
+    store, first, _ = chain
+    ledger = stage_folder(store, first.folder) / "ledger.jsonl"
+    whole = ledger.read_bytes()
+    ledger.write_bytes(b"".join(whole.splitlines(keepends=True)[:20]))
+    push_here(store, None)
+    ledger.write_bytes(whole)
+    push_here(store, None)
+    assert push_here(store, None) == Sent(0, 0)
+    files = sorted(store.glob(f"wandb/offline-run-*-{first.fingerprint}*/*.wandb"))
+    found = [history_of(file) for file in files]
+    assert [run.run_id for run, _ in found] == [first.fingerprint] * 2
+    rows = ledger_of(store, first)
+    assert [row["loss"] for _, part in found for row in part] == [row.loss for row in rows]
+    with WandbServer() as server:
+        folders = sorted(store.glob("wandb/offline-run-*"))
+        command = [str(Path(sys.executable).parent / "wandb"), "sync", *map(str, folders)]
+        subprocess.run(command, env=environment(server), check=True, capture_output=True)
+        equal(server.runs[first.fingerprint], first, rows)
 
 
 def records(path: Path) -> Iterator[bytes]:
@@ -38,7 +299,7 @@ def records(path: Path) -> Iterator[bytes]:
             yield part
 
 
-def history(path: Path) -> tuple[Any, list[dict[str, Any]]]:
+def history_of(path: Path) -> tuple[Any, list[dict[str, Any]]]:
     """The run of a .wandb file, and what was logged at every step."""
     from wandb.proto import wandb_internal_pb2 as pb
 
@@ -54,38 +315,151 @@ def history(path: Path) -> tuple[Any, list[dict[str, Any]]]:
     return run, rows
 
 
-def test_every_stage_is_a_run_that_holds_its_ledger(finished_store: Path) -> None:
-    plan = make_plan(study(), finished_store)
-    for stage in (plan.stages[0], plan.stages[-1]):
-        files = list(finished_store.glob(f"wandb/offline-run-*-{stage.fingerprint}/*.wandb"))
-        assert len(files) == 1
-        run, rows = history(files[0])
-        assert run is not None
-        assert (run.run_id, run.run_group, run.job_type) == (stage.fingerprint, "tiny", stage.stage.kind)
-        ledger = read_ledger(stage_folder(finished_store, stage.folder))
-        assert [row["loss"] for row in rows] == [row.loss for row in ledger]
-        assert [row["tokens"] for row in rows] == [stage.tokens_before + row.tokens for row in ledger]
-        assert {row["skipped_steps"] for row in rows} == {0}
+@contextmanager
+def bad_server(kind: str) -> Iterator[WandbServer]:
+    """One of MODES, or one that is down."""
+    with WandbServer("ok" if kind == "down" else kind) as server:
+        if kind != "down":
+            yield server
+            return
+    yield server
 
 
-def test_a_step_that_was_skipped_is_counted_and_has_no_loss(
-    finished_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_bad_server_is_told_in_one_line(chain: tuple[Path, PreparedStage, PreparedStage], tmp_path: Path) -> None:
+    words = {
+        "down": "cannot be reached in time",
+        "garbage": "gives no answer of W&B's",
+        "reject": "rejects the key",
+        "no streams": "has 0 of the 60 rows",
+    }
+
+    def said(kind: str) -> str:
+        shutil.copytree(chain[0], tmp_path / kind)
+        with bad_server(kind) as server:
+            (line,) = push(tmp_path / kind, server, code=1).stderr.splitlines()
+            assert server.url in line
+        return line
+
+    with ThreadPoolExecutor(2) as pool:
+        for expected, line in zip(words.values(), pool.map(said, words), strict=True):
+            assert expected in line
+
+
+@pytest.mark.parametrize(
+    "kind", ["slow", *(pytest.param(kind, marks=pytest.mark.soak) for kind in ("down", "garbage", "reject"))]
+)
+def test_a_bad_server_changes_nothing_about_a_run(
+    kind: str, finished_store: Path, plan: PreparedPlan, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv("WANDB_MODE", "offline")
-    plan = make_plan(study(), finished_store)
-    row = read_ledger(stage_folder(finished_store, plan.stages[0].folder))[0]
-    # A run of its own: the client of this process knows those of other tests by their ids.
-    stage = replace(plan.stages[0], identity={**(plan.stages[0].identity or {}), "skips": True})
-    tracker = Tracker(plan, stage, tmp_path)
+    """Of which one stage is left to train."""
+    missing, store = plan.stage(plan.runs["text-only", 0][-1]), tmp_path / "store"
+    copied(finished_store, store, *(stage for stage in plan.stages if stage is not missing), checkpoints=True)
+    with bad_server(kind) as server:
+        done = subprocess.run(
+            [*tiny_command(store), "1"], env=environment(server), cwd=ROOT, capture_output=True, text=True, check=False
+        )
+    assert done.returncode == 0 and "`ablate wandb push tiny` sends the rest" in done.stderr, done.stderr
+    ours, expected = (
+        [replace(row, seconds=0.0) for row in ledger_of(each, missing)] for each in (store, finished_store)
+    )
+    assert ours == expected
+
+
+def test_a_run_sends_all_that_it_does_to_who_has_logged_in(
+    finished_store: Path, plan: PreparedPlan, tmp_path: Path
+) -> None:
+    first, last = (plan.stage(id) for id in plan.runs["text-only", 0])
+    store = tmp_path / "store"
+    copied(finished_store, store, *(stage for stage in plan.stages if stage is not last), checkpoints=True)
+    with WandbServer() as server:
+        done = subprocess.run(
+            [*tiny_command(store), "60"], env=environment(server), cwd=ROOT, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0 and "W&B: all is sent" in done.stderr, done.stderr
+        for stage in (first, last):
+            equal(server.runs[stage.fingerprint], stage, ledger_of(store, stage))
+        assert server.runs.keys() == {stage.fingerprint for stage in plan.stages}
+
+
+def test_following_outlives_a_server_that_fails_and_ends_with_the_study(
+    chain: tuple[Path, PreparedStage, PreparedStage], plan: PreparedPlan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import wandb
+
+    store, first, last = chain
+    runs = {("text-only", 0): plan.runs["text-only", 0]}
+    waits: list[float] = []
+    lines: list[str] = []
+    with WandbServer("garbage") as server:
+        monkeypatch.delenv("WANDB_MODE")
+        for name, value in server.environment.items():
+            monkeypatch.setenv(name, value)
+
+        def pause(seconds: float) -> bool:
+            waits.append(seconds)
+            assert len(waits) == 1, lines
+            server.mode = "ok"
+            return False
+
+        try:
+            assert sending.follow(replace(plan, stages=(first, last), runs=runs), store, pause, lines.append)
+        finally:
+            wandb.teardown()
+        assert waits == [2 * sending.SECONDS]
+        assert len(lines) == 2 and "gives no answer" in lines[0] and lines[1].startswith("64 rows, 2 runs sent")
+
+
+def test_win_rates_of_an_arm_are_with_the_ends_of_its_runs(
+    finished_store: Path, plan: PreparedPlan, tmp_path: Path
+) -> None:
+    store = tmp_path / "store"
+    copied(finished_store, store)
+    ends = {(arm, seed): plan.stage(chain[-1]) for (arm, seed), chain in plan.runs.items()}
+    pairs = tuple(
+        {
+            **{"seed": seed, "id": str(n), "outcome": outcome, "verdicts": ["arm", "arm"], "note": ""},
+            **{"arm_length": 10, "baseline_length": 10},
+        }
+        for seed, outcomes in enumerate((("win", "tie"), ("loss", "tie")))
+        for n, outcome in enumerate(outcomes)
+    )
+    record = JudgeRecord(
+        **{"study": "tiny", "arm": "half-only", "baseline": "text-only", "judge": "a judge", "weak": False},
+        **{"parameters": {}, "prompts": "2 prompts", "n_prompts": 2, "decoding": "greedily", "examples": (), "cut": 0},
+        checkpoints={
+            str(seed): (ends["half-only", seed].fingerprint, ends["text-only", seed].fingerprint) for seed in (0, 1)
+        },
+        pairs=pairs,
+        cost={"requests": 4, "tokens_in": 1, "tokens_out": 1, "dollars": None},
+    )
+    stage, other = ends["half-only", 1], ends["text-only", 1]
+    before = [stage_run(plan, each, store) for each in (stage, plan.stages[0])]
+    write(judge_path(store, "tiny", "judge", "answers", "half-only"), record)
+    after = [stage_run(plan, each, store) for each in (stage, plan.stages[0])]
+    assert [old != new for old, new in zip(before, after, strict=True)] == [True, False]
+    study_record = read_study(store, "tiny")
+    found = {
+        each.id: summary(plan, run, ledger_of(store, each), study_record, store)
+        for each in (stage, other)
+        if (run := stage_run(plan, each, store))
+    }
+    assert found[stage.id].numbers["win_rate/judge/answers"] == 0.25
+    (row,) = found[stage.id].tables["win_rates"]
+    assert (row["baseline"], row["of_all_seeds"], row["pairs"]) == ("text-only", 0.5, 4)
+    assert "win_rates" not in found[other.id].tables
+
+
+def test_a_step_that_was_skipped_is_counted_and_has_no_loss(plan: PreparedPlan, finished_store: Path) -> None:
+    run = stage_run(plan, plan.stages[0], finished_store)
+    assert run is not None
+    row = ledger_of(finished_store, plan.stages[0])[0]
     skipped = replace(row, step=2, loss=None, grad_norm=None, skipped=True)
-    tracker.log([row, skipped])
-    tracker.log([replace(row, step=3), replace(skipped, step=4, loss=2.0)])
-    tracker.close()
-    (file,) = tmp_path.glob("wandb/offline-run-*/*.wandb")
-    _, rows = history(file)
-    assert [row.get("loss") for row in rows] == [rows[0]["loss"], None, rows[0]["loss"], 2.0]
-    assert [row["skipped"] for row in rows] == [0, 1, 0, 1]
-    assert [row["skipped_steps"] for row in rows] == [0, 1, 1, 2]
+    rows = [row, skipped, replace(row, step=3), replace(skipped, step=4, loss=2.0)]
+    found = dict(history(run, rows))
+    assert [values.get("loss") for values in found.values()] == [row.loss, None, row.loss, 2.0]
+    assert [values["skipped"] for values in found.values()] == [0, 1, 0, 1]
+    assert [values["skipped_steps"] for values in found.values()] == [0, 1, 1, 2]
+    assert dict(history(run, rows, after=2)) == {step: values for step, values in found.items() if step > 2}
 
 
 def test_online_only_for_those_who_have_logged_in(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -98,3 +472,20 @@ def test_online_only_for_those_who_have_logged_in(monkeypatch: pytest.MonkeyPatc
     assert mode() == "online"
     monkeypatch.setenv("WANDB_MODE", "disabled")
     assert mode() == "disabled"
+
+
+def test_who_has_not_logged_in_is_told_the_ways_out(
+    finished_store: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setattr(studies, "__path__", [*studies.__path__, str(ROOT / "tests" / "experiments")])
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("WANDB_MODE")
+    with pytest.raises(UserError, match="`wandb login` or WANDB_API_KEY, or write offline runs with --offline"):
+        commands.push("tiny", store=finished_store)
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+    commands.push("tiny", store=finished_store)
+    assert "nothing is sent" in capsys.readouterr().err
+    monkeypatch.setenv("WANDB_MODE", "online")
+    with pytest.raises(UserError, match="study 'tiny' has no records"):
+        commands.push("tiny", store=tmp_path)
+    assert not (finished_store / "wandb").exists()

@@ -5,10 +5,11 @@ What takes long to load is imported by the command that needs it, inside `guard`
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from experiments.commands.asked import asked, planned_as_run
 from experiments.commands.guard import guard, writable
 from experiments.commands.judge import judge_app
 from experiments.commands.mixture import mixture_app
@@ -23,13 +24,10 @@ from experiments.commands.options import (
     local_path,
     print_result,
 )
+from experiments.commands.results import check_claims, compare, report
 from experiments.commands.sandbox import sandbox_app
 from experiments.commands.wandb import wandb_app
 from store.errors import UserError
-
-if TYPE_CHECKING:
-    from experiments.plan.stage import Plan
-    from experiments.study import Study
 
 app = typer.Typer(
     help="What does code in the pre-training data do to a language model? Declare mixtures, train arms, compare them.",
@@ -37,20 +35,6 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-
-
-def _study(name: str, scale: str) -> "Study":
-    from experiments.plan.find import find_study
-
-    return find_study(name, scale)
-
-
-def _planned(study: str, scale: str, store: Path) -> "Plan":
-    """The plan of a study as it was last run, without what `run --without` left out."""
-    from experiments.plan.find import as_last_run
-    from experiments.plan.make import make_plan
-
-    return make_plan(as_last_run(_study(study, scale), store), store)
 
 
 @app.command()
@@ -79,7 +63,7 @@ def plan(
     from experiments.study import without
 
     per_hour = chip_hour_price(price)
-    planned = make_plan(without(_study(study, scale), leave_out or []), store)
+    planned = make_plan(without(asked(study, scale), leave_out or []), store)
     if plot is not None:
         from experiments.show import rates
 
@@ -219,7 +203,7 @@ def run(
     from experiments.commands.run import run_study
     from experiments.study import without
 
-    print(f"report: {run_study(without(_study(study, scale), leave_out or []), store, workers)}")
+    print(f"report: {run_study(without(asked(study, scale), leave_out or []), store, workers)}")
 
 
 @app.command()
@@ -239,9 +223,9 @@ def train(
     if distributed and workers is not None:
         raise UserError("--workers are of one machine; leave it out with --distributed")
     if distributed:
-        train_on_hosts(_study(study, scale), store)
+        train_on_hosts(asked(study, scale), store)
     else:
-        train_study(_study(study, scale), store, workers)
+        train_study(asked(study, scale), store, workers)
 
 
 @app.command()
@@ -260,9 +244,9 @@ def status(
     if watch:
         from experiments.show.watch import watch as watch_plan
 
-        watch_plan(lambda: _planned(study, scale, store), store)
+        watch_plan(lambda: planned_as_run(study, scale, store), store)
         return
-    print_result(status_json(_planned(study, scale, store), store), json, print_status)
+    print_result(status_json(planned_as_run(study, scale, store), store), json, print_status)
 
 
 @app.command()
@@ -277,7 +261,7 @@ def audit(
     from experiments.audit import audit as audit_plan
     from experiments.show.states import print_audit
 
-    document = audit_plan(_planned(study, scale, store), store, full)
+    document = audit_plan(planned_as_run(study, scale, store), store, full)
     print_result(document, json, print_audit)
     if not document["equal"]:
         raise typer.Exit(1)
@@ -287,56 +271,8 @@ app.add_typer(mixture_app, name="mixture")
 mixture_app.command("audit")(audit)
 
 
-@app.command()
-def compare(
-    study: StudyName,
-    scale: ScaleName = "",
-    store: Store = RUNS,
-    baseline: Annotated[str, typer.Option(help="Compare all arms with this one.")] = "",
-    arms: Annotated[
-        tuple[str, str] | None,
-        typer.Option(help="A against B alone; of another study STUDY:ARM, of another store FOLDER/STUDY:ARM."),
-    ] = None,
-    at: Annotated[str, typer.Option(help="final, before-cooldown, or stage-1, the end of the first stage.")] = "",
-    margin: Annotated[
-        list[str] | None,
-        typer.Option(help="How far apart is still equivalent: bpb=0.01 or heldout/code/bpb=0.02; may be repeated."),
-    ] = None,
-    every: Annotated[bool, typer.Option("--all", help="Every metric with its interval.")] = False,
-    json: Json = False,
-) -> None:
-    """Compare every arm with the baseline, or any two: paired differences, intervals, verdicts."""
-    from analysis.choice import Choice
-    from analysis.compare import compare as compare_arms
-    from analysis.compare import to_json
-    from analysis.report.terminal import print_all, print_answer
-    from experiments.commands.options import margins
-
-    choice = Choice(baseline, arms, at, margins(margin or []))
-    comparison = compare_arms(store, _study(study, scale).key, choice)
-    show = print_all if every else print_answer
-    print_result(to_json(comparison), json, lambda _, console: show(comparison, console))
-
-
-@app.command("check-claims")
-def check_claims(
-    study: Annotated[str, typer.Argument(help="Say of each claim what this study's records show, too.")] = "",
-    scale: ScaleName = "",
-    store: Store = RUNS,
-    json: Json = False,
-) -> None:
-    """Recompute the claims of arXiv:2408.10914 from its own numbers; with a study, hold them beside its records."""
-    from experiments.commands import claims
-
-    print_result(claims.check_claims(study, scale, store), json, claims.print_claims)
-
-
-@app.command()
-def report(study: StudyName, scale: ScaleName = "", store: Store = RUNS) -> None:
-    """Write the report again from the records."""
-    from experiments.show.report import write_report
-
-    print(f"report: {write_report(_planned(study, scale, store), store)}")
+for command in (compare, check_claims, report):
+    app.command()(command)
 
 
 @app.command()

@@ -9,6 +9,9 @@ from dataclasses import dataclass, field
 
 from analysis.tabular import csv_text
 
+ENDS, STAGES = "Ends of the runs", "All stages"
+"""Sets of W&B runs."""
+
 
 @dataclass(frozen=True)
 class Cell:

@@ -14,7 +14,7 @@ from analysis.ledgers import Ledgers, read_ledgers
 from analysis.metrics import metrics_for, value
 from analysis.records import StudyRecord
 from analysis.report import evidence, files, findings, results
-from analysis.report.blocks import Block, Bullets, Figure, Fold, Report, Section, Text, blocks_of
+from analysis.report.blocks import ENDS, STAGES, Block, Bullets, Figure, Fold, Report, Section, Text, blocks_of
 from analysis.report.figures import drawing, losses, panels, paper
 from analysis.report.page import page
 from analysis.report.values import before_after, by_source, primary, shown
@@ -143,7 +143,7 @@ def _runs(comparison: Comparison, ledgers: Ledgers, judges: Sequence[Mapping[str
     ends = [ledgers[run.stages[-1]][0].fingerprint for run in study.runs if run.stages and run.stages[-1] in ledgers]
     every = [stage.fingerprint for stage, _ in ledgers.values()]
     return {
-        "runs": {"Ends of the runs": tuple(dict.fromkeys(ends)), "All stages": tuple(every)},
+        "runs": {ENDS: tuple(dict.fromkeys(ends)), STAGES: tuple(every)},
         "links": {stage.id: stage.fingerprint for stage, _ in ledgers.values()},
         "metrics": tuple(metric.name for metric in shown(comparison)),
         "primary": study.primary,

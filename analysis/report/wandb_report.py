@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from analysis.report.blocks import (
+    ENDS,
+    STAGES,
     Block,
     Bullets,
     Cell,
@@ -51,20 +53,20 @@ def draft(report: Report, entity: str, project: str, address: str = "") -> "wr.R
     """A report of W&B's own client; with an entity and a project it asks the server for their ids."""
     import wandb_workspaces.reports.v2 as wr
 
-    sets = [
-        wr.Runset(entity=entity, project=project, name=name, filters=f"Metric('ID') in {list(ids)!r}")
+    sets = {
+        name: wr.Runset(entity=entity, project=project, name=name, filters=f"Metric('ID') in {list(ids)!r}")
         for name, ids in report.runs.items()
         if ids
-    ]
+    }
     blocks = [
         wr.TableOfContents(),
         *_shown([Facts(report.facts), *report.lead], sets),
         wr.H2("Live from the runs"),
-        wr.PanelGrid(runsets=sets, panels=_panels(live(report))),
+        *_grids(live(report), sets),
         *(block for section in report.sections for block in _section(section, sets)),
         *_links(report, address),
     ]
-    title = f"{report.study}: {report.question}"
+    title = f"{report.study}, {report.question}".replace("?", "")  # which would end its address
     title = title if len(title) <= TITLE else f"{title[: TITLE - 1]}…"
     return wr.Report(project=project, entity=entity, title=title, description=report.question, blocks=blocks)
 
@@ -89,18 +91,18 @@ def live(report: Report) -> list[Panel]:
     ]
 
 
-def _section(section: Section, sets: Sequence["wr.Runset"]) -> list[Any]:
+def _section(section: Section, sets: Mapping[str, "wr.Runset"]) -> list[Any]:
     import wandb_workspaces.reports.v2 as wr
 
     inner = _shown(section.blocks, sets)
     return [wr.H2(section.title, collapsed_blocks=inner)] if inner else []
 
 
-def _shown(blocks: Iterable[Block], sets: Sequence["wr.Runset"]) -> list[Any]:
+def _shown(blocks: Iterable[Block], sets: Mapping[str, "wr.Runset"]) -> list[Any]:
     return [made for block in blocks for made in _made(block, sets)]
 
 
-def _made(block: Block, sets: Sequence["wr.Runset"]) -> list[Any]:
+def _made(block: Block, sets: Mapping[str, "wr.Runset"]) -> list[Any]:
     import wandb_workspaces.reports.v2 as wr
 
     match block:
@@ -120,7 +122,7 @@ def _made(block: Block, sets: Sequence["wr.Runset"]) -> list[Any]:
             inner = _shown(inside, sets)
             return [wr.H3(summary, collapsed_blocks=inner)] if inner else []
         case Figure(panels=panels, title=title) if panels:
-            return [wr.H3(title), wr.PanelGrid(runsets=list(sets), panels=_panels(panels))]
+            return [wr.H3(title), *_grids(panels, sets)]
     return []  # a drawing, which report.html has
 
 
@@ -147,6 +149,19 @@ def markdown(table: Table) -> str:
     more = len(table.rows) - MOST_ROWS
     rest = [f"\nand {more} more rows, in the CSV files beside report.html"] if more > 0 else []
     return "\n".join([f"*{escaped(table.caption)}*\n", *rows, *rest])
+
+
+def _grids(panels: Sequence[Panel], sets: Mapping[str, "wr.Runset"]) -> list[Any]:
+    """Lines are of all stages, all else of the ends of the runs alone: a mean over stages would mean nothing."""
+    import wandb_workspaces.reports.v2 as wr
+
+    lines = [panel for panel in panels if panel.kind == "line"]
+    others = [panel for panel in panels if panel.kind != "line"]
+    return [
+        wr.PanelGrid(runsets=[sets[name]], panels=_panels(its))
+        for name, its in ((STAGES, lines), (ENDS, others))
+        if its and name in sets
+    ]
 
 
 def _panels(panels: Sequence[Panel]) -> list[Any]:

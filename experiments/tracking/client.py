@@ -5,6 +5,7 @@ started. Here everything is bounded, what W&B has is asked of W&B itself, and a 
 sent: the ledger is the truth, and is sent again if need be.
 """
 
+import hashlib
 import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
@@ -22,10 +23,9 @@ os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
 _SCRATCH = tempfile.TemporaryDirectory(prefix="ablate-wandb-", ignore_cleanup_errors=True)
 os.environ.setdefault("WANDB_CACHE_DIR", _SCRATCH.name)  # or copies of every table would stay in the user's home
 
+import wandb  # noqa: E402
 from wandb.sdk.artifacts.artifact_manifest_entry import ArtifactManifestEntry  # noqa: E402
 from wandb.sdk.lib.paths import LogicalPath  # noqa: E402
-
-import wandb  # noqa: E402
 
 PROJECT = "code-data-ablation"
 INIT_SECONDS, FINISH_SECONDS, ASK_SECONDS = 20.0, 60.0, 10
@@ -41,16 +41,27 @@ class Target:
     project: str
     folder: Path | None = None
 
+    @property
+    def mark(self) -> str:
+        """What notes of it are called by."""
+        facts = (self.url, self.entity, self.project, self.folder is not None)
+        return hashlib.sha256(repr(facts).encode()).hexdigest()[:12]
+
     def __str__(self) -> str:
         return str(self.folder) if self.folder else "/".join(filter(None, (self.url, self.entity, self.project)))
 
 
 def target(store: Path, offline: bool) -> Target:
     """As the user's settings say: WANDB_BASE_URL, WANDB_ENTITY and WANDB_PROJECT, or the files of `wandb login`."""
-    with _told(""):
+    with told(""):
         settings = wandb.setup().settings
     folder = store / "wandb" if offline else None
     return Target(settings.base_url.rstrip("/"), settings.entity or "", settings.project or PROJECT, folder)
+
+
+def own_entity() -> str:
+    """Of the user whose key it is."""
+    return str(wandb.Api(timeout=ASK_SECONDS).default_entity or "")
 
 
 def send(
@@ -77,7 +88,7 @@ def send(
     Raises:
         Failure: the server cannot be reached in time, rejects the key, or does not take what it is sent.
     """
-    with _told(str(where)), _folder(where) as folder:
+    with told(str(where)), _folder(where) as folder:
         opened = wandb.init(
             project=where.project,
             entity=where.entity or None,
@@ -100,6 +111,10 @@ def send(
         for step, values in history(last):
             opened.log(dict(values), step=step)
             last, sent = step, sent + 1
+        scores = _new_scores(opened, summary)
+        if done and scores:
+            last += 1
+            opened.log({"tokens": run.stage.tokens_before + run.stage.tokens, **scores}, step=last)
         _summarise(opened, summary)
         if run.checkpoint:
             opened.log_artifact(_checkpoint(run, run.checkpoint), aliases=[f"step-{run.stage.steps}"])
@@ -133,8 +148,17 @@ def _settings(done: bool) -> wandb.Settings:
     )
 
 
+def _new_scores(opened: Any, summary: Summary) -> dict[str, float]:
+    """Scores that W&B does not have, for a row of the history after the last step, which gives them a place."""
+    return {
+        key: value
+        for key, value in summary.numbers.items()
+        if key.startswith("eval/") and opened.summary.get(key) != value
+    }
+
+
 def _summarise(opened: Any, summary: Summary) -> None:
-    """Numbers and tables into the summary, where they are no row of the history."""
+    """Numbers and tables into the summary."""
     stale = [key for key in opened.summary.keys() if key.startswith(("eval/", "win_rate/"))]  # noqa: SIM118
     opened.summary.update({key: None for key in stale if key not in summary.numbers} | dict(summary.numbers))
     for name, rows in summary.tables.items():
@@ -167,7 +191,7 @@ def _folder(where: Target) -> Iterator[Path]:
 
 
 @contextmanager
-def _told(where: str) -> Iterator[None]:
+def told(where: str) -> Iterator[None]:
     """What goes wrong with W&B as a Failure of one line, with its way out.
 
     Raises:

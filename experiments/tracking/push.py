@@ -6,7 +6,6 @@ an older checkpoint, the rows that it makes again are the ones that W&B has. A s
 run, in the group of the study that was pushed last.
 """
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,8 +83,7 @@ def _push(plan: PreparedPlan, store: Path, offline: bool, record: StudyRecord) -
     from experiments.tracking import client
 
     where = client.target(store, offline)
-    named = hashlib.sha256(repr((where.url, where.entity, where.project, offline)).encode()).hexdigest()[:12]
-    note = store / FOLDER / f"sent-{named}.json"
+    note = store / FOLDER / f"sent-{where.mark}.json"
     known: dict[str, dict[str, Any]] = {}
     if note.exists():
         known = read_json(note, f"what was sent to {where}")["runs"]

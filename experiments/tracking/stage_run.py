@@ -1,7 +1,8 @@
 """What a stage is as a W&B run, out of the records alone: nothing here loads W&B's client.
 
 Run id = fingerprint, group = study, job type = kind of stage, x-axis = tokens of the lineage. The history is the
-ledger, a row a step; all that is known of the stage as a whole is in the summary, and none of it in the history.
+ledger, a row a step, and after its end a row of the scores that were found there; the summary has all that is known of
+the stage as a whole.
 """
 
 import hashlib
@@ -11,10 +12,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from analysis.ledgers import realised
 from analysis.metrics import metrics_for, value
 from analysis.records import StepRecord, StudyRecord, last_step, read_stage, stage_folder
 from analysis.scores import of_stage
-from analysis.tables import realised
 from analysis.winrates import win_rates
 from experiments.plan import status
 from experiments.plan.stage import PreparedPlan, PreparedStage

@@ -189,8 +189,9 @@ def test_the_command_answers_on_one_screen_and_shows_all_when_asked(
     store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from experiments import cli
+    from experiments.commands import results
 
-    monkeypatch.setattr(cli, "_study", lambda name, scale: type("Asked", (), {"key": name}))
+    monkeypatch.setattr(results, "asked", lambda name, scale: type("Asked", (), {"key": name}))
     runner, base = CliRunner(), ["compare", "small", "--store", str(store)]
     short = runner.invoke(cli.app, base, catch_exceptions=False).stdout
     assert len(short.splitlines()) < 24

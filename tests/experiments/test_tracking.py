@@ -96,10 +96,13 @@ def chain(plan: PreparedPlan, finished_store: Path, tmp_path: Path) -> tuple[Pat
 
 
 def equal(run: Run, stage: PreparedStage, ledger: list[StepRecord]) -> None:
-    """What W&B has of a run is the ledger to the last digit, and every row came once, in order."""
-    rows = run.history
+    """What W&B has of a run is the ledger to the last digit, and every row came once, in order; then scores, if any."""
+    scored = [row for row in run.history if "stage_tokens" not in row]
+    rows = run.history[: len(run.history) - len(scored)]
     assert [row["_step"] for row in rows] == [row.step for row in ledger]
-    assert len(run.received) == len(rows)
+    assert len(run.received) == len(run.history)
+    assert [row["_step"] for row in scored] == [stage.steps + 1] * len(scored), "after the last step, at its tokens"
+    assert {row["tokens"] for row in scored} <= {stage.tokens_before + stage.tokens}
     assert [row["tokens"] for row in rows] == [stage.tokens_before + row.tokens for row in ledger]
     for name in ("loss", "grad_norm", "learning_rate", "seconds"):
         assert [row.get(name) for row in rows] == [getattr(row, name) for row in ledger]
@@ -129,6 +132,9 @@ def test_every_stage_is_a_run_that_holds_its_ledger(sent: tuple[WandbServer, Pat
     for stage in plan.stages:
         run = server.runs[stage.fingerprint]
         equal(run, stage, ledger_of(store, stage))
+        assert {key for key in run.history[-1] if key.startswith("eval/")} == {
+            key for key in run.summary if key.startswith("eval/")
+        }
         fields = run.fields
         assert (fields["groupName"], fields["jobType"], fields["displayName"]) == ("tiny", stage.stage.kind, stage.id)
         assert (fields["entity"], fields["project"]) == (ENTITY, "code-data-ablation")
@@ -272,7 +278,8 @@ def test_offline_runs_are_read_back_and_synced_by_the_real_client(
     found = [history_of(file) for file in files]
     assert [run.run_id for run, _ in found] == [first.fingerprint] * 2
     rows = ledger_of(store, first)
-    assert [row["loss"] for _, part in found for row in part] == [row.loss for row in rows]
+    losses = [row["loss"] for _, part in found for row in part if "loss" in row]
+    assert losses == [row.loss for row in rows]
     with WandbServer() as server:
         folders = sorted(store.glob("wandb/offline-run-*"))
         command = [str(Path(sys.executable).parent / "wandb"), "sync", *map(str, folders)]

@@ -31,7 +31,7 @@ CATEGORIES = (
     "knowledge/exact_match",
 )
 MANY_ARMS = 8
-"""From so many on, what each is better and worse at is folded."""
+"""From so many on, the figure stands before the table, and what each is better and worse at is folded."""
 
 
 def build(store: Path, study: str, extras: Mapping[str, Any]) -> Path:
@@ -159,23 +159,21 @@ def _facts(comparison: Comparison) -> tuple[tuple[str, str], ...]:
     also = f"; of {len(others)} {whose}" if others else ""
     return (
         ("Hypothesis", study.hypothesis),
-        ("Baseline", f"{study.baseline}{also}"),
         ("Runs", f"{len(study.runs)}: {len(study.arms)} arms, seeds {', '.join(map(str, seeds))}"),
+        ("Baseline", f"{study.baseline}{also}"),
     )
 
 
 def _lead(comparison: Comparison, main: Figure | None) -> list[Block]:
-    told = Bullets(tuple(findings.per_arm(comparison)))
+    told: Block = Bullets(tuple(findings.per_arm(comparison)))
     many = len(comparison.study.compared) >= MANY_ARMS
-    lost = findings.lost_seeds(comparison)
+    lost, headline = findings.lost_seeds(comparison), results.headline(comparison)
     return [
         Text(" ".join(findings.answer(comparison)), "answer"),
         *([Bullets(tuple(lost), "bad")] if lost else []),
-        *([] if many else [told]),
-        *results.headline(comparison),
-        *([Fold("What each arm is better and worse at", (told,))] if many else []),
+        *([*_drawn(main), *headline] if many else [*headline, *_drawn(main)]),
+        Fold("What each arm is better and worse at", (told,)) if many else told,
         *results.accuracies(comparison),
-        *_drawn(main),
     ]
 
 

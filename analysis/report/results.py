@@ -10,15 +10,15 @@ from analysis.ledgers import Ledgers, shares_by_kind, tokens_by_arm
 from analysis.metrics import Metric, coverage, percent_text
 from analysis.report import findings, traces
 from analysis.report.blocks import Block, Bullets, Cell, Figure, Fold, Heading, Table, Text
-from analysis.report.values import before_after, primary, shown
+from analysis.report.values import before_after, shown
 from analysis.scores import BEFORE, FINAL
 from analysis.tabular import p_text, percents_text
 from analysis.verdict import LEGEND, Verdict
 
-MOST_COLUMNS = 6
-"""Metrics of the headline table."""
+MOST_COLUMNS, FEW_COLUMNS = 6, 3
+"""Metrics of the headline table, and of one of many arms."""
 MANY_ARMS = 12
-"""From so many on, the headline has the primary metrics alone."""
+"""From so many on, the headline is of few metrics."""
 MANY_ROWS = 40
 """From so many on, a table is folded."""
 
@@ -31,8 +31,7 @@ def look(judged: Verdict) -> str:
 def headline(comparison: Comparison) -> list[Block]:
     """Arms as rows: each metric's mean, and beside it what it differs by from its baseline."""
     metrics = shown(comparison)
-    first = primary(comparison) if len(comparison.study.arms) > MANY_ARMS else metrics
-    first = first[:MOST_COLUMNS]
+    first = metrics[: FEW_COLUMNS if len(comparison.study.arms) > MANY_ARMS else MOST_COLUMNS]
     blocks: list[Block] = [_headline(comparison, first)]
     if rest := [metric for metric in metrics if metric not in first]:
         blocks.append(Fold(f"{len(rest)} more metrics", (_headline(comparison, rest),)))

@@ -8,13 +8,14 @@ unexport PYTHONDONTWRITEBYTECODE
 # Of the tests: that the train step fits a TPU slice is checked with the TPU compiler, 700 MB and for Linux only.
 LIBTPU := $(shell grep -o 'libtpu==[0-9.]*' pyproject.toml)
 
-.PHONY: help setup quickstart test soak parity coverage format lock
+.PHONY: help setup quickstart test soak parity coverage screenshots format lock
 help:
 	@echo "make quickstart   set up .venv, run a miniature ablation (about 8 minutes on 2 cores), print where the report is"
 	@echo "make test         set up .venv, run every check and test"
 	@echo "make soak         simulations and long trials"
 	@echo "make parity       our checkpoints in transformers and under lm-evaluation-harness's own backend: installs torch"
 	@echo "make coverage     the tests, and which lines they run"
+	@echo "make screenshots  the pictures of reports in docs/, of the studies that are in runs/; needs Chromium"
 	@echo "make setup        only set up .venv from requirements.lock"
 	@echo "make format       format the code"
 	@echo "make lock         resolve requirements.lock again"
@@ -68,6 +69,9 @@ parity: .venv/parity/ready
 
 coverage: setup .venv/libtpu
 	$(BIN)/pytest --cov --cov-report=term:skip-covered -m "not tpu_fit and not soak and not (slow and network)"
+
+screenshots: setup
+	$(BIN)/python docs/screenshots.py
 
 format: setup
 	$(BIN)/ruff check --fix .

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from analysis.claims.published import BEFORE, COOLED, COOLED_WITHOUT, LARGE, Model
+from analysis.claims.published import BEFORE, COOLED, COOLED_WITHOUT, LARGE, RESULTS, Model
 from analysis.claims.recompute import JUDGED, LEAD, PUBLISHED, RATIO, VALUE, Claim, check
 from analysis.compare import Comparison, compare, contrast
 from analysis.metrics import signed
@@ -112,6 +112,17 @@ def _places(study: StudyRecord, name: str, model: Model) -> Iterator[Place]:
         yield from ((arm, BEFORE_COOLDOWN) for arm in arms(f"{name}-to-cooldown") if arm in cooled)
     else:
         yield from ((arm, FINAL) for arm in arms(name) if arm not in cooled)
+
+
+def published_at(study: StudyRecord, at: str) -> dict[Place, float]:
+    """The paper's values of the arms that a study has at a point, by (arm, metric), as shares of items."""
+    found: dict[Place, float] = {}
+    for each in RESULTS:
+        name = METRICS[each.measure][0] if each.measure in ("reasoning", "knowledge") else ""
+        for arm, point in places(study, each.model)[:1] if name else []:
+            if point == at:
+                found.setdefault((arm, name), float(each.value) / 100)
+    return found
 
 
 def _found(

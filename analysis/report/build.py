@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from analysis.claims.of_study import published_at
 from analysis.clean import CleanScore, clean_csv, clean_scores, dirty_items
 from analysis.compare import Comparison, compare
 from analysis.ledgers import Ledgers, read_ledgers
@@ -34,7 +35,7 @@ MANY_ARMS = 8
 """From so many on, the figure stands before the table, and what each is better and worse at is folded."""
 
 
-def build(store: Path, study: str, extras: Mapping[str, Any]) -> Path:
+def build(store: Path, study: str, extras: Mapping[str, Any], paper_values: bool = False) -> Path:
     """Write studies/<study>/report.html, and beside it comparison, scores, losses, tokens, clean and figures as CSV.
 
     The arguments and what is raised are those of `gather`.
@@ -42,7 +43,7 @@ def build(store: Path, study: str, extras: Mapping[str, Any]) -> Path:
     Returns:
         The path of report.html.
     """
-    found = gather(store, study, extras)
+    found = gather(store, study, extras, paper_values)
     drawn = [block for block in blocks_of(found.report) if isinstance(block, Figure) and block.marks]
     folder = store / STUDIES / study
     for name, text in {
@@ -68,7 +69,7 @@ class Gathered:
     clean: Sequence[CleanScore]
 
 
-def gather(store: Path, study: str, extras: Mapping[str, Any]) -> Gathered:
+def gather(store: Path, study: str, extras: Mapping[str, Any], paper_values: bool = False) -> Gathered:
     """The report of a study as data.
 
     Args:
@@ -76,6 +77,7 @@ def gather(store: Path, study: str, extras: Mapping[str, Any]) -> Gathered:
         study: name of a study that has been run and evaluated.
         extras: what the records do not hold: "audit", as `experiments.audit` has it, "plan", its "totals", and
             "stages", a picture of them as SVG.
+        paper_values: whether figures show what the paper published of its arms, too.
 
     Raises:
         UserError, Failure: as `analysis.compare.compare`; Failure also when a ledger or the manifest is corrupt.
@@ -85,7 +87,9 @@ def gather(store: Path, study: str, extras: Mapping[str, Any]) -> Gathered:
     manifest = read_manifest(store, comparison.study)
     dirty = dirty_items(manifest, comparison.study, ledgers) if manifest else None
     clean = clean_scores(comparison, dirty) if dirty else ()
-    return Gathered(assemble(store, comparison, ledgers, clean, manifest, extras), comparison, ledgers, clean)
+    published = published_at(comparison.study, comparison.points[-1]) if paper_values else {}
+    report = assemble(store, comparison, ledgers, clean, manifest, extras, published)
+    return Gathered(report, comparison, ledgers, clean)
 
 
 def assemble(
@@ -95,13 +99,14 @@ def assemble(
     clean: Sequence[CleanScore],
     manifest: Mapping[str, Any] | None,
     extras: Mapping[str, Any],
+    published: Mapping[tuple[str, str], float] = panels.NOTHING,
 ) -> Report:
     """The whole report as data. A section of which there is nothing to say is not there."""
     study = comparison.study
     look = drawing.styles(list(study.arms), study.baseline)
     judges, runs = win_rates(store, study), losses.losses_of(study, ledgers)
     stages = _along(store, study)
-    main, others = _figures(comparison, ledgers, look)
+    main, others = _figures(comparison, ledgers, look, published)
     read = paper.what_was_read(comparison, ledgers)
     cooled = [m for m in shown(comparison) if any(before_after(comparison, m, arm)[1] for arm in study.arms)]
     curves = [paper.along(stages, shown(comparison), look), *([losses.losses(runs, look)] if runs else [])]
@@ -181,7 +186,9 @@ def _drawn(figure: Figure | None) -> list[Block]:
     return [figure] if figure else []
 
 
-def _figures(comparison: Comparison, ledgers: Ledgers, look: drawing.Look) -> tuple[Figure | None, list[Block]]:
+def _figures(
+    comparison: Comparison, ledgers: Ledgers, look: drawing.Look, published: Mapping[tuple[str, str], float]
+) -> tuple[Figure | None, list[Block]]:
     """The study's one figure, and all other figures of differences."""
     metrics, there = primary(comparison), {metric.name: metric for metric in comparison.metrics}
     found: list[Figure | None] = []
@@ -193,13 +200,13 @@ def _figures(comparison: Comparison, ledgers: Ledgers, look: drawing.Look) -> tu
     categories = [there[name] for name in CATEGORIES if name in there]
     declared = [metric for metric in metrics if metric.name in comparison.study.primary]
     if declared and not set(declared) <= set(heldout):
-        found.append(panels.panels(comparison, declared, look, "primary", "The primary metrics"))
+        found.append(panels.panels(comparison, declared, look, "primary", "The primary metrics", published))
     for key, title, group in (
         ("heldout", "Held-out text by kind", heldout),
         ("categories", "Categories of benchmarks", categories),
     ):
         if group:
-            found.append(panels.panels(comparison, group, look, key, title))
+            found.append(panels.panels(comparison, group, look, key, title, published))
     # Arms at chance differ by nothing that can be read, and their wide intervals would set the figure's scale.
     at_chance = {row.metric for row in comparison.last if row.judged.at_chance}
     found.append(panels.forest(comparison, [m for m in shown(comparison) if m not in at_chance], look))

@@ -3,15 +3,13 @@
 from collections.abc import Sequence
 
 from analysis.compare import Comparison
-from analysis.metrics import HELDOUT_KINDS, Metric
+from analysis.evals.benchmarks import EXECUTED, TASKS
+from analysis.metrics import CODE, HELDOUT_KINDS, Metric
 from analysis.scores import BEFORE, FINAL
 
 HEADLINE = (
     *(f"heldout/{kind}/bpb" for kind in HELDOUT_KINDS),
-    "humaneval/gold_bpb",
-    "mbpp/gold_bpb",
-    "humaneval_exec/pass@1",
-    "mbpp_exec/pass@1",
+    *(f"{name}/{TASKS[name].lead}" for name in (*CODE, *EXECUTED)),
     "nl/gold_bpb",
     "reasoning/acc",
     "knowledge/exact_match",

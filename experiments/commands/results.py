@@ -60,6 +60,9 @@ def report(
     spec: Annotated[
         Path | None, typer.Option(parser=local_path, help="Write W&B's spec of it to this .json file, with no network.")
     ] = None,
+    paper_values: Annotated[
+        bool, typer.Option("--paper-values", help="Show the values that the paper published beside those of its arms.")
+    ] = False,
 ) -> None:
     """Write the report again from the records."""
     from experiments.show.report import publish_report, write_report, write_spec
@@ -70,7 +73,7 @@ def report(
         raise UserError("--spec is of a W&B report; add --format wandb")
     planned = planned_as_run(study, scale, store)
     if form == "html":
-        print(f"report: {write_report(planned, store)}")
+        print(f"report: {write_report(planned, store, paper_values)}")
     elif spec is not None:
         print(f"spec: {write_spec(planned, store, spec)}")
         print(

@@ -12,9 +12,9 @@ from store.errors import UserError
 from store.files import write_json
 
 
-def write_report(plan: Plan, store: Path) -> Path:
+def write_report(plan: Plan, store: Path, paper_values: bool = False) -> Path:
     """Write report.html and its CSVs for a study that has been run."""
-    return build(store, plan.study.key, _extras(plan, store))
+    return build(store, plan.study.key, _extras(plan, store), paper_values)
 
 
 def write_spec(plan: Plan, store: Path, path: Path) -> Path:

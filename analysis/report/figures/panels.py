@@ -1,6 +1,6 @@
 """Arms as rows: values with the interval of the difference, relative differences, before and after the cooldown."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from analysis.compare import Comparison, Row, against, arm_label, several_baselines
@@ -27,6 +27,8 @@ from analysis.scores import BEFORE, FINAL
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+PUBLISHED = "the paper's"
+NOTHING: Mapping[tuple[str, str], float] = {}
 DASHED: Any = {"color": INK, "linewidth": 0.8, "linestyle": (0, (4, 3)), "zorder": 1}
 BARS = (
     "Small dots are seeds, the large marker is their mean. The bar is the 95 % interval of the paired difference, "
@@ -35,25 +37,44 @@ BARS = (
 )
 
 
-def panels(comparison: Comparison, metrics: Sequence[Metric], look: Look, key: str, title: str) -> Figure:
+def panels(
+    comparison: Comparison,
+    metrics: Sequence[Metric],
+    look: Look,
+    key: str,
+    title: str,
+    published: Mapping[tuple[str, str], float] = NOTHING,
+) -> Figure:
     """A panel for each metric with the arms as rows.
 
     Small dots are seeds, the marker is their mean. The bar is the 95 % interval of the paired difference, drawn from
     the mean of the arm's baseline (dashed): it crosses the dashed line exactly where it holds 0. Where baselines
     differ, each has its line in the rows of its arms alone. An arm is shown over the seeds that it is compared by.
+    What the paper published of an (arm, metric) is a hollow mark.
     """
     arms, marks = list(look), []
     with figure(key, title, rows_for(metrics) * (0.75 + 0.27 * len(arms)) + 0.1) as drawn:
         for axes, metric in grid(drawn.figure, metrics, sharey=True):
             axes.set_yticks(range(len(arms)), arms)
             axes.set_ylim(len(arms) - 0.5, -0.5)
-            marks += _panel(drawn, axes, comparison, metric, look, key)
+            theirs = {arm: value for (arm, name), value in published.items() if name == metric.name}
+            marks += _panel(drawn, axes, comparison, metric, look, key, theirs)
     whose = "arm's own baseline's" if several_baselines(comparison.study) else "baseline's"
     live = (Panel("bar", title, tuple(metric.name for metric in metrics)),)
-    return Figure(key, title, drawn.svg, BARS.format(whose), tuple(marks), live)
+    hollow = any(mark.at == PUBLISHED for mark in marks)
+    caption = BARS.format(whose) + (" A hollow diamond is the paper's own value." if hollow else "")
+    return Figure(key, title, drawn.svg, caption, tuple(marks), live)
 
 
-def _panel(drawn: Drawn, axes: "Axes", comparison: Comparison, metric: Metric, look: Look, key: str) -> list[Mark]:
+def _panel(
+    drawn: Drawn,
+    axes: "Axes",
+    comparison: Comparison,
+    metric: Metric,
+    look: Look,
+    key: str,
+    theirs: Mapping[str, float],
+) -> list[Mark]:
     scale, study, at = scale_of(metric), comparison.study, comparison.points[-1]
     found = {row.arm: row for row in comparison.last if row.metric == metric}
     points, marks = [], []
@@ -81,6 +102,13 @@ def _panel(drawn: Drawn, axes: "Axes", comparison: Comparison, metric: Metric, l
         axes.plot(mean, spot, **style.mark(6), markeredgecolor="#ffffff", markeredgewidth=0.6, **drawn.trace(shown))
         n_seeds = row.n_seeds if row else len(seeds)
         marks.append(Mark(key, arm, metric.name, at, mean / scale, low, high, None, n_items, n_seeds, trace))
+    for spot, arm in enumerate(look):
+        if arm in theirs:
+            hollow: Any = {"marker": "D", "markersize": 7, "markerfacecolor": "none", "color": INK, "linestyle": ""}
+            said = f"{arm} in the paper: {metric.score.value_text(theirs[arm])}"
+            axes.plot(scale * theirs[arm], spot, **hollow, **drawn.trace(said))
+            points.append(scale * theirs[arm])
+            marks.append(Mark(key, arm, metric.name, PUBLISHED, theirs[arm], trace=said))
     if metric.chance:
         axes.axvline(scale * metric.chance, color=GREY, linewidth=0.9, linestyle=":")
         axes.text(scale * metric.chance, len(look) - 0.55, " chance", color=GREY, fontsize=7.5, va="bottom")

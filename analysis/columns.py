@@ -3,20 +3,18 @@
 A study's records are mostly lists of numbers, a gigabyte of text for a paper's. pyarrow's reader takes them out of it
 at half of json's cost and in threads. What it cannot tell from a whole record (null, another type, another schema, a
 file that was changed) is read the slow way, by `analysis.records.read_eval`, whose errors are then those that are told.
-Columns of large records are kept beside them (column_cache.py), so that a second look is a copy.
 """
 
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis import column_cache
 from analysis.records import SCHEMA, EvalRecord, read_eval
 from analysis.statistics import Floats
 from store.errors import Failure
@@ -44,13 +42,8 @@ def read_columns(path: Path, fingerprint: str) -> tuple[EvalRecord, Columns]:
     Raises:
         Failure: as `analysis.records.read_eval`, or the items are not those of a record.
     """
-    kept = column_cache.read(path)
-    if kept is not None:
-        head, columns = kept
-        return read_eval(path, fingerprint, head | {"items": ()}), columns
     found = _parsed(path, fingerprint)
     if found is not None:
-        column_cache.keep(path, asdict(found[0]) | {"items": None}, found[1])
         return found
     record = read_eval(path, fingerprint)
     return replace(record, items=()), columns_of(record.items, record.task, path.parent.parent.name)

@@ -311,7 +311,9 @@ def _corrected(rows: Sequence[Row], declared: Sequence[tuple[str, str]], margins
     The family has its declared size whatever is missing yet, so that a p-value does not rise as results come in. What
     is said of differences and what of equivalence are corrected apart, each at its 5 %.
     """
-    rows = [replace(row, margin=margins.get(row.metric.name, margins.get(row.metric.score.name))) for row in rows]
+    if margins:
+        rows = [replace(row, margin=margins.get(row.metric.name, margins.get(row.metric.score.name))) for row in rows]
+    rows = list(rows)
     members = set(declared)
     belongs = [row.at == FINAL and (row.arm, row.metric.name) in members for row in rows]
     in_family = [number for number, row in enumerate(rows) if belongs[number]]

@@ -208,11 +208,10 @@ def score_and_size(score: Score, scores: TaskScores) -> tuple[Floats, Floats]:
     return column_N, scores.columns[score.size] if score.size else np.ones_like(column_N)
 
 
-def side(score: Score, scores: Sequence[TaskScores], kept_N: Floats | float = 1.0) -> Side:
+def side(score: Score, scores: Sequence[TaskScores], kept_N: Floats | None = None) -> Side:
     """One task's scores on checkpoints that have the score, by cluster; `kept_N` is 1 for items that count, else 0."""
-    columns = (
-        np.stack(column) * kept_N for column in zip(*(score_and_size(score, each) for each in scores), strict=True)
-    )
+    stacked = map(np.stack, zip(*(score_and_size(score, each) for each in scores), strict=True))
+    columns = stacked if kept_N is None else (column_SxN * kept_N for column_SxN in stacked)
     return Side(*(clustered(column_SxN, scores[0].cluster_N) for column_SxN in columns))
 
 

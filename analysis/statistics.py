@@ -44,6 +44,8 @@ well: of differences that there are, as few as 89 % are covered (16 seeds); wher
 SMALLEST_SPREAD = 1e-12
 """Values closer than this are equal: what is left is rounding. Scores are of the order of 1."""
 
+ROUNDING = 1e-13
+"""Relative; a reach that is as near is the one that was looked for."""
 SMALLEST_P = 1e-100
 """Of a p that is told; beyond, the quantiles of t are no longer numbers."""
 
@@ -307,7 +309,7 @@ def interval(mean: float, spread: Spread) -> Interval:
 
 
 def _p(size: float, spread: Spread) -> float:
-    """The alpha whose reach is `size`: by bisection on its logarithm, upwards from what seeds or items alone give."""
+    """The alpha whose reach is `size`: by secants on its logarithm (Illinois), from what seeds or items alone give."""
     if size <= SMALLEST_SPREAD:
         return 1.0
     alone = ((spread.seeds, spread.n_seeds - 1), (spread.items, spread.freedom))
@@ -315,9 +317,21 @@ def _p(size: float, spread: Spread) -> float:
     if min(spread.seeds, spread.items - spread.both) <= 0:
         return least
     low, high = math.log(max(least, SMALLEST_P)), 0.0
+    # Beyond the size at the low end and short of it at the high one, where the reach is 0.
+    beyond, short = reach(spread, math.exp(low)) - size, -size
+    if beyond <= ROUNDING * size:  # that is it; or p is less than any that is told
+        return math.exp(low)
     while high - low > 1e-12:
-        middle = (low + high) / 2
-        low, high = (low, middle) if reach(spread, math.exp(middle)) < size else (middle, high)
+        middle = high - short * (high - low) / (short - beyond)
+        if not low < middle < high:
+            middle = (low + high) / 2
+        off = reach(spread, math.exp(middle)) - size
+        if abs(off) <= ROUNDING * size:
+            return math.exp(middle)
+        if off < 0:
+            high, short, beyond = middle, off, beyond / 2
+        else:
+            low, beyond, short = middle, off, short / 2
     return math.exp(high)
 
 

@@ -2,7 +2,8 @@
 
 python -m benchmarks.comparison [STORE]    writes the study there first, if it is not there (1.4 GB of records)
 
-Every part runs in a process of its own. CPU seconds are of all its threads and count while others have the cores too.
+The first look at a study keeps what it made of the records, so run it twice: "compare" is both points, "end" the end of
+the runs alone, 66 checkpoints. Every part runs in a process of its own. CPU seconds are of all its threads and count while others have the cores too.
 """
 
 import resource
@@ -11,7 +12,7 @@ import sys
 import time
 from pathlib import Path
 
-PARTS = ("read", "compare", "report")
+PARTS = ("read", "compare", "end", "report")
 
 
 def measure(part: str, store: Path) -> str:
@@ -23,10 +24,11 @@ def measure(part: str, store: Path) -> str:
 
         found, _ = evaluated(store, read_study(store, "large"))
         size = f"{sum(len(task.ids) for of in found.scores.values() for task in of.values()):,} rows of scores"
-    elif part == "compare":
+    elif part in ("compare", "end"):
+        from analysis.choice import Choice
         from analysis.compare import compare
 
-        size = f"{len(compare(store, 'large').rows):,} comparisons"
+        size = f"{len(compare(store, 'large', Choice(at='final' if part == 'end' else '')).rows):,} comparisons"
     else:
         from analysis.report.build import build
         from tests.analysis.synthetic_store import EXTRAS

@@ -18,7 +18,7 @@ stages/<id>-<fingerprint>/done.json    how it ended; exists only at the exact ta
 stages/<id>-<fingerprint>/failed.json    why training or scoring it stopped, until that is tried again
 stages/<id>-<fingerprint>/checkpoints/    of its last steps
 stages/<id>-<fingerprint>/evals/*.json    scores by item of one task at one step
-stages/<id>-<fingerprint>/evals/.columns/*.arrow    copies of large ones that are faster to read
+stages/<id>-<fingerprint>/evals/.scores/*.arrow    of large ones, what is made of them, which is faster to read
 stages/<id>-<fingerprint>/answers/*.json    what a checkpoint said to a set of prompts
 studies/<name>/study.json    arms, seeds, lineage; beside it the report
 studies/<name>/judge/<judge>/<answers>/<arm>.json    an arm's answers against its baseline's, by a judge or a panel

@@ -19,7 +19,8 @@ from analysis.evals.benchmarks import EXECUTED, FORMATS, benchmark_of
 from analysis.evals.tasks import HARNESS, parse_task
 from analysis.metrics import SCORES, Metric, TaskScores
 from analysis.records import EvalRecord, StageRecord, eval_path, read_eval, read_stage
-from analysis.scores import item_notes, scores_of
+from analysis.scores import item_notes
+from analysis.task_scores import scores_of
 from experiments.plan.status import task_version
 from experiments.progress import Display
 from experiments.run.train import use_compilation_cache

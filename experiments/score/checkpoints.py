@@ -19,7 +19,7 @@ from analysis.evals.model import LanguageModel
 from analysis.evals.questions import Question
 from analysis.evals.tasks import Task
 from analysis.records import EvalRecord, Item, gap_path, stage_folder, write
-from analysis.scores import DIVERGED
+from analysis.task_scores import DIVERGED
 from experiments.plan.stage import PreparedPlan, PreparedStage
 from experiments.plan.status import task_version
 from experiments.run.trained import open_stage

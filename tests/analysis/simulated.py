@@ -20,7 +20,6 @@ from scipy import special
 
 from analysis.evals.preference.estimates import length_controlled, win_rate
 from analysis.evals.preference.verdicts import Judged
-from analysis.scores import pass_at
 from analysis.statistics import (
     EQUAL_SEEDS,
     FEW_DIFFER,
@@ -35,6 +34,7 @@ from analysis.statistics import (
     holm,
     p_equivalent,
 )
+from analysis.task_scores import pass_at
 
 SEEDS, ITEMS, REPLICATIONS = (2, 3, 5, 8, 16), (100, 500), 1000
 

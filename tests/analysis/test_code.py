@@ -18,8 +18,8 @@ from analysis.records import EvalRecord, eval_path, read_stage, read_study, stag
 from analysis.report.blocks import Table
 from analysis.report.build import build
 from analysis.report.evidence import executed as executed_blocks
-from analysis.scores import pass_at, scores_of
 from analysis.statistics import share_interval
+from analysis.task_scores import pass_at, scores_of
 from mixtures.benchmarks import load as benchmarks
 from mixtures.benchmarks.item import Item
 from store.errors import Failure

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from analysis import column_cache, columns
+from analysis import score_cache, task_scores
 from analysis.columns import _parsed, columns_of, read_columns
 from analysis.records import EvalRecord, eval_path, read_eval, write
+from analysis.task_scores import Read, read_scores
 from store.errors import Failure
 from store.files import read_json, write_sealed
 from tests.analysis import large_store
@@ -106,44 +107,61 @@ def test_another_checkpoint_and_an_unknown_field_are_told_as_ever(tmp_path: Path
 
 
 @pytest.fixture
-def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path, tuple[EvalRecord, Any]]:
+def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path, Read]:
     """A record that was read once, what is kept of it, and what was read."""
-    monkeypatch.setattr(column_cache, "LEAST_BYTES", 100)
-    items = [CHOICE | {"id": f"{n}", "nats": n / 7, "source": "s", "cluster": f"c{n % 3}"} for n in range(20)]
-    path = written(tmp_path, *items)
-    first = read_columns(path, "f")
-    (copy,) = path.parent.glob(".columns/*.arrow")
+    monkeypatch.setattr(score_cache, "LEAST_BYTES", 100)
+    items = [CHOICE | {"id": f"{n}", "nats": n / 7, "source": f"s{n % 2}", "cluster": f"c{n % 3}"} for n in range(20)]
+    path = written(tmp_path, *items[:-1], items[-1] | {"cut": 1, "alike": 1})
+    first = read_scores(path, "f", {})
+    (copy,) = path.parent.glob(".scores/*.arrow")
     return path, copy, first
 
 
-def test_what_is_kept_of_a_record_is_what_was_read(kept: tuple[Path, Path, Any], monkeypatch: Any) -> None:
+def alike(one: Read, other: Read) -> bool:
+    """To the bit, tasks of parts too."""
+    plain = [
+        {
+            task: [
+                *(its.ids, its.flagged, its.version, its.cluster_N.tolist(), its.where),
+                *((name, column_N.tobytes()) for name, column_N in its.columns.items()),
+            ]
+            for task, its in each.scores.items()
+        }
+        for each in (one, other)
+    ]
+    return one.record == other.record and one.diverged == other.diverged and plain[0] == plain[1]
+
+
+def test_what_is_kept_of_a_record_is_what_was_read(kept: tuple[Path, Path, Read], monkeypatch: Any) -> None:
     path, _, first = kept
-    monkeypatch.setattr(columns, "_parsed", lambda *of: pytest.fail("it was read again"))
-    assert read_columns(path, "f") == first == slow(path)
+    assert {*first.scores} == {"piqa", "piqa/s0", "piqa/s1"} and first.scores["piqa"].flagged["cut"] == ("19",)
+    monkeypatch.setattr(task_scores, "read_columns", lambda *of: pytest.fail("it was read again"))
+    assert alike(read_scores(path, "f", {}), first)
     with pytest.raises(Failure, match="is of checkpoint f, not another"):
-        read_columns(path, "another")
+        read_scores(path, "another", {})
 
 
 @pytest.mark.parametrize(
     "damage", [lambda d: d[:-1], lambda d: b"", lambda d: d[:500] + b"\0" + d[501:], lambda d: d * 2]
 )
-def test_a_copy_that_is_damaged_is_made_anew(kept: tuple[Path, Path, Any], damage: Any) -> None:
+def test_a_copy_that_is_damaged_is_made_anew(kept: tuple[Path, Path, Read], damage: Any) -> None:
     path, copy, first = kept
     whole = copy.read_bytes()
     copy.write_bytes(damage(whole))
-    assert read_columns(path, "f") == first
+    assert alike(read_scores(path, "f", {}), first)
     assert copy.read_bytes() == whole
 
 
-def test_a_record_that_changed_is_read_again(kept: tuple[Path, Path, Any]) -> None:
+def test_a_record_that_changed_is_read_again(kept: tuple[Path, Path, Read]) -> None:
     path, _, first = kept
     record = read_eval(path)
     write(path, replace(record, items=tuple({**item, "nats": 9.0} for item in record.items)))
-    assert read_columns(path, "f") == slow(path) != first
+    found = read_scores(path, "f", {})
+    assert not alike(found, first) and {*found.scores["piqa"].columns["nats"]} == {9.0}
 
 
 def test_records_are_read_where_nothing_can_be_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(column_cache, "LEAST_BYTES", 0)
+    monkeypatch.setattr(score_cache, "LEAST_BYTES", 0)
     path = written(tmp_path, CHOICE)
-    (path.parent / ".columns").write_text("a file where a folder is to be")
-    assert read_columns(path, "f") == slow(path)
+    (path.parent / ".scores").write_text("a file where a folder is to be")
+    assert read_scores(path, "f", {}).scores["piqa"].ids == (CHOICE["id"],)

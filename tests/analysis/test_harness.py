@@ -12,7 +12,7 @@ from analysis.evals.model import opened
 from analysis.evals.tasks import parse_task
 from analysis.metrics import metrics_for, value
 from analysis.records import EvalRecord
-from analysis.scores import scores_of
+from analysis.task_scores import scores_of
 from mixtures.tokens import tokenizer as bpe
 from models.export import export
 from store.errors import Failure, UserError

@@ -5,7 +5,7 @@ from analysis.evals.scoring import item as scored
 from analysis.evals.tasks import heldout_task
 from analysis.metrics import metrics_for
 from analysis.records import EvalRecord
-from analysis.scores import scores_of
+from analysis.task_scores import scores_of
 from mixtures.documents.document import Document
 
 

@@ -19,7 +19,8 @@ from analysis.metrics import (
     value,
 )
 from analysis.records import EvalRecord
-from analysis.scores import Evaluated, require_same_items, scores_of
+from analysis.scores import Evaluated, require_same_items
+from analysis.task_scores import scores_of
 from store.errors import Failure
 
 

@@ -18,7 +18,7 @@ from analysis.evals.scoring import item as scored
 from analysis.evals.tasks import TaskSpec, benchmark_task, parse_task, task_name
 from analysis.metrics import metrics_for, value
 from analysis.records import EvalRecord
-from analysis.scores import scores_of
+from analysis.task_scores import scores_of
 from mixtures.benchmarks import load as benchmarks
 from mixtures.benchmarks.item import Item
 from mixtures.benchmarks.known import BENCHMARKS

@@ -12,7 +12,7 @@ from analysis.evals.code.judge import Check, Verdict
 from analysis.evals.engine import Ask
 from analysis.evals.model import LanguageModel
 from analysis.records import EvalRecord, read_eval, write
-from analysis.scores import scores_of
+from analysis.task_scores import scores_of
 from experiments.plan.make import make_plan
 from experiments.run.train import study_record
 from experiments.score import coding

@@ -19,7 +19,8 @@ from analysis.evals.model import opened
 from analysis.evals.questions import Question, prompt_hash
 from analysis.evals.tasks import Task
 from analysis.records import gap_path, read_eval, read_study, write
-from analysis.scores import item_notes, scores_of
+from analysis.scores import item_notes
+from analysis.task_scores import scores_of
 from experiments.commands.evaluate import evaluate_target
 from experiments.plan import status
 from experiments.plan.make import make_plan

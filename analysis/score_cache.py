@@ -1,4 +1,4 @@
-"""The columns of a large evaluation record, kept beside it as Arrow: reading the record's text takes ten times as long.
+"""The scores of a large evaluation record, kept beside it as Arrow: making them of its text takes ten times as long.
 
 A kept file is a copy and nothing hangs on it. It counts only while its record has the size and time of change that it
 was made of, and its own checksum holds; otherwise, and where it cannot be read or written, the record is read.
@@ -17,14 +17,14 @@ from store.files import whole
 if TYPE_CHECKING:
     import pyarrow as pa
 
-LEAST_BYTES = 256_000
+LEAST_BYTES = 64_000
 """Of a record; smaller ones are read as fast."""
 VERSION = 1
 _HEAD, _RECORD, _CHECKSUM = b"record", b"made of", 8
 
 
 def read(record: Path) -> tuple[dict[str, Any], Mapping[str, "pa.Array"]] | None:
-    """The fields of a record without its items, and these as columns; None where they are not kept."""
+    """The fields of a record without its items, and what scores are made of; None where they are not kept."""
     path = _path(record)
     try:
         data = path.read_bytes()
@@ -46,10 +46,10 @@ def read(record: Path) -> tuple[dict[str, Any], Mapping[str, "pa.Array"]] | None
 
 
 def keep(record: Path, head: Mapping[str, Any], columns: Mapping[str, "pa.Array"]) -> None:
-    """Keep what was read of a record, if it is large and has items."""
+    """Keep what was made of a record, if it is large."""
     with suppress(OSError, Failure):
         made_of = _made_of(record)
-        if not columns or record.stat().st_size < LEAST_BYTES:
+        if record.stat().st_size < LEAST_BYTES:
             return
         import pyarrow as pa
 
@@ -64,7 +64,7 @@ def keep(record: Path, head: Mapping[str, Any], columns: Mapping[str, "pa.Array"
 
 
 def _path(record: Path) -> Path:
-    return record.parent / ".columns" / f"{record.stem}.arrow"
+    return record.parent / ".scores" / f"{record.stem}.arrow"
 
 
 def _made_of(record: Path) -> bytes:

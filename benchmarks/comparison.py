@@ -3,7 +3,8 @@
 python -m benchmarks.comparison [STORE]    writes the study there first, if it is not there (1.4 GB of records)
 
 The first look at a study keeps what it made of the records, so run it twice: "compare" is both points, "end" the end of
-the runs alone, 66 checkpoints. Every part runs in a process of its own. CPU seconds are of all its threads and count while others have the cores too.
+the runs alone, 66 checkpoints. Every part runs in a process of its own. CPU seconds are of all its threads and count
+while others have the cores too.
 """
 
 import resource

@@ -9,9 +9,9 @@ from typing import Annotated
 
 import typer
 
-from experiments.commands.asked import asked, planned_as_run
 from experiments.commands.guard import guard, writable
 from experiments.commands.judge import judge_app
+from experiments.commands.lookup import asked, planned_as_run
 from experiments.commands.mixture import mixture_app
 from experiments.commands.options import (
     RUNS,

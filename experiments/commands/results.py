@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from experiments.commands.asked import asked, planned_as_run
+from experiments.commands.lookup import asked, planned_as_run
 from experiments.commands.options import RUNS, Json, ScaleName, Store, StudyName, local_path, margins, print_result
 from store.errors import UserError
 

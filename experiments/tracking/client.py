@@ -112,7 +112,7 @@ def send(
             opened.log(dict(values), step=step)
             last, sent = step, sent + 1
         scores = _new_scores(opened, summary)
-        if done and scores:
+        if done and scores and last >= run.stage.steps:
             last += 1
             opened.log({"tokens": run.stage.tokens_before + run.stage.tokens, **scores}, step=last)
         _summarise(opened, summary)

@@ -243,7 +243,7 @@ def test_contamination_is_told_per_arm_and_by_what_it_read(tmp_path: Path) -> No
 
 
 def test_steps_that_were_skipped_are_counted_and_not_drawn(tmp_path: Path) -> None:
-    synthetic.write_store(tmp_path)
+    synthetic.write_store(tmp_path, tasks=("heldout/code",))
     folder = next((tmp_path / "stages").glob("balanced-only-pretrain-s1-*"))
     rows = read_ledger(folder)
     for step in (7, 20):

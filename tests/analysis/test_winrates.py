@@ -43,7 +43,7 @@ def record(store: Path, arm: str, outcomes: list[str]) -> JudgeRecord:
 
 @pytest.fixture
 def store(tmp_path: Path) -> Path:
-    synthetic.write_store(tmp_path, seeds=(1, 2), n_items=20)
+    synthetic.write_store(tmp_path, (1, 2), ("heldout/code",), n_items=20)
     outcomes = {"balanced-only": ["win", "win", "tie", "gap"], "code-to-text": ["loss", "loss", "tie", "win"]}
     for arm, given in outcomes.items():
         write(judge_path(tmp_path, "small", "judge-1-ab", "answers", arm), record(tmp_path, arm, given))
@@ -114,7 +114,7 @@ def test_the_rate_without_prompts_that_were_trained_on_stands_beside_the_other(s
 
 
 def test_without_a_judge_the_report_names_the_gap_and_the_way_out(tmp_path: Path) -> None:
-    synthetic.write_store(tmp_path, seeds=(1,), n_items=20)
+    synthetic.write_store(tmp_path, (1,), ("heldout/code",), n_items=20)
     text = build(tmp_path, "small", synthetic.EXTRAS).read_text(encoding="utf-8")
     assert "<h2>Win rates</h2>" not in text
     assert "No judge was asked for win rates: ablate judge run small --judge smollm --prompts FILE does it" in text

@@ -21,6 +21,7 @@ from tests.experiments.tiny import study
 from tests.experiments.wandb_server import ENTITY, WandbServer
 
 Json = dict[str, Any]
+TASKS = ("heldout/text", "heldout/code", "humaneval")
 
 
 def grids(blocks: list[Json]) -> Iterator[Json]:
@@ -41,7 +42,7 @@ def texts(blocks: list[Json]) -> str:
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Json, Any]:
     store = tmp_path_factory.mktemp("spec")
-    synthetic.write_store(store)
+    synthetic.write_store(store, tasks=TASKS)
     found = gather(store, "small", synthetic.EXTRAS)
     return spec(found.report, "https://wandb.example/team/project"), found
 
@@ -54,7 +55,7 @@ def test_the_spec_is_the_report_and_equal_for_equal_records(made: tuple[Json, An
         *("All comparisons", "Declared and realised tokens", "Where the data come from", "Contamination", "Cost"),
         *("Limits", "How to reproduce", "Runs"),
     ]
-    synthetic.write_store(tmp_path)
+    synthetic.write_store(tmp_path, tasks=TASKS)
     again = spec(gather(tmp_path, "small", synthetic.EXTRAS).report, "https://wandb.example/team/project")
     assert again == document
 

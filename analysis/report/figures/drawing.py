@@ -96,8 +96,11 @@ class Drawn:
 
 
 @contextmanager
-def drawing(salt: str, height: float) -> Iterator["Figure"]:
-    """An empty figure that equal drawings make equal bytes of; ids in it are by its salt, as in a page none repeats."""
+def drawing(salt: str, height: float, measured: bool = True) -> Iterator["Figure"]:
+    """An empty figure that equal drawings make equal bytes of; ids in it are by its salt, as in a page none repeats.
+
+    Texts are measured to make room for them, or else `one` and `grid` reckon it.
+    """
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
@@ -112,13 +115,13 @@ def drawing(salt: str, height: float) -> Iterator["Figure"]:
         "axes.unicode_minus": True,
     }
     with rc_context(settings):
-        yield Figure(figsize=(WIDTH, height), layout="constrained")
+        yield Figure(figsize=(WIDTH, height), layout="constrained" if measured else None)
 
 
 @contextmanager
 def figure(key: str, title: str, height: float) -> Iterator[Drawn]:
     """A figure that becomes part of a page, called `title` for those who cannot see it."""
-    with drawing(key, height) as empty:
+    with drawing(key, height, measured=False) as empty:
         drawn = Drawn(empty)
         yield drawn
         file = io.StringIO()
@@ -160,15 +163,59 @@ def rows_for(metrics: Sequence[Metric]) -> int:
     return math.ceil(len(metrics) / min(len(metrics), COLUMNS))
 
 
-def grid(figure: "Figure", metrics: Sequence[Metric], **options: Any) -> list[tuple["Axes", Metric]]:
-    """Axes for each metric, with its name above them."""
-    cells = figure.subplots(rows_for(metrics), min(len(metrics), COLUMNS), squeeze=False, **options)
+def one(drawn: Drawn, labels: Iterable[str] = (), legend: Iterable[str] = ()) -> "Axes":
+    """Axes with a name below, room for these labels at their left, and for a legend."""
+    axes: Axes = drawn.figure.subplots()
+    _arrange(drawn.figure, (1, 1), labels, legend, named=True)
+    plain(axes)
+    return axes
+
+
+def grid(
+    drawn: Drawn,
+    metrics: Sequence[Metric],
+    labels: Iterable[str] = (),
+    legend: Iterable[str] = (),
+    named: bool = False,
+) -> list[tuple["Axes", Metric]]:
+    """Axes for each metric, with its name above them and, where they are `named`, another below.
+
+    With `labels` at the left all have these rows, else numbers of their own.
+    """
+    labels = list(labels)
+    shape = (rows_for(metrics), min(len(metrics), COLUMNS))
+    cells = drawn.figure.subplots(*shape, squeeze=False, sharey=bool(labels))
+    _arrange(drawn.figure, shape, labels, legend, named)
     for axes in cells.flat[len(metrics) :]:
         axes.set_axis_off()
     for axes, metric in zip(cells.flat, metrics, strict=False):
         plain(axes)
         axes.set_title(metric.label + (", %" if metric.score.share else ""), fontsize=9, loc="left")
     return list(zip(cells.flat, metrics, strict=False))
+
+
+def _arrange(
+    figure: "Figure", shape: tuple[int, int], labels: Iterable[str], legend: Iterable[str], named: bool
+) -> None:
+    """Set margins by the lengths of texts: what matplotlib measures in their stead takes half of a drawing's time."""
+    labels = list(labels)
+    width, height = figure.get_size_inches()
+    left = 0.15 + LETTER * max(map(len, labels)) if labels else 0.5
+    below = 0.42 if named else 0.25
+    bottom = below + legend_height(legend) + 0.05
+    between = (0.2 if labels else 0.5, below + 0.3)
+    sizes = [
+        (extent - gap * (n - 1)) / n
+        for extent, gap, n in zip((width - left - 0.1, height - bottom - 0.25), between, reversed(shape), strict=True)
+    ]
+    figure.subplots_adjust(
+        left=left / width,
+        right=1 - 0.1 / width,
+        bottom=bottom / height,
+        top=1 - 0.25 / height,
+        wspace=between[0] / sizes[0],
+        hspace=between[1] / sizes[1],
+    )
 
 
 def scale_of(metric: Metric) -> int:
@@ -202,7 +249,8 @@ def legend(figure: "Figure", look: Look, markers: bool = True) -> None:
     figure.legend(
         handles,
         list(look),
-        loc="outside lower center",
+        loc="lower center",
+        borderaxespad=0.1,
         ncols=_legend_columns(list(look)),
         frameon=False,
         handlelength=3.2,
@@ -221,4 +269,4 @@ def _legend_columns(labels: Sequence[str]) -> int:
 def legend_height(labels: Iterable[str]) -> float:
     """Inches."""
     labels = list(labels)
-    return 0.2 * math.ceil(len(labels) / _legend_columns(labels))
+    return 0.2 * math.ceil(len(labels) / _legend_columns(labels)) if labels else 0.0

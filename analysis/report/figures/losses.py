@@ -10,7 +10,7 @@ import numpy as np
 from analysis.ledgers import Ledgers
 from analysis.records import StudyRecord
 from analysis.report.blocks import Figure, Panel
-from analysis.report.figures.drawing import GREY, Look, figure, legend, legend_height, plain, tokens_axis
+from analysis.report.figures.drawing import GREY, Look, figure, legend, legend_height, one, tokens_axis
 from analysis.statistics import Floats
 
 if TYPE_CHECKING:
@@ -68,8 +68,7 @@ def losses(runs: Sequence[Losses], look: Look) -> Figure:
     top = max(float(run.tokens_T[-1]) for run in runs)
     scale, label = tokens_axis(top)
     with figure("losses", TITLE, 4.0 + legend_height(look)) as drawn:
-        axes = drawn.figure.subplots()
-        plain(axes)
+        axes = one(drawn, legend=look)
         for boundary in _boundaries(runs):
             axes.axvline(boundary / scale, color=GREY, linewidth=0.8, linestyle=(0, (4, 3)), zorder=0)
         shown: list[str] = []

@@ -17,7 +17,7 @@ from analysis.report.figures.drawing import (
     grid,
     legend,
     legend_height,
-    plain,
+    one,
     rows_for,
     scale_of,
 )
@@ -54,7 +54,7 @@ def panels(
     """
     arms, marks = list(look), []
     with figure(key, title, rows_for(metrics) * (0.75 + 0.27 * len(arms)) + 0.1) as drawn:
-        for axes, metric in grid(drawn.figure, metrics, sharey=True):
+        for axes, metric in grid(drawn, metrics, labels=arms):
             axes.set_yticks(range(len(arms)), arms)
             axes.set_ylim(len(arms) - 0.5, -0.5)
             theirs = {arm: value for (arm, name), value in published.items() if name == metric.name}
@@ -135,8 +135,7 @@ def forest(
     block = len(arms) + 0.8
     labels = {arm_label(comparison.study, arm): look[arm] for arm in arms}
     with figure(key, title, 0.7 + 0.17 * block * len(shown) + legend_height(labels)) as drawn:
-        axes = drawn.figure.subplots()
-        plain(axes)
+        axes = one(drawn, [metric.label for metric in shown], labels)
         axes.axvline(0, color=INK, linewidth=0.9)
         marks = [
             _relative(drawn, axes, comparison, row, look, key, shown.index(row.metric) * block + arms.index(row.arm))
@@ -173,7 +172,7 @@ def cooldown(comparison: Comparison, metrics: Sequence[Metric], look: Look) -> F
     """Each arm's means before and after the cooldown, over the seeds that have both."""
     title, marks = "Before and after the cooldown", []
     with figure("cooldown", title, 1.9 * rows_for(metrics) + 0.1 + legend_height(look)) as drawn:
-        for axes, metric in grid(drawn.figure, metrics):
+        for axes, metric in grid(drawn, metrics, legend=look):
             for arm, style in look.items():
                 means, n_seeds = before_after(comparison, metric, arm)
                 if not n_seeds:

@@ -23,7 +23,7 @@ from analysis.report.figures.drawing import (
     grid,
     legend,
     legend_height,
-    plain,
+    one,
     rows_for,
     scale_of,
     tokens_axis,
@@ -66,7 +66,7 @@ def curve(comparison: Comparison, metrics: Sequence[Metric], shares: Mapping[str
     title, said = "The share of code", []
     marks: list[Mark] = []
     with figure("curve", title, 2.2 * rows_for(metrics) + 0.2) as drawn:
-        for axes, metric in grid(drawn.figure, metrics):
+        for axes, metric in grid(drawn, metrics, named=True):
             its = [mark for arm, share in shares.items() if (mark := _share(comparison, metric, arm, share))]
             if not its:
                 continue
@@ -155,7 +155,7 @@ def scale(comparison: Comparison, metrics: Sequence[Metric], recipes: Mapping[st
     order = list(dict.fromkeys(size for arms in recipes.values() for size in arms))
     look = {recipe: Style(PALETTE[number % len(PALETTE)], "o") for number, recipe in enumerate(recipes)}
     with figure("scale", title, 2.1 * rows_for(metrics) + 0.1 + legend_height(look)) as drawn:
-        for axes, metric in grid(drawn.figure, metrics):
+        for axes, metric in grid(drawn, metrics, legend=look):
             points: list[float] = []
             for recipe, arms in recipes.items():
                 found = [(order.index(size), arms[size]) for size in order if size in arms]
@@ -211,7 +211,7 @@ def along(found: Evaluated, metrics: Sequence[Metric], look: Look) -> Figure | N
     unit, label = tokens_axis(max(tokens for at in values.values() for tokens in at))
     title, marks = "Along the runs", []
     with figure("along", title, 2.1 * rows_for(metrics) + 0.1 + legend_height(look)) as drawn:
-        for axes, metric in grid(drawn.figure, metrics):
+        for axes, metric in grid(drawn, metrics, legend=look, named=True):
             for arm, style in look.items():
                 by_tokens = sorted(values.get((arm, metric.name), {}).items())
                 means = [sum(of) / len(of) for _, of in by_tokens]
@@ -238,8 +238,7 @@ def what_was_read(comparison: Comparison, ledgers: Ledgers) -> Figure | None:
     tokens, title, marks = tokens_by_arm(study, ledgers), "What each arm reads", []
     look = {kind: KIND_STYLES[kind] for kind in kinds}
     with figure("read", title, 0.6 + 0.24 * len(arms) + legend_height(look)) as drawn:
-        axes = drawn.figure.subplots()
-        plain(axes)
+        axes = one(drawn, arms, look)
         for spot, arm in enumerate(arms):
             left = 0.0
             for kind in kinds:
@@ -266,11 +265,11 @@ def win_bars(judges: Sequence[Mapping[str, Any]]) -> Figure | None:
     title = "Win rates"
     marks: list[Mark] = []
     with figure("wins", title, 0.6 + 0.26 * len(rows) + legend_height(OUTCOMES)) as drawn:
-        axes = drawn.figure.subplots()
-        plain(axes)
+        names = [f"{arm['arm']} against {judge['baseline']}" for judge, arm in rows]
+        axes = one(drawn, names, OUTCOMES)
         for spot, (judge, arm) in enumerate(rows):
             marks += _win_bar(drawn, axes, spot, judge, arm)
-        axes.set_yticks(range(len(rows)), [f"{arm['arm']} against {judge['baseline']}" for judge, arm in rows])
+        axes.set_yticks(range(len(rows)), names)
         axes.set_ylim(len(rows) - 0.4, -0.6)
         axes.set_xlim(0, 100)
         axes.set_xlabel("judged pairs, %")

@@ -53,6 +53,18 @@ def by_source(ledgers: Ledgers) -> Iterator[dict[str, Any]]:
             }
 
 
+def costs(study: StudyRecord, ledgers: Ledgers) -> Iterator[dict[str, Any]]:
+    """What every stage took so far, in tokens, analytic FLOPs and seconds of steps; one that arms share comes once."""
+    for folder, (stage, steps) in ledgers.items():
+        arms = dict.fromkeys(run.arm for run in study.runs if folder in run.stages)
+        yield {
+            **{"stage": stage.id, "kind": stage.kind, "fingerprint": stage.fingerprint, "arms": ", ".join(arms)},
+            **{"model": stage.model, "steps": len(steps), "planned_steps": stage.steps},
+            **{"tokens": steps[-1].tokens if steps else 0, "flops": stage.flops * len(steps) / stage.steps},
+            "seconds": sum(step.seconds for step in steps),
+        }
+
+
 def tokens_by_arm(study: StudyRecord, ledgers: Ledgers) -> dict[str, int]:
     """Tokens that a run of each arm reads."""
     return {run.arm: sum(ledgers[each][0].tokens for each in run.stages if each in ledgers) for run in study.runs}

@@ -36,7 +36,7 @@ MANY_ARMS = 8
 
 
 def build(store: Path, study: str, extras: Mapping[str, Any], paper_values: bool = False) -> Path:
-    """Write studies/<study>/report.html, and beside it comparison, scores, losses, tokens, clean and figures as CSV.
+    """Write studies/<study>/report.html, and CSVs beside it: comparison, scores, losses, tokens, cost, clean, figures.
 
     The arguments and what is raised are those of `gather`.
 
@@ -51,6 +51,7 @@ def build(store: Path, study: str, extras: Mapping[str, Any], paper_values: bool
         "scores.csv": files.scores_csv(found.comparison),
         "losses.csv": files.losses_csv(found.comparison.study, found.ledgers),
         "tokens.csv": files.tokens_csv(found.ledgers),
+        "cost.csv": files.cost_csv(found.comparison.study, found.ledgers),
         "clean.csv": clean_csv(found.clean),
         **{f"figure-{figure.name}.csv": figure.csv for figure in drawn},
         "report.html": page(found.report),

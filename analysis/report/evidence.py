@@ -10,7 +10,7 @@ import numpy as np
 from analysis.clean import CleanScore, contamination, touched
 from analysis.compare import Comparison, against
 from analysis.evals.benchmarks import benchmark_of
-from analysis.ledgers import Ledgers, by_source, skipped_steps
+from analysis.ledgers import Ledgers, by_source, costs, skipped_steps
 from analysis.metrics import Score, percent_text
 from analysis.records import StudyRecord
 from analysis.report.blocks import Block, Bullets, Cell, Code, Facts, Fold, Heading, Table, Text
@@ -195,19 +195,16 @@ def data(study: StudyRecord, manifest: Mapping[str, Any] | None) -> list[Block]:
 
 def cost(study: StudyRecord, ledgers: Ledgers, planned: Mapping[str, Any]) -> list[Block]:
     """Tokens, FLOPs and measured training time against the plan; a stage that arms share counts once."""
-    body, total = [], [0.0, 0.0, 0.0]
-    for folder, (stage, steps) in ledgers.items():
-        arms = dict.fromkeys(run.arm for run in study.runs if folder in run.stages)
-        read = steps[-1].tokens if steps else 0
-        flops, seconds = stage.flops * len(steps) / stage.steps, sum(step.seconds for step in steps)
-        total = [all_ + one for all_, one in zip(total, (read, flops, seconds), strict=True)]
-        body.append(
-            (
-                *(Cell(stage.id, stage.kind), ", ".join(arms), stage.model),
-                *(f"{len(steps):,} of {stage.steps:,}", count_text(read), f"{flops:.2e}", duration_text(seconds)),
-                f"{flops / seconds:.2e}" if seconds else "–",
-            )
+    rows = list(costs(study, ledgers))
+    total = [sum(row[name] for row in rows) for name in ("tokens", "flops", "seconds")]
+    body = [
+        (
+            *(Cell(row["stage"], row["kind"]), row["arms"], row["model"]),
+            *(f"{row['steps']:,} of {row['planned_steps']:,}", count_text(row["tokens"]), f"{row['flops']:.2e}"),
+            *(duration_text(row["seconds"]), f"{row['flops'] / row['seconds']:.2e}" if row["seconds"] else "–"),
         )
+        for row in rows
+    ]
     speed = f"{total[1] / total[2]:.2e}" if total[2] else "–"
     said = (
         f"Trained: {count_text(total[0])} tokens, {total[1]:.2e} FLOPs in {duration_text(total[2])} of measured step "

@@ -1,7 +1,7 @@
 """The numbers of a report as CSV files beside it."""
 
 from analysis.compare import Comparison
-from analysis.ledgers import Ledgers, by_source
+from analysis.ledgers import Ledgers, by_source, costs
 from analysis.records import StudyRecord
 from analysis.tabular import csv_text, ends
 
@@ -61,6 +61,11 @@ def losses_csv(study: StudyRecord, ledgers: Ledgers) -> str:
         for step in steps
     )
     return csv_text(header, rows)
+
+
+def cost_csv(study: StudyRecord, ledgers: Ledgers) -> str:
+    header = ("stage", "kind", "fingerprint", "arms", "model", "steps", "planned_steps", "tokens", "flops", "seconds")
+    return csv_text(header, costs(study, ledgers))
 
 
 def tokens_csv(ledgers: Ledgers) -> str:

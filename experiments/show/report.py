@@ -26,21 +26,25 @@ def write_spec(plan: Plan, store: Path, path: Path) -> Path:
 
 
 def publish_report(plan: Plan, store: Path) -> str:
-    """Put the W&B report up; its address.
+    """Send what W&B does not have of the study's runs, and put the report on them up; its address.
 
     Raises:
         UserError: the user has not logged in.
         Failure: W&B does not take it.
     """
+    from experiments.plan.make import prepared_plan
     from experiments.tracking.mode import mode
     from experiments.tracking.publish import publish
+    from experiments.tracking.push import push
 
     if mode() != "online":
         raise UserError(
             "you have not logged in to W&B, or WANDB_MODE is offline; `wandb login` or WANDB_API_KEY, or write its "
             "spec with --spec FILE"
         )
-    return publish(gather(store, plan.study.key, _extras(plan, store)).report, store)
+    report = gather(store, plan.study.key, _extras(plan, store)).report  # what cannot be shown is not sent
+    push(prepared_plan(plan.study, store), store)
+    return publish(report, store)
 
 
 def _extras(plan: Plan, store: Path) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from analysis.compare import compare
 from analysis.records import ledger_line, read_ledger, read_study, write
 from analysis.report.build import build
 from analysis.report.findings import answer
-from store.errors import UserError
+from store.errors import Failure, UserError
 from store.files import write_sealed
 from tests.analysis import synthetic_store as synthetic
 
@@ -200,6 +200,24 @@ def test_tokens_that_were_not_read_as_declared_are_shown(tmp_path: Path) -> None
     assert "The audit found differences" in text and "study.json is damaged" in text
     assert "<strong>balanced-only-pretrain-s1</strong>: realised tokens differ from the declared ones" in text
     assert re.search(r'<td class="bad">61,439 ≠\s*</td>', text)
+
+
+def test_a_ledger_that_was_cut_in_a_line_counts_what_is_whole(tmp_path: Path) -> None:
+    synthetic.write_store(tmp_path, (1,), ("heldout/code",))
+    (stage,) = (tmp_path / "stages").glob("text-only-pretrain-s1-*")
+    whole = (stage / "ledger.jsonl").read_bytes()
+    (stage / "ledger.jsonl").write_bytes(whole[:-40])
+    page = build(tmp_path, "small", synthetic.EXTRAS)
+    lacking = synthetic.TOKENS_PER_STEP * (synthetic.STEPS - 1)
+    assert f'<td class="bad">{lacking:,} ≠' in page.read_text(encoding="utf-8")
+    with (page.parent / "cost.csv").open(encoding="utf-8", newline="") as file:
+        rows = {row["stage"]: row for row in csv.DictReader(file)}
+    assert (rows["text-only-pretrain-s1"]["steps"], rows["text-only-continue-s1"]["steps"]) == ("59", "60")
+    assert int(rows["text-only-pretrain-s1"]["tokens"]) == lacking
+    damaged = whole.replace(b'"step":7,', b'"step":8,', 1)
+    (stage / "ledger.jsonl").write_bytes(damaged)
+    with pytest.raises(Failure, match="damaged at line 7"):
+        build(tmp_path, "small", synthetic.EXTRAS)
 
 
 def test_losses_follow_the_lineage(built: Path) -> None:

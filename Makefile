@@ -8,7 +8,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # Of the tests: that the train step fits a TPU slice is checked with the TPU compiler, 700 MB and for Linux only.
 LIBTPU := $(shell grep -o 'libtpu==[0-9.]*' pyproject.toml)
 
-.PHONY: help setup quickstart test soak parity coverage screenshots format lock
+.PHONY: help setup quickstart test static suite soak parity coverage screenshots format lock
 help:
 	@echo "make quickstart   set up .venv, run a miniature ablation (about 8 minutes on 2 cores), print where the report is"
 	@echo "make test         set up .venv, run every check and test"
@@ -40,15 +40,21 @@ setup: .venv/ready
 quickstart: setup
 	@$(BIN)/ablate run quickstart
 
-# Files go to three workers, for tests wait a quarter of their time: for processes, disks and clocks. In the order of the
-# tree, where the longest are not the last. What is not run is said at the end.
-test: setup .venv/libtpu
+# The checks have one core, so they run beside the tests; what is not run is said at the end.
+test: setup
+	@$(MAKE) --no-print-directory -j2 static suite
+	@echo "Not run: make parity (torch), make soak (simulations), pytest -m tpu_fit, pytest -m 'slow and network'"
+
+static: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# Files go to three workers, for tests wait a quarter of their time: for processes, disks and clocks. In the order of the
+# tree, where the longest are not the last.
+suite: setup .venv/libtpu
 	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not tpu_fit and not soak and not (slow and network)"
-	@echo "Not run: make parity (torch), make soak (simulations), pytest -m tpu_fit, pytest -m 'slow and network'"
 
 # What the documentation promises of intervals and bounds, simulated: minutes, and no part of `make test`.
 soak: setup

@@ -157,15 +157,14 @@ def test_the_report_is_put_up_and_made_anew_in_its_place(
     assert drawn and {name.removeprefix("eval/") for name in drawn} <= metrics
 
 
-@pytest.mark.parametrize("kind", ["garbage", "reject"])
 def test_a_server_that_takes_no_report_is_told_in_a_line(
-    kind: str, asked: CliRunner, finished_store: Path, monkeypatch: pytest.MonkeyPatch
+    asked: CliRunner, finished_store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("WANDB_MODE", raising=False)
-    with WandbServer(kind) as server:
+    with WandbServer("reject") as server:
         for name, value in server.environment.items():
             monkeypatch.setenv(name, value)
-        with pytest.raises(Failure, match="W&B at http"):
+        with pytest.raises(Failure, match=r"W&B at http.* rejects the key"):
             asked.invoke(
                 cli.app, ["report", "tiny", "--store", str(finished_store), "--format", "wandb"], catch_exceptions=False
             )

@@ -214,7 +214,7 @@ class WandbServer:
         return {"project": {"internalId": "cDoxMjM="}}
 
     def _get_projects(self, _: Json) -> Json:
-        made = {"entityName": ENTITY, "createdAt": "2026-01-01T00:00:00Z", "isBenchmark": False}
+        made = {"entityName": ENTITY, "createdAt": "2026-01-01T00:00:00Z", "isBenchmark": False, "user": None}
         edges = [{"node": {"id": "p", "name": name, **made}, "cursor": ""} for name in sorted(self.projects)]
         return {"models": {"edges": edges, "pageInfo": {"endCursor": None, "hasNextPage": False}}}
 

@@ -8,7 +8,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # Of the tests: that the train step fits a TPU slice is checked with the TPU compiler, 700 MB and for Linux only.
 LIBTPU := $(shell grep -o 'libtpu==[0-9.]*' pyproject.toml)
 
-.PHONY: help setup quickstart test static suite soak parity coverage screenshots format lock
+.PHONY: help setup quickstart test static suite bytecode soak parity coverage screenshots format lock
 help:
 	@echo "make quickstart   set up .venv, run a miniature ablation (about 8 minutes on 2 cores), print where the report is"
 	@echo "make test         set up .venv, run every check and test"
@@ -40,9 +40,9 @@ setup: .venv/ready
 quickstart: setup
 	@$(BIN)/ablate run quickstart
 
-# The checks have one core, so they run beside the tests; what is not run is said at the end.
+# What has one core runs beside the rest; what is not run is said at the end.
 test: setup
-	@$(MAKE) --no-print-directory -j2 static suite
+	@$(MAKE) --no-print-directory -j3 static suite
 	@echo "Not run: make parity (torch), make soak (simulations), pytest -m tpu_fit, pytest -m 'slow and network'"
 
 static: setup
@@ -52,9 +52,12 @@ static: setup
 	$(BIN)/lint-imports
 
 # Files go to three workers, for tests wait a quarter of their time: for processes, disks and clocks. In the order of the
-# tree, where the longest are not the last.
-suite: setup .venv/libtpu
+# tree, where the longest are not the last. All is compiled to bytecode once, before three at a time would do it.
+suite: setup .venv/libtpu bytecode
 	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not tpu_fit and not soak and not (slow and network)"
+
+bytecode: setup
+	@$(BIN)/pytest --collect-only -q > /dev/null || true
 
 # What the documentation promises of intervals and bounds, simulated: minutes, and no part of `make test`.
 soak: setup

@@ -35,7 +35,7 @@ def _copy_of_prepared(source: Path, store: Path) -> Path:
 def test_sigkill_at_several_points_changes_nothing(finished_store: Path, tmp_path: Path) -> None:
     store = _copy_of_prepared(finished_store, tmp_path / "store")
     rng = random.Random(0)
-    for _ in range(3):
+    for _ in range(2):
         process = subprocess.Popen(tiny_command(store, 0.2), **tiny_options(), start_new_session=True)
         until = _progress(store) + rng.randint(1, 100)
         while process.poll() is None and _progress(store) < until:

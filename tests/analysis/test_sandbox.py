@@ -279,6 +279,7 @@ def readable_copy() -> Iterator[Path]:
 
 @needs_bwrap
 @pytest.mark.skipif(os.getuid() != 0, reason="not root: the test above is this one")
+@pytest.mark.soak
 def test_the_self_test_passes_for_an_ordinary_user(readable_copy):
     python, version = box._interpreter()
     if version < "3.11":
@@ -312,6 +313,7 @@ os.execv("/usr/bin/bwrap", ["bwrap", *sys.argv[1:]])
 
 
 @needs_bwrap
+@pytest.mark.soak
 def test_a_sandbox_with_a_hole_fails_its_self_test_and_is_not_used(tmp_path, monkeypatch):
     with tempfile.TemporaryDirectory() as name:
         monkeypatch.setattr(box, "BWRAP", false_bwrap(Path(name), WEAKER))

@@ -95,6 +95,7 @@ def test_two_layers_fit_four_chips(row: Fit) -> None:
 
 
 @needs_libtpu
+@pytest.mark.soak
 def test_training_on_chips_that_are_there_finds_the_same_layout(row: Fit) -> None:
     """The devices are described ones; a pod's are asked in the same way."""
     assert row.mesh is not None and row.microbatches is not None and row.remat is not None

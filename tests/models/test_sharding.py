@@ -81,6 +81,7 @@ def test_weights_and_gradients_travel_once_per_microbatch_and_never_per_chunk(se
     assert found["psum", "data"]["gib"] * 2**30 == pytest.approx(over_data)
 
 
+@pytest.mark.soak
 def test_two_processes_train_as_one(seen: dict[str, list]) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

@@ -34,6 +34,7 @@ def _one_core() -> Iterator[None]:
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="the system binds no process to a core")
+@pytest.mark.soak
 def test_any_number_of_cores_gives_the_same_bits_in_any_process() -> None:
     """And those of this process. With more threads they are others, or there would be nothing to hold."""
     here = digest()

@@ -282,7 +282,7 @@ def test_offline_runs_are_read_back_and_synced_by_the_real_client(
     with WandbServer() as server:
         folders = sorted(store.glob("wandb/offline-run-*"))
         command = [str(Path(sys.executable).parent / "wandb"), "sync", *map(str, folders)]
-        subprocess.run(command, env=environment(server), check=True, capture_output=True)
+        subprocess.run(command, env=environment(server), cwd=store, check=True, capture_output=True)
         equal(server.runs[first.fingerprint], first, rows)
 
 

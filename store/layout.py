@@ -26,6 +26,7 @@ studies/<name>/judge/<judge>/<answers>/<arm>-vs-<other>.json    against another 
 evaluations/<stage>/*.json    scores that `ablate evaluate` was asked for
 judge/replies.sqlite    what judges said, whatever they were asked for
 wandb/sent-<hash>.json    what W&B has said that it has of every stage, by server and project
+wandb/report-<hash>.json    which of its reports are those of studies here
 wandb/push.log    what the process that sends while training runs met
 wandb/offline-run-*    for `wandb sync`
 xla/    compiled programs

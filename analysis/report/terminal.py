@@ -14,7 +14,7 @@ from analysis.report.values import primary, shown
 from analysis.verdict import LEGEND
 
 COLOURS = {"better": "green", "worse": "red"}
-NARROW = 14
+NARROW = 16
 """Letters that a column of the headline has, at least."""
 GAPS = 5
 """That are listed on one screen."""

@@ -35,7 +35,7 @@ Point = tuple[str, int, str]
 
 @dataclass(frozen=True)
 class Evaluated:
-    """What was scored: per point the stage's folder and its tasks."""
+    """What was scored: per point the stage's record and its tasks' scores."""
 
     stages: Mapping[Point, StageRecord]
     scores: Mapping[Point, Mapping[str, TaskScores]]

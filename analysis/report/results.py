@@ -19,8 +19,6 @@ MOST_COLUMNS, FEW_COLUMNS = 6, 3
 """Metrics of the headline table, and of one of many arms."""
 MANY_ARMS = 12
 """From so many on, the headline is of few metrics."""
-MANY_ROWS = 40
-"""From so many on, a table is folded."""
 
 
 def look(judged: Verdict) -> str:
@@ -182,6 +180,8 @@ def cooldown(comparison: Comparison, metrics: Sequence[Metric]) -> list[Block]:
 
 def recipes(comparison: Comparison, stages: Mapping[tuple[str, str], Mapping[str, float]]) -> list[Block]:
     """As Table 2 of arXiv:2408.10914: every recipe, stage by stage. `stages` are means by (arm, point)."""
+    if not stages:
+        return []
     metrics = [m for m in shown(comparison) if any(m.name in of for of in stages.values())][:MOST_COLUMNS]
     last = ""
     rows: list[tuple[Cell | str, ...]] = []

@@ -1,7 +1,5 @@
 """Which metrics a report shows first, and the means that several of its parts need."""
 
-from collections.abc import Sequence
-
 from analysis.compare import Comparison
 from analysis.evals.benchmarks import EXECUTED, TASKS
 from analysis.metrics import CODE, HELDOUT_KINDS, Metric
@@ -31,10 +29,6 @@ def primary(comparison: Comparison) -> list[Metric]:
 def by_source(comparison: Comparison) -> list[Metric]:
     """Held-out text of single sources."""
     return [m for m in comparison.metrics if m.name.startswith("heldout/") and m.name.count("/") == 3]
-
-
-def mean(values: Sequence[float]) -> float | None:
-    return sum(values) / len(values) if values else None
 
 
 def before_after(comparison: Comparison, metric: Metric, arm: str) -> tuple[tuple[float, float], int]:

@@ -14,13 +14,14 @@ from experiments.show.table import Column, say, table
 def status_json(plan: Plan, store: Path) -> dict[str, Any]:
     """`{"study", "prepared", "changes", "counts": {state: n}, "stages": [...]}`, failed stages with "error"."""
     rows: list[dict[str, Any]] = []
+    states = status.states(plan, store)
+    scoring = status.scoring(plan, store, states)
     for stage in plan.stages:
-        arms, state = list(stage.arms), status.state(plan, stage, store)
+        arms, state = list(stage.arms), states[stage.id]
         rows.append({"id": stage.id, "kind": stage.stage.kind, "arms": arms, "state": state})
         if state == "failed":
             rows[-1]["error"] = status.why_failed(stage, store)
-        scored = status.evaluation_state(plan, stage, store)
-        rows.append({"id": f"evaluate-{stage.id}", "kind": "evaluate", "arms": arms, "state": scored})
+        rows.append({"id": f"evaluate-{stage.id}", "kind": "evaluate", "arms": arms, "state": scoring[stage.id]})
     known = {"study": plan.study.key, "prepared": isinstance(plan, PreparedPlan), "changes": list(plan.changes)}
     return {**known, "counts": dict(Counter(row["state"] for row in rows)), "stages": rows}
 

@@ -7,7 +7,6 @@ the next shard. The tail of a shard that fills no window is dropped and counted.
 
 import hashlib
 import itertools
-import shutil
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,7 +20,7 @@ import numpy.typing as npt
 
 from mixtures.tokens.manifest import Infilled, Manifest
 from store.errors import Failure
-from store.files import beside, replace_folder
+from store.files import publish, scratch
 from store.layout import INFILLED, shard_name
 
 # One file holds all chunks of an array behind an index (few objects in an object store), and every chunk and the index
@@ -64,17 +63,15 @@ def write_shard(folder: Path, tokens_N: npt.NDArray[Any], doc_offsets: npt.NDArr
     """
     _check_offsets(doc_offsets, len(tokens_N))
     # A name of its own, so that two writers never share a half-written folder; the last one to rename wins.
-    temporary = beside(folder)
-    try:
-        _write_array(temporary / "tokens", tokens_N)
-        _write_array(temporary / "doc_offsets", doc_offsets)
-        replace_folder(temporary, folder)
-    except _READ_ERRORS as error:
-        raise Failure(
-            f"cannot write tokens to {folder} ({_first_line(error)}); free some space or choose another --store"
-        ) from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    with scratch(folder) as own:
+        try:
+            _write_array(own / "tokens", tokens_N)
+            _write_array(own / "doc_offsets", doc_offsets)
+            publish(own, folder)
+        except _READ_ERRORS as error:
+            raise Failure(
+                f"cannot write tokens to {folder} ({_first_line(error)}); free some space or choose another --store"
+            ) from error
     return _digest(tokens_N.dtype, len(tokens_N), [tokens_N], doc_offsets)
 
 

@@ -7,8 +7,9 @@ from typing import Any
 
 from experiments import cli
 from experiments.progress import Display
-from experiments.run.train import train_on_hosts
 from experiments.study import Arm, Study
+from experiments.workers.gang import train_on_hosts
+from experiments.workers.work import Terms
 from tests.experiments.tiny import HALF, TEXT, stage, study
 
 STEPS = 50
@@ -28,4 +29,4 @@ def slowly(display: Display, *what: Any) -> None:
 if __name__ == "__main__":
     folder, *steps = sys.argv[1:]
     Display.update = slowly  # type: ignore[method-assign]
-    cli.guard(lambda: train_on_hosts(tiny(*map(int, steps)), Path(folder)))
+    cli.guard(lambda: train_on_hosts(tiny(*map(int, steps)), Path(folder), Terms()))

@@ -17,8 +17,8 @@ import pytest
 from analysis.records import read_stage, write
 from experiments.audit import audit
 from experiments.plan.make import prepared_plan
-from experiments.plan.status import checkpoints, trained
-from experiments.workers import work
+from experiments.plan.status import checkpoints, records, trained
+from experiments.workers import ready
 from models import checkpoint
 from models.step import abstract_state
 from store.layout import DONE, LOCK, STAGE
@@ -122,10 +122,10 @@ def test_a_stage_that_fails_ends_its_chain_alone(finished_store: Path, store: Pa
 def test_what_the_longest_chain_waits_for_comes_first_and_scores_last(finished_store: Path, tmp_path: Path) -> None:
     shutil.copytree(finished_store / "prepared", tmp_path / "prepared")
     plan = prepared_plan(study(), tmp_path)
-    wanted = work.records(plan, tmp_path)
+    wanted = records(plan, tmp_path)
 
     def found() -> list[tuple[str, bool]]:
-        return [(job.stage.id, job.trains) for job in work.jobs(plan, tmp_path, wanted)]
+        return [(job.stage.id, job.trains) for job in ready.jobs(plan, tmp_path, wanted)]
 
     firsts = [stage for stage in plan.stages if stage.parent is None]
     assert found() == [(stage.id, True) for stage in firsts]

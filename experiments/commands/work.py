@@ -81,7 +81,7 @@ def work_on(study: Study, store: Path, asked: Asked) -> None:
 def _in_a_gang(study: Study, store: Path, terms: Terms) -> None:
     """Where one process fails all end, and whoever started them starts them again: the store knows how often."""
     try:
-        gang.train_on_hosts(study, store, terms)
+        gang.train_on_hosts(study, store, terms, StopRequested.exit_code)
     except Failure as error:
         raise StopRequested(f"{error}; to be started again: what failed is tried {TRIES} times in all") from error
 

@@ -71,6 +71,11 @@ def _folder(stage: PlannedStage, store: Path) -> Path:
     return stage_folder(store, stage.folder)
 
 
+def holder(stage: PlannedStage, store: Path) -> str:
+    """Who trains or scores a stage."""
+    return held(_folder(stage, store) / layout.LOCK)
+
+
 def steps_done(stage: PreparedStage, store: Path) -> int:
     """As the end of its ledger tells."""
     last = last_step(stage_folder(store, stage.folder))

@@ -38,9 +38,7 @@ def canary(plan: PreparedPlan, store: Path, tries: int) -> Callable[[Job], bool]
             if ready.failed(store, stage, tries):
                 why = status.why_failed(stage, store)
                 raise Failure(f"the canary, {stage.id}, has failed, so nothing else is begun: {why}")
-            if held(stage_folder(store, stage.folder) / LOCK):
-                return False
-        return True
+        return not any(held(stage_folder(store, stage.folder) / LOCK) for stage in plan.stages)
 
     return may_begin
 

@@ -12,6 +12,7 @@ takes what all of them do. They score nothing, for a model is scored on the devi
 import functools
 import sys
 import time
+import traceback
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from pathlib import Path
 from analysis.records import stage_folder
 from experiments.plan import status
 from experiments.plan.stage import PreparedPlan, PreparedStage
+from experiments.run.stops import StopRequested
 from experiments.workers import ready
 from experiments.workers.ready import Job
 from store.errors import Away, Failure
@@ -118,20 +120,33 @@ def _turn(
         if number < 0:
             return number
         job = Job(plan.stages[number // 2], bool(number % 2))
-        folder = stage_folder(store, job.stage.folder)
-        try:
-            do(job, held)
-        except (Away, hosts.Interrupted):
+        return number if _done(job, store, held, do) else _WAIT
+
+
+def _done(job: Job, store: Path, held: Check, do: Callable[[Job, Check], None]) -> bool:
+    """Do a job; False if it is another's by now. A failure is noted, and raised where processes are at it together."""
+    from models.devices import hosts
+
+    folder = stage_folder(store, job.stage.folder)
+    try:
+        do(job, held)
+    except (Away, StopRequested, hosts.Interrupted):
+        raise
+    except Held:
+        if not hosts.alone():
             raise
-        except Failure as error:
-            if not isinstance(error, Held) and hosts.first():
-                ready.note_failure(folder, str(error))
-            if not hosts.alone():
-                raise
-            return number if not isinstance(error, Held) else _WAIT
+        return False
+    except Exception as error:
         if hosts.first():
-            ready.forget_failure(folder)
-        return number
+            ready.note_failure(folder, str(error) or type(error).__name__)
+        if not hosts.alone():
+            raise
+        if not isinstance(error, Failure):  # a device that has no more memory, or a fault of ours
+            traceback.print_exc()
+        return True
+    if hosts.first():
+        ready.forget_failure(folder)
+    return True
 
 
 def _unheld() -> None:

@@ -5,7 +5,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -16,7 +16,7 @@ from jax.experimental import multihost_utils
 from store.errors import Failure
 
 _REASON_BYTES = 1_000
-_ENDED, _LATE_SECONDS = "ablate/ended", 1.0
+_ENDED, _LATE_SECONDS = "ablate/ended", 0.5
 
 
 class Interrupted(Failure):
@@ -57,8 +57,10 @@ def alike(text: str) -> bool:
 
 
 @contextmanager
-def ending_together() -> Iterator[None]:
+def ending_together(agreed_on: type[Exception], ended: Callable[[str], int]) -> Iterator[None]:
     """While the block runs, a process that ends by an error ends the others with its reason, wherever they wait.
+
+    Not by one that all have `agreed_on`. In those that are ended `ended` gets the reason and gives their code.
 
     What `together` does not see: an error in the midst of a step, while the others are in a collective that it was to
     come to. Whoever ends says so in the store of jax's coordinator, at which a thread of every process listens.
@@ -78,12 +80,14 @@ def ending_together() -> Iterator[None]:
                 reason = client.blocking_key_value_get(_ENDED, 1_000)
                 if not over.wait(_LATE_SECONDS):  # else it knows, by `together`
                     print(f"ablate: {reason}", file=sys.stderr, flush=True)
-                    os._exit(1)
+                    os._exit(ended(reason))
                 return
 
     threading.Thread(target=listen, daemon=True).start()
     try:
         yield
+    except agreed_on:
+        raise
     except Exception as error:
         reason = " ".join(str(error).split())[:_REASON_BYTES] or type(error).__name__
         with suppress(Exception):  # another was first

@@ -1,5 +1,7 @@
 """Train a tiny study as one of two processes: run_host STORE [STEPS], with jax's variables in the environment."""
 
+import itertools
+import os
 import sys
 import time
 from pathlib import Path
@@ -7,6 +9,7 @@ from typing import Any
 
 from experiments import cli
 from experiments.progress import Display
+from experiments.run import trainer
 from experiments.study import Arm, Study
 from experiments.workers.gang import train_on_hosts
 from experiments.workers.work import Terms
@@ -26,7 +29,21 @@ def slowly(display: Display, *what: Any) -> None:
     time.sleep(0.1)
 
 
+def fail_in_a_step(count: int = 5) -> None:
+    """As a device does that runs out of memory, while the other process is in a collective."""
+    real, steps = trainer._on_devices, itertools.count(1)
+
+    def put(*arguments: Any) -> Any:
+        if next(steps) == count:
+            raise RuntimeError("RESOURCE_EXHAUSTED: made up")
+        return real(*arguments)
+
+    trainer._on_devices = put
+
+
 if __name__ == "__main__":
     folder, *steps = sys.argv[1:]
+    if os.environ.get("FAILS") == os.environ["JAX_PROCESS_ID"]:
+        fail_in_a_step()
     Display.update = slowly  # type: ignore[method-assign]
     cli.guard(lambda: train_on_hosts(tiny(*map(int, steps)), Path(folder), Terms()))

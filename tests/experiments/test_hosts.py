@@ -147,6 +147,19 @@ def test_a_batch_that_one_process_cannot_read_ends_both_with_its_reason(prepared
     assert not ledger.exists() or all(row.counts for row in read_ledger(ledger.parent))
 
 
+@pytest.mark.parametrize("fails", ["0", "1"])
+def test_a_step_that_fails_in_one_process_ends_the_other_where_it_waits(
+    prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: str
+) -> None:
+    """Nobody meets it in a collective any more; the other says why it ends, long before jax notices."""
+    monkeypatch.setenv("FAILS", fails)
+    store = tmp_path / "store"
+    shutil.copytree(prepared, store)
+    codes, errors = _end(_start(store))
+    assert all(code not in (0, 42) for code in codes), errors
+    assert f"ablate: process {fails} failed: RESOURCE_EXHAUSTED: made up" in errors[1 - int(fails)]
+
+
 LEAVES = """
 import jax
 from experiments import cli

@@ -11,6 +11,8 @@ from pathlib import Path
 
 from experiments.audit import audit
 from experiments.plan.make import make_plan
+from store import appended
+from store.paths import glob
 from tests.conftest import run_tiny, tiny_command, tiny_options
 from tests.experiments.tiny import study
 
@@ -18,10 +20,11 @@ from tests.experiments.tiny import study
 def results(store: Path) -> dict[str, list[str]]:
     """Everything a run leaves that must not depend on interruptions: all ledger rows but their seconds, all scores."""
     out = {}
-    for ledger in sorted(store.glob("stages/*/ledger.jsonl")):
-        rows = [json.loads(line) | {"seconds": 0, "checksum": ""} for line in ledger.read_text().splitlines()]
-        out[ledger.parent.name] = [json.dumps(row, sort_keys=True) for row in rows]
-    for scores in sorted(store.glob("stages/*/evals/*.json")):
+    for folder in glob(store, "stages/*"):
+        lines = appended.read(folder / "ledger.jsonl").splitlines()
+        rows = [json.loads(line) | {"seconds": 0, "checksum": ""} for line in lines]
+        out[folder.name] = [json.dumps(row, sort_keys=True) for row in rows]
+    for scores in glob(store, "stages/*/evals/*.json"):
         out[f"{scores.parent.parent.name}/{scores.name}"] = [str(json.loads(scores.read_text())["items"])]
     return out
 

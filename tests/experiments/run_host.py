@@ -1,5 +1,10 @@
-"""Train a tiny study as one of two processes: run_host STORE [STEPS], with jax's variables in the environment."""
+"""Train a tiny study as one of two processes: run_host STORE [STEPS], with jax's variables in the environment.
 
+With STEP_SECONDS there, every step takes as long at the least: a signal must find the run in its middle, also on a fast
+machine.
+"""
+
+import os
 import sys
 import time
 from pathlib import Path
@@ -11,7 +16,7 @@ from experiments.run.train import train_on_hosts
 from experiments.study import Arm, Study
 from tests.experiments.tiny import HALF, TEXT, stage, study
 
-STEPS = 50
+STEPS = 40
 
 
 def tiny(steps: int = STEPS) -> Study:
@@ -21,8 +26,7 @@ def tiny(steps: int = STEPS) -> Study:
 
 
 def slowly(display: Display, *what: Any) -> None:
-    """A signal must find the run in its middle, also on a fast machine."""
-    time.sleep(0.1)
+    time.sleep(float(os.environ.get("STEP_SECONDS", "0")))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,8 @@
-"""Train a tiny study as one of two processes: run_host STORE [STEPS], with jax's variables in the environment."""
+"""Train a tiny study as one of two processes: run_host STORE [STEPS], with jax's variables in the environment.
+
+With STEP_SECONDS there, every step takes as long at the least: a signal must find the run in its middle, also on a fast
+machine.
+"""
 
 import itertools
 import os
@@ -15,7 +19,7 @@ from experiments.workers.gang import train_on_hosts
 from experiments.workers.work import Terms
 from tests.experiments.tiny import HALF, TEXT, stage, study
 
-STEPS = 50
+STEPS = 40
 
 
 def tiny(steps: int = STEPS) -> Study:
@@ -25,8 +29,7 @@ def tiny(steps: int = STEPS) -> Study:
 
 
 def slowly(display: Display, *what: Any) -> None:
-    """A signal must find the run in its middle, also on a fast machine."""
-    time.sleep(0.1)
+    time.sleep(float(os.environ.get("STEP_SECONDS", "0")))
 
 
 def fail_in_a_step(count: int = 5) -> None:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from store.errors import Away, Failure, UserError, said
+from store.paths import kvstore
 
 BEATS = 6
 """Writes in the time after which a lease runs out."""
@@ -150,7 +151,7 @@ def _place(path: Path) -> tuple[Any, str]:
     import tensorstore as ts
 
     try:
-        return ts.KvStore.open(f"{path.parent}/").result(), path.name
+        return ts.KvStore.open(kvstore(path.parent)).result(), path.name
     except ValueError as error:
         raise Failure(f"workers cannot share a store at {path.parent} ({said(error)}); use gs:// or s3://") from error
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import tensorstore as ts
 
-from store.paths import remote
+from store.paths import kvstore, remote
 
 
 def files(path: str) -> list[str]:
@@ -64,4 +64,4 @@ def remove(path: str, file: str | None = None) -> None:
 
 @functools.lru_cache(64)
 def _store(path: str) -> ts.KvStore:
-    return ts.KvStore.open(f"{path}/" if remote(path) else {"driver": "file", "path": f"{path}/"}).result()
+    return ts.KvStore.open(kvstore(path)).result()

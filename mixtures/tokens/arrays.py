@@ -22,6 +22,7 @@ from mixtures.tokens.manifest import Infilled, Manifest
 from store.errors import Failure
 from store.files import publish, scratch
 from store.layout import INFILLED, shard_name
+from store.paths import kvstore
 
 # One file holds all chunks of an array behind an index (few objects in an object store), and every chunk and the index
 # carry a checksum, so a flipped bit on disk is an error and not a token. Chunks are uncompressed and small, because a
@@ -111,10 +112,9 @@ def _write_array(path: Path, values: npt.NDArray[Any]) -> None:
 
 def _spec(path: Path | str) -> dict[str, Any]:
     """What TensorStore opens: an array in a local folder, or below a URL such as gs://bucket/tokens."""
-    base = str(path)
     return {
         "driver": "zarr3",
-        "kvstore": f"{base}/" if "://" in base else {"driver": "file", "path": f"{base}/"},
+        "kvstore": kvstore(path),
         # By default zarr leaves a chunk of zeros out and reads a lost chunk as zeros: a lost file would be tokens.
         "store_data_equal_to_fill_value": True,
         "fill_missing_data_reads": False,

@@ -38,6 +38,12 @@ class Bucket:
     generations: Iterator[int] = field(default_factory=lambda: itertools.count(1))
     address: str = ""
 
+    def empty(self) -> None:
+        with self.lock:
+            self.objects.clear()
+            self.requests.clear()
+            self.refuse = self.flaky = 0
+
     def names(self, prefix: str = "") -> list[str]:
         """Of the objects that someone wrote."""
         with self.lock:

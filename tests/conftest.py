@@ -4,10 +4,13 @@ import functools
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from filelock import FileLock
+
+from tests import bucket as buckets
 
 ROOT = Path(__file__).parent.parent
 # Results are those of a CPU, and no test should take a machine's accelerator.
@@ -47,6 +50,22 @@ def finished_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
             assert done.returncode == 0, done.stderr
             (store.parent / "done").touch()
     return store
+
+
+@pytest.fixture(scope="session")
+def served_bucket() -> Iterator[buckets.Bucket]:
+    """One server for all tests of a process, for clients keep its address and connections."""
+    with buckets.served() as bucket:
+        yield bucket
+
+
+@pytest.fixture
+def bucket(served_bucket: buckets.Bucket, monkeypatch: pytest.MonkeyPatch) -> buckets.Bucket:
+    """An empty one, at gs://bucket for this process and those that it starts."""
+    served_bucket.empty()
+    for name, value in buckets.environment(served_bucket).items():
+        monkeypatch.setenv(name, value)
+    return served_bucket
 
 
 @functools.cache

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -28,20 +27,11 @@ from store.errors import Failure, UserError
 from store.files import write_text
 from store.layout import LOCK, STAGE
 from store.lock import exclusive
-from tests import bucket as buckets
 from tests.bucket import Bucket
 from tests.conftest import ROOT
 from tests.experiments.run_work import small
 from tests.experiments.test_resume import results
 from tests.experiments.tiny import study
-
-
-@pytest.fixture
-def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
-    with buckets.served() as bucket:
-        for name, value in buckets.environment(bucket).items():
-            monkeypatch.setenv(name, value)
-        yield bucket
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import jax
@@ -14,7 +13,7 @@ from models.config import ModelConfig, config
 from models.recipe import AdamW
 from models.step import TrainState, abstract_state, init_state, train_step
 from store.errors import Failure
-from tests.models import object_store
+from tests.bucket import Bucket
 from tests.models.tiny import TINY, tokens
 
 
@@ -43,27 +42,17 @@ def test_a_restored_state_is_the_same_to_the_bit_and_trains_on_alike(tmp_path: P
     assert _bytes(on_restored) == _bytes(on_trained)
 
 
-@pytest.fixture
-def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, bytes]]:
-    """The objects of an empty store at gs://bucket."""
-    with object_store.served() as address:
-        monkeypatch.setenv("TENSORSTORE_GCS_HTTP_URL", address)
-        object_store.OBJECTS.clear()
-        yield object_store.OBJECTS
-
-
-def test_an_object_store_saves_lists_prunes_and_restores(bucket: dict[str, bytes], trained: TrainState) -> None:
-    """Some tools leave an object for every "folder", with a name that ends in a slash."""
+def test_an_object_store_saves_lists_prunes_and_restores(bucket: Bucket, trained: TrainState) -> None:
+    """It has an object for every "folder", as some tools leave it, of one without anything in it too."""
     folder = "gs://bucket/runs/a"
     assert checkpoint.steps(folder) == []
-    bucket["bucket/runs/a/"] = b""
     save(folder, 3, init_state(TINY, AdamW(), 9))
-    bucket["bucket/runs/a/step-00000003/"] = bucket["bucket/runs/a/step-00000004/"] = b""
+    bucket["runs/a/step-00000004/"] = b""
     with checkpoint.Writer(folder) as writer:
         for step in (3, 9, 10):
             writer.save(step, trained)
     assert checkpoint.steps(f"{folder}/") == [9, 10]
-    assert {name.split("/")[3] for name in bucket} == {"", "step-00000009", "step-00000010"}
+    assert {name.split("/")[2] for name in bucket.names()} == {"step-00000009", "step-00000010"}
     restored = checkpoint.restore(folder, 9, like=init_state(TINY, AdamW(), 1))
     assert _bytes(restored) == _bytes(trained)
     with pytest.raises(Failure, match="gs://bucket/runs/a/step-00000003 does not exist; its folder has steps"):
@@ -71,19 +60,16 @@ def test_an_object_store_saves_lists_prunes_and_restores(bucket: dict[str, bytes
 
 
 @pytest.mark.parametrize("how", ["flip", "remove", "digests"])
-def test_a_damaged_checkpoint_of_an_object_store_is_named(
-    bucket: dict[str, bytes], trained: TrainState, how: str
-) -> None:
+def test_a_damaged_checkpoint_of_an_object_store_is_named(bucket: Bucket, trained: TrainState, how: str) -> None:
     folder = "gs://bucket/run"
     for step in (1, 2):
         save(folder, step, trained)
-    inside = [name for name in bucket if name.startswith("bucket/run/step-00000002/state/")]
-    largest = max(inside, key=lambda name: len(bucket[name]))
+    largest = max(bucket.names("run/step-00000002/state/"), key=lambda name: len(bucket[name]))
     if how == "digests":  # never completed
-        del bucket["bucket/run/step-00000002/digests.json"]
+        del bucket.objects["run/step-00000002/digests.json"]
         assert checkpoint.steps(folder) == [1]
     elif how == "remove":
-        del bucket[largest]
+        del bucket.objects[largest]
     else:
         bucket[largest] = bytes([bucket[largest][0] ^ 1]) + bucket[largest][1:]
     with pytest.raises(Failure, match=r"step-00000002 is damaged; delete it"):
@@ -91,13 +77,11 @@ def test_a_damaged_checkpoint_of_an_object_store_is_named(
     assert _bytes(checkpoint.restore(folder, 1, trained)) == _bytes(trained)
 
 
-def test_an_object_store_that_cannot_be_reached_is_one_line(
-    bucket: dict[str, bytes], trained: TrainState, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(object_store.Google, "refused", True)
+def test_an_object_store_that_cannot_be_reached_is_one_line(bucket: Bucket, trained: TrainState) -> None:
+    bucket.refuse = 403
     with pytest.raises(Failure, match=r"gs://bucket/run/step-00000001 cannot be written .* your rights") as caught:
         save("gs://bucket/run", 1, trained)
-    assert "\n" not in str(caught.value) and bucket == {}
+    assert "\n" not in str(caught.value) and not bucket.objects
 
 
 def test_the_newest_two_are_kept(tmp_path: Path, trained: TrainState) -> None:

@@ -6,7 +6,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,14 +17,6 @@ from store.lock import exclusive, held, whole_store
 from tests import bucket as buckets
 from tests.bucket import Bucket
 from tests.conftest import ROOT
-
-
-@pytest.fixture
-def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
-    with buckets.served() as bucket:
-        for name, value in buckets.environment(bucket).items():
-            monkeypatch.setenv(name, value)
-        yield bucket
 
 
 @pytest.fixture

@@ -249,7 +249,7 @@ def work(
 ) -> None:
     """Do what is missing of a study whose data are prepared, beside other workers, until nothing is left to take."""
     from experiments.commands.options import chip_hour_price
-    from experiments.commands.work import Asked, work_on
+    from experiments.commands.work_on import Asked, work_on
     from experiments.study import without
 
     price = chip_hour_price(price_per_chip_hour)

@@ -4,7 +4,7 @@ import json
 import sys
 
 from experiments import cli
-from experiments.commands.work import Asked, work_on
+from experiments.commands.work_on import Asked, work_on
 from experiments.run import trainer
 from experiments.study import Study
 from store import paths

@@ -14,7 +14,7 @@ import pytest
 from analysis.compare import compare
 from analysis.records import stage_folder
 from experiments.audit import audit
-from experiments.commands.work import TRIES, Asked, work_on
+from experiments.commands.work_on import TRIES, Asked, work_on
 from experiments.plan import status
 from experiments.plan.make import prepared_plan
 from experiments.run.stops import StopRequested

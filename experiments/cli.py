@@ -99,7 +99,7 @@ def prepare(
         raise UserError(f"executor '{executor}' is unknown; choose pool or beam")
     if context.args and executor == "pool":
         raise UserError(f"no such option: {context.args[0]}; options of Beam need --executor beam")
-    chosen = pool(workers) if executor == "pool" else beam(context.args)
+    chosen = pool(workers) if executor == "pool" else beam(context.args, store)
     print_result(prepare_target(target, scale, store, chosen), json, print_prepared)
 
 

@@ -8,6 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 
+CHUNK = 1 << 16
+"""Groups that are Python's numbers at a time; the first are nearly always enough."""
+
+
 @dataclass(frozen=True)
 class Groups:
     """Of one source, the hashes of its groups, ascending, and how many documents are in each; `total` are in it."""
@@ -78,6 +82,9 @@ def _by_hash(sources: Sequence[Groups]) -> Iterator[tuple[int, list[tuple[int, i
     owners = np.concatenate([np.full(len(source.hashes), number) for number, source in enumerate(sources)])
     counts = np.concatenate([source.counts for source in sources])
     order = np.lexsort((owners, hashes))
-    rows = zip(hashes[order].tolist(), owners[order].tolist(), counts[order].tolist(), strict=True)
+    parts = (order[start : start + CHUNK] for start in range(0, len(order), CHUNK))
+    rows = (
+        row for part in parts for row in zip(*(column[part].tolist() for column in (hashes, owners, counts)), strict=True)
+    )
     for group, its in groupby(rows, key=lambda row: row[0]):
         yield group, [(owner, count) for _, owner, count in its]

@@ -2,11 +2,10 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import chain, groupby
 
 import numpy as np
 import numpy.typing as npt
-
 
 CHUNK = 1 << 16
 """Groups that are Python's numbers at a time; the first are nearly always enough."""
@@ -83,8 +82,7 @@ def _by_hash(sources: Sequence[Groups]) -> Iterator[tuple[int, list[tuple[int, i
     counts = np.concatenate([source.counts for source in sources])
     order = np.lexsort((owners, hashes))
     parts = (order[start : start + CHUNK] for start in range(0, len(order), CHUNK))
-    rows = (
-        row for part in parts for row in zip(*(column[part].tolist() for column in (hashes, owners, counts)), strict=True)
-    )
+    columns = ([column[part].tolist() for column in (hashes, owners, counts)] for part in parts)
+    rows = chain.from_iterable(zip(*its, strict=True) for its in columns)
     for group, its in groupby(rows, key=lambda row: row[0]):
         yield group, [(owner, count) for _, owner, count in its]

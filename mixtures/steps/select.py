@@ -156,10 +156,16 @@ def _bins(keys: Keys) -> npt.NDArray[np.int64]:
 
 
 def _hold_out(candidates: Sequence[Candidate], share: float) -> None:
-    held = heldout.choose([_groups(c, share) for c in candidates], share)
+    held = np.sort(heldout.choose([_groups(c, share) for c in candidates], share))
     for c in candidates:
         for path, roles in each(c, "r+"):
-            roles[np.isin(column(path, "group_hash"), held) & (roles == TRAINING)] = HELDOUT
+            roles[_among(column(path, "group_hash"), held) & (roles == TRAINING)] = HELDOUT
+
+
+def _among(values: Keys, ordered: Keys) -> npt.NDArray[np.bool_]:
+    """Whether each of `values` is in `ordered`, which is sorted once for all shards."""
+    places = np.searchsorted(ordered, values, side="right")
+    return np.asarray((places > 0) & (ordered[places - 1] == values)) if len(ordered) else np.zeros(len(values), bool)
 
 
 def _groups(candidate: Candidate, share: float) -> heldout.Groups:

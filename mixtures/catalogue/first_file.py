@@ -179,6 +179,8 @@ def _entries(url: str, budget: Budget) -> Iterator[dict[str, Any]]:
     address: str | None = f"{url}?limit={NAMES}"
     while address:
         content, headers = _get(address, budget, budget.left(), {})
+        if budget.left() <= 0:  # so that it may have been cut
+            raise _TooMuch(f"finding its first file takes over {budget.allowed:,} bytes of names")
         yield from json.loads(content)
         following = re.search(r'<([^>]+)>;\s*rel="next"', headers.get("Link", ""))
         address = following and following[1]
@@ -277,4 +279,5 @@ def _look_into_parquet(file: _File, dataset: HubDataset, budget: Budget) -> None
 
 def _has(dataset: HubDataset, file: _File, names: Any) -> None:
     if lacking := sorted(set(dataset.columns) - set(names)):
-        raise _Missing(f"{file.name} has no column {', '.join(lacking)} (it has {', '.join(names) or 'none'})")
+        has = ", ".join([*names][:20]) or "none"
+        raise _Missing(f"{file.name} has no column {', '.join(lacking)} (it has {has})")

@@ -77,7 +77,8 @@ def beam(options: Sequence[str], store: Path) -> Executor:
                 _ = numbers | beam_api.Map(partial(_do, work, file))
         except Exception as error:  # a runner raises what it likes
             raise Failure(f"the Beam pipeline failed ({_last_line(error)}); run the command again") from error
-        file.path.unlink(missing_ok=True)
+        finally:
+            file.path.unlink(missing_ok=True)
         done(len(jobs))
 
     return run

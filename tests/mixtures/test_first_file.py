@@ -20,7 +20,7 @@ import zstandard
 from huggingface_hub import constants
 
 from mixtures.catalogue import files, generated
-from mixtures.catalogue.first_file import Budget, look
+from mixtures.catalogue.first_file import Budget, Looked, look
 from mixtures.catalogue.laptop import QUICKSTART
 from mixtures.catalogue.reach import BUDGET_BYTES, reach
 from mixtures.readers import hub
@@ -162,6 +162,9 @@ def test_what_is_larger_than_the_budget_is_not_looked_at_and_not_called_missing(
     looked = look(dataset("a.jsonl"), budget)
     assert looked.missing == "" and looked.note == "the first row of a.jsonl is longer than what is looked at"
     assert its.sent < 1_000_000
+    budget = Budget(20_000)
+    its.files = {f"{number:03}.txt": b"" for number in range(300)} | {"a.jsonl": b""}
+    assert look(dataset("*.jsonl"), budget) == Looked(note="finding its first file takes over 20,000 bytes of names")
     its.files = {"a.jsonl": b'{"text": "x'}
     assert "not JSON" in look(dataset("a.jsonl"), Budget(BUDGET_BYTES)).missing
     its.files = {"a.parquet": b"PAR1 and nothing else PAR1"}

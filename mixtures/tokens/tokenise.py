@@ -120,15 +120,7 @@ class _Shard:
         self.documents += len(offsets) - 1
 
     def write(self, folder: Path) -> str:
-        """Write what was gathered, which is gone then: of a large source it is gigabytes, held once and not twice."""
-        tokens_N = np.empty(self.size, self.parts[0].dtype)
-        start = 0
-        self.parts.reverse()
-        while self.parts:
-            part = self.parts.pop()
-            tokens_N[start : start + len(part)] = part
-            start += len(part)
-        return write_shard(folder, tokens_N, np.cumsum(np.concatenate(self.lengths)))
+        return write_shard(folder, np.concatenate(self.parts), np.cumsum(np.concatenate(self.lengths)))
 
 
 @functools.lru_cache(maxsize=1)

@@ -27,15 +27,13 @@ from mixtures.steps.select import select
 from store.layout import Prepared
 
 app = typer.Typer(add_completion=False)
-GROUP_DOCUMENTS = 10_000
 
 
-def timed(what: str, work: Callable[[], Any]) -> Any:
+def timed(what: str, work: Callable[[], Any]) -> None:
     started = time.perf_counter()
     found = work()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-    print(f"{what}: {time.perf_counter() - started:,.0f} s, peak memory {peak:.2f} GB", flush=True)
-    return found
+    print(f"{what}: {time.perf_counter() - started:,.0f} s, peak memory {peak:.2f} GB; {found}")
 
 
 def write_keys(path: Path, number: int, documents: int, texts: int) -> None:
@@ -43,10 +41,9 @@ def write_keys(path: Path, number: int, documents: int, texts: int) -> None:
     text_D = rng.integers(0, texts, documents, np.uint64)
     hashes = np.stack([text_D * np.uint64(0x9E3779B97F4A7C15), text_D * np.uint64(0xD6E8FEB86659FD93)], axis=1)
     columns = {name: rng.integers(0, 2**64, documents, np.uint64) for name in ("id_hash", "group_hash")}
-    columns["bytes"] = np.full(documents, 3_000, np.uint32)
-    texts_of = pa.FixedSizeBinaryArray.from_buffers(pa.binary(16), documents, [None, pa.py_buffer(hashes)])
-    table = pa.table({**columns, "text_hash": texts_of})
-    pq.write_table(table, path, GROUP_DOCUMENTS, compression="lz4", use_dictionary=False)
+    text_hash = pa.FixedSizeBinaryArray.from_buffers(pa.binary(16), documents, [None, pa.py_buffer(hashes)])
+    table = {**columns, "bytes": np.full(documents, 3_000, np.uint32), "text_hash": text_hash}
+    pq.write_table(pa.table(table), path, 10_000, compression="lz4", use_dictionary=False)
 
 
 @app.command()
@@ -62,8 +59,7 @@ def selection(documents: int = 100_000_000, shards: int = 400, share: float = 0.
             Candidate(Source(dedup, "text", "", lambda *_: iter(()), one_shard, dedup=dedup), its, (), at)
             for dedup, its in halves.items()
         ]
-        facts = timed(f"selecting among {documents:,}", lambda: select(candidates, share))
-        print({name: dict(its["dropped"]) for name, its in facts.items()})
+        timed(f"selecting among {documents:,}", lambda: [its["dropped"] for its in select(candidates, share).values()])
 
 
 def touch(job: ReadJob) -> None:
@@ -75,10 +71,9 @@ def through_beam(jobs: int = 60_000, folder: Path = Path()) -> None:
     """So many jobs of the paper's largest source through Beam's local runner, each of which leaves an empty file."""
     with tempfile.TemporaryDirectory(dir=folder) as name:
         at = Path(name)
-        files = tuple(f"train~chunk1~example_train_{number}.jsonl.zst" for number in range(66))
+        files = tuple(f"cerebras~SlimPajama-627B~train~chunk1~train_{number}.jsonl.zst" for number in range(66))
         made = [ReadJob(files, ((PAPER[0], at / f"{n}.done"),), at, {"": "gs://bucket/hub"}) for n in range(jobs)]
-        timed(f"{jobs:,} jobs", lambda: beam((), at)(touch, made, print))
-        print(f"{len(list(at.glob('*.done'))):,} files")
+        timed(f"{jobs:,} jobs", lambda: beam((), at)(touch, made, print) or f"{len([*at.glob('*.done')]):,} files")
 
 
 if __name__ == "__main__":

@@ -25,11 +25,17 @@ setup: .venv/ready
 .venv/ready: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; ok = (3, 11) <= sys.version_info < (3, 14); print("setup: Python", sys.version.split()[0]); sys.exit(None if ok else "setup: Python 3.11, 3.12 or 3.13 is needed; name one with make PYTHON=python3.12")'
 	@$(PYTHON) -c 'import ensurepip, venv' || { echo "setup: the venv module is missing; on Debian or Ubuntu: apt install python3-venv"; exit 1; }
-	@echo "setup: creating .venv and installing the locked packages (2 to 5 minutes, once)"
+	@echo "setup: creating .venv and installing the locked packages (1 to 4 minutes, once)"
 	@$(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --no-deps -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -c requirements.lock uv
+	@$(INSTALL) || { echo "setup: uv cannot install them; trying pip"; \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --no-deps -r requirements.lock; }
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
+
+# uv takes a third of the time that pip takes. It knows no settings of pip's, so it is told where pip looks.
+INSTALL = index="$${PIP_INDEX_URL:-$$($(BIN)/python -m pip config get global.index-url 2> /dev/null)}"; \
+  UV_SYSTEM_CERTS=1 VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet --no-deps $${index:+--default-index "$$index"} -r requirements.lock
 
 # In a folder of its own: where jax finds it, it looks for a TPU at every start.
 .venv/libtpu: .venv/ready

@@ -9,6 +9,7 @@ from analysis.records import StudyRecord, read_study
 from analysis.scores import BEFORE, FINAL, Evaluated, differing, evaluated, points, require_same_items
 from store import layout
 from store.errors import UserError
+from store.paths import glob
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,7 @@ def _arm(store: Path, study: str, typed: str, choice: Choice) -> Found:
 
 def _key(store: Path, name: str) -> str:
     """What a store calls the study of a name: with its scale, where that is to be guessed and can be."""
-    there = sorted(path.parent.name for path in (store / layout.STUDIES).glob(f"*/{layout.STUDY}"))
+    there = [path.parent.name for path in glob(store / layout.STUDIES, f"*/{layout.STUDY}")]
     alike = [key for key in there if key.rpartition("-")[0] == name]
     return alike[0] if name not in there and len(alike) == 1 else name
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from analysis.records import SCHEMA, EvalRecord, read_eval
 from analysis.statistics import Floats
+from store import paths
 from store.errors import Failure
 from store.files import is_sealed
 
@@ -161,7 +162,7 @@ def _types() -> "dict[str, pa.DataType]":
 def _parsed(path: Path, fingerprint: str) -> tuple[EvalRecord, Columns] | None:
     """As `read_columns`, or None where the slow way is to be taken."""
     try:
-        data = path.read_bytes()
+        data = paths.read(path)
     except OSError:
         return None
     begin, end = data.find(_HEAD), data.rfind(_TAIL)

@@ -57,10 +57,8 @@ class Row:
             **{"n_items": self.n_items, "n_seeds": self.n_seeds, "n_declared": self.n_declared},
             **{"value": found.value, "baseline_value": found.baseline_value, "difference": found.difference.centre},
             **{"interval": _ends(found.difference), "interval_items": _ends(found.these_items)},
-            **{
-                "relative": found.relative.centre if found.relative else None,
-                "relative_interval": _ends(found.relative),
-            },
+            "relative": found.relative.centre if found.relative else None,
+            "relative_interval": _ends(found.relative),
             **{"p": self.p, "p_adjusted": self.p_adjusted, "adjustment": self.adjustment},
             **{"margin": self.margin, "p_equivalent": self.p_equivalent},
             **{"higher_is_better": self.metric.score.higher_is_better, "interval_kind": found.kind, "sd": found.sd},
@@ -299,8 +297,7 @@ def _tested(row: Row) -> float:
 
 def _equivalence(row: Row) -> float:
     """The p of the tests for equivalence that is corrected: 1 where no margin is known or a seed is lost."""
-    untested = row.margin is None or row.n_seeds < row.n_declared or row.estimate.kind == statistics.EQUAL_SEEDS
-    if untested or row.margin is None:
+    if row.margin is None or row.n_seeds < row.n_declared or row.estimate.kind == statistics.EQUAL_SEEDS:
         return 1.0
     return statistics.p_equivalent(row.estimate.difference, row.estimate.spread, row.margin)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from analysis.records import StageRecord, StepRecord, StudyRecord, read_ledger, read_stage, stage_folder
 from store.layout import STAGE
+from store.paths import together
 
 Ledgers = Mapping[str, tuple[StageRecord, Sequence[StepRecord]]]
 """Stage folder to its record and steps, in the order of the runs; a stage that arms share is there once."""
@@ -18,13 +19,14 @@ def read_ledgers(store: Path, study: StudyRecord) -> Ledgers:
     Raises:
         Failure: a record or ledger is corrupt.
     """
-    found: dict[str, tuple[StageRecord, Sequence[StepRecord]]] = {}
-    for run in sorted(study.runs, key=lambda run: (list(study.arms).index(run.arm), run.seed)):
-        for folder in run.stages:
-            path = stage_folder(store, folder)
-            if folder not in found and (path / STAGE).exists():
-                found[folder] = (read_stage(path), read_ledger(path))
-    return found
+    runs = sorted(study.runs, key=lambda run: (list(study.arms).index(run.arm), run.seed))
+    folders = list(dict.fromkeys(folder for run in runs for folder in run.stages))
+
+    def read(path: Path) -> tuple[StageRecord, Sequence[StepRecord]] | None:
+        return (read_stage(path), read_ledger(path)) if (path / STAGE).exists() else None
+
+    found = together(store, read, [stage_folder(store, folder) for folder in folders])
+    return {folder: its for folder, its in zip(folders, found, strict=True) if its}
 
 
 def realised(steps: Sequence[StepRecord]) -> dict[str, int]:

@@ -7,13 +7,15 @@ Records and the lines of a ledger carry a checksum of themselves, and one that w
 import hashlib
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Required, TypedDict
 
-from store import layout
+from store import appended, layout
 from store.errors import Failure, UserError
 from store.files import read_sealed, write_sealed
+from store.paths import glob, together
 
 SCHEMA = 2
 MAX_SKIPPED = 5
@@ -318,8 +320,9 @@ def read_answers(path: Path, fingerprint: str | None = None) -> AnswerRecord:
 
 def read_judged(store: Path, study: str) -> dict[Path, JudgeRecord]:
     """All records of a study's judges, by their path."""
-    paths = sorted((store / layout.STUDIES / study / layout.JUDGED).glob("*/*/*.json"))
-    return {path: _load(path, JudgeRecord, f"verdicts {path.stem}", JUDGE_AGAIN) for path in paths}
+    paths = glob(store / layout.STUDIES / study / layout.JUDGED, "*/*/*.json")
+    found = together(store, lambda path: _load(path, JudgeRecord, f"verdicts {path.stem}", JUDGE_AGAIN), paths)
+    return dict(zip(paths, found, strict=True))
 
 
 def read_study(store: Path, name: str) -> StudyRecord:
@@ -359,16 +362,18 @@ def _short_checksum(body: bytes) -> bytes:
 _TAIL_BYTES = 8_192  # more than a line of the ledger has, by far
 
 
+def last_steps(folder: Path) -> list[StepRecord]:
+    """The newest rows of a ledger, one at least where there is one, for a look at it; those before are not checked."""
+    rows: list[StepRecord] = []
+    with suppress(OSError, ValueError, TypeError):  # the first of the lines may be cut
+        for line in reversed(appended.tail(folder / layout.LEDGER, _TAIL_BYTES).split(b"\n")[:-1]):
+            rows.insert(0, _step(line))
+    return rows
+
+
 def last_step(folder: Path) -> StepRecord | None:
-    """The newest whole row of a ledger, for a look at how far a stage is; the rows before it are not checked."""
-    path = folder / layout.LEDGER
-    try:
-        with path.open("rb") as file:
-            file.seek(max(0, path.stat().st_size - _TAIL_BYTES))
-            lines = file.read().split(b"\n")[:-1]
-        return _step(lines[-1]) if lines else None
-    except (OSError, ValueError, TypeError):
-        return None
+    rows = last_steps(folder)
+    return rows[-1] if rows else None
 
 
 def train_again(folder: Path) -> str:
@@ -384,9 +389,7 @@ def read_ledger(folder: Path) -> list[StepRecord]:
     """
     path = folder / layout.LEDGER
     try:
-        lines = path.read_bytes().split(b"\n")
-    except FileNotFoundError:
-        return []
+        lines = appended.read(path).split(b"\n")
     except OSError as error:
         raise Failure(f"ledger {path} cannot be read ({error.strerror}); {train_again(folder)}") from error
     rows: list[StepRecord] = []

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from store.errors import Failure
 from store.files import whole
+from store.paths import remote
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -25,6 +26,8 @@ _HEAD, _RECORD, _CHECKSUM = b"record", b"made of", 8
 
 def read(record: Path) -> tuple[dict[str, Any], Mapping[str, "pa.Array"]] | None:
     """The fields of a record without its items, and what scores are made of; None where they are not kept."""
+    if remote(record):
+        return None
     path = _path(record)
     try:
         data = path.read_bytes()
@@ -47,6 +50,8 @@ def read(record: Path) -> tuple[dict[str, Any], Mapping[str, "pa.Array"]] | None
 
 def keep(record: Path, head: Mapping[str, Any], columns: Mapping[str, "pa.Array"]) -> None:
     """Keep what was made of a record, if it is large."""
+    if remote(record):  # whose time of change is no stamp, and what takes long there is the way
+        return
     with suppress(OSError, Failure):
         made_of = _made_of(record)
         if record.stat().st_size < LEAST_BYTES:

@@ -22,6 +22,7 @@ from analysis.records import (
 from analysis.task_scores import Frame, read_scores
 from store.errors import Failure
 from store.layout import DONE, EVALS, STAGE
+from store.paths import glob, together
 
 BEFORE, FINAL = "before-cooldown", "final"
 """The two points at which arms are compared: the end of the stage before the cooldown, and the end of the run."""
@@ -122,7 +123,8 @@ def _read_stage(store: Path, folder: str, asked: Mapping[str, str], frames: dict
     if not (path / STAGE).exists():
         return _Stage(None, {}, [f"stage {folder} was not started"], [], [])
     stage = read_stage(path)
-    read = [(file, read_scores(file, stage.fingerprint, frames)) for file in sorted((path / EVALS).glob("*.json"))]
+    files = glob(path / EVALS, "*.json")
+    read = [*zip(files, together(path, lambda file: read_scores(file, stage.fingerprint, frames), files), strict=True)]
     # Other studies may ask this stage the same task of other items, or what this one does not ask.
     ours = [
         each

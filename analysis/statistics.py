@@ -22,7 +22,7 @@ It needs positive scores, and is left out where a score is 0.
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -75,8 +75,10 @@ class Side:
 
     @cached_property
     def linear(self) -> tuple[Floats, Floats]:
-        """As the function of that name has them."""
-        return linear(self.score_SxN, self.size_SxN)
+        """Sum of scores / sum of sizes by seed, and how far each item moves it (its mean over items is 0)."""
+        ratio_S = self.score_SxN.sum(axis=1) / self.size_SxN.sum(axis=1)
+        added_SxN = (self.score_SxN - ratio_S[:, None] * self.size_SxN) / self.size_SxN.mean(axis=1, keepdims=True)
+        return ratio_S, added_SxN
 
 
 @dataclass(frozen=True, eq=False)
@@ -180,10 +182,10 @@ def _value(weights: Sequence[float], sides: Sequence[Side]) -> Floats:
     return value_S
 
 
-def linear(score_SxN: Floats, size_SxN: Floats) -> tuple[Floats, Floats]:
-    """Sum of scores / sum of sizes by seed, and how far each item moves it (its mean over items is 0)."""
-    ratio_S = score_SxN.sum(axis=1) / size_SxN.sum(axis=1)
-    return ratio_S, (score_SxN - ratio_S[:, None] * size_SxN) / size_SxN.mean(axis=1, keepdims=True)
+def numbered(keys: Sequence[Hashable]) -> NDArray[np.intp]:
+    """The number of each key in the order in which they first come."""
+    number: dict[Hashable, int] = {}
+    return np.asarray([number.setdefault(key, len(number)) for key in keys], dtype=np.intp)
 
 
 def clustered(values_SxN: Floats, cluster_N: NDArray[np.intp]) -> Floats:

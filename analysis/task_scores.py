@@ -1,7 +1,7 @@
 """From one evaluation record to scores by item: columns in the order of the ids, clusters, and the parts of a task."""
 
 import math
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +14,7 @@ from analysis.columns import TEXTS, Columns, called, columns_of, corrupt, number
 from analysis.evals.benchmarks import TASKS, benchmark_of
 from analysis.metrics import KS, SCORES, TaskScores
 from analysis.records import EvalRecord, read_eval
-from analysis.statistics import Floats
+from analysis.statistics import Floats, numbered
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -160,20 +160,14 @@ def _frame(task: str, columns: Columns, where: str, frames: dict[str, Frame]) ->
     by_source: dict[str, list[int]] = {}
     for place, i in enumerate(order):
         by_source.setdefault(sources[i] or "", []).append(place)
-    ids, cluster_N = tuple(names[i] for i in order), _numbered(keys)
+    ids, cluster_N = tuple(names[i] for i in order), numbered(keys)
     parts = {
-        source: Part(np.asarray(its), tuple(ids[i] for i in its), _numbered(cluster_N[its].tolist()))
+        source: Part(np.asarray(its), tuple(ids[i] for i in its), numbered(cluster_N[its].tolist()))
         for source, its in by_source.items()
         if len(by_source) > 1
     }
     frames[task] = Frame(there, np.asarray(order, dtype=np.intp), ids, cluster_N, parts)
     return frames[task]
-
-
-def _numbered(keys: Sequence[Hashable]) -> NDArray[np.intp]:
-    """The number of each key in the order in which they first come."""
-    number: dict[Hashable, int] = {}
-    return np.asarray([number.setdefault(key, len(number)) for key in keys], dtype=np.intp)
 
 
 def _shares(columns: dict[str, Floats], task: str) -> dict[str, Floats]:

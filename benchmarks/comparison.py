@@ -8,17 +8,18 @@ while others have the cores too.
 """
 
 import resource
-import subprocess
 import sys
 import time
 from pathlib import Path
 
+from benchmarks.rounds import apart
+
 PARTS = ("read", "compare", "end", "report")
 
 
-def measure(part: str, store: Path) -> str:
+def measure(part: str, folder: str) -> str:
     """One line: what the part took, all that it needs of other parts included."""
-    started = time.perf_counter()
+    store, started = Path(folder), time.perf_counter()
     if part == "read":
         from analysis.records import read_study
         from analysis.scores import evaluated
@@ -42,18 +43,14 @@ def measure(part: str, store: Path) -> str:
     )
 
 
-def main() -> None:
-    store = Path(sys.argv[1] if len(sys.argv) > 1 else "/tmp/ablate-comparison")
-    if len(sys.argv) > 2:
-        print(measure(sys.argv[2], store))
-        return
-    if not (store / "studies" / "large" / "study.json").exists():
+def main(store: str = "/tmp/ablate-comparison") -> None:
+    if not (Path(store) / "studies" / "large" / "study.json").exists():
         from tests.analysis.large_store import write_store
 
-        write_store(store)
+        write_store(Path(store))
     for part in PARTS:
-        subprocess.run([sys.executable, "-m", "benchmarks.comparison", str(store), part], check=True)
+        print(apart(measure, part, store), flush=True)
 
 
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:])

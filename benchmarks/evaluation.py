@@ -101,13 +101,9 @@ def made(folder: Path, model: str, texts: list[str]) -> None:
 def requests(downloads: Path, items: int) -> dict[str, list]:
     from analysis.evals.tasks import benchmark_task
 
-    found: dict[str, list] = {"score": [], "write": []}
-    for name in CHOICES:
-        for question in benchmark_task(name, items, downloads).questions:
-            found["score"].extend(question.candidates)
-    for name in OPEN:
-        found["write"].extend(q.candidates[0][0] for q in benchmark_task(name, items, downloads).questions)
-    return found
+    choices, asked = ([q for name in names for q in benchmark_task(name, items, downloads).questions]
+                      for names in (CHOICES, OPEN))  # fmt: skip
+    return {"score": [pair for q in choices for pair in q.candidates], "write": [q.candidates[0][0] for q in asked]}
 
 
 def compare(folder: Path, asked: dict[str, list], torch_python: str, rounds: int, tokens: int) -> None:
@@ -127,18 +123,14 @@ def compare(folder: Path, asked: dict[str, list], torch_python: str, rounds: int
     for kind in asked:
         print(f"\n{kind}\n")
         race({name: partial(turn, name, kind) for name in children}, rounds, base="ours", warm=1)
-        _alike(kind, results["ours"], results["hf"])
+        pairs = list(zip(results["ours"], results["hf"], strict=True))
+        if kind == "score":
+            print(f"likelihoods differ by {max(abs(a - b) for a, b in pairs):.1e} at the most")
+        else:  # ours does not end in half a character
+            equal = sum(a == b.rstrip("\ufffd") for a, b in pairs)
+            print(f"{equal} of {len(pairs)} texts are equal")
     for child in children.values():
         child.communicate()
-
-
-def _alike(kind: str, ours: list, theirs: list) -> None:
-    if kind == "score":
-        print(f"likelihoods differ by {max(abs(a - b) for a, b in zip(ours, theirs, strict=True)):.1e} at the most")
-    else:
-        # Ours does not end in half a character.
-        equal = sum(a == b.rstrip("\ufffd") for a, b in zip(ours, theirs, strict=True))
-        print(f"{equal} of {len(ours)} texts are equal")
 
 
 def main(

@@ -33,10 +33,8 @@ REHEARSAL = ("2m", "64", 512)
 """Model, sequence and tokens of a step."""
 STEPS = 12
 PEAK_FLOPS = {
-    "NVIDIA H200": 989.4e12,
-    "NVIDIA H100 80GB HBM3": 989.4e12,
-    "NVIDIA A100-SXM4-80GB": 312e12,
-    "NVIDIA A100-SXM4-40GB": 312e12,
+    **dict.fromkeys(("NVIDIA H200", "NVIDIA H100 80GB HBM3"), 989.4e12),
+    **dict.fromkeys(("NVIDIA A100-SXM4-80GB", "NVIDIA A100-SXM4-40GB"), 312e12),
 }
 """Dense bfloat16 a second, as the maker publishes it, by the device's name."""
 SHARE = 0.92

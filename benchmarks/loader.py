@@ -114,29 +114,18 @@ def seqio(folder: Path, batch: int, sequence: int) -> Peer:
 
     vocabulary = seqio.PassThroughVocabulary(VOCABULARY, eos_id=1)
     for source in SOURCES:
-        path = folder / f"{source}.tfrecord"
+        path, form = folder / f"{source}.tfrecord", {"targets": tf.io.RaggedFeature(tf.int64)}
         if not path.exists():
             _write_tfrecord(tf, path, documents(source))
         seqio.TaskRegistry.add(
             source,
-            source=seqio.TFExampleDataSource(
-                {"train": str(path)},
-                {"targets": tf.io.RaggedFeature(tf.int64)},
-                num_input_examples={"train": DOCUMENTS},
-            ),
+            source=seqio.TFExampleDataSource({"train": str(path)}, form, num_input_examples={"train": DOCUMENTS}),
             preprocessors=[lambda data: data.map(lambda row: {"targets": tf.cast(row["targets"], tf.int32)})],
             output_features={"targets": seqio.Feature(vocabulary, add_eos=False)},
         )
     seqio.MixtureRegistry.add("mix", [(source, float(share)) for source, share in SOURCES.items()])
-    data = seqio.get_dataset(
-        "mix",
-        task_feature_lengths={"targets": sequence},
-        dataset_split="train",
-        shuffle=True,
-        seed=0,
-        num_epochs=None,
-        feature_converter=seqio.LMFeatureConverter(pack=True),
-    )
+    packed = seqio.LMFeatureConverter(pack=True)
+    data = seqio.get_dataset("mix", {"targets": sequence}, packed, "train", shuffle=True, seed=0, num_epochs=None)
     stream = data.batch(batch, drop_remainder=True).as_numpy_iterator()
     return stream, lambda b: int(np.count_nonzero(b["decoder_target_tokens"]))
 

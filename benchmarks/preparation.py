@@ -92,23 +92,18 @@ def work(step: str, folder: Path) -> tuple[Callable[[], object], int]:
             return lambda: [encoder.fast.encode_batch_flat(texts, split_special_tokens=True) for texts in groups], size
         few = groups[0][::8]
         return lambda: encoder.reference.encode_batch(few, add_special_tokens=False), len("".join(few).encode())
-    if step == "tokenise":
 
-        def tokenise(name: str) -> None:
-            tokenise_shard(TokeniseJob(folder / f"{name}.parquet", "python", 0, Prepared(folder), None, None))
+    def run(name: str) -> object:
+        shard = folder / f"{name}.parquet"
+        if step == "tokenise":
+            return tokenise_shard(TokeniseJob(shard, "python", 0, Prepared(folder), None, None))
+        if step == "look for benchmark items":
+            return scan_shard(ScanJob(shard, folder / "index.npz", Rule(), out / "found.json"))
+        documents, filters = clean if name == "all" else clean[:FEW], () if step == "read" else PAPER
+        return read_shard(reading(documents, out / shard.name, filters))
 
-        tokenise("few")
-        return lambda: tokenise("all"), size
-    if step == "look for benchmark items":
-
-        def look(name: str) -> None:
-            scan_shard(ScanJob(folder / f"{name}.parquet", folder / "index.npz", Rule(), out / "found.json"))
-
-        look("few")
-        return lambda: look("all"), size
-    filters = () if step == "read" else PAPER
-    read_shard(reading(clean[:FEW], out / "few.parquet", filters))
-    return lambda: read_shard(reading(clean, out / "all.parquet", filters)), size
+    run("few")
+    return lambda: run("all"), size
 
 
 if __name__ == "__main__":

@@ -138,24 +138,13 @@ def transformers(vocabulary: int) -> Program:
     from transformers import CohereConfig, CohereForCausalLM
 
     torch.manual_seed(0)
-    model = CohereForCausalLM(
-        CohereConfig(
-            vocab_size=vocabulary,
-            hidden_size=WIDTH,
-            intermediate_size=FEED_FORWARD,
-            num_hidden_layers=LAYERS,
-            num_attention_heads=HEADS,
-            num_key_value_heads=HEADS,
-            max_position_embeddings=SEQUENCE,
-            logit_scale=1.0,
-            use_cache=False,
-            pad_token_id=0,
-            bos_token_id=1,
-            eos_token_id=2,
-            attn_implementation="sdpa",
-        )
-    )
-    model = model.float().train()
+    sizes = {
+        **{"vocab_size": vocabulary, "hidden_size": WIDTH, "intermediate_size": FEED_FORWARD},
+        **{"num_hidden_layers": LAYERS, "num_attention_heads": HEADS, "num_key_value_heads": HEADS},
+        **{"max_position_embeddings": SEQUENCE, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2},
+    }
+    settings = CohereConfig(**sizes, logit_scale=1.0, use_cache=False, attn_implementation="sdpa")
+    model = CohereForCausalLM(settings).float().train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=RATE, betas=(0.9, 0.95), weight_decay=0.1)
 
     def one(state: None, tokens: Any) -> tuple[None, Any]:

@@ -19,6 +19,7 @@ from mixtures.tokens import intact
 from mixtures.tokens.arrays import open_tokens
 from store.errors import Failure, UserError
 from store.layout import DONE
+from store.paths import glob
 
 REPLAYED_STEPS = 8
 """Steps of every stage whose batch is read again: the first, the last, and others spread evenly."""
@@ -94,7 +95,7 @@ def _of_records(stage: PreparedStage, folder: Path) -> list[str]:
     """What is wrong with the records of a finished stage, its ledger apart."""
     found = [*_damage(lambda: records.read_stage(folder)), *_damage(lambda: records.read_end(folder))]
     for name, read in (("evals", records.read_eval), ("answers", records.read_answers)):
-        for path in sorted(folder.glob(f"{name}/*.json")):
+        for path in glob(folder / name, "*.json"):
             found += _damage(lambda read=read, path=path: read(path, stage.fingerprint))  # type: ignore[misc]
     return found
 

@@ -228,14 +228,43 @@ def train(
 ) -> None:
     """Train what is missing of a study whose data are prepared; nothing is scored."""
     from experiments.commands.run import train_study
-    from experiments.run.train import train_on_hosts
+    from experiments.workers.gang import train_on_hosts
+    from experiments.workers.work import Terms
 
     if distributed and workers is not None:
         raise UserError("--workers are of one machine; leave it out with --distributed")
     if distributed:
-        train_on_hosts(asked(study, scale), store)
+        train_on_hosts(asked(study, scale), store, Terms())
     else:
         train_study(asked(study, scale), store, workers)
+
+
+@app.command()
+def work(
+    study: StudyName,
+    scale: ScaleName = "",
+    store: Store = RUNS,
+    only: Annotated[str, typer.Option(help="train or score; both if empty.")] = "",
+    max_stages: Annotated[int | None, typer.Option(min=1, help="End after so many were trained or scored.")] = None,
+    canary: Annotated[
+        bool, typer.Option("--canary", help="Begin one stage, and others once it has a checkpoint.")
+    ] = False,
+    distributed: Annotated[
+        bool, typer.Option("--distributed", help="This is one of several processes, started alike on every host.")
+    ] = False,
+    price_per_chip_hour: Annotated[str, typer.Option(help="For --max-cost: a number, or a .json file.")] = "",
+    max_cost: Annotated[float | None, typer.Option(min=0, help="Of all workers; at it they save and end (42).")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print a line of JSON for everything that is taken.")] = False,
+    leave_out: Without = None,
+) -> None:
+    """Do what is missing of a study whose data are prepared, beside other workers, until nothing is left to take."""
+    from experiments.commands.options import chip_hour_price
+    from experiments.commands.work import Asked, work_on
+    from experiments.study import without
+
+    price = chip_hour_price(price_per_chip_hour)
+    how = Asked(only, max_stages, canary, distributed, price, max_cost, json)
+    work_on(without(asked(study, scale), leave_out or []), store, how)
 
 
 @app.command()

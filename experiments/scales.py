@@ -124,19 +124,14 @@ LAPTOP = Scale(
     primary=LIKELIHOOD,
 )
 # The same, five times as long: the next rung for transfer.
-DESKTOP = Scale(
+DESKTOP = replace(
+    LAPTOP,
     name="desktop",
     small=config("2m"),
     large=config("4m"),
-    sequence=256,
-    batch=4,
     unit=1_024_000,  # 1,000 steps
-    warmup=WARMUP,
     parts=replace(LAPTOP_PARTS, text=DESKTOP_TEXT, cooldown=DESKTOP_TEXT),
-    data=LAPTOP_DATA,
-    seeds=(0, 1, 2),
     evaluation=_small(heldout_bytes=120_000, items=200, problems=20),
-    primary=LIKELIHOOD,
 )
 
 _ADJACENT_EACH = paper_scale.ADJACENT_TOKENS // 3

@@ -31,10 +31,10 @@ from jax.sharding import SingleDeviceSharding
 
 from models.devices import hosts
 from models.step import TrainState
-from store import objects
+from store import objects, paths
 from store.errors import Failure
 
-Folder = str | os.PathLike[str]
+Folder = str | Path
 
 for _logger in ("absl", "asyncio"):  # Orbax's threads log with traces what is raised here as well, once
     logging.getLogger(_logger).setLevel(logging.CRITICAL)
@@ -71,7 +71,7 @@ class Writer:
     """
 
     def __init__(self, folder: Folder, keep: int = 2):
-        self._folder, self._keep = objects.place(folder), keep
+        self._folder, self._keep = paths.place(folder), keep
         self._orbax = ocp.StandardCheckpointer()
         self._thread = ThreadPoolExecutor(1)
         self._unfinished: Future[None] | None = None
@@ -105,7 +105,7 @@ class Writer:
         with hosts.together(), _writing(path):
             if hosts.first():
                 _remove(path)
-                if not objects.remote(path):
+                if not paths.remote(path):
                     Path(path).mkdir(parents=True)
         with hosts.together(), _writing(path):
             self._orbax.save(f"{path}/state", _by_name(state))
@@ -139,7 +139,7 @@ class Writer:
 def steps(folder: Folder) -> list[int]:
     """Steps of the complete checkpoints, ascending; none when the folder does not exist. In all processes alike."""
     with hosts.together():
-        found = _complete(objects.place(folder)) if hosts.first() else []
+        found = _complete(paths.place(folder)) if hosts.first() else []
     if jax.process_count() == 1:
         return found
     padded = np.full(_CANDIDATES, -1, np.int64)
@@ -157,7 +157,7 @@ def restore(folder: Folder, step: int, like: TrainState) -> TrainState:
     Raises:
         Failure: the checkpoint is missing, damaged or of another model; the caller may try the one before.
     """
-    path = _path(objects.place(folder), step)
+    path = _path(paths.place(folder), step)
     with hosts.together():
         there = hosts.first() and bool(objects.names(path))
         # Before Orbax reads: on damage it fills the terminal with the traces of its unfinished reads.
@@ -184,7 +184,7 @@ def _writing(path: str) -> Iterator[None]:
         if code := _OS_ERROR.search(str(error)):
             reason = os.strerror(int(code[1]))
         way_out = "free some space"
-        if objects.remote(path):
+        if paths.remote(path):
             way_out = "see to its address, your rights and its space" if not isinstance(error, ImportError) else "do so"
         raise Failure(f"checkpoint {path} cannot be written ({reason}); {way_out}, then run again") from error
 

@@ -152,7 +152,8 @@ def _key(rngs: nnx.Rngs, name: str) -> jax.Array:
 
 def initial(config: ModelConfig, seed: int) -> Params:
     """All parameters by name, a pure function of (seed, name, shape)."""
-    return _by_name(Transformer(config, nnx.Rngs(seed)))
+    state = nnx.state(Transformer(config, nnx.Rngs(seed)))
+    return {_name(path): leaf[...] for path, leaf in nnx.to_flat_state(state)}
 
 
 def bind(config: ModelConfig, params: Params) -> Transformer:
@@ -163,10 +164,6 @@ def bind(config: ModelConfig, params: Params) -> Transformer:
         graph,
         nnx.from_flat_state([(path, leaf.replace(params[_name(path)])) for path, leaf in nnx.to_flat_state(state)]),
     )
-
-
-def _by_name(model: Transformer) -> dict[str, jax.Array]:
-    return {_name(path): leaf[...] for path, leaf in nnx.to_flat_state(nnx.state(model))}
 
 
 def _name(path: tuple) -> str:

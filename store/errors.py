@@ -17,6 +17,10 @@ class Failure(Exception):
     exit_code = 1
 
 
+class Away(Failure):
+    """An object store does not answer, or refuses: nothing is wrong with what was being done; it can be tried again."""
+
+
 def said(error: BaseException) -> str:
     """What another's error says, or else its kind, on one line."""
     return " ".join(str(error).split())[:200] or type(error).__name__

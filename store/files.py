@@ -1,4 +1,7 @@
-"""Files that appear whole or not at all, and JSON that shows when it was changed afterwards."""
+"""Files that appear whole or not at all, and JSON that shows when it was changed afterwards.
+
+On a disk a file is written beside its place and renamed; in an object store it is written on this machine and put.
+"""
 
 import errno
 import hashlib
@@ -7,12 +10,14 @@ import os
 import re
 import secrets
 import shutil
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from store.errors import Failure
+from store import paths
+from store.errors import Away, Failure, said
 
 AGAIN = "delete it and run the command again"
 
@@ -48,11 +53,17 @@ def _lives(process: int) -> bool:
 
 @contextmanager
 def whole(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; it becomes `path` when the block ends without an error.
+    """Yield a temporary path of this machine's; its file becomes `path` when the block ends without an error.
 
     Raises:
-        Failure: the disk is full or the folder cannot be written.
+        Failure: the disk is full, or the folder or object store cannot be written.
     """
+    if paths.remote(path):
+        with scratch(path) as folder:
+            yield folder / path.name
+            with writing(path):
+                _put(folder / path.name, path)
+        return
     temporary = beside(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -67,6 +78,74 @@ def whole(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):  # where no file can be there is none
             temporary.unlink()
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """While the block runs, Away says why a place of an object store cannot be written."""
+    try:
+        with paths.reaching(path):
+            yield
+    except OSError as error:
+        raise Away(
+            f"cannot write {path} ({said(error)}); see to the network and your rights, then run again"
+        ) from error
+
+
+@contextmanager
+def scratch(path: Path) -> Iterator[Path]:
+    """Yield an empty folder of this machine's for what is to become `path`: on the same disk, if that is on one."""
+    if paths.remote(path):
+        with tempfile.TemporaryDirectory(prefix="ablate-") as folder:
+            yield Path(folder)
+        return
+    own = beside(path)
+    try:
+        own.mkdir(parents=True)
+        yield own
+    except OSError as error:
+        raise Failure(f"cannot write {path} ({error.strerror or error}); free some space and run again") from error
+    finally:
+        shutil.rmtree(own, ignore_errors=True)
+
+
+def publish(folder: Path, target: Path) -> None:
+    """Have `target` hold what the scratch folder holds. It may be half there after a kill; a marker is written later.
+
+    Raises:
+        Failure: it cannot be written.
+    """
+    if not paths.remote(target):
+        replace_folder(folder, target)
+        return
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    with writing(target):
+        paths.together(target, lambda path: _put(path, target.joinpath(*path.relative_to(folder).parts)), files)
+
+
+def _put(file: Path, path: Path) -> None:
+    system: Any = path.fs  # type: ignore[attr-defined]
+    system.put_file(str(file), path.path)  # type: ignore[attr-defined]
+
+
+def make_folder(folder: Path) -> None:
+    """So that files can be written in it; an object store needs none."""
+    if not paths.remote(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+
+
+def remove(path: Path) -> None:
+    """Remove a file, if it is there.
+
+    Raises:
+        Failure: it cannot be removed.
+    """
+    if not paths.remote(path):
+        path.unlink(missing_ok=True)
+        return
+    system: Any = path.fs  # type: ignore[attr-defined]
+    with writing(path), suppress(FileNotFoundError):
+        system.rm_file(path.path)  # type: ignore[attr-defined]
 
 
 def replace_folder(temporary: Path, folder: Path) -> None:
@@ -108,7 +187,7 @@ def read_json(path: Path, what: str) -> Any:
         Failure: the file is missing, unreadable or not JSON.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(paths.read(path))
     except (OSError, ValueError) as error:
         raise Failure(f"{what} cannot be read ({path}: {error}); {AGAIN}") from error
 
@@ -132,7 +211,7 @@ def read_sealed(path: Path, what: str, schema: int | None = None, way_out: str =
         Failure: the file is missing or unreadable, of another schema, or not what was written.
     """
     try:
-        data = path.read_bytes()
+        data = paths.read(path)
         row = json.loads(data)
     except (OSError, ValueError) as error:
         raise Failure(f"{what} cannot be read ({path}: {error}); {way_out}") from error

@@ -1,24 +1,23 @@
-"""Results of an unfinished evaluation on the disk: JSON lines beside the record, of which any may be torn or damaged.
+"""Results of an unfinished evaluation: JSON lines beside the record, of which any may be torn or damaged.
 
 Every line carries a checksum of itself and of the key that it belongs to, so what another checkpoint, version or set of
 prompts left is not taken for a result of this one, and what is not a whole line of this one is done again.
 """
 
 import json
-import os
 import zlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from store.errors import Failure
+from store import appended
 
 Row = Mapping[str, Any]
 
 
 def read(path: Path, key: Row) -> list[dict[str, Any]]:
     """The rows that are whole and were kept under `key`, oldest first."""
-    lines = path.read_bytes().split(b"\n") if path.exists() else []
+    lines = appended.read(path).split(b"\n")
     seed = _seed(key)
     return [json.loads(line[9:]) for line in lines if len(line) > 9 and line[:8] == _checksum(line[9:], seed)]
 
@@ -31,14 +30,7 @@ def keep(path: Path, key: Row, rows: Iterable[Row]) -> None:
     """
     seed = _seed(key)
     lines = [json.dumps(row).encode() for row in rows]  # ASCII: no text that a model wrote can end a line
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("ab") as file:
-            file.write(b"".join(b"\n%s %s" % (_checksum(line, seed), line) for line in lines) + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
-    except OSError as error:
-        raise Failure(f"cannot write {path}: {error.strerror or error}; free some space, then run again") from error
+    appended.append(path, b"".join(b"\n%s %s" % (_checksum(line, seed), line) for line in lines) + b"\n")
 
 
 def _seed(key: Row) -> int:

@@ -15,9 +15,10 @@ sources/<source>-<hash>/contaminated-<hash>/<shard>.json    benchmark items in t
 prepared/<hash>/    the data of a study, see `Prepared`
 jobs/<hash>.jobs    what workers of Beam are to do, while they do
 stages/<id>-<fingerprint>/stage.json    what was asked
-stages/<id>-<fingerprint>/ledger.jsonl    a line a step: what was read and how the loss went
+stages/<id>-<fingerprint>/ledger.jsonl    a line a step: what was read and how the loss went; in a bucket, its pieces
 stages/<id>-<fingerprint>/done.json    how it ended; exists only at the exact target step
-stages/<id>-<fingerprint>/failed.json    why training or scoring it stopped, until that is tried again
+stages/<id>-<fingerprint>/failed.json    why training or scoring it stopped and how often, until that goes well
+stages/<id>-<fingerprint>/lock    the lease of whoever trains or scores it
 stages/<id>-<fingerprint>/checkpoints/    of its last steps
 stages/<id>-<fingerprint>/evals/*.json    scores by item of one task at one step
 stages/<id>-<fingerprint>/evals/.scores/*.arrow    of large ones, what is made of them, which is faster to read
@@ -26,13 +27,13 @@ studies/<name>/study.json    arms, seeds, lineage; beside it the report
 studies/<name>/judge/<judge>/<answers>/<arm>.json    an arm's answers against its baseline's, by a judge or a panel
 studies/<name>/judge/<judge>/<answers>/<arm>-vs-<other>.json    against another arm's
 evaluations/<stage>/*.json    scores that `ablate evaluate` was asked for
-judge/replies.sqlite    what judges said, whatever they were asked for
+judge/replies.sqlite    what judges said, whatever they were asked for; in a bucket, pieces of rows
 wandb/sent-<hash>.json    what W&B has said that it has of every stage, by server and project
 wandb/report-<hash>.json    which of its reports are those of studies here
 wandb/push.log    what the process that sends while training runs met
 wandb/offline-run-*    for `wandb sync`
 xla/    compiled programs
-lock    held by the command that writes to the store; every stage has one of its own
+lock    held by the command that prepares data, and shared by those that train and score
 """
 
 from dataclasses import dataclass

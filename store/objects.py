@@ -6,21 +6,12 @@ Paths are absolute, or URLs such as gs://bucket/run. No store is asked for a fol
 
 import functools
 import hashlib
-import os
 import shutil
 from pathlib import Path
 
 import tensorstore as ts
 
-
-def place(folder: str | os.PathLike[str]) -> str:
-    """Absolute: of a relative path Orbax finds no metadata, and says nothing."""
-    text = os.fspath(folder)
-    return text.rstrip("/") if remote(text) else str(Path(text).absolute())
-
-
-def remote(path: str) -> bool:
-    return "://" in path
+from store.paths import kvstore, remote
 
 
 def files(path: str) -> list[str]:
@@ -73,4 +64,4 @@ def remove(path: str, file: str | None = None) -> None:
 
 @functools.lru_cache(64)
 def _store(path: str) -> ts.KvStore:
-    return ts.KvStore.open(f"{path}/" if remote(path) else {"driver": "file", "path": f"{path}/"}).result()
+    return ts.KvStore.open(kvstore(path)).result()

@@ -21,13 +21,14 @@ os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(ROOT / ".pytest_cache" / 
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
 
 
-def run_tiny(store: Path) -> subprocess.CompletedProcess[str]:
+def run_tiny(store: Path, seeds: int = 2) -> subprocess.CompletedProcess[str]:
     """Run the tiny study to its end in a process of its own, all but its report."""
-    return subprocess.run(tiny_command(store), **tiny_options(), timeout=300, check=False)
+    return subprocess.run(tiny_command(store, seeds=seeds), **tiny_options(), timeout=300, check=False)
 
 
-def tiny_command(store: Path, checkpoint_seconds: float = 30.0, workers: int = 1) -> list[str]:
-    return [sys.executable, "-m", "tests.experiments.run_tiny", str(store), str(checkpoint_seconds), str(workers)]
+def tiny_command(store: Path, checkpoint_seconds: float = 30.0, workers: int = 1, seeds: int = 2) -> list[str]:
+    numbers = map(str, (checkpoint_seconds, workers, seeds))
+    return [sys.executable, "-m", "tests.experiments.run_tiny", str(store), *numbers]
 
 
 def tiny_options() -> dict:

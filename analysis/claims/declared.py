@@ -4,6 +4,8 @@ Written short and in our words. "box" is one of the framed findings at the end o
 Where a claim names no other model and point, all are of 470M before a cooldown, as in the paper's section.
 """
 
+from functools import partial
+
 from analysis.claims.published import (
     ADJACENT,
     BALANCED_ONLY,
@@ -26,32 +28,10 @@ from analysis.claims.published import (
     SYNTH_BALANCED_TEXT,
     TEXT_ONLY,
     WITHOUT_CODE,
-    Model,
 )
 from analysis.claims.recompute import Claim, Of, change, lead, points, times, value
 
-
-def nlr(model: Model) -> Of:
-    return Of(model, "reasoning")
-
-
-def wk(model: Model) -> Of:
-    return Of(model, "knowledge")
-
-
-def code(model: Model) -> Of:
-    return Of(model, "code")
-
-
-def nl(model: Model) -> Of:
-    return Of(model, "nl")
-
-
-def judged(measure: str, model: Model, against: Model) -> Of:
-    return Of(model, measure, against)
-
-
-_ALL_CODE = (BALANCED_ONLY, BALANCED_TEXT, CODE_TEXT)
+nlr, wk, code, nl = (partial(Of, measure=measure) for measure in ("reasoning", "knowledge", "code", "nl"))
 _WITH_SYNTH = "the model has synthetic problems in its first code: Fig. 5b prints its numbers"
 _PLAIN = (
     ("without them, reasoning", change(nlr(PLAIN_BALANCED_TEXT), nlr(TEXT_ONLY))),
@@ -64,7 +44,7 @@ HEADLINE = (
     Claim("headline-knowledge", "abstract, §1, §5", "balanced→text: knowledge {} over text-only", "+4.2",
           change(wk(BALANCED_TEXT), wk(TEXT_ONLY))),
     Claim("headline-win-rate", "abstract, §1, §5", "balanced→text: win rate {} % over text-only", "+6.6",
-          value(judged("net", BALANCED_TEXT, TEXT_ONLY)), "win − loss in points, no relative change"),
+          value(Of(BALANCED_TEXT, "net", TEXT_ONLY)), "win − loss in points, no relative change"),
     Claim("headline-code", "abstract, §1, §5", "balanced→text: code {} that of text-only", "12",
           times(code(BALANCED_TEXT), code(TEXT_ONLY)), _WITH_SYNTH,
           (("without them", times(code(PLAIN_BALANCED_TEXT), code(TEXT_ONLY))),)),
@@ -127,13 +107,13 @@ INITIALISATION = (
     Claim("win-rates-of-whom", "§3.1, Fig. 9", "the win rates against text-only are code→text's and balanced-only's",
           note="Fig. 9 shows code→text and balanced→text", by_hand=False),
     Claim("code-to-text-win-loss", "§3.1, Fig. 9", "code→text: win − loss against text-only {} points", "+6.6",
-          value(judged("net", CODE_TEXT, TEXT_ONLY))),
+          value(Of(CODE_TEXT, "net", TEXT_ONLY))),
     Claim("balanced-to-text-win-loss", "§3.1, Fig. 9", "balanced→text: win − loss against text-only {} points", "+6.6",
-          value(judged("net", BALANCED_TEXT, TEXT_ONLY)), "§3.1 calls the model balanced-only"),
+          value(Of(BALANCED_TEXT, "net", TEXT_ONLY)), "§3.1 calls the model balanced-only"),
     Claim("code-to-text-win-rate-box", "§3.1, box", "code→text: win rate against text-only {} %", "53.3",
-          value(judged("half", CODE_TEXT, TEXT_ONLY)), "wins and half of the ties"),
+          value(Of(CODE_TEXT, "half", TEXT_ONLY)), "wins and half of the ties"),
     Claim("balanced-to-text-win-rate-box", "§3.1, box", "balanced→text: win rate against text-only {} %", "53.3",
-          value(judged("half", BALANCED_TEXT, TEXT_ONLY)), "wins and half of the ties"),
+          value(Of(BALANCED_TEXT, "half", TEXT_ONLY)), "wins and half of the ties"),
     Claim("code-init-reasoning", "§3.1, Table 2", "code→text starts from the 80 / 20 of code+markup: reasoning {}",
           "0.0",
           points(nlr(CODE_INIT), nlr(MARKUP)), "Table 2 against Fig. 5a",
@@ -285,11 +265,11 @@ COOLDOWN = (
     Claim("cooldown-code-over-no-code", "§1", "cooldown with code: code {} over one without", "+20",
           change(code(_WITH), code(_WITHOUT))),
     Claim("no-code-cooldown-wins", "§3.5, Fig. 7", "cooldown without code: wins {} % against none", "48.2",
-          value(judged("win", _WITHOUT, BALANCED_TEXT))),
+          value(Of(_WITHOUT, "win", BALANCED_TEXT))),
     Claim("cooldown-wins", "§1, §3.5, Fig. 7", "cooldown with code: wins {} % against none", "52.3",
-          value(judged("win", _WITH, BALANCED_TEXT))),
+          value(Of(_WITH, "win", BALANCED_TEXT))),
     Claim("cooldown-wins-over-no-code", "§1, §3.5", "cooldown with code: wins against none {} over one without", "+4.1",
-          points(judged("win", _WITH, BALANCED_TEXT), judged("win", _WITHOUT, BALANCED_TEXT))),
+          points(Of(_WITH, "win", BALANCED_TEXT), Of(_WITHOUT, "win", BALANCED_TEXT))),
 )  # fmt: skip
 
 RECIPES = (
@@ -299,12 +279,12 @@ RECIPES = (
           lead(wk(_WITH), wk(COOLED_TEXT_ONLY)),
           "balanced→text against text-only, each after a cooldown with 20 % code"),
     Claim("recipe-wins", "§3.6, Fig. 8", "balanced→text, cooled down: wins {} % against text-only", "37.7",
-          value(judged("win", _WITH, COOLED_TEXT_ONLY))),
+          value(Of(_WITH, "win", COOLED_TEXT_ONLY))),
     Claim("recipe-losses", "§3.6", "balanced→text, cooled down: loses {} % against text-only", "33.7",
-          value(judged("loss", _WITH, COOLED_TEXT_ONLY)), "",
-          (("what code→text loses", value(judged("loss", COOLED_CODE_TEXT, COOLED_TEXT_ONLY))),)),
+          value(Of(_WITH, "loss", COOLED_TEXT_ONLY)), "",
+          (("what code→text loses", value(Of(COOLED_CODE_TEXT, "loss", COOLED_TEXT_ONLY))),)),
     Claim("recipe-losses-box", "§3.6, box", "balanced→text, cooled down: loses {} % against text-only", "34.7",
-          value(judged("loss", _WITH, COOLED_TEXT_ONLY))),
+          value(Of(_WITH, "loss", COOLED_TEXT_ONLY))),
     Claim("recipe-best-code", "§3.6, Table 2", "balanced-only, cooled down: best code", "",
           lead(code(COOLED_BALANCED_ONLY), *map(code, (COOLED_TEXT_ONLY, COOLED_BALANCED_TEXT, COOLED_CODE_TEXT)))),
     Claim("recipe-code-over-code-to-text", "§3.6", "balanced-only, cooled down: code {} over code→text", "+20",
@@ -321,7 +301,7 @@ RECIPES = (
           change(nl(COOLED_BALANCED_ONLY), nl(COOLED_BALANCED_TEXT))),
     Claim("recipe-wins-of-balanced-only", "§3.6, Fig. 8",
           "balanced-only, cooled down: wins over text-only {} against balanced→text", "-5.0",
-          points(judged("win", COOLED_BALANCED_ONLY, COOLED_TEXT_ONLY), judged("win", _WITH, COOLED_TEXT_ONLY))),
+          points(Of(COOLED_BALANCED_ONLY, "win", COOLED_TEXT_ONLY), Of(_WITH, "win", COOLED_TEXT_ONLY))),
 )  # fmt: skip
 
 AVERAGES = tuple(

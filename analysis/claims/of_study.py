@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from analysis.claims.published import BEFORE, COOLED, COOLED_WITHOUT, LARGE, RESULTS, Model
-from analysis.claims.recompute import JUDGED, LEAD, PUBLISHED, RATIO, VALUE, Claim, check
+from analysis.claims.recompute import JUDGED, LEAD, PUBLISHED, RATIO, VALUE, Claim, check, joined
 from analysis.compare import Comparison, compare, contrast
 from analysis.metrics import signed
 from analysis.records import StudyRecord
@@ -181,12 +181,12 @@ def _measured(
     rows = [row for metric in scored if (row := contrast(comparison, arm, baseline, metric, at)) is not None]
     if not rows:
         why = f"none of {', '.join(METRICS[measure])} was scored of both with a seed in common"
-        yield _found(arm, baseline, METRICS[measure][0], at, NOT_RUN, _joined(note, why))
+        yield _found(arm, baseline, METRICS[measure][0], at, NOT_RUN, joined(note, why))
     for row in rows:
         judged, relative = row.judged, row.estimate.relative
         yield _found(
             arm, baseline, row.metric.name, at, _direction(claim, judged.side if judged.told_apart else ""),
-            _joined(note, *judged.why), relative or row.estimate.difference,
+            joined(note, *judged.why), relative or row.estimate.difference,
             relative is not None, row.n_seeds,
         )  # fmt: skip
 
@@ -214,18 +214,14 @@ def _judged(
         if row["arm"] == arm
     ]
     if not rows:
-        yield _found(arm, baseline, WIN_LOSS, at, NOT_RUN, _joined(note, f"not judged against {baseline}"))
+        yield _found(arm, baseline, WIN_LOSS, at, NOT_RUN, joined(note, f"not judged against {baseline}"))
     for judge, row in rows:
         effect = Interval(**row["difference"])
         told = side_of(effect.centre, higher_is_better=True) if effect.p <= ALPHA else ""
         yield _found(
-            arm, baseline, WIN_LOSS, at, _direction(claim, told), _joined(note, f"judge: {judge}"), effect,
+            arm, baseline, WIN_LOSS, at, _direction(claim, told), joined(note, f"judge: {judge}"), effect,
             n_seeds=len(row["seeds"]),
         )  # fmt: skip
-
-
-def _joined(*parts: str) -> str:
-    return "; ".join(part for part in parts if part)
 
 
 def counted(rows: Sequence[Mapping[str, Any]]) -> str:

@@ -6,7 +6,7 @@ to what is printed, so the result is a range, and the written figure, anything t
 published numbers (`analysis.statistics.estimate`), as shares of items that are right.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -106,27 +106,13 @@ class Recomputed:
         return self.allowed[0] <= high and low <= self.allowed[1]
 
 
-def change(of: Of, other: Of) -> Formula:
-    """In per cent of `other`."""
-    return Formula(RELATIVE, of, (other,))
+def _formulas(kind: str) -> Callable[..., Formula]:
+    return lambda of, *others: Formula(kind, of, others)
 
 
-def times(of: Of, other: Of) -> Formula:
-    return Formula(RATIO, of, (other,))
-
-
-def points(of: Of, other: Of) -> Formula:
-    """In percentage points."""
-    return Formula(POINTS, of, (other,))
-
-
-def value(of: Of) -> Formula:
-    return Formula(VALUE, of)
-
-
-def lead(of: Of, *others: Of) -> Formula:
-    """By how many points it is ahead of the best of the others; the claim is that it is ahead of all."""
-    return Formula(LEAD, of, others)
+change, times, points, value, lead = map(_formulas, (RELATIVE, RATIO, POINTS, VALUE, LEAD))
+"""In per cent of the other; how many times the other; in percentage points; itself; by how many points it is ahead of
+the best of the others, where the claim is that it is ahead of all."""
 
 
 def recompute(formula: Formula, published: Mapping[Key, Printed]) -> Recomputed:
@@ -185,17 +171,17 @@ def check(claim: Claim, published: Mapping[Key, Printed] = PUBLISHED) -> dict[st
     row = {"id": claim.id, "where": claim.where, "written": claim.written}
     readings = [f"{words}: {recomputed_text(claim, formula, published)}" for words, formula in claim.readings]
     if claim.formula is None:
-        return row | {"recomputed": None, "agrees": claim.by_hand, "why": _joined(claim.note, *readings)}
+        return row | {"recomputed": None, "agrees": claim.by_hand, "why": joined(claim.note, *readings)}
     found = recompute(claim.formula, published)
     agrees = found.meets(claim.figure) if claim.figure else found.allowed[1] > 0
     return row | {
         "recomputed": recomputed_text(claim, claim.formula, published),
         "agrees": agrees,
-        "why": _joined(claim.note, *readings, _closeness(claim.figure, found) if agrees else ""),
+        "why": joined(claim.note, *readings, _closeness(claim.figure, found) if agrees else ""),
     }
 
 
-def _joined(*parts: str) -> str:
+def joined(*parts: str) -> str:
     return "; ".join(part for part in parts if part)
 
 

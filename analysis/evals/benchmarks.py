@@ -189,61 +189,35 @@ def _mbpp_harness(item: Item) -> Question:
 
 
 TASKS: Mapping[str, Benchmark] = {
-    "boolq": Benchmark(
-        "BoolQ", "reasoning", "acc", _labelled(_asked("{passage}\nQuestion: {question}?\nAnswer:")), 0.622
-    ),
+    "boolq": Benchmark("BoolQ", "reasoning", "acc",
+                       _labelled(_asked("{passage}\nQuestion: {question}?\nAnswer:")), 0.622),
     "piqa": Benchmark("PIQA", "reasoning", "acc_norm", _labelled(_asked("Question: {goal}\nAnswer:")), 1 / 2),
     "sciq": Benchmark("SciQ", "reasoning", "acc_norm", _labelled(_sciq), 1 / 4),
     "social_iqa": Benchmark("SocialIQA", "reasoning", "acc", _labelled(_asked("Q: {context} {question}\nA:")), 1 / 3),
     "quac": Benchmark("QuAC", "reasoning", "acc_norm", _labelled(_quac), 1 / 4),
-    "cb": Benchmark(
-        "CB",
-        "reasoning",
-        "acc",
-        _labelled(_asked("{premise}\nQuestion: {hypothesis}. True, False, or Neither?\nAnswer:")),
-        chance=1 / 2,
-        small=True,
-    ),
-    "copa": Benchmark(
-        "COPA", "reasoning", "acc", {"": Format(_copa), "harness": Format(_copa_harness)}, 1 / 2, small=True
-    ),
-    "storycloze_2016": Benchmark(
-        "StoryCloze",
-        "reasoning",
-        "acc",
-        {"": Format(_asked("{sentence1} {sentence2} {sentence3} {sentence4}"))},
-        chance=1 / 2,
-    ),
-    "hellaswag": Benchmark(
-        "HellaSwag",
-        "reasoning",
-        "acc_norm",
-        {"": Format(_hellaswag), "plain": Format(lambda item: _hellaswag_in(item, ""))},
-        chance=1 / 4,
-    ),
-    "winogrande": Benchmark(
-        "WinoGrande", "reasoning", "acc", {"": Format(_winogrande), "plain": Format(_winogrande_plain)}, 1 / 2
-    ),
-    "arc_easy": Benchmark(
-        "ARC-Easy", "reasoning", "acc_norm", _labelled(_asked("Question: {question}\nAnswer:")), 1 / 4
-    ),
-    "triviaqa": Benchmark(
-        "TriviaQA", "knowledge", "exact_match", {"": Format(_triviaqa), "harness": Format(_triviaqa_harness)}
-    ),
-    "nq_open": Benchmark(
-        "NQ-Open",
-        "knowledge",
-        "exact_match",
-        {
-            "": Format(_nq_open, between="\n"),
-            "harness": Format(_nq_open_harness, "Answer these questions:\n\n", "\n"),
-        },
-    ),
+    "cb": Benchmark("CB", "reasoning", "acc",
+                    _labelled(_asked("{premise}\nQuestion: {hypothesis}. True, False, or Neither?\nAnswer:")),
+                    1 / 2, small=True),
+    "copa": Benchmark("COPA", "reasoning", "acc",
+                      {"": Format(_copa), "harness": Format(_copa_harness)}, 1 / 2, small=True),
+    "storycloze_2016": Benchmark("StoryCloze", "reasoning", "acc",
+                                 {"": Format(_asked("{sentence1} {sentence2} {sentence3} {sentence4}"))}, 1 / 2),
+    "hellaswag": Benchmark("HellaSwag", "reasoning", "acc_norm",
+                           {"": Format(_hellaswag), "plain": Format(lambda item: _hellaswag_in(item, ""))}, 1 / 4),
+    "winogrande": Benchmark("WinoGrande", "reasoning", "acc",
+                            {"": Format(_winogrande), "plain": Format(_winogrande_plain)}, 1 / 2),
+    "arc_easy": Benchmark("ARC-Easy", "reasoning", "acc_norm",
+                          _labelled(_asked("Question: {question}\nAnswer:")), 1 / 4),
+    "triviaqa": Benchmark("TriviaQA", "knowledge", "exact_match",
+                          {"": Format(_triviaqa), "harness": Format(_triviaqa_harness)}),
+    "nq_open": Benchmark("NQ-Open", "knowledge", "exact_match",
+                         {"": Format(_nq_open, between="\n"),
+                          "harness": Format(_nq_open_harness, "Answer these questions:\n\n", "\n")}),
     "humaneval": Benchmark("HumanEval", "code", "gold_bpb", {"": Format(_humaneval)}),
     "mbpp": Benchmark("MBPP", "code", "gold_bpb", {"": Format(_mbpp), "harness": Format(_mbpp_harness)}),
     "humaneval_exec": Benchmark("HumanEval", "executed", "pass@1", problem=executed.humaneval),
     "mbpp_exec": Benchmark("MBPP", "executed", "pass@1", problem=executed.mbpp),
-}
+}  # fmt: skip
 """By the name of the task, in the order in which to show them; an executed one has another's rows (`benchmark_of`)."""
 
 FORMATS: Mapping[str, Format] = {

@@ -38,6 +38,12 @@ class Table:
     dense: bool = False
 
 
+def grouped(rows: Sequence[tuple[Cell | str, ...]]) -> tuple[tuple[Cell | str, ...], ...]:
+    """The rows of a table, those that repeat the first cell of the one before without it."""
+    before = (None, *(row[0] for row in rows))
+    return tuple(("" if row[0] == last else row[0], *row[1:]) for row, last in zip(rows, before, strict=False))
+
+
 @dataclass(frozen=True)
 class Text:
     """A paragraph; `look` is "note" or "bad", or nothing."""

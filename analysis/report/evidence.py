@@ -13,7 +13,7 @@ from analysis.evals.benchmarks import benchmark_of
 from analysis.ledgers import Ledgers, by_source, costs, skipped_steps
 from analysis.metrics import Score, percent_text
 from analysis.records import StudyRecord
-from analysis.report.blocks import Block, Bullets, Cell, Code, Facts, Fold, Heading, Table, Text
+from analysis.report.blocks import Block, Bullets, Cell, Code, Facts, Fold, Heading, Table, Text, grouped
 from analysis.report.findings import detectable_lines
 from analysis.statistics import Interval, share_interval
 from analysis.tabular import count_text, duration_text
@@ -33,7 +33,7 @@ def folded(table: Table) -> Block:
 
 def executed(comparison: Comparison) -> list[Block]:
     """pass@k of every arm at the end of its runs, a problem's value being the mean over seeds."""
-    body, last = [], ""
+    body: list[tuple[Cell | str, ...]] = []
     for metric in (metric for metric in comparison.metrics if metric.score.name.startswith("pass@")):
         task, column = metric.parts[0][0], metric.score.column
         for arm in comparison.study.arms:
@@ -49,10 +49,7 @@ def executed(comparison: Comparison) -> list[Block]:
             problems = f"{len(values):,} of {len(runs_N):,}"
             mean, ends = f"{100 * math.fsum(values) / len(values):.1f} %", f"[{100 * low:.1f}, {100 * high:.1f}]"
             weak = f"{columns[0]['weak'].sum():.0f}"
-            body.append(
-                ("" if metric.name == last else metric.name, arm, mean, ends, problems, weak, f"{len(columns)}")
-            )
-            last = metric.name
+            body.append((metric.name, arm, mean, ends, problems, weak, f"{len(columns)}"))
     if not body:
         return []
     said = (
@@ -62,7 +59,7 @@ def executed(comparison: Comparison) -> list[Block]:
         "Problems whose tests do not run here are left out."
     )
     columns_ = ("metric", "arm", "value", "95 % interval", "problems", "weak", "seeds")
-    return [Text(said), folded(Table("pass@k by arm", columns_, tuple(body), words=2))]
+    return [Text(said), folded(Table("pass@k by arm", columns_, grouped(body), words=2))]
 
 
 def win_rates(study: StudyRecord, documents: Sequence[Mapping[str, Any]]) -> list[Block]:
@@ -122,29 +119,23 @@ def tokens(ledgers: Ledgers, audit: Mapping[str, Any]) -> list[Block]:
         problems = [("", problem) for problem in audit["problems"]]
         problems += [(stage["id"], problem) for stage in audit["stages"] for problem in stage["problems"]]
         blocks = [Text("The audit found differences:", "bad"), Bullets(tuple(problems), "bad")]
-    grouped: dict[tuple[Any, ...], list[int]] = {}
+    alike: dict[tuple[Any, ...], list[int]] = {}
     for row in by_source(ledgers):
         stage = re.sub(rf"-s{row['seed']}$", "", row["stage"])
         key = (stage, *(row[name] for name in ("kind", "source", "declared", "realised", "epochs")))
         if row["declared"] or row["realised"]:
-            grouped.setdefault(key, []).append(row["seed"])
-    body, last = [], ""
-    for (stage, kind, source, declared, fed, epochs), seeds in grouped.items():
-        differs = declared != fed
-        body.append(
-            (
-                "" if stage == last else Cell(stage, kind),
-                ", ".join(map(str, sorted(seeds))),
-                source,
-                f"{declared:,}",
-                Cell(f"{fed:,}{' ≠' if differs else ''}", look="bad" if differs else ""),
-                "–" if epochs is None else f"{epochs:.3f}",
-            )
+            alike.setdefault(key, []).append(row["seed"])
+    body = [
+        (
+            *(Cell(stage, kind), ", ".join(map(str, sorted(seeds))), source, f"{declared:,}"),
+            Cell(f"{fed:,} ≠", look="bad") if declared != fed else Cell(f"{fed:,}"),
+            "–" if epochs is None else f"{epochs:.3f}",
         )
-        last = stage
+        for (stage, kind, source, declared, fed, epochs), seeds in alike.items()
+    ]
     columns = ("stage", "seeds", "source", "declared", "realised", "epochs")
     caption = "Tokens by stage and source; seeds with equal numbers share a row"
-    return [*blocks, *([folded(Table(caption, columns, tuple(body), words=3))] if body else [])]
+    return [*blocks, *([folded(Table(caption, columns, grouped(body), words=3))] if body else [])]
 
 
 def data(study: StudyRecord, manifest: Mapping[str, Any] | None) -> list[Block]:
@@ -296,24 +287,21 @@ def _clean(comparison: Comparison, scores: Sequence[CleanScore]) -> list[Block]:
         f" / all; then the arm against {whom} on the items clean for both. {len(scores) - len(dirty)} of {len(scores)} "
         "scores have no such item and are as they were; all are in clean.csv."
     )
-    body, last = [], ""
-    for row in dirty:
-        score, label = row.metric.score, row.metric.label
-        body.append(
-            (
-                *("" if label == last else label, row.arm, f"{row.n_items:,} × {row.n_seeds}", f"{row.n_clean:,}"),
-                *(score.value_text(row.value), "–" if row.clean is None else score.value_text(row.clean)),
-                *(*_ends(score, row.difference), percent_text(row.relative)),
-                f"{row.n_both:,}" if row.against else "–",
-                *_ends(score, row.against.difference if row.against else None),
-            )
+    body = [
+        (
+            *(row.metric.label, row.arm, f"{row.n_items:,} × {row.n_seeds}", f"{row.n_clean:,}"),
+            *("–" if share is None else row.metric.score.value_text(share) for share in (row.value, row.clean)),
+            *(*_ends(row.metric.score, row.difference), percent_text(row.relative)),
+            f"{row.n_both:,}" if row.against else "–",
+            *_ends(row.metric.score, row.against.difference if row.against else None),
         )
-        last = label
+        for row in dirty
+    ]
     columns = (
         *("metric", "arm", "n × seeds", "clean items", "all", "clean", "clean − all", "95 % interval", "of all"),
         *("clean for both", f"difference to {whom}", "95 % interval"),
     )
-    table = Table("Scores on all and on clean items", columns, tuple(body), words=2, dense=True)
+    table = Table("Scores on all and on clean items", columns, grouped(body), words=2, dense=True)
     return [Heading("Scores without the matched items"), Text(said), folded(table)]
 
 

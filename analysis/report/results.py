@@ -1,5 +1,6 @@
 """The first half of a report: the headline, what the arms are, figures, and every comparison."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from markupsafe import Markup
@@ -9,7 +10,7 @@ from analysis.components import COMPONENTS, METHOD, sd_text
 from analysis.ledgers import Ledgers, shares_by_kind, tokens_by_arm
 from analysis.metrics import Metric, coverage, percent_text
 from analysis.report import findings, traces
-from analysis.report.blocks import Block, Bullets, Cell, Figure, Fold, Heading, Table, Text
+from analysis.report.blocks import Block, Bullets, Cell, Figure, Fold, Heading, Table, Text, grouped
 from analysis.report.values import before_after, shown
 from analysis.scores import BEFORE, FINAL
 from analysis.tabular import p_text, percents_text
@@ -183,21 +184,13 @@ def recipes(comparison: Comparison, stages: Mapping[tuple[str, str], Mapping[str
     if not stages:
         return []
     metrics = [m for m in shown(comparison) if any(m.name in of for of in stages.values())][:MOST_COLUMNS]
-    last = ""
-    rows: list[tuple[Cell | str, ...]] = []
-    for (arm, point), means in stages.items():
-        cells = [m.score.value_text(means[m.name]) if m.name in means else "–" for m in metrics]
-        rows.append(("" if arm == last else arm, point, *cells))
-        last = arm
-    head: tuple[Cell | str, ...] = ("arm", "after", *(Cell(m.subject, m.score.unit) for m in metrics))
-    return [
-        Table(
-            "Means over seeds at the end of every stage that was scored, as in the paper's Table 2",
-            head,
-            tuple(rows),
-            words=2,
-        )
+    rows = [
+        (arm, point, *(m.score.value_text(means[m.name]) if m.name in means else "–" for m in metrics))
+        for (arm, point), means in stages.items()
     ]
+    head: tuple[Cell | str, ...] = ("arm", "after", *(Cell(m.subject, m.score.unit) for m in metrics))
+    said = "Means over seeds at the end of every stage that was scored, as in the paper's Table 2"
+    return [Table(said, head, grouped(rows), words=2)]
 
 
 def all_rows(comparison: Comparison) -> list[Block]:
@@ -230,21 +223,17 @@ def group_of(metric: Metric) -> str:
 
 
 def _counts(rows: Sequence[Row]) -> str:
-    counts: dict[str, int] = {}
-    for row in rows:
-        counts[row.judged.side] = counts.get(row.judged.side, 0) + 1
+    counts = Counter(row.judged.side for row in rows)
     return ", ".join(f"{number} {side}" for side, number in sorted(counts.items()))
 
 
 def _table(comparison: Comparison, name: str, rows: Sequence[Row]) -> Table:
-    last = ""
     body: list[tuple[Cell | str, ...]] = []
     for row in rows:
-        score, found, label = row.metric.score, row.estimate, row.metric.label
-        holm = " H" if row.primary else ""
+        score, found, holm = row.metric.score, row.estimate, " H" if row.primary else ""
         body.append(
             (
-                "" if label == last else label,
+                row.metric.label,
                 arm_label(comparison.study, row.arm),
                 f"{row.n_items:,} × {row.n_seeds}{f' of {row.n_declared}' if row.n_declared != row.n_seeds else ''}",
                 *map(score.value_text, (found.value, found.baseline_value)),
@@ -259,12 +248,11 @@ def _table(comparison: Comparison, name: str, rows: Sequence[Row]) -> Table:
                 ),
             )
         )
-        last = label
     head = (
         *("metric", "arm", "n × seeds", "value", "baseline", "difference", "95 % interval", "these items", "relative"),
         *("p", "p, corrected", "verdict"),
     )
-    return Table(name, head, tuple(body), words=2, prose=(11,), dense=True)
+    return Table(name, head, grouped(body), words=2, prose=(11,), dense=True)
 
 
 def components(comparison: Comparison) -> list[Block]:

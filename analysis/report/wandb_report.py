@@ -112,9 +112,7 @@ def _made(block: Block, sets: Mapping[str, "wr.Runset"]) -> list[Any]:
             return [wr.H3(text)]
         case Code(text):
             return [wr.MarkdownBlock(f"```\n{text}\n```")]
-        case Bullets(lines):
-            return [wr.MarkdownBlock("\n".join(f"- {_term(term)}{escaped(said)}" for term, said in lines))]
-        case Facts(pairs):
+        case Bullets(pairs) | Facts(pairs):
             return [wr.MarkdownBlock("\n".join(f"- {_term(term)}{escaped(said)}" for term, said in pairs))]
         case Table():
             return [wr.MarkdownBlock(markdown(block))]

@@ -29,10 +29,10 @@ from mixtures.decontaminate.selftest import CLEAN_DOCUMENTS
 from mixtures.decontaminate.selftest import selftest as decontamination_selftest
 from mixtures.documents import parquet
 from mixtures.documents.document import hash64
-from mixtures.prepare import Cleaning, changes, documents_folder, prepare, read_sources, scan_sources
+from mixtures.prepare import Cleaning, changes, documents_folder, prepare, prepared_folder, read_sources, scan_sources
 from mixtures.readers.files import paths_in, read_files
 from mixtures.steps.executors import Executor
-from mixtures.tokens.manifest import Manifest, in_common
+from mixtures.tokens.manifest import Manifest, in_common, read_manifest
 from store.errors import UserError
 from store.files import read_sealed
 from store.layout import DOWNLOADS
@@ -50,8 +50,9 @@ def prepare_study(study: Study, store: Path, executor: Executor | None = None) -
     """Prepare the data of a study unless that is done."""
     for line in changes(study.data, store):
         print(line, file=sys.stderr)
-    with whole_store(store), Display("prepare") as display:
-        manifest = prepare(study.data, store, display.update, executor)
+    if (manifest := read_manifest(prepared_folder(study.data, store))) is None:
+        with whole_store(store), Display("prepare") as display:
+            manifest = prepare(study.data, store, display.update, executor)
     warn(study, manifest)
     return manifest
 

@@ -30,6 +30,8 @@ from experiments.study import Evaluation
 from mixtures.tokens.manifest import Manifest, read_manifest
 from store.errors import Failure, UserError
 from store.files import write_json
+from store.layout import PREPARED
+from store.paths import glob
 
 if TYPE_CHECKING:
     from analysis.evals.model import LanguageModel
@@ -113,7 +115,7 @@ def _stage(name: str, store: Path) -> Target:
 def _prepared(record: StageRecord, store: Path) -> Manifest | None:
     """The prepared data that the stage was trained on, if they are still there."""
     infilling = bool(record.identity.get("infilling", False))
-    for folder in sorted((store / "prepared").glob("*")):
+    for folder in glob(store / PREPARED, "*"):
         try:
             manifest = read_manifest(folder)
         except Failure:  # of another study, or an older version's
@@ -167,7 +169,7 @@ def _path(target: Target, task: "AnyTask") -> Path:
     version, asked = task_version(task.name), prompts(task)
     if target.stage is not None:
         pattern = eval_path(target.stage, task.name, version, target.step, "*")
-        for own in sorted(pattern.parent.glob(pattern.name)):
+        for own in glob(pattern.parent, pattern.name):
             if read_eval(own).prompt_hash == asked:
                 return own
     return target.folder / f"{task.name.replace('/', '.')}@{version}-{asked}.json"

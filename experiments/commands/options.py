@@ -11,7 +11,9 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from store import paths
 from store.errors import UserError
+from store.paths import require_bucket
 
 
 def local_path(typed: str | Path) -> Path:
@@ -35,7 +37,15 @@ def local_path(typed: str | Path) -> Path:
     return path
 
 
-def local_folder(typed: str | Path) -> Path:
+def store_path(typed: str | Path) -> Path:
+    """A folder of this machine's, or one in a bucket that is there.
+
+    Raises:
+        UserError: it is neither.
+    """
+    if paths.remote(typed):
+        require_bucket(path := paths.at(typed))
+        return path
     path = local_path(typed)
     if path.exists() and not path.is_dir():
         raise UserError(f"{path} is a file; name a folder")
@@ -52,7 +62,10 @@ StudyName = Annotated[
 ScaleName = Annotated[
     str, typer.Option("--scale", help="How large the question is asked: laptop (the default), desktop, ...")
 ]
-Store = Annotated[Path, typer.Option(parser=local_folder, help="Folder that holds data, checkpoints and records.")]
+Store = Annotated[
+    Path,
+    typer.Option(parser=store_path, help="Folder that holds data, checkpoints and records, or gs://bucket/folder."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of a table.")]
 Without = Annotated[
     list[str] | None,

@@ -4,6 +4,8 @@
 """
 
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from analysis.records import write
@@ -15,9 +17,11 @@ from experiments.run.train import study_record
 from experiments.study import Study
 from experiments.tracking.follower import followed
 from experiments.workers.crew import default_count, run
-from mixtures.prepare import prepare
+from mixtures.prepare import prepare, prepared_folder
+from mixtures.tokens.manifest import read_manifest
 from store import layout
-from store.lock import whole_store
+from store.lease import Held
+from store.lock import shared_store, whole_store
 
 
 def run_study(study: Study, store: Path, workers: int | None = None) -> Path:
@@ -35,15 +39,30 @@ def run_study(study: Study, store: Path, workers: int | None = None) -> Path:
     """
     for line in make_plan(study, store).changes:  # which refuses a bad plan before the first byte is fetched
         print(line, file=sys.stderr)
-    with whole_store(store):
+    with _at_work(study, store) as share:
         with Display("prepare") as display:
             manifest = prepare(study.data, store, display.update)
         warn(study, manifest)
         plan = prepared_plan(study, store)
         _record(plan, store)
+        share()
         with followed(plan, store):
             run(plan, store, workers or default_count(plan))
             return _reports(plan, store)
+
+
+@contextmanager
+def _at_work(study: Study, store: Path) -> Iterator[Callable[[], None]]:
+    """Hold the store to prepare in it, and until what is yielded is called; share it where all is prepared."""
+    with ExitStack() as hold:
+        share: Callable[[], None] = lambda: None  # noqa: E731
+        try:
+            share = hold.enter_context(whole_store(store))
+        except Held:
+            if read_manifest(prepared_folder(study.data, store)) is None:
+                raise
+            hold.enter_context(shared_store(store))
+        yield share
 
 
 def _reports(plan: PreparedPlan, store: Path) -> Path:
@@ -68,7 +87,7 @@ def train_study(study: Study, store: Path, workers: int | None = None) -> None:
         Failure: another process uses the store, or as `experiments.workers.crew.run`.
         StopRequested: SIGTERM came; the state is saved.
     """
-    with whole_store(store):
+    with shared_store(store):
         plan = prepared_plan(study, store)
         _record(plan, store)
         with followed(plan, store):

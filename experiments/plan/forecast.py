@@ -83,8 +83,7 @@ def _measured(plan: Plan, store: Path, model: str) -> Speed | None:
     flops = seconds = 0.0
     devices = ""
     for stage in plan.stages:
-        if stage.model.name == model and status.state(plan, stage, store) == "done":
-            assert isinstance(stage, PreparedStage)
+        if stage.model.name == model and isinstance(stage, PreparedStage) and status.trained(stage, store):
             folder = stage_folder(store, stage.folder)
             devices = read_stage(folder).environment.get("device", "")
             if ("cpu" in devices.lower()) != (plan.study.topology == "cpu"):

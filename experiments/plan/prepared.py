@@ -23,12 +23,13 @@ from mixtures.tokens.manifest import Manifest
 from models.recipe import NUMERICS_VERSION
 from models.schedules import Schedule, learning_rate
 from store import layout
+from store.paths import names
 
 
 def with_data(plan: Plan, manifest: Manifest, store: Path) -> PreparedPlan:
     """`plan` on the data of `manifest`, with the stages that other studies left in `store` under their names."""
     stages: dict[str, PreparedStage] = {}
-    folders = {path.name[-FINGERPRINT:]: path.name for path in sorted((store / layout.STAGES).glob("*"))}
+    folders = {name[-FINGERPRINT:]: name for name in names(store / layout.STAGES)}
     for planned in plan.stages:
         parent = stages[planned.parent].fingerprint if planned.parent else None
         stages[planned.id] = _prepared(plan.study, manifest, planned, parent, folders)

@@ -77,16 +77,9 @@ class PlannedStage:
         """All that decides its result besides study and data, and no name: where it is equal there is one stage."""
         stage = self.stage
         return (
-            *(
-                stage.kind,
-                tuple(shares(stage.mixture).items()),
-                self.parent,
-                self.schedule,
-                self.first_step,
-                self.first_read,
-                self.steps,
-            ),
-            *(tuple(self.starts.items()), self.sequence, self.model, self.init_seed, self.data_seed),
+            *(stage.kind, tuple(shares(stage.mixture).items()), self.parent, self.schedule),
+            *(self.first_step, self.first_read, self.steps, tuple(self.starts.items()), self.sequence),
+            *(self.model, self.init_seed, self.data_seed),
             *(stage.document_mask, stage.infilling, stage.reset_optimizer),
         )
 

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,12 @@ from analysis.evals.code import executed
 from analysis.evals.questions import VERSION
 from analysis.evals.tasks import HARNESS, Asked, parse_task, task_name
 from analysis.records import eval_path, gap_path, last_step, stage_folder
-from experiments.plan.stage import Plan, PlannedStage, PreparedStage
+from experiments.plan.stage import Plan, PlannedStage, PreparedPlan, PreparedStage
 from mixtures.benchmarks.load import pin
 from store import layout
 from store.files import read_json
 from store.lock import held
+from store.paths import names, remote, together
 
 
 def checkpoints(store: Path, stage: str) -> str | Path:
@@ -25,7 +27,8 @@ def checkpoints(store: Path, stage: str) -> str | Path:
     it the package gcsfs (s3fs for s3://) has to be installed.
     """
     shared = os.environ.get("ABLATE_CHECKPOINTS")
-    return f"{shared.rstrip('/')}/{stage}" if shared else stage_folder(store, stage) / layout.CHECKPOINTS
+    own = stage_folder(store, stage) / layout.CHECKPOINTS
+    return f"{shared.rstrip('/')}/{stage}" if shared else str(own) if remote(own) else own
 
 
 def trained(stage: PreparedStage, store: Path) -> bool:
@@ -34,22 +37,43 @@ def trained(stage: PreparedStage, store: Path) -> bool:
     return (folder / layout.DONE).exists() and (folder / layout.STAGE).exists()
 
 
-def state(plan: Plan, stage: PlannedStage, store: Path) -> str:
-    """done | running | failed | interrupted | ready | waiting"""
-    if not isinstance(stage, PreparedStage):
-        return "waiting"
-    folder = stage_folder(store, stage.folder)
-    if trained(stage, store):
-        return "done"
-    if held(folder / layout.LOCK):
-        return "running"
-    if (folder / layout.FAILED).exists():
-        return "failed"
-    if (folder / layout.LEDGER).exists():
-        return "interrupted"
-    if stage.parent is None or state(plan, plan.stage(stage.parent), store) == "done":
-        return "ready"
-    return "waiting"
+def states(plan: Plan, store: Path) -> dict[str, str]:
+    """Of every stage, by its id: done | running | failed | interrupted | ready | waiting"""
+    there = _listed(plan, store)
+    found: dict[str, str] = {}
+    for stage in plan.stages:  # children come after their parents
+        its = there.get(stage.id)
+        if its is None:
+            found[stage.id] = "waiting"
+        elif its.issuperset((layout.DONE, layout.STAGE)):
+            found[stage.id] = "done"
+        elif layout.LOCK in its and held(_folder(stage, store) / layout.LOCK):
+            found[stage.id] = "running"
+        elif layout.FAILED in its:
+            found[stage.id] = "failed"
+        elif layout.LEDGER in its:
+            found[stage.id] = "interrupted"
+        else:
+            is_ready = stage.parent is None or found[stage.parent] == "done"
+            found[stage.id] = "ready" if is_ready else "waiting"
+    return found
+
+
+def _listed(plan: Plan, store: Path) -> dict[str, set[str]]:
+    """What is in the folders of the stages whose data are prepared: a listing each, not a question a file."""
+    prepared = [stage for stage in plan.stages if isinstance(stage, PreparedStage)]
+    found = together(store, names, [_folder(stage, store) for stage in prepared])
+    return {stage.id: set(its) for stage, its in zip(prepared, found, strict=True)}
+
+
+def _folder(stage: PlannedStage, store: Path) -> Path:
+    assert isinstance(stage, PreparedStage)
+    return stage_folder(store, stage.folder)
+
+
+def holder(stage: PlannedStage, store: Path) -> str:
+    """Who trains or scores a stage."""
+    return held(_folder(stage, store) / layout.LOCK)
 
 
 def steps_done(stage: PreparedStage, store: Path) -> int:
@@ -69,13 +93,24 @@ def task_names(plan: Plan, stage: PlannedStage) -> tuple[str, ...]:
     return (*always, *later) if stage.stage.scored or stage.id in plan.compared else always
 
 
-def evaluated_tasks(plan: Plan, stage: PreparedStage, store: Path) -> dict[str, Path]:
-    """Where the record of every task of a finished stage is, or will be."""
-    folder, digests = stage_folder(store, stage.folder), asked(plan, store)
-    return {
-        name: eval_path(folder, name, task_version(name), stage.steps, digests[name])
-        for name in task_names(plan, stage)
-    }
+def records(plan: PreparedPlan, store: Path) -> dict[str, dict[str, Path]]:
+    """By stage and task, where the record of its score is, or will be, once the stage is finished."""
+    digests = asked(plan, store)
+
+    def of(stage: PreparedStage) -> dict[str, Path]:
+        folder = _folder(stage, store)
+        return {
+            name: eval_path(folder, name, task_version(name), stage.steps, digests[name])
+            for name in task_names(plan, stage)
+        }
+
+    return {stage.id: of(stage) for stage in plan.stages}
+
+
+def unscored(of: Mapping[str, Path], gaps: bool = True) -> dict[str, Path]:
+    """Tasks of a checkpoint, by where their records will be, that have no record; with `gaps`, nor one of why not."""
+    there = {folder / name for folder in {path.parent for path in of.values()} for name in names(folder)}
+    return {task: path for task, path in of.items() if path not in there and not (gaps and gap_path(path) in there)}
 
 
 def asked(plan: Plan, store: Path) -> dict[str, str]:
@@ -103,11 +138,13 @@ def task_version(name: str) -> int:
     return executed.VERSION if name in EXECUTED else VERSION
 
 
-def evaluation_state(plan: Plan, stage: PlannedStage, store: Path) -> str:
-    """done | gaps (of which the reason is on record, and which the next run tries again) | ready | waiting"""
-    if not isinstance(stage, PreparedStage) or state(plan, stage, store) != "done":
-        return "waiting"
-    missing = [path for path in evaluated_tasks(plan, stage, store).values() if not path.exists()]
-    if not missing:
-        return "done"
-    return "gaps" if all(gap_path(path).exists() for path in missing) else "ready"
+def scoring(plan: Plan, store: Path, of: Mapping[str, str]) -> dict[str, str]:
+    """By the stages' ids: done | gaps (of which the reason is on record) | ready | waiting; `of` are `states`."""
+    found = dict.fromkeys(of, "waiting")
+    if not isinstance(plan, PreparedPlan):
+        return found
+    wanted = records(plan, store)
+    finished = [id for id, state in of.items() if state == "done"]
+    for id, missing in zip(finished, together(store, lambda id: unscored(wanted[id], False), finished), strict=True):
+        found[id] = ("ready" if unscored(missing) else "gaps") if missing else "done"
+    return found

@@ -11,7 +11,7 @@ import jax
 
 from analysis.records import EndRecord, StageRecord, read_ledger, read_stage, write
 from experiments.plan.stage import PreparedPlan, PreparedStage
-from store import layout
+from store import appended, layout
 from store.errors import Failure
 
 
@@ -69,6 +69,7 @@ def code_version() -> str:
 
 def finish(folder: Path, stage: PreparedStage) -> None:
     """Write that the stage has reached its end."""
+    appended.join(folder / layout.LEDGER)
     rows = read_ledger(folder)
     seconds = round(sum(row.seconds for row in rows), 3)
     write(folder / layout.DONE, EndRecord(stage.steps, stage.tokens, rows[-1].loss, seconds))

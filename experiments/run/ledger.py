@@ -1,28 +1,38 @@
 """Writing the ledger: append-only between restarts, cut back to the checkpoint at a restart."""
 
-import os
-from collections.abc import Iterable
+import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from analysis.records import StepRecord, ledger_line, read_ledger
+from store import appended, paths
 from store.errors import Failure
-from store.files import whole
+from store.layout import LEDGER
+
+REMOTE_SECONDS = 20.0
+"""Between additions to a ledger in an object store, where each is an object of its own."""
 
 
-def append(folder: Path, rows: Iterable[StepRecord]) -> None:
-    """Append rows and wait until they are on the disk: a checkpoint must never be ahead of its ledger.
+class Ledger:
+    """The ledger of a stage in training; an object, for rows that are not kept yet wait here."""
 
-    Raises:
-        Failure: the disk is full.
-    """
-    path = folder / "ledger.jsonl"
-    try:
-        with path.open("ab") as file:
-            file.write(b"".join(map(ledger_line, rows)))
-            file.flush()
-            os.fsync(file.fileno())
-    except OSError as error:
-        raise Failure(f"cannot write {path} ({error.strerror}); free some space and run again to carry on") from error
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / LEDGER
+        self._waiting: list[StepRecord] = []
+        self._kept_at = time.monotonic()
+
+    def append(self, rows: Sequence[StepRecord], now: bool) -> None:
+        """Add rows. With `now` all are kept when it returns: a checkpoint must never be ahead of its ledger.
+
+        On a disk they always are.
+
+        Raises:
+            Failure: the disk is full, or the object store cannot be written.
+        """
+        self._waiting += rows
+        if now or not paths.remote(self._path) or time.monotonic() - self._kept_at > REMOTE_SECONDS:
+            appended.append(self._path, b"".join(map(ledger_line, self._waiting)))
+            self._waiting, self._kept_at = [], time.monotonic()
 
 
 def cut_back(folder: Path, step: int, checkpoints: str | Path) -> None:
@@ -34,11 +44,7 @@ def cut_back(folder: Path, step: int, checkpoints: str | Path) -> None:
     rows = read_ledger(folder)
     if len(rows) < step:
         raise Failure(
-            f"ledger {folder / 'ledger.jsonl'} ends at step {len(rows)}, but there is a checkpoint of step {step}; put "
+            f"ledger {folder / LEDGER} ends at step {len(rows)}, but there is a checkpoint of step {step}; put "
             f"the ledger back, or delete {checkpoints} to train the stage again"
         )
-    path = folder / "ledger.jsonl"
-    if path.exists():
-        kept = path.read_bytes().split(b"\n")[:step]
-        with whole(path) as temporary:
-            temporary.write_bytes(b"".join(line + b"\n" for line in kept))
+    appended.cut(folder / LEDGER, step)

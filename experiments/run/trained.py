@@ -9,7 +9,8 @@ from mixtures.tokens import tokenizer as bpe
 from models.config import ModelConfig
 from models.recipe import AdamW
 from store.errors import Failure, UserError
-from store.layout import DONE
+from store.layout import DONE, PREPARED, STAGES
+from store.paths import glob
 
 if TYPE_CHECKING:
     from jax.sharding import Mesh
@@ -93,7 +94,7 @@ def find_stage(name: str, store: Path) -> Path:
     Raises:
         UserError: there is none, or there are several.
     """
-    folders = sorted(path for path in (store / "stages").glob("*") if path.is_dir())
+    folders = glob(store / STAGES, "*")
     found = [path for path in folders if path.name == name] or [path for path in folders if path.name.startswith(name)]
     if len(found) != 1:
         near = ", ".join(path.name for path in (found or folders)[:5]) or "none"
@@ -108,7 +109,7 @@ def tokenizer_of(record: StageRecord, store: Path) -> Path:
     Raises:
         UserError: it is no longer in the store.
     """
-    for path in sorted((store / "prepared").glob("*/tokenizer.json")):
+    for path in glob(store / PREPARED, "*/tokenizer.json"):
         if bpe.digest(path) == record.identity["tokenizer"]:
             return path
     raise UserError(

@@ -12,7 +12,6 @@ import functools
 import sys
 import time
 from collections.abc import Callable
-from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -28,6 +27,7 @@ from experiments.plan.status import checkpoints
 from experiments.run import ledger
 from experiments.run.feed import Feed
 from experiments.run.folder import claim, done, finish
+from experiments.run.ledger import Ledger
 from experiments.run.stops import stop_requests, stopped
 from experiments.run.trained import restore_end
 from mixtures.loader import Batch, token_counts
@@ -37,9 +37,7 @@ from models import checkpoint, fit, optimizer
 from models.devices import hosts, parallel
 from models.step import Metrics, TrainState, abstract_state, init_state, train_step
 from store.errors import Failure
-from store.files import write_json
-from store.layout import FAILED
-from store.lock import exclusive
+from store.lock import Check
 
 CHECKPOINT_SECONDS = 30.0
 FLUSH_STEPS = 10
@@ -51,9 +49,11 @@ Progress = Callable[[int], None]
 
 @dataclass
 class _Pending:
-    """Steps whose metrics are still on the device, and where their rows will go.
+    """Steps whose metrics are still on the device.
 
     Attributes:
+        ledger: where their rows will go.
+        held: raises when another process may train the stage: nothing may be written then.
         rows: step, tokens by source, digest of the batch, learning rate, metrics.
         since: when the first of them began.
         skipped: updates in a row that were skipped, up to the last row that was written.
@@ -61,13 +61,16 @@ class _Pending:
 
     stage: PreparedStage
     data: DataPlan
-    folder: Path
+    ledger: Ledger
+    held: Check
     rows: list[tuple[int, dict[str, int], str, float, Metrics]] = field(default_factory=list)
     since: float = field(default_factory=time.perf_counter)
     skipped: int = 0
 
 
-def train_stage(plan: PreparedPlan, stage: PreparedStage, store: Path, progress: Progress) -> None:
+def train_stage(
+    plan: PreparedPlan, stage: PreparedStage, store: Path, progress: Progress, held: Check = lambda: None
+) -> None:
     """Train `stage` to its target step, from its newest good checkpoint, else from its parent's end.
 
     Args:
@@ -75,32 +78,20 @@ def train_stage(plan: PreparedPlan, stage: PreparedStage, store: Path, progress:
         stage: what to train; its parent is done.
         store: root of the records.
         progress: told the steps done.
+        held: asked before anything is written, by the first process: whether the stage is still its own to train.
 
     Raises:
-        Failure: another run trains it, hosts plan different things, the folder holds another stage, or the disk fails.
+        Lost: another process may have its lease by now.
+        Failure: hosts plan different things, the folder holds another stage, or the disk fails.
         StopRequested: SIGTERM came; the state is saved.
         KeyboardInterrupt: SIGINT came; the state is saved.
     """
     folder = stage_folder(store, stage.folder)
-    with ExitStack() as lock:
-        with hosts.together():
-            if hosts.first():
-                lock.enter_context(exclusive(folder / "lock", f"stage {stage.id}"))
-                claim(plan, stage, folder)
-                if not done(folder):
-                    (folder / FAILED).unlink(missing_ok=True)
-        if hosts.agreed(done(folder)):
-            return
-        try:
-            _run(plan, stage, store, folder, progress)
-        except Failure as error:
-            if hosts.first() and not isinstance(error, hosts.Interrupted):
-                with suppress(Failure):  # on a full disk: what went wrong is to be told all the same
-                    write_json(folder / FAILED, {"error": str(error)})
-            raise
-
-
-def _run(plan: PreparedPlan, stage: PreparedStage, store: Path, folder: Path, progress: Progress) -> None:
+    with hosts.together():
+        if hosts.first():
+            claim(plan, stage, folder)
+    if hosts.agreed(hosts.first() and done(folder)):
+        return
     study, data, where = plan.study, data_plan(plan, stage), checkpoints(store, stage.folder)
     mesh, layout = fit.placement(stage.model, study.optimizer, study.precision, data.batch, data.sequence)
     with hosts.together():
@@ -112,7 +103,7 @@ def _run(plan: PreparedPlan, stage: PreparedStage, store: Path, folder: Path, pr
             ledger.cut_back(folder, start, where)
     step_function = train_step(stage.model, study.optimizer, study.precision, layout, mesh, study.z_loss)
     feed = Feed(data, tokens, range(stage.first_read + start, stage.first_read + stage.steps))
-    pending, saved_at, stop = _Pending(stage, data, folder), time.monotonic(), None
+    pending, saved_at, stop = _Pending(stage, data, Ledger(folder), held), time.monotonic(), None
     with checkpoint.Writer(where) as writer, stop_requests() as stop_now:
         for step in range(start, stage.steps):
             mine, batch = feed.taken()
@@ -128,7 +119,7 @@ def _run(plan: PreparedPlan, stage: PreparedStage, store: Path, folder: Path, pr
             if save or full:
                 with hosts.together():
                     feed.check()
-                    _flush(pending)
+                    _flush(pending, save)
                 progress(step + 1)
             if save:
                 writer.save(step + 1, state)
@@ -139,6 +130,7 @@ def _run(plan: PreparedPlan, stage: PreparedStage, store: Path, folder: Path, pr
         writer.wait()
         with hosts.together():
             if hosts.first():
+                held()
                 finish(folder, stage)
         if stop := stop or stop_now():
             raise stopped(stop)
@@ -179,10 +171,11 @@ def _resume(plan: PreparedPlan, stage: PreparedStage, store: Path, mesh: Mesh | 
     return 0, state
 
 
-def _flush(pending: _Pending) -> None:
-    """Wait for the device, write the pending rows to the ledger, and empty the list.
+def _flush(pending: _Pending, now: bool) -> None:
+    """Wait for the device, add the pending rows to the ledger, which keeps them `now` or soon, and empty the list.
 
     Raises:
+        Lost: another process may train the stage.
         Failure: the disk is full, or the run has diverged; the message names the batch.
     """
     values = jax.device_get([metrics for *_, metrics in pending.rows])
@@ -202,7 +195,8 @@ def _flush(pending: _Pending) -> None:
         for (step, counts, digest, rate, _), metrics in zip(pending.rows, values, strict=True)
     ]
     if hosts.first():
-        ledger.append(pending.folder, rows)
+        pending.held()
+        pending.ledger.append(rows, now)
     pending.rows.clear()
     pending.since = time.perf_counter()
     for row in rows:

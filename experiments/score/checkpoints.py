@@ -27,8 +27,9 @@ from experiments.score import coding
 from experiments.score.asked import AnyTask, cost, load_task, prompts
 from experiments.score.coding import CodeTask
 from mixtures.tokens.tokenizer import canonical, loss
-from store import kept_rows
+from store import appended, kept_rows
 from store.errors import Failure
+from store.files import remove
 
 PORTION = 512
 """Items between two writes to the disk; a batch holds some 30 of them on a CPU, ten times as many on an accelerator."""
@@ -140,8 +141,8 @@ def score(
     for path, record in found.items():
         write(gap_path(path) if record.gap else path, record)
         if not record.gap:
-            for stale in (gap_path(path), _partial(path)):
-                stale.unlink(missing_ok=True)
+            remove(gap_path(path))
+            appended.drop(_partial(path))
     return {path: found[path] for path in work}
 
 

@@ -30,10 +30,11 @@ def forecast_json(plan: Plan, store: Path, price: float | None = None) -> Row:
     `{"study", "scale", "changes", "warnings", "stages": [...], "totals": {...}, "paper": {...}}`
     """
     speeds = forecast.speeds(plan, store)
-    rows = []
+    rows, states = [], status.states(plan, store)
+    scoring = status.scoring(plan, store, states)
     for stage in plan.stages:
-        rows.append(_stage_row(plan, stage, store, speeds))
-        rows.append(_evaluation_row(plan, stage, store, speeds))
+        rows.append(_stage_row(plan, stage, states[stage.id], speeds))
+        rows.append(_evaluation_row(plan, stage, scoring[stage.id], speeds))
     paper = [hours for stage in plan.stages if (hours := forecast.paper_chip_hours(stage)) is not None]
     return {
         "study": plan.study.key,
@@ -45,13 +46,15 @@ def forecast_json(plan: Plan, store: Path, price: float | None = None) -> Row:
             *design_warnings(plan),
         ],
         "stages": rows,
-        "totals": _totals(plan, store, rows, speeds, price),
+        "totals": _totals(plan, states, rows, speeds, price),
         "paper": {"chip_hours": sum(paper) if paper else None},
     }
 
 
-def _totals(plan: Plan, store: Path, rows: Sequence[Row], speeds: Mapping[str, Speed], price: float | None) -> Row:
-    left = [stage for stage in plan.stages if status.state(plan, stage, store) != "done"]
+def _totals(
+    plan: Plan, states: Mapping[str, str], rows: Sequence[Row], speeds: Mapping[str, Speed], price: float | None
+) -> Row:
+    left = [stage for stage in plan.stages if states[stage.id] != "done"]
     used = None if plan.study.topology == "cpu" else sum(row["chip_hours"] or 0.0 for row in rows)
     main = speeds[plan.study.model.name] if plan.study.model.name in speeds else next(iter(speeds.values()))
     flops = sum(row["flops"] for row in rows)
@@ -78,7 +81,7 @@ def _totals(plan: Plan, store: Path, rows: Sequence[Row], speeds: Mapping[str, S
     }
 
 
-def _stage_row(plan: Plan, stage: PlannedStage, store: Path, speeds: Mapping[str, Speed]) -> Row:
+def _stage_row(plan: Plan, stage: PlannedStage, state: str, speeds: Mapping[str, Speed]) -> Row:
     fit = forecast.memory_fit(plan, stage)
     flops = plan.flops(stage)
     return {
@@ -98,12 +101,12 @@ def _stage_row(plan: Plan, stage: PlannedStage, store: Path, speeds: Mapping[str
         "hours": flops / speeds[stage.model.name].flops_per_second / 3600,
         "chip_hours": forecast.chip_hours(speeds[stage.model.name], flops),
         "memory_fit": None if fit is None else asdict(fit),
-        "state": status.state(plan, stage, store),
+        "state": state,
         **_shared(stage),
     }
 
 
-def _evaluation_row(plan: Plan, stage: PlannedStage, store: Path, speeds: Mapping[str, Speed]) -> Row:
+def _evaluation_row(plan: Plan, stage: PlannedStage, state: str, speeds: Mapping[str, Speed]) -> Row:
     flops = forecast.evaluation_flops(plan, stage)
     return {
         **{"id": f"evaluate-{stage.id}", "kind": "evaluate", "mixture": None, "parent": stage.id},
@@ -113,7 +116,7 @@ def _evaluation_row(plan: Plan, stage: PlannedStage, store: Path, speeds: Mappin
         "hours": flops / speeds[stage.model.name].flops_per_second / 3600,
         "chip_hours": forecast.chip_hours(speeds[stage.model.name], flops),
         "memory_fit": None,
-        "state": status.evaluation_state(plan, stage, store),
+        "state": state,
         **_shared(stage),
     }
 

@@ -1,6 +1,7 @@
 """What is done, running, waiting or failed of a plan, and whether what was read is what was declared."""
 
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,22 +13,31 @@ from experiments.show.table import Column, say, table
 
 
 def status_json(plan: Plan, store: Path) -> dict[str, Any]:
-    """`{"study", "prepared", "changes", "counts": {state: n}, "stages": [...]}`, failed stages with "error"."""
+    """`{"study", "prepared", "changes", "counts": {state: n}, "stages": [...]}`.
+
+    Failed stages have "error", running ones "holder".
+    """
     rows: list[dict[str, Any]] = []
+    states = status.states(plan, store)
+    scoring = status.scoring(plan, store, states)
     for stage in plan.stages:
-        arms, state = list(stage.arms), status.state(plan, stage, store)
+        arms, state = list(stage.arms), states[stage.id]
         rows.append({"id": stage.id, "kind": stage.stage.kind, "arms": arms, "state": state})
+        if state == "running":
+            rows[-1]["holder"] = status.holder(stage, store)
         if state == "failed":
             rows[-1]["error"] = status.why_failed(stage, store)
-        scored = status.evaluation_state(plan, stage, store)
-        rows.append({"id": f"evaluate-{stage.id}", "kind": "evaluate", "arms": arms, "state": scored})
+        rows.append({"id": f"evaluate-{stage.id}", "kind": "evaluate", "arms": arms, "state": scoring[stage.id]})
     known = {"study": plan.study.key, "prepared": isinstance(plan, PreparedPlan), "changes": list(plan.changes)}
     return {**known, "counts": dict(Counter(row["state"] for row in rows)), "stages": rows}
 
 
 def print_status(document: dict[str, Any], console: Console) -> None:
     """One line per stage, and the sum."""
-    state = lambda row: row["state"] + (f": {row['error']}" if "error" in row else "")  # noqa: E731
+
+    def state(row: Mapping[str, Any]) -> str:
+        return ": ".join(filter(None, (row["state"], row.get("error") or row.get("holder"))))
+
     columns: dict[str, Column] = {"stage": "id", "kind": "kind", "arms": "arms", "state": state}
     console.print(table(f"Status of {document['study']}", document["stages"], columns))
     counts = ", ".join(f"{n} {state}" for state, n in document["counts"].items())

@@ -15,8 +15,10 @@ from experiments.plan import forecast, status
 from experiments.plan.stage import Plan, PlannedStage, PreparedPlan, PreparedStage
 from experiments.show.plans import amount, duration
 from experiments.show.table import Column, table
+from store.paths import remote
 
-SECONDS = 1.0
+SECONDS = {False: 1.0, True: 15.0}
+"""Between two looks, by whether the store is an object store."""
 AT_WORK = ("running", "interrupted", "failed")
 
 
@@ -26,8 +28,8 @@ def progress(plan: Plan, store: Path) -> dict[str, Any]:
     A stage has "id", "state", "step", "steps", "tokens_per_second", "utilisation" (None on CPUs), "seconds_left" and
     the "loss" of its last step.
     """
-    states = {stage.id: status.state(plan, stage, store) for stage in plan.stages}
-    scored = {stage.id: status.evaluation_state(plan, stage, store) for stage in plan.stages}
+    states = status.states(plan, store)
+    scored = status.scoring(plan, store, states)
     speeds = forecast.speeds(plan, store)
     rows = {
         stage.id: _row(plan, stage, states[stage.id], store, speeds[stage.model.name])
@@ -83,7 +85,7 @@ def watch(planned: Callable[[], Plan], store: Path) -> None:
             live.update(shown(document), refresh=True)
             if document["done"]:
                 return
-            time.sleep(SECONDS)
+            time.sleep(SECONDS[remote(store)])
 
 
 def shown(document: dict[str, Any]) -> Group:

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from experiments.tracking.stage_run import Row, StageRun, Summary
-from store.errors import Failure
+from store.errors import Failure, UserError
+from store.paths import remote
 
 # Before it is loaded, since it reads them then: errors are told here, in a line, and nowhere else.
 os.environ.setdefault("WANDB_SILENT", "true")
@@ -52,7 +53,13 @@ class Target:
 
 
 def target(store: Path, offline: bool) -> Target:
-    """As the user's settings say: WANDB_BASE_URL, WANDB_ENTITY and WANDB_PROJECT, or the files of `wandb login`."""
+    """As the user's settings say: WANDB_BASE_URL, WANDB_ENTITY and WANDB_PROJECT, or the files of `wandb login`.
+
+    Raises:
+        UserError: offline runs of a store in a bucket, for the client writes to a disk.
+    """
+    if offline and remote(store):
+        raise UserError(f"offline runs cannot be written to {store}; push to a server, or copy the store to a disk")
     with told(""):
         settings = wandb.setup().settings
     folder = store / "wandb" if offline else None

@@ -9,6 +9,7 @@ import pickle
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from experiments.plan.stage import PreparedPlan
 from experiments.tracking.mode import mode
 from experiments.tracking.push import FOLDER, follow
 from store.errors import Failure, UserError
+from store.paths import remote
 
 LOG = "push.log"
 GRACE_SECONDS = 20.0
@@ -51,14 +53,14 @@ def followed(plan: PreparedPlan, store: Path) -> Iterator[None]:
         all_sent = False
     finally:
         _end(process)
-    rest = f"not all is sent (see {store / FOLDER / LOG}); `ablate wandb push {plan.study.typed}` sends the rest"
+    rest = f"not all is sent (see {_log(store)}); `ablate wandb push {plan.study.typed}` sends the rest"
     print(f"W&B: {'all is sent' if all_sent else rest}", file=sys.stderr)
 
 
 def _started(plan: PreparedPlan, store: Path) -> "subprocess.Popen[bytes] | None":
     try:
-        (store / FOLDER).mkdir(parents=True, exist_ok=True)
-        with (store / FOLDER / LOG).open("ab") as log:
+        _log(store).parent.mkdir(parents=True, exist_ok=True)
+        with _log(store).open("ab") as log:
             command = (sys.executable, "-m", "experiments.tracking.follower")
             process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True)
         assert process.stdin is not None
@@ -68,6 +70,11 @@ def _started(plan: PreparedPlan, store: Path) -> "subprocess.Popen[bytes] | None
         print(f"warning: nothing is sent to W&B while training ({error})", file=sys.stderr)
         return None
     return process
+
+
+def _log(store: Path) -> Path:
+    """Of this machine, for it is for whoever looks here."""
+    return Path(tempfile.gettempdir(), "ablate-wandb", LOG) if remote(store) else store / FOLDER / LOG
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:

@@ -5,19 +5,15 @@ import os
 from typing import Literal
 
 Mode = Literal["online", "offline", "disabled"]
+_SAID: dict[str, Mode] = {"offline": "offline", "dryrun": "offline", "disabled": "disabled"}
 
 
 def mode() -> Mode:
     """What WANDB_MODE says if the user set it, "online" if the user has logged in, else "offline"."""
-    match os.environ.get("WANDB_MODE", ""):
-        case "":
-            return "online" if _logged_in() else "offline"
-        case "offline" | "dryrun":
-            return "offline"
-        case "disabled":
-            return "disabled"
-        case _:
-            return "online"
+    said = os.environ.get("WANDB_MODE", "")
+    if not said:
+        return "online" if _logged_in() else "offline"
+    return _SAID.get(said, "online")
 
 
 def _logged_in() -> bool:

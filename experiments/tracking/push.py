@@ -76,7 +76,7 @@ def follow(plan: PreparedPlan, store: Path, pause: Callable[[float], bool], tell
 
 
 def _done(plan: PreparedPlan, store: Path) -> bool:
-    return all(status.evaluation_state(plan, stage, store) in ("done", "gaps") for stage in plan.stages)
+    return set(status.scoring(plan, store, status.states(plan, store)).values()) <= {"done", "gaps"}
 
 
 def _push(plan: PreparedPlan, store: Path, offline: bool, record: StudyRecord) -> tuple[Sent, str]:

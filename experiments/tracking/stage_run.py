@@ -21,6 +21,7 @@ from experiments.plan import status
 from experiments.plan.stage import PreparedPlan, PreparedStage
 from mixtures.mixture import shares
 from store import layout
+from store.paths import glob, stamp
 
 Row = Mapping[str, Any]
 
@@ -63,10 +64,10 @@ def stage_run(plan: PreparedPlan, stage: PreparedStage, store: Path) -> StageRun
     tags = tuple(dict.fromkeys((*stage.arms, stage.model.name, *([plan.study.scale] if plan.study.scale else []))))
     done = status.trained(stage, store)
     checkpoint = f"{status.checkpoints(store, stage.folder)}/step-{stage.steps:08d}" if done else None
-    records = [*(folder / layout.EVALS).glob("*.json")] if done else []
+    records = glob(folder / layout.EVALS, "*.json") if done else []
     if stage.id in {chain[-1] for chain in plan.runs.values()}:
-        records += (store / layout.STUDIES / plan.study.key / layout.JUDGED).glob("*/*/*.json")
-    found = sorted((path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in records)
+        records += glob(store / layout.STUDIES / plan.study.key / layout.JUDGED, "*/*/*.json")
+    found = sorted((path.name, *stamp(path)) for path in records)
     shown = [stage.id, plan.study.key, tags, config, checkpoint, found]
     return StageRun(
         stage=stage,

@@ -11,22 +11,21 @@ import sys
 import time
 from pathlib import Path
 
-from analysis.records import stage_folder
 from experiments.plan import status
 from experiments.plan.stage import PreparedPlan, PreparedStage
 from experiments.progress import Display
 from experiments.run.stops import StopRequested, noted, stopped
-from experiments.workers import work
+from experiments.workers import ready
 from models.devices.threads import accelerated, cores, environment
 from store.errors import Failure
-from store.layout import FAILED
+from store.paths import remote
 
 COMMAND = (sys.executable, "-m", "experiments.workers.worker")
 LIVES = 3
 """How often, in all, a worker that was killed is started again."""
 POLL_SECONDS = 0.1
-PROGRESS_SECONDS = 1.0
-"""How far they are is read out of the store, which costs milliseconds of a core that they could use."""
+PROGRESS_SECONDS = {False: 1.0, True: 15.0}
+"""How far they are is read out of the store: milliseconds of a core that they could use, or requests to a bucket."""
 RECORD_TOKENS = 6_000
 """Tokens that are trained while one task of a checkpoint is scored, roughly: it only paces the progress."""
 
@@ -45,8 +44,8 @@ def run(plan: PreparedPlan, store: Path, count: int, scores: bool = True) -> Non
         Failure: stages failed, a line each, or workers were killed again and again.
         StopRequested, KeyboardInterrupt: a signal came; the state is saved.
     """
-    wanted = work.records(plan, store) if scores else {}
-    work.forgive(plan, store, wanted)
+    wanted = status.records(plan, store) if scores else {}
+    ready.forgive(plan, store, wanted)
     missing = [stage for stage in plan.stages if not _done(stage, store, wanted)]
     if not missing:
         return
@@ -66,19 +65,19 @@ def run(plan: PreparedPlan, store: Path, count: int, scores: bool = True) -> Non
                         broken |= process.returncode != 0
                 if time.monotonic() >= due:
                     display.update(*_progress(plan, store, wanted))
-                    due = time.monotonic() + PROGRESS_SECONDS
+                    due = time.monotonic() + PROGRESS_SECONDS[remote(store)]
                 time.sleep(POLL_SECONDS)
         finally:
             _stop(crew, signals)
         if signals:
             raise stopped(signals[0])
-        failed = [stage for stage in plan.stages if (stage_folder(store, stage.folder) / FAILED).exists()]
+        failed = [stage for stage in plan.stages if ready.failed(store, stage, 1)]
         if failed or broken:  # a worker that could not even note what failed has said it
             raise Failure("\n".join(status.why_failed(stage, store) for stage in failed))
 
 
-def _done(stage: PreparedStage, store: Path, wanted: work.Records) -> bool:
-    return status.trained(stage, store) and not work.unscored(wanted.get(stage.id, {}))
+def _done(stage: PreparedStage, store: Path, wanted: ready.Records) -> bool:
+    return status.trained(stage, store) and not status.unscored(wanted.get(stage.id, {}))
 
 
 def _started(orders: bytes) -> "subprocess.Popen[bytes]":
@@ -134,7 +133,7 @@ def _stop(crew: Crew, signals: list[int]) -> None:
             time.sleep(POLL_SECONDS)
 
 
-def _progress(plan: PreparedPlan, store: Path, wanted: work.Records) -> tuple[str, float, float]:
+def _progress(plan: PreparedPlan, store: Path, wanted: ready.Records) -> tuple[str, float, float]:
     """How far all workers are, out of the store: in words, and FLOPs done of all."""
     trained = scored = 0
     done = total = 0.0
@@ -142,7 +141,7 @@ def _progress(plan: PreparedPlan, store: Path, wanted: work.Records) -> tuple[st
         flops, is_trained = plan.flops(stage), status.trained(stage, store)
         steps = stage.steps if is_trained else status.steps_done(stage, store)
         records = wanted.get(stage.id, {})
-        left = len(work.unscored(records))
+        left = len(status.unscored(records))
         record_flops = RECORD_TOKENS * flops / stage.tokens
         total += flops + record_flops * len(records)
         done += flops * steps / stage.steps + record_flops * (len(records) - left)

@@ -1,90 +1,74 @@
-"""What is missing of a study, and doing it beside others: training stages, scoring checkpoints.
+"""Doing what is missing of a study beside others: training stages, scoring checkpoints.
 
-Any number of processes may be at work in one store. Each takes what nobody else is at, first what others wait for
-longest, and ends when nothing is left that could still come its way. The lease of a stage (`store.lock`) is one to
-train it, and once it is trained one to score it. All of a process's work is done in one, so that every program is
-compiled once and every benchmark is read once.
+Any number of processes may be at work in one store, on any number of machines. Each takes what nobody else is at, first
+what others wait for longest, and ends when nothing is left that could still come its way. The lease of a stage
+(`store.lock`) is one to train it, and once it is trained one to score it. All of a process's work is done in one, so
+that every program is compiled once and every benchmark is read once.
+
+Processes that train every stage together (`jax.distributed.initialize` was called) are one worker: the first of them
+takes what all of them do. They score nothing, for a model is scored on the devices of one process.
 """
 
 import functools
+import sys
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+import traceback
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from analysis.records import gap_path, stage_folder
+from analysis.records import stage_folder
 from experiments.plan import status
 from experiments.plan.stage import PreparedPlan, PreparedStage
-from store.errors import Failure
-from store.files import write_json
-from store.layout import FAILED, LOCK
-from store.lock import Held, exclusive
+from experiments.run.stops import StopRequested
+from experiments.workers import ready
+from experiments.workers.ready import Job
+from store.errors import Away, Failure
+from store.layout import LOCK
+from store.lease import Held
+from store.lock import Check, exclusive
+from store.paths import remote
 
-WAIT_SECONDS = 0.2
-"""Between two looks for work while others are at all that there is."""
-
-Records = Mapping[str, Mapping[str, Path]]
-"""By stage and task, where the record of its score is, or will be."""
+WAIT_SECONDS = {False: 0.2, True: 5.0}
+"""Between two looks for work while others are at all that there is, by whether the store is an object store."""
+AWAY_SECONDS, AWAY_TIMES = 30.0, 20
+"""Between two tries while an object store does not answer, and how often in a row that may be."""
+_NONE, _WAIT = -2, -1
+"""Nothing is left to do, or nothing now; other numbers are twice that of a stage in the plan, and one more to train."""
 
 
 @dataclass(frozen=True)
-class Job:
-    """To train a stage, or to score the checkpoint at its end."""
+class Terms:
+    """On which terms a worker works.
 
-    stage: PreparedStage
-    trains: bool
-
-
-def records(plan: PreparedPlan, store: Path) -> Records:
-    """Of all stages."""
-    return {stage.id: status.evaluated_tasks(plan, stage, store) for stage in plan.stages}
-
-
-def jobs(plan: PreparedPlan, store: Path, wanted: Records) -> list[Job]:
-    """What can be done now, somebody being at it or not: training first, by the longest chain that waits for it.
-
-    A stage that has failed is left alone, until `forgive`.
+    Attributes:
+        trains, scores: what it takes.
+        tries: how often a stage may fail before it is left alone.
+        stages: it ends when it has done so many; None for no end.
+        may_begin: asked before anything is taken, with what there is; False has it wait.
+        claimed: told what it takes.
+        progress: told the steps of a stage that are done.
     """
-    open_ = [stage for stage in plan.stages if not (stage_folder(store, stage.folder) / FAILED).exists()]
-    done = {stage.id for stage in plan.stages if status.trained(stage, store)}
-    ready = [stage for stage in open_ if stage.id not in done and (stage.parent is None or stage.parent in done)]
-    ahead = _ahead(plan)
-    training = [Job(stage, True) for stage in sorted(ready, key=lambda stage: -ahead[stage.id])]
-    scoring = [stage for stage in open_ if stage.id in done and unscored(wanted.get(stage.id, {}))]
-    return training + [Job(stage, False) for stage in scoring]
+
+    trains: bool = True
+    scores: bool = True
+    tries: int = 1
+    stages: int | None = None
+    may_begin: Callable[[Job], bool] = lambda job: True
+    claimed: Callable[[Job], None] = lambda job: None
+    progress: Callable[[PreparedStage, int], None] = lambda stage, step: None
 
 
-def _ahead(plan: PreparedPlan) -> dict[str, float]:
-    """FLOPs of the longest chain that begins with a stage."""
-    longest: dict[str, float] = {}
-    for stage in reversed(plan.stages):  # children come after their parents
-        longest[stage.id] = longest.get(stage.id, 0.0) + plan.flops(stage)
-        if stage.parent is not None:
-            longest[stage.parent] = max(longest.get(stage.parent, 0.0), longest[stage.id])
-    return longest
-
-
-def unscored(of: Mapping[str, Path]) -> dict[str, Path]:
-    """Tasks of a checkpoint that have neither a record nor, since `forgive`, a gap."""
-    return {name: path for name, path in of.items() if not path.exists() and not gap_path(path).exists()}
-
-
-def forgive(plan: PreparedPlan, store: Path, wanted: Records) -> None:
-    """Have what failed, and scores that could not be had, tried once more."""
-    for stage in plan.stages:
-        (stage_folder(store, stage.folder) / FAILED).unlink(missing_ok=True)
-        for path in wanted.get(stage.id, {}).values():
-            gap_path(path).unlink(missing_ok=True)
-
-
-def work(plan: PreparedPlan, store: Path, scores: bool = True) -> None:
+def work(plan: PreparedPlan, store: Path, terms: Terms) -> None:
     """Do what is missing of `plan`, until all is done, has failed or waits for what has failed.
 
-    A stage that fails is left with its reason (`status.why_failed`), and what does not wait for it is done.
+    A stage that fails is left with its reason (`status.why_failed`), and what does not wait for it is done. Of several
+    processes that are one worker each ends with that reason: where the others are by then nobody could tell.
 
     Raises:
-        Failure: it could not even be noted that something failed.
+        Failure: it could not even be noted that something failed; of several processes, one failed.
+        Away: the object store does not answer.
         StopRequested, KeyboardInterrupt: a signal came while training; the state is saved.
     """
     from experiments.run.train import use_compilation_cache
@@ -92,30 +76,95 @@ def work(plan: PreparedPlan, store: Path, scores: bool = True) -> None:
     from experiments.score.checkpoints import evaluate, loader
 
     use_compilation_cache(store)
-    wanted, load = records(plan, store) if scores else {}, functools.cache(loader(plan, store))
+    wanted, load = status.records(plan, store) if terms.scores else {}, functools.cache(loader(plan, store))
 
-    def train(stage: PreparedStage) -> None:
-        train_stage(plan, stage, store, lambda step: None)
+    def do(job: Job, held: Check) -> None:
+        if job.trains:
+            train_stage(plan, job.stage, store, functools.partial(terms.progress, job.stage), held)
+        else:
+            evaluate(job.stage, store, status.unscored(wanted[job.stage.id]), load)
 
-    def score(stage: PreparedStage) -> None:
-        with exclusive(stage_folder(store, stage.folder) / LOCK, f"stage {stage.id}"):
-            evaluate(stage, store, unscored(wanted[stage.id]), load)
+    done = away = 0
+    while terms.stages is None or done < terms.stages:
+        try:
+            number = _turn(plan, store, wanted, terms, do)
+        except Away as error:
+            away += 1
+            if away == AWAY_TIMES:
+                raise
+            print(f"warning: {error}; tried again in {AWAY_SECONDS:.0f} s", file=sys.stderr)
+            time.sleep(AWAY_SECONDS)
+            continue
+        away = 0
+        if number == _NONE:
+            return
+        if number == _WAIT:
+            time.sleep(WAIT_SECONDS[remote(store)])
+        else:
+            done += 1
 
-    while found := jobs(plan, store, wanted):
-        if not any(_tried(store, job.stage, train if job.trains else score) for job in found):
-            time.sleep(WAIT_SECONDS)
+
+def _turn(
+    plan: PreparedPlan, store: Path, wanted: ready.Records, terms: Terms, do: Callable[[Job, Check], None]
+) -> int:
+    """Take a job and do it, in all processes of this worker; its number, `_NONE` or `_WAIT`."""
+    from models.devices import hosts
+
+    with ExitStack() as lease:
+        number, held = _WAIT, _unheld
+        with hosts.together():
+            if hosts.first():
+                found = [job for job in ready.jobs(plan, store, wanted, terms.tries) if _ours(job, terms)]
+                number, held = _taken(plan, found, store, terms, lease)
+        number = hosts.told(number)
+        if number < 0:
+            return number
+        job = Job(plan.stages[number // 2], bool(number % 2))
+        return number if _done(job, store, held, do) else _WAIT
 
 
-def _tried(store: Path, stage: PreparedStage, do: Callable[[PreparedStage], None]) -> bool:
-    """Whether it was ours to do; that it failed is noted."""
+def _done(job: Job, store: Path, held: Check, do: Callable[[Job, Check], None]) -> bool:
+    """Do a job; False if it is another's by now. A failure is noted, and raised where processes are at it together."""
+    from models.devices import hosts
+
+    folder = stage_folder(store, job.stage.folder)
     try:
-        do(stage)
+        do(job, held)
+    except (Away, StopRequested, hosts.Interrupted):
+        raise
     except Held:
-        return False
-    except Failure as error:
-        failed = stage_folder(store, stage.folder) / FAILED
-        with suppress(Failure):  # on a full disk
-            write_json(failed, {"error": str(error)})
-        if not failed.exists():
+        if not hosts.alone():
             raise
+        return False
+    except Exception as error:
+        if hosts.first():
+            ready.note_failure(folder, str(error) or type(error).__name__)
+        if not hosts.alone():
+            raise
+        if not isinstance(error, Failure):  # a device that has no more memory, or a fault of ours
+            traceback.print_exc()
+        return True
+    if hosts.first():
+        ready.forget_failure(folder)
     return True
+
+
+def _unheld() -> None:
+    """Of several processes the first asks whether the lease is held, for all."""
+
+
+def _ours(job: Job, terms: Terms) -> bool:
+    return terms.trains if job.trains else terms.scores
+
+
+def _taken(plan: PreparedPlan, found: list[Job], store: Path, terms: Terms, lease: ExitStack) -> tuple[int, Check]:
+    """The first of the jobs that nobody else is at, by its number, and its lease."""
+    for job in found:
+        if not terms.may_begin(job):
+            break
+        with suppress(Held):
+            path = stage_folder(store, job.stage.folder) / LOCK
+            held = lease.enter_context(exclusive(path, f"stage {job.stage.id}"))
+            terms.claimed(job)
+            return 2 * plan.stages.index(job.stage) + job.trains, held
+    return _WAIT if found else _NONE, _unheld

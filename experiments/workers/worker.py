@@ -11,7 +11,7 @@ import sys
 import threading
 
 from experiments.run.stops import StopRequested
-from experiments.workers.work import work
+from experiments.workers.work import Terms, work
 from store.errors import Failure, UserError
 
 
@@ -24,7 +24,7 @@ def main() -> None:
         os.sched_setaffinity(0, share)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
-        work(plan, store, scores)
+        work(plan, store, Terms(scores=scores))
     except (StopRequested, KeyboardInterrupt):
         sys.exit(StopRequested.exit_code)
     except (UserError, Failure) as error:

@@ -14,7 +14,7 @@ from mixtures.readers import hub
 from mixtures.readers.hub import HubDataset
 from store import layout
 from store.errors import Failure, UserError
-from store.files import whole
+from store.files import remove, whole
 
 
 def fetch(name: str, store: Path) -> Path:
@@ -38,10 +38,10 @@ def fetch(name: str, store: Path) -> Path:
     try:
         rows = len(load(name, downloads))
     except (UserError, Failure) as error:
-        path.unlink()
+        remove(path)
         raise Failure(f"what was fetched for '{name}' is not what is expected ({error})") from error
     if rows != split.rows:
-        path.unlink()
+        remove(path)
         raise Failure(f"{split.file} of {split.dataset} has {rows:,} rows and should have {split.rows:,}")
     return path
 

@@ -17,7 +17,7 @@ from mixtures.catalogue.traced import LIBRARIES, Traced
 from mixtures.readers import files
 from mixtures.readers.fetch import Archive
 from mixtures.readers.hub import HubDataset
-from store import layout
+from store import layout, paths
 from store.digests import digests
 from store.errors import about
 from store.files import read_sealed
@@ -86,8 +86,8 @@ def _contents(source: Source, traced: Traced, identity: Mapping[str, Any], store
 
 def _records(name: str, folder: Path) -> Iterator[dict[str, Any]]:
     """What the source was read from before, the last first."""
-    paths = [path for path in folder.glob(f"{name}-*/{layout.IDENTITY}") if path.parent.name[:-13] == name]
-    for path in sorted(paths, key=lambda path: path.stat().st_mtime_ns, reverse=True):
+    found = [path for path in paths.glob(folder, f"{name}-*/{layout.IDENTITY}") if path.parent.name[:-13] == name]
+    for path in sorted(found, key=paths.stamp, reverse=True):
         yield read_sealed(path, f"what source '{name}' was read from")
 
 

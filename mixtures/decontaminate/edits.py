@@ -31,11 +31,6 @@ def leak(item: Item) -> str:
     return "\n".join([question(item).text, *choices, *(f"Answer: {answer}" for answer in answers)])
 
 
-def reflow(item: Item, chance: random.Random) -> str | None:
-    """Other line breaks and indentation."""
-    return textwrap.fill(" ".join(leak(item).split()), 40)
-
-
 def rename(item: Item, chance: random.Random) -> str | None:
     """Every function and parameter of the prompt under another name, in its prose too."""
     if "prompt" not in item.fields:
@@ -54,11 +49,6 @@ def docstring_only(item: Item, chance: random.Random) -> str | None:
     if "docstring" not in item.fields:
         return None
     return textwrap.indent(before_examples(item.fields["docstring"]), "# ")
-
-
-def solution_only(item: Item, chance: random.Random) -> str | None:
-    """The reference solution's body."""
-    return item.fields.get("solution")
 
 
 def question_only(item: Item, chance: random.Random) -> str | None:
@@ -128,32 +118,22 @@ def highlighted(item: Item, chance: random.Random) -> str | None:
     return f'<div class="highlight"><pre><span></span>{lines}</pre></div>'
 
 
-def entities(item: Item, chance: random.Random) -> str | None:
-    """Every blank an entity."""
-    return html.escape(leak(item)).replace(" ", "&nbsp;")
-
-
-def look_alikes(item: Item, chance: random.Random) -> str | None:
-    """Latin letters as the Cyrillic ones that look like them."""
-    return leak(item).translate(_LOOK_ALIKES)
-
-
 EDITS: Mapping[str, Callable[[Item, random.Random], str | None]] = {
     "verbatim": lambda item, chance: leak(item),
-    "reflowed": reflow,
+    "reflowed": lambda item, chance: textwrap.fill(" ".join(leak(item).split()), 40),
     "identifiers renamed": rename,
     "1 character in 40": characters,
     "1 word in 8": words,
     "docstring prose only": docstring_only,
-    "solution only": solution_only,
+    "solution only": lambda item, chance: item.fields.get("solution"),
     "question only": question_only,
     "another solution": another_solution,
     "answer 2 kB away": answered_later,
     "table of contents": contents,
     "renamed solution": renamed_solution,
     "highlighted HTML": highlighted,
-    "blanks as &nbsp;": entities,
-    "look-alike letters": look_alikes,
+    "blanks as &nbsp;": lambda item, chance: html.escape(leak(item)).replace(" ", "&nbsp;"),
+    "look-alike letters": lambda item, chance: leak(item).translate(_LOOK_ALIKES),
 }
 
 

@@ -21,6 +21,7 @@ from mixtures.decontaminate.components import Component, components, question, s
 from mixtures.decontaminate.normalise import join, words_of
 from mixtures.decontaminate.rendered import readings
 from mixtures.decontaminate.types import Bools, Bytes, Ints, Words
+from store import paths
 from store.errors import Failure
 from store.files import whole
 
@@ -115,7 +116,7 @@ def load(path: Path) -> Index:
         Failure: it is missing, damaged or of another version.
     """
     try:
-        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
+        with np.load(io.BytesIO(paths.read(path)), allow_pickle=False) as file:
             head: dict[str, Any] = json.loads(file["head"].tobytes())
             arrays = {name: file[name] for name in file.files if name != "head"}
         if (version := head.pop("version")) != INDEX_VERSION:

@@ -38,33 +38,16 @@ _NUMBERS_A_LINE = re.compile("ln|lin|num")
 _ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
 
 _LOOK_ALIKES = (
-    ("аАɑαΑ", "aAaaA"),
-    ("ВвΒбƄ", "BbBbb"),
-    ("сСϲϹ", "cCcC"),
-    ("ԁɗ", "dd"),
-    ("еЕёΕҽ", "eEeEe"),
-    ("ɡԌ", "gG"),
-    ("һНΗհ", "hHHh"),
-    ("іІıιΙӏ", "iIiiIl"),
-    ("јЈϳ", "jJj"),
-    ("кКκΚ", "kKkK"),
-    ("мМΜ", "mMM"),
-    ("пΝոռ", "nNnn"),
-    ("оОοΟօσ", "oOoOoo"),
-    ("рРρΡ", "pPpP"),
-    ("ԛԚգ", "qQq"),
-    ("гɾ", "rr"),
-    ("ѕЅ", "sS"),
-    ("тТτΤ", "tTtT"),
-    ("υսցц", "uugu"),
-    ("νѵѴ", "vvV"),
-    ("ԝԜωшɯ", "wWwww"),
-    ("хХχΧ", "xXxX"),
-    ("уУγүΥҮ", "yYyyYY"),
-    ("ΖᴢʐƵ", "ZzzZ"),
+    "аАɑαΑ aAaaA  ВвΒбƄ BbBbb  сСϲϹ cCcC  ԁɗ dd  еЕёΕҽ eEeEe  ɡԌ gG  һНΗհ hHHh  іІıιΙӏ iIiiIl  јЈϳ jJj  "
+    "кКκΚ kKkK  мМΜ mMM  пΝոռ nNnn  оОοΟօσ oOoOoo  рРρΡ pPpP  ԛԚգ qQq  гɾ rr  ѕЅ sS  тТτΤ tTtT  υսցц uugu  "
+    "νѵѴ vvV  ԝԜωшɯ wWwww  хХχΧ xXxX  уУγүΥҮ yYyyYY  ΖᴢʐƵ ZzzZ"
 )
 """Cyrillic, Greek, Armenian and rarer Latin letters, and the ASCII ones that they pass for."""
-_ASCII = {ord(odd): plain for odds, plains in _LOOK_ALIKES for odd, plain in zip(odds, plains, strict=True)}
+_ASCII = {
+    ord(odd): plain
+    for odds, plains in map(str.split, _LOOK_ALIKES.split("  "))
+    for odd, plain in zip(odds, plains, strict=True)
+}
 _FORMS = "ªºſ²-³¹ʰ-ʸˡ-ˣᴬ-ᵪ⁰-ⁱ⁴-⁹ⁿ₀-₉ₐ-ₜ℀-⅏Ⅰ-ⅿ①-ⓩﬀ-ﬆ０-９Ａ-Ｚａ-ｚ𝐀-𝟿🄰-🅉"
 """Other forms of letters and digits, which NFKC makes one form of, as it does of a letter and the marks after it."""
 _MARKS = "".join(map(chr, range(0x300, 0x370)))

@@ -21,6 +21,7 @@ from mixtures.documents.document import STORED, Document, hash64
 from store import layout
 from store.errors import Failure, said
 from store.files import whole
+from store.paths import binary
 
 GROUP_BYTES = 16_000_000
 """Of text in a row group: what a process holds at a time."""
@@ -90,14 +91,14 @@ def _row(document: Document) -> dict[str, Any]:
 
 def facts(path: Path) -> dict[str, Any]:
     """What `write` was told to keep."""
-    with _reading(path):
-        found: dict[str, Any] = json.loads(pq.read_metadata(path).metadata[b"facts"])
+    with _reading(path), binary(path) as raw:
+        found: dict[str, Any] = json.loads(pq.read_metadata(raw).metadata[b"facts"])
         return found
 
 
 def read(path: Path, columns: tuple[str, ...] = ("id", "group", "text")) -> Iterator[pa.RecordBatch]:
     """The row groups of a shard, with `columns` alone."""
-    with _reading(path), pq.ParquetFile(path, page_checksum_verification=True) as file:
+    with _reading(path), binary(path) as raw, pq.ParquetFile(raw, page_checksum_verification=True) as file:
         for number in range(file.num_row_groups):
             table = file.read_row_group(number, columns=list(columns), use_threads=False)
             yield from table.combine_chunks().to_batches()
@@ -122,7 +123,7 @@ def texts(path: Path, wanted: npt.NDArray[np.bool_]) -> Iterator[str]:
     hash, so that a sample of small hashes is the beginning of every group.
     """
     options: dict[str, Any] = {"page_checksum_verification": True, "pre_buffer": False, "buffer_size": 1 << 16}
-    with _reading(path), pq.ParquetFile(path, **options) as file:
+    with _reading(path), binary(path) as raw, pq.ParquetFile(raw, **options) as file:
         start = 0
         for number in range(file.num_row_groups):
             count = file.metadata.row_group(number).num_rows

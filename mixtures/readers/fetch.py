@@ -94,7 +94,7 @@ def text(content: bytes) -> str | None:
 
 
 def _read_zip(path: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[str, bytes]]:
-    with zipfile.ZipFile(path) as file:
+    with path.open("rb") as raw, zipfile.ZipFile(raw) as file:
         for info in file.infolist():
             if not info.is_dir() and wanted(info.filename):
                 _check_size(path, info.filename, info.file_size)
@@ -103,7 +103,7 @@ def _read_zip(path: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[str, 
 
 def _read_tar(path: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[str, bytes]]:
     # Decompressed as a stream: seeking back and forth in a gzip file would be quadratic.
-    with tarfile.open(path, "r|*") as file:
+    with path.open("rb") as raw, tarfile.open(fileobj=raw, mode="r|*") as file:
         for info in file:
             name = str(PurePosixPath(*PurePosixPath(info.name).parts[1:]))
             if not info.isreg() or not wanted(name):

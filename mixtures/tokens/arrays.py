@@ -7,7 +7,6 @@ the next shard. The tail of a shard that fills no window is dropped and counted.
 
 import hashlib
 import itertools
-import shutil
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,8 +20,9 @@ import numpy.typing as npt
 
 from mixtures.tokens.manifest import Infilled, Manifest
 from store.errors import Failure
-from store.files import beside, replace_folder
+from store.files import publish, scratch
 from store.layout import INFILLED, shard_name
+from store.paths import kvstore
 
 # A file holds many chunks of an array behind an index (few objects in an object store), and every chunk and the index
 # carry a checksum, so a flipped bit on disk is an error and not a token. Chunks are uncompressed and small, because a
@@ -66,17 +66,15 @@ def write_shard(folder: Path, tokens_N: npt.NDArray[Any], doc_offsets: npt.NDArr
     """
     _check_offsets(doc_offsets, len(tokens_N))
     # A name of its own, so that two writers never share a half-written folder; the last one to rename wins.
-    temporary = beside(folder)
-    try:
-        _write_array(temporary / "tokens", tokens_N)
-        _write_array(temporary / "doc_offsets", doc_offsets)
-        replace_folder(temporary, folder)
-    except _READ_ERRORS as error:
-        raise Failure(
-            f"cannot write tokens to {folder} ({_first_line(error)}); free some space or choose another --store"
-        ) from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    with scratch(folder) as own:
+        try:
+            _write_array(own / "tokens", tokens_N)
+            _write_array(own / "doc_offsets", doc_offsets)
+            publish(own, folder)
+        except _READ_ERRORS as error:
+            raise Failure(
+                f"cannot write tokens to {folder} ({_first_line(error)}); free some space or choose another --store"
+            ) from error
     return _digest(tokens_N.dtype, len(tokens_N), [tokens_N], doc_offsets)
 
 
@@ -121,10 +119,9 @@ def _write_array(path: Path, values: npt.NDArray[Any]) -> None:
 
 def _spec(path: Path | str) -> dict[str, Any]:
     """What TensorStore opens: an array in a local folder, or below a URL such as gs://bucket/tokens."""
-    base = str(path)
     return {
         "driver": "zarr3",
-        "kvstore": f"{base}/" if "://" in base else {"driver": "file", "path": f"{base}/"},
+        "kvstore": kvstore(path),
         # By default zarr leaves a chunk of zeros out and reads a lost chunk as zeros: a lost file would be tokens.
         "store_data_equal_to_fill_value": True,
         "fill_missing_data_reads": False,

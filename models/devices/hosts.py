@@ -1,8 +1,13 @@
 """What the processes of one run tell each other besides gradients. With a single process nothing is sent."""
 
 import hashlib
-from collections.abc import Iterator
-from contextlib import contextmanager
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
 
 import jax
 import numpy as np
@@ -11,6 +16,7 @@ from jax.experimental import multihost_utils
 from store.errors import Failure
 
 _REASON_BYTES = 1_000
+_ENDED, _LATE_SECONDS = "ablate/ended", 0.5
 
 
 class Interrupted(Failure):
@@ -22,14 +28,23 @@ def first() -> bool:
     return jax.process_index() == 0
 
 
+def alone() -> bool:
+    return jax.process_count() == 1
+
+
+def told(number: int) -> int:
+    """The first process's number, in all of them. Every process has to ask, at the same point of the program."""
+    if alone():
+        return number
+    return int(multihost_utils.broadcast_one_to_all(np.array(number, np.int32)))
+
+
 def agreed(answer: bool) -> bool:
     """The first process's answer, in all of them: clocks and file systems differ, and they must go the same way.
 
     Every process has to ask, at the same point of the program.
     """
-    if jax.process_count() == 1:
-        return answer
-    return bool(multihost_utils.broadcast_one_to_all(np.array(answer)))
+    return bool(told(answer))
 
 
 def alike(text: str) -> bool:
@@ -39,6 +54,48 @@ def alike(text: str) -> bool:
     digest = np.frombuffer(hashlib.sha256(text.encode()).digest(), np.uint8)
     found_HxD = multihost_utils.process_allgather(digest)
     return bool((found_HxD == found_HxD[0]).all())
+
+
+@contextmanager
+def ending_together(agreed_on: type[Exception], ended: Callable[[str], int]) -> Iterator[None]:
+    """While the block runs, a process that ends by an error ends the others with its reason, wherever they wait.
+
+    Not by one that all have `agreed_on`. In those that are ended `ended` gets the reason and gives their code.
+
+    What `together` does not see: an error in the midst of a step, while the others are in a collective that it was to
+    come to. Whoever ends says so in the store of jax's coordinator, at which a thread of every process listens.
+    """
+    if alone():
+        yield
+        return
+    # jax has no public name for it; Orbax and others use the same.
+    from jax._src.distributed import global_state
+
+    client: Any = global_state.client
+    over = threading.Event()
+
+    def listen() -> None:
+        while not over.is_set():
+            with suppress(Exception):  # nobody has said anything in that time
+                reason = client.blocking_key_value_get(_ENDED, 1_000)
+                if not over.wait(_LATE_SECONDS):  # else it knows, by `together`
+                    print(f"ablate: {reason}", file=sys.stderr, flush=True)
+                    os._exit(ended(reason))
+                return
+
+    threading.Thread(target=listen, daemon=True).start()
+    try:
+        yield
+    except agreed_on:
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split())[:_REASON_BYTES] or type(error).__name__
+        with suppress(Exception):  # another was first
+            client.key_value_set(_ENDED, f"process {jax.process_index()} failed: {reason}")
+        time.sleep(2 * _LATE_SECONDS)  # as long as the coordinator, which may be this process, has to be there
+        raise
+    finally:
+        over.set()
 
 
 @contextmanager

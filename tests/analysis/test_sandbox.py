@@ -344,6 +344,8 @@ def selftest_command(*options: str) -> int:
 
 @needs_bwrap
 def test_the_command_shows_every_case_and_fails_on_a_hole(monkeypatch, capsys):
+    few = [case for case in selftest.reach() if case.name in ("unix sockets", "network")]
+    monkeypatch.setattr(selftest, "reach", lambda: few)
     monkeypatch.setattr(selftest, "waste", list)
     monkeypatch.setattr(selftest, "forgery", lambda: [selftest._honest()])
     assert selftest_command() == 0

@@ -1,4 +1,4 @@
-"""The tiny study's store for judges, and `ablate` on it."""
+"""The tiny study's store for judges and for tracking, and `ablate` on it."""
 
 import shutil
 from pathlib import Path
@@ -8,11 +8,15 @@ import pytest
 from analysis.evals.preference import client
 from analysis.evals.preference.prompts import read_prompts
 from experiments import cli, studies
+from experiments.plan.make import prepared_plan
+from experiments.plan.stage import PreparedPlan
 from experiments.score.judges import served
 from experiments.score.judging import judge_study
 from tests.analysis.judge_server import serving
 from tests.conftest import ROOT
 from tests.experiments.asking import Ablate, write_prompts
+from tests.experiments.tiny import study
+from tests.experiments.tracking import Chain, copied
 
 
 @pytest.fixture(scope="module")
@@ -54,3 +58,24 @@ def ablate(store: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.
         return capsys.readouterr().out
 
     return run
+
+
+@pytest.fixture(scope="module")
+def plan(finished_store: Path) -> PreparedPlan:
+    return prepared_plan(study(), finished_store)
+
+
+@pytest.fixture
+def chain(plan: PreparedPlan, finished_store: Path, tmp_path: Path) -> Chain:
+    """A store with the two stages of one run."""
+    first, last = (plan.stage(id) for id in plan.runs["text-only", 0])
+    copied(finished_store, tmp_path / "store", first, last)
+    return tmp_path / "store", first, last
+
+
+@pytest.fixture(scope="module")
+def prepared_copy(finished_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Prepared data of the tiny study and no stage."""
+    store = tmp_path_factory.mktemp("hosts") / "prepared"
+    shutil.copytree(finished_store / "prepared", store / "prepared")
+    return store

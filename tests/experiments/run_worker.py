@@ -3,15 +3,17 @@
 import sys
 from pathlib import Path
 
+from experiments.plan import status
 from experiments.plan.stage import PreparedPlan
 from experiments.run import trainer
-from experiments.workers import work, worker
+from experiments.workers import ready, worker
+from experiments.workers.work import Terms, work
 
 
 def again(plan: PreparedPlan, store: Path) -> None:
     """What the one worker of another command does, in this process."""
-    work.forgive(plan, store, work.records(plan, store))
-    work.work(plan, store)
+    ready.forgive(plan, store, status.records(plan, store))
+    work(plan, store, Terms())
 
 
 if __name__ == "__main__":

@@ -93,6 +93,10 @@ def test_what_a_full_disk_tore_is_asked_again_once_there_is_space(tmp_path):
     assert run_evaluation.score(path).items == undisturbed.items
 
 
+def _scoring(plan, stage, store) -> str:
+    return status.scoring(plan, store, status.states(plan, store))[stage.id]
+
+
 def test_a_gap_is_recorded_shown_and_tried_again(finished_store, tmp_path, monkeypatch):
     store = tmp_path / "store"
     shutil.copytree(finished_store, store)
@@ -100,11 +104,11 @@ def test_a_gap_is_recorded_shown_and_tried_again(finished_store, tmp_path, monke
     plan = make_plan(asks, store)
     write(store / "studies" / "tiny" / "study.json", study_record(plan, store))  # as a run does first
     last = next(stage for stage in plan.stages if stage.stage.kind == "cooldown")
-    assert status.evaluation_state(plan, last, store) == "ready"
+    assert _scoring(plan, last, store) == "ready"
     again(plan, store)
-    path = status.evaluated_tasks(plan, last, store)["quac"]
+    path = status.records(plan, store)[last.id]["quac"]
     assert not path.exists() and "no package" in read_eval(gap_path(path)).gap
-    assert status.evaluation_state(plan, last, store) == "gaps"
+    assert _scoring(plan, last, store) == "gaps"
     gaps = [gap for gap in compare(store, "tiny").gaps if "quac was not scored" in gap]
     assert gaps and all("put its val_v0.2.json" in gap for gap in gaps)
     question = Question("1", (("is it", " so"), ("is it", " not so")), 1)
@@ -112,7 +116,7 @@ def test_a_gap_is_recorded_shown_and_tried_again(finished_store, tmp_path, monke
     monkeypatch.setattr(asked, "benchmark_task", lambda *_: found)
     again(plan, store)
     assert len(read_eval(path).items) == 1 and not gap_path(path).exists()
-    assert status.evaluation_state(plan, last, store) == "done"
+    assert _scoring(plan, last, store) == "done"
 
 
 def test_what_is_asked_otherwise_is_asked_again(finished_store, tmp_path):
@@ -123,7 +127,7 @@ def test_what_is_asked_otherwise_is_asked_again(finished_store, tmp_path):
     def paths(**changes) -> dict[str, Path]:
         plan = make_plan(study(evaluation=Evaluation(2_000, (), (str(rows),), 5, **changes)), store)
         last = next(stage for stage in plan.stages if stage.stage.kind == "cooldown")
-        return status.evaluated_tasks(plan, last, store)
+        return status.records(plan, store)[last.id]
 
     first = paths()
     assert first["heldout/code"].exists() and not first["rows"].exists()

@@ -11,17 +11,20 @@ from pathlib import Path
 
 from experiments.audit import audit
 from experiments.plan.make import make_plan
+from store import appended
+from store.paths import glob
 from tests.conftest import run_tiny, tiny_command, tiny_options
 from tests.experiments.tiny import study
 
 
-def results(store: Path) -> dict[str, list[str]]:
+def results(store: Path, seeds: str = "01") -> dict[str, list[str]]:
     """Everything a run leaves that must not depend on interruptions: all ledger rows but their seconds, all scores."""
     out = {}
-    for ledger in sorted(store.glob("stages/*/ledger.jsonl")):
-        rows = [json.loads(line) | {"seconds": 0, "checksum": ""} for line in ledger.read_text().splitlines()]
-        out[ledger.parent.name] = [json.dumps(row, sort_keys=True) for row in rows]
-    for scores in sorted(store.glob("stages/*/evals/*.json")):
+    for folder in glob(store, f"stages/*-s[{seeds}]-*"):
+        lines = appended.read(folder / "ledger.jsonl").splitlines()
+        rows = [json.loads(line) | {"seconds": 0, "checksum": ""} for line in lines]
+        out[folder.name] = [json.dumps(row, sort_keys=True) for row in rows]
+    for scores in glob(store, f"stages/*-s[{seeds}]-*/evals/*.json"):
         out[f"{scores.parent.parent.name}/{scores.name}"] = [str(json.loads(scores.read_text())["items"])]
     return out
 
@@ -36,17 +39,17 @@ def test_sigkill_at_several_points_changes_nothing(finished_store: Path, tmp_pat
     store = _copy_of_prepared(finished_store, tmp_path / "store")
     rng = random.Random(0)
     for _ in range(2):
-        process = subprocess.Popen(tiny_command(store, 0.2), **tiny_options(), start_new_session=True)
-        until = _progress(store) + rng.randint(1, 100)
+        process = subprocess.Popen(tiny_command(store, 0.2, seeds=1), **tiny_options(), start_new_session=True)
+        until = _progress(store) + rng.randint(1, 50)
         while process.poll() is None and _progress(store) < until:
             time.sleep(0.02)
         assert process.poll() is None, "the run was too short to be killed; raise STEPS"
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
     assert _checkpoints(store), "there is something to carry on from"
-    assert run_tiny(store).returncode == 0
-    assert results(store) == results(finished_store)
-    assert audit(make_plan(study(), store), store)["equal"]
+    assert run_tiny(store, seeds=1).returncode == 0
+    assert results(store) == results(finished_store, "0")
+    assert audit(make_plan(study(seeds=(0,)), store), store)["equal"]
 
 
 def _progress(store: Path) -> int:
@@ -59,7 +62,7 @@ def test_a_polite_stop_checkpoints_first(finished_store: Path, tmp_path: Path) -
     store = _copy_of_prepared(finished_store, tmp_path / "store")
     for number, code in ((signal.SIGINT, 130), (signal.SIGTERM, 42)):
         rows, saved = _progress(store), _checkpoints(store)
-        process = subprocess.Popen(tiny_command(store, 1e9), **tiny_options())
+        process = subprocess.Popen(tiny_command(store, 1e9, seeds=1), **tiny_options())
         while process.poll() is None and _progress(store) < rows + 10:
             time.sleep(0.01)
         process.send_signal(number)
@@ -67,8 +70,8 @@ def test_a_polite_stop_checkpoints_first(finished_store: Path, tmp_path: Path) -
         assert process.returncode == code, errors
         assert "run the same command again" in errors.splitlines()[-1]
         assert _checkpoints(store) - saved
-    assert run_tiny(store).returncode == 0
-    assert results(store) == results(finished_store)
+    assert run_tiny(store, seeds=1).returncode == 0
+    assert results(store) == results(finished_store, "0")
 
 
 def _checkpoints(store: Path) -> set[Path]:

@@ -1,15 +1,12 @@
 """W&B is a replay of the ledger: the real client, against a server that keeps what it is sent."""
 
 import json
-import os
 import shutil
-import signal
 import struct
 import subprocess
 import sys
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,102 +14,15 @@ from typing import Any
 import pytest
 
 from analysis.compare import compare
-from analysis.records import JudgeRecord, StepRecord, judge_path, read_ledger, read_study, stage_folder, write
+from analysis.records import JudgeRecord, judge_path, read_study, stage_folder, write
 from analysis.scores import BEFORE, FINAL, points
-from experiments import studies
-from experiments.commands import wandb as commands
-from experiments.plan.make import prepared_plan
 from experiments.plan.stage import PreparedPlan, PreparedStage
-from experiments.tracking import push as sending
-from experiments.tracking.mode import mode
 from experiments.tracking.push import Sent
 from experiments.tracking.stage_run import history, stage_run, summary
-from store.errors import UserError
-from tests.conftest import ROOT, tiny_command
-from tests.experiments.tiny import study
-from tests.experiments.wandb_server import ENTITY, Run, WandbServer
+from tests.experiments.tracking import Chain, copied, environment, equal, ledger_of, push, push_here
+from tests.experiments.wandb_server import ENTITY, WandbServer
 
 BLOCK = 32_768
-
-
-def environment(server: WandbServer) -> dict[str, str]:
-    """Of a user who has logged in."""
-    others = {name: value for name, value in os.environ.items() if not name.startswith("WANDB")}
-    return others | server.environment
-
-
-def pushing(store: Path) -> list[str]:
-    return [sys.executable, "-m", "tests.experiments.run_ablate", "wandb", "push", "tiny", "--store", str(store)]
-
-
-def push(store: Path, server: WandbServer, code: int = 0) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        pushing(store),
-        env=environment(server),
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == code, done.stderr
-    return done
-
-
-def push_here(store: Path, server: WandbServer | None) -> Sent:
-    """The same in this process, which spares its start; offline without a server."""
-    import wandb
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("WANDB_MODE", raising=False)
-        for name, value in (server.environment if server else {}).items():
-            patch.setenv(name, value)
-        try:
-            return sending.push(prepared_plan(study(), store), store, offline=server is None)[0]
-        finally:
-            wandb.teardown()
-
-
-def copied(finished_store: Path, store: Path, *kept: PreparedStage, checkpoints: bool = False) -> None:
-    """The records of a finished store, with all stages or with those of `kept` alone."""
-    skipped = ["xla", "wandb", *([] if checkpoints else ["checkpoints"])]
-    shutil.copytree(finished_store, store, ignore=shutil.ignore_patterns(*skipped))
-    for folder in (store / "stages").iterdir():
-        if kept and folder.name not in {stage.folder for stage in kept}:
-            shutil.rmtree(folder)
-
-
-@pytest.fixture(scope="module")
-def plan(finished_store: Path) -> PreparedPlan:
-    return prepared_plan(study(), finished_store)
-
-
-@pytest.fixture
-def chain(plan: PreparedPlan, finished_store: Path, tmp_path: Path) -> tuple[Path, PreparedStage, PreparedStage]:
-    """A store with the two stages of one run."""
-    first, last = (plan.stage(id) for id in plan.runs["text-only", 0])
-    copied(finished_store, tmp_path / "store", first, last)
-    return tmp_path / "store", first, last
-
-
-def equal(run: Run, stage: PreparedStage, ledger: list[StepRecord]) -> None:
-    """What W&B has of a run is the ledger to the last digit, and every row came once, in order; then scores, if any."""
-    scored = [row for row in run.history if "stage_tokens" not in row]
-    rows = run.history[: len(run.history) - len(scored)]
-    assert [row["_step"] for row in rows] == [row.step for row in ledger]
-    assert len(run.received) == len(run.history)
-    assert [row["_step"] for row in scored] == [stage.steps + 1] * len(scored), "after the last step, at its tokens"
-    assert {row["tokens"] for row in scored} <= {stage.tokens_before + stage.tokens}
-    assert [row["tokens"] for row in rows] == [stage.tokens_before + row.tokens for row in ledger]
-    for name in ("loss", "grad_norm", "learning_rate", "seconds"):
-        assert [row.get(name) for row in rows] == [getattr(row, name) for row in ledger]
-    sources = [key for key in rows[-1] if key.startswith("tokens_in_step/")]
-    assert {key.partition("/")[2] for key in sources} == {*stage.tokens_by_source}
-    for key in sources:
-        assert [row[key] for row in rows] == [row.counts[key.partition("/")[2]] for row in ledger]
-
-
-def ledger_of(store: Path, stage: PreparedStage) -> list[StepRecord]:
-    return read_ledger(stage_folder(store, stage.folder))
 
 
 @pytest.fixture(scope="module")
@@ -206,7 +116,7 @@ def test_a_second_push_asks_nothing(sent: tuple[WandbServer, Path]) -> None:
     assert not server.asked
 
 
-def test_what_is_new_is_sent_and_nothing_twice(chain: tuple[Path, PreparedStage, PreparedStage]) -> None:
+def test_what_is_new_is_sent_and_nothing_twice(chain: Chain) -> None:
     """While a stage is trained, after training fell back to an older checkpoint, at the end, and without the note."""
     store, first, last = chain
     folder, away = stage_folder(store, first.folder), store.parent / "away"
@@ -237,32 +147,8 @@ def test_what_is_new_is_sent_and_nothing_twice(chain: tuple[Path, PreparedStage,
             equal(server.runs[stage.fingerprint], stage, ledger_of(store, stage))
 
 
-def test_a_push_that_is_killed_goes_on_in_the_same_run(chain: tuple[Path, PreparedStage, PreparedStage]) -> None:
-    """Rows have arrived and nothing is noted of them; in the meantime training has gone on."""
-    store, first, last = chain
-    ledger = stage_folder(store, first.folder) / "ledger.jsonl"
-    whole = ledger.read_bytes()
-    ledger.write_bytes(b"".join(whole.splitlines(keepends=True)[:20]))
-    with WandbServer() as server:
-        process = subprocess.Popen(pushing(store), env=environment(server), cwd=ROOT)
-
-        def kill() -> None:
-            if server.runs[first.fingerprint].received:
-                process.kill()
-
-        server.on_stream = kill
-        assert process.wait() == -signal.SIGKILL
-        server.on_stream = lambda: None
-        assert len(server.runs[first.fingerprint].received) == 20
-        ledger.write_bytes(whole)
-        push_here(store, server)
-        assert server.runs.keys() == {first.fingerprint, last.fingerprint}
-        for stage in (first, last):
-            equal(server.runs[stage.fingerprint], stage, ledger_of(store, stage))
-
-
 def test_offline_runs_are_read_back_and_synced_by_the_real_client(
-    chain: tuple[Path, PreparedStage, PreparedStage],
+    chain: Chain,
 ) -> None:
     """In two parts, with training between them."""
     store, first, _ = chain
@@ -321,97 +207,6 @@ def history_of(path: Path) -> tuple[Any, list[dict[str, Any]]]:
     return run, rows
 
 
-@contextmanager
-def bad_server(kind: str) -> Iterator[WandbServer]:
-    """One of MODES, or one that is down."""
-    with WandbServer("ok" if kind == "down" else kind) as server:
-        if kind != "down":
-            yield server
-            return
-    yield server
-
-
-@pytest.mark.parametrize(
-    ("kind", "said"),
-    [
-        ("reject", "rejects the key"),
-        ("no streams", "has 0 of the 61 rows"),
-        pytest.param("down", "cannot be reached in time", marks=pytest.mark.soak),
-        pytest.param("garbage", "gives no answer of W&B's", marks=pytest.mark.soak),
-    ],
-)
-def test_a_bad_server_is_told_in_one_line(
-    kind: str, said: str, chain: tuple[Path, PreparedStage, PreparedStage]
-) -> None:
-    with bad_server(kind) as server:
-        (line,) = push(chain[0], server, code=1).stderr.splitlines()
-        assert server.url in line and said in line
-
-
-@pytest.mark.parametrize(
-    "kind", ["slow", *(pytest.param(kind, marks=pytest.mark.soak) for kind in ("down", "garbage", "reject"))]
-)
-def test_a_bad_server_changes_nothing_about_a_run(
-    kind: str, finished_store: Path, plan: PreparedPlan, tmp_path: Path
-) -> None:
-    """Of which one stage is left to train."""
-    missing, store = plan.stage(plan.runs["text-only", 0][-1]), tmp_path / "store"
-    copied(finished_store, store, *(stage for stage in plan.stages if stage is not missing), checkpoints=True)
-    with bad_server(kind) as server:
-        done = subprocess.run(
-            [*tiny_command(store), "1"], env=environment(server), cwd=ROOT, capture_output=True, text=True, check=False
-        )
-    assert done.returncode == 0 and "`ablate wandb push tiny` sends the rest" in done.stderr, done.stderr
-    ours, expected = (
-        [replace(row, seconds=0.0) for row in ledger_of(each, missing)] for each in (store, finished_store)
-    )
-    assert ours == expected
-
-
-def test_a_run_sends_all_that_it_does_to_who_has_logged_in(
-    finished_store: Path, plan: PreparedPlan, tmp_path: Path
-) -> None:
-    first, last = (plan.stage(id) for id in plan.runs["text-only", 0])
-    store = tmp_path / "store"
-    copied(finished_store, store, *(stage for stage in plan.stages if stage is not last), checkpoints=True)
-    with WandbServer() as server:
-        done = subprocess.run(
-            [*tiny_command(store), "60"], env=environment(server), cwd=ROOT, capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0 and "W&B: all is sent" in done.stderr, done.stderr
-        for stage in (first, last):
-            equal(server.runs[stage.fingerprint], stage, ledger_of(store, stage))
-        assert server.runs.keys() == {stage.fingerprint for stage in plan.stages}
-
-
-def test_following_outlives_a_server_that_fails_and_ends_with_the_study(
-    chain: tuple[Path, PreparedStage, PreparedStage], plan: PreparedPlan, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    import wandb
-
-    store, first, last = chain
-    runs = {("text-only", 0): plan.runs["text-only", 0]}
-    waits: list[float] = []
-    lines: list[str] = []
-    with WandbServer("garbage") as server:
-        monkeypatch.delenv("WANDB_MODE")
-        for name, value in server.environment.items():
-            monkeypatch.setenv(name, value)
-
-        def pause(seconds: float) -> bool:
-            waits.append(seconds)
-            assert len(waits) == 1, lines
-            server.mode = "ok"
-            return False
-
-        try:
-            assert sending.follow(replace(plan, stages=(first, last), runs=runs), store, pause, lines.append)
-        finally:
-            wandb.teardown()
-        assert waits == [2 * sending.SECONDS]
-        assert len(lines) == 2 and "gives no answer" in lines[0] and lines[1].startswith("64 rows, 2 runs sent")
-
-
 def test_win_rates_of_an_arm_are_with_the_ends_of_its_runs(
     finished_store: Path, plan: PreparedPlan, tmp_path: Path
 ) -> None:
@@ -463,32 +258,3 @@ def test_a_step_that_was_skipped_is_counted_and_has_no_loss(plan: PreparedPlan, 
     assert [values["skipped"] for values in found.values()] == [0, 1, 0, 1]
     assert [values["skipped_steps"] for values in found.values()] == [0, 1, 1, 2]
     assert dict(history(run, rows, after=2)) == {step: values for step, values in found.items() if step > 2}
-
-
-def test_online_only_for_those_who_have_logged_in(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for name in [name for name in os.environ if name.startswith("WANDB")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("HOME", str(tmp_path))
-    assert mode() == "offline"
-    (tmp_path / ".netrc").write_text("machine api.wandb.example login user password key\n")
-    (tmp_path / ".netrc").chmod(0o600)
-    assert mode() == "online"
-    monkeypatch.setenv("WANDB_MODE", "disabled")
-    assert mode() == "disabled"
-
-
-def test_who_has_not_logged_in_is_told_the_ways_out(
-    finished_store: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
-    monkeypatch.setattr(studies, "__path__", [*studies.__path__, str(ROOT / "tests" / "experiments")])
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.delenv("WANDB_MODE")
-    with pytest.raises(UserError, match="`wandb login` or WANDB_API_KEY, or write offline runs with --offline"):
-        commands.push("tiny", store=finished_store)
-    monkeypatch.setenv("WANDB_MODE", "disabled")
-    commands.push("tiny", store=finished_store)
-    assert "nothing is sent" in capsys.readouterr().err
-    monkeypatch.setenv("WANDB_MODE", "online")
-    with pytest.raises(UserError, match="study 'tiny' has no records"):
-        commands.push("tiny", store=tmp_path)
-    assert not list(finished_store.glob("wandb/sent-*"))

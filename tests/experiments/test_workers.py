@@ -17,8 +17,8 @@ import pytest
 from analysis.records import read_stage, write
 from experiments.audit import audit
 from experiments.plan.make import prepared_plan
-from experiments.plan.status import checkpoints, trained
-from experiments.workers import work
+from experiments.plan.status import checkpoints, records, trained
+from experiments.workers import ready
 from models import checkpoint
 from models.step import abstract_state
 from store.layout import DONE, LOCK, STAGE
@@ -28,6 +28,7 @@ from tests.experiments.test_resume import results
 from tests.experiments.tiny import study
 
 WORKERS = 2
+STUDY = study(seeds=(0,))
 
 
 @pytest.fixture
@@ -40,7 +41,7 @@ def store(finished_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 def _ends(store: Path) -> dict[str, list[bytes]]:
     """Parameters and optimizer at the end of every stage."""
-    plan = prepared_plan(study(), store)
+    plan = prepared_plan(STUDY, store)
     like = abstract_state(plan.study.model, plan.study.optimizer)
     states = {each.id: checkpoint.restore(checkpoints(store, each.folder), each.steps, like) for each in plan.stages}
     return {id: [np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(state)] for id, state in states.items()}
@@ -53,7 +54,7 @@ def _at_work(store: Path) -> set[int]:
 
 
 def _start(store: Path, checkpoint_seconds: float = 0.2) -> "subprocess.Popen[str]":
-    return subprocess.Popen(tiny_command(store, checkpoint_seconds, WORKERS), **tiny_options())
+    return subprocess.Popen(tiny_command(store, checkpoint_seconds, WORKERS, 1), **tiny_options())
 
 
 def _wait(until: Callable[[], object], process: "subprocess.Popen[str]") -> None:
@@ -78,7 +79,7 @@ def test_two_workers_leave_what_one_leaves_and_one_that_is_killed_is_started_aga
     _, errors = process.communicate(timeout=300)
     assert process.returncode == 0, errors
     assert f"(process {victim}) was ended by SIGKILL; it is started again" in errors
-    assert results(store) == results(finished_store)
+    assert results(store) == results(finished_store, "0")
     assert _ends(store) == _ends(finished_store)
 
 
@@ -94,19 +95,19 @@ def test_workers_end_when_the_command_is_killed(finished_store: Path, store: Pat
         time.sleep(0.05)
     assert not _at_work(store) & workers
     assert list(store.glob("stages/*/checkpoints/step-*"))
-    assert run_tiny(store).returncode == 0
-    assert results(store) == results(finished_store)
+    assert run_tiny(store, 1).returncode == 0
+    assert results(store) == results(finished_store, "0")
 
 
 def test_a_stage_that_fails_ends_its_chain_alone(finished_store: Path, store: Path) -> None:
     """The rest is trained and scored, and the command says what failed, and goes on once that is seen to."""
-    plan = prepared_plan(study(), store)
+    plan = prepared_plan(STUDY, store)
     first = plan.stages[0]
     foreign = store / "stages" / first.folder
     foreign.mkdir(parents=True)
     record = read_stage(finished_store / "stages" / first.folder)
     write(foreign / STAGE, replace(record, fingerprint="0" * 16))
-    done = subprocess.run(tiny_command(store, 30, WORKERS), **tiny_options(), check=False)
+    done = subprocess.run(tiny_command(store, 30, WORKERS, 1), **tiny_options(), check=False)
     assert done.returncode == 1 and "Traceback" not in done.stderr
     said = [line for line in done.stderr.splitlines() if "fingerprint" in line]
     assert len(said) == 1 and said[0].startswith(f"ablate: folder {foreign} holds")
@@ -115,17 +116,17 @@ def test_a_stage_that_fails_ends_its_chain_alone(finished_store: Path, store: Pa
     scored = {path.parent.parent.name for path in store.glob("stages/*/evals/*.json")}
     assert scored == {stage.folder for stage in plan.stages if stage.id not in below}
     shutil.rmtree(foreign)
-    assert run_tiny(store).returncode == 0
-    assert results(store) == results(finished_store)
+    assert run_tiny(store, 1).returncode == 0
+    assert results(store) == results(finished_store, "0")
 
 
 def test_what_the_longest_chain_waits_for_comes_first_and_scores_last(finished_store: Path, tmp_path: Path) -> None:
     shutil.copytree(finished_store / "prepared", tmp_path / "prepared")
     plan = prepared_plan(study(), tmp_path)
-    wanted = work.records(plan, tmp_path)
+    wanted = records(plan, tmp_path)
 
     def found() -> list[tuple[str, bool]]:
-        return [(job.stage.id, job.trains) for job in work.jobs(plan, tmp_path, wanted)]
+        return [(job.stage.id, job.trains) for job in ready.jobs(plan, tmp_path, wanted)]
 
     firsts = [stage for stage in plan.stages if stage.parent is None]
     assert found() == [(stage.id, True) for stage in firsts]
@@ -147,7 +148,7 @@ def test_kills_of_anybody_at_random_change_nothing(finished_store: Path, store: 
         process = _start(store)
         before = _rows(store)
         while process.poll() is None:
-            if kills < 5 and _rows(store) >= before + rng.randint(1, 40):
+            if kills < 5 and _rows(store) >= before + rng.randint(1, 20):
                 victim = rng.choice([process.pid, *sorted(_at_work(store))])
                 os.kill(victim, signal.SIGKILL)
                 kills, before = kills + 1, _rows(store)
@@ -157,6 +158,6 @@ def test_kills_of_anybody_at_random_change_nothing(finished_store: Path, store: 
         if process.returncode == 0:
             break
     assert kills == 5 and "report: " in out
-    assert results(store) == results(finished_store)
+    assert results(store) == results(finished_store, "0")
     assert _ends(store) == _ends(finished_store)
-    assert audit(prepared_plan(study(), store), store)["equal"]
+    assert audit(prepared_plan(STUDY, store), store)["equal"]

@@ -218,7 +218,7 @@ def test_two_preparations_at_once_choose_as_one_does(
 
 def test_a_killed_preparation_carries_on_with_the_shards_that_are_missing(manifest: Manifest, tmp_path: Path) -> None:
     command = [sys.executable, "-c", PROGRAM, str(tmp_path)]
-    for seconds in (1.5, 2.5, 4.0):
+    for seconds in (1.5, 3.0):
         process = subprocess.Popen(command, start_new_session=True)
         time.sleep(seconds)
         os.killpg(process.pid, signal.SIGKILL)

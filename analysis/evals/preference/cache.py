@@ -10,12 +10,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from store import kept_rows, paths
 from store.errors import Failure
+from store.files import make_folder
 
 BUSY_SECONDS = 60.0
 _SCHEMA = """CREATE TABLE IF NOT EXISTS replies (
     key TEXT PRIMARY KEY, model TEXT NOT NULL, request TEXT NOT NULL,
     reply TEXT NOT NULL, tokens_in INTEGER NOT NULL, tokens_out INTEGER NOT NULL)"""
+_INSERT = "INSERT OR IGNORE INTO replies VALUES (?, ?, ?, ?, ?, ?)"
+_KEY = {"cache": "replies"}
+REMOTE_REPLIES = 16
 
 
 @dataclass(frozen=True)
@@ -57,10 +62,14 @@ class Reply:
 
 
 class Replies:
-    """An open cache. Replies are committed one by one, from any thread, so that a kill loses none that has arrived."""
+    """An open cache. Replies are committed one by one, from any thread, so that a kill loses none that has arrived.
+
+    In an object store they are kept some at a time (`REMOTE_REPLIES`), and a kill loses as many.
+    """
 
     def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
         self._path, self._connection, self._lock = path, connection, threading.Lock()
+        self._waiting: list[tuple[str | int, ...]] = []
 
     def get(self, request: Request) -> Reply | None:
         with self._lock, _problems_of(self._path):
@@ -72,7 +81,21 @@ class Replies:
         """Keep `reply`, unless another process was first."""
         row = (request.key, request.model, request.text, reply.text, reply.tokens_in, reply.tokens_out)
         with self._lock, _problems_of(self._path), self._connection:
-            self._connection.execute("INSERT OR IGNORE INTO replies VALUES (?, ?, ?, ?, ?, ?)", row)
+            self._connection.execute(_INSERT, row)
+            if paths.remote(self._path):
+                self._waiting.append(row)
+                if len(self._waiting) >= REMOTE_REPLIES:
+                    self._put()
+
+    def close(self) -> None:
+        with self._lock:
+            self._connection.close()
+            if self._waiting:
+                self._put()
+
+    def _put(self) -> None:
+        kept_rows.keep(self._path, _KEY, [{"row": row} for row in self._waiting])
+        self._waiting.clear()
 
 
 @contextmanager
@@ -83,8 +106,10 @@ def opened(path: Path) -> Iterator[Replies]:
         Failure: the file is damaged, is no such cache, or cannot be written.
     """
     with _problems_of(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        connection = sqlite3.connect(path, timeout=BUSY_SECONDS, check_same_thread=False)
+        make_folder(path.parent)
+        file = ":memory:" if paths.remote(path) else path
+        connection = sqlite3.connect(file, timeout=BUSY_SECONDS, check_same_thread=False)
+    replies = Replies(path, connection)
     try:
         with _problems_of(path):
             # Reading a cut file works until the first missing page; half a cache must not pass for a whole one.
@@ -93,9 +118,12 @@ def opened(path: Path) -> Iterator[Replies]:
                 raise sqlite3.DatabaseError(found)
             connection.execute(_SCHEMA)
             connection.execute("SELECT key, reply, tokens_in, tokens_out FROM replies LIMIT 1")
-        yield Replies(path, connection)
+            if paths.remote(path):
+                connection.executemany(_INSERT, [row["row"] for row in kept_rows.read(path, _KEY)])
+                connection.commit()
+        yield replies
     finally:
-        connection.close()
+        replies.close()
 
 
 @contextmanager

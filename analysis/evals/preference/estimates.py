@@ -13,7 +13,7 @@ import numpy as np
 from scipy import special
 
 from analysis.evals.preference.verdicts import Judged
-from analysis.statistics import Floats, Interval, Shared, effective, interval, linear, spread_of
+from analysis.statistics import Floats, Interval, Shared, Side, effective, interval, numbered, spread_of
 from store.errors import Failure
 
 Runs = Mapping[int, tuple[int, int]]
@@ -148,28 +148,30 @@ class Rows:
             np.bincount(at_R, weights, shape[0] * shape[1]).astype(np.float64).reshape(shape)
             for weights in (self.weight_R * value_R, self.weight_R)
         )
-        value_S, added_SxP = linear(score_SxP, size_SxP)
+        value_S, added_SxP = Side(score_SxP, size_SxP).linear
         spread = spread_of(value_S, [added_SxP], [effective(size_SxP.sum(axis=0)) - 1], self.shared)
         found = interval(float(value_S.mean()), spread)
         low, high = (float(np.clip(end, *ends)) for end in (found.low, found.high))
         return Interval(centre, min(low, centre), max(high, centre), found.p)
 
 
-def rows_of(ids: Sequence[str], seeds: Sequence[int], runs: Runs | None = None) -> Rows:
-    """Of pairs that were judged, by their prompts' ids and seeds."""
+def rows_of(
+    ids: Sequence[str], seeds: Sequence[int], runs: Runs | None = None, met_R: np.ndarray | int = 0, n_met: int = 1
+) -> Rows:
+    """Of pairs that were judged, by their prompts' ids and seeds.
+
+    Of several games, `met_R` is which one a pair is of; on the added prompts all meet under every seed.
+    """
     prompt_R, (seed_S, seed_R) = numbered(ids), np.unique(np.array(seeds), return_inverse=True)
-    n_prompts, pairs_S = int(prompt_R.max()) + 1, np.bincount(seed_R)
+    count_ExS = np.zeros((n_met, seed_S.size))
+    np.add.at(count_ExS, (np.broadcast_to(met_R, seed_R.shape), seed_R), 1)
+    n_prompts, met_ExS = int(prompt_R.max()) + 1, np.indices(count_ExS.shape)
     return Rows(
-        seed_R=np.concatenate([seed_R, np.repeat(np.arange(pairs_S.size), ADDED.size)]),
-        prompt_R=np.concatenate([prompt_R, n_prompts + np.tile(np.arange(ADDED.size), pairs_S.size)]),
-        weight_R=np.concatenate([np.ones(len(ids)), np.repeat(pairs_S / n_prompts, ADDED.size)]),
-        shared=shared(seed_S, runs),
+        seed_R=np.concatenate([seed_R, np.repeat(met_ExS[1], ADDED.size)]),
+        prompt_R=np.concatenate([prompt_R, n_prompts + np.tile(np.arange(ADDED.size), count_ExS.size)]),
+        weight_R=np.concatenate([np.ones(len(ids)), np.repeat(count_ExS / n_prompts, ADDED.size)]),
+        shared=[runs[int(seed)] for seed in seed_S] if runs else (),
     )
-
-
-def shared(seeds: Sequence[int] | np.ndarray, runs: Runs | None) -> Shared:
-    """The seeds of weights and data of the runs of `seeds`."""
-    return [runs[int(seed)] for seed in seeds] if runs else ()
 
 
 def share(
@@ -272,9 +274,3 @@ def _count(judged: Sequence[Judged], outcome: str) -> int:
 
 def _firsts(judged: Judged) -> float:
     return ((judged.verdicts[0] == "arm") + (judged.verdicts[1] == "baseline")) / 2
-
-
-def numbered(ids: Sequence[str]) -> np.ndarray:
-    """The number of each id in the order in which they first come."""
-    number: dict[str, int] = {}
-    return np.array([number.setdefault(id_, len(number)) for id_ in ids])

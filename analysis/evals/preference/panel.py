@@ -58,9 +58,8 @@ def _alike(names: tuple[str, str], one: Rows, other: Rows, runs: Runs | None) ->
         return Alike(names, None, None)
     pairs = [(one[key].outcome, other[key].outcome) for key in keys]
     same = share([id_ for *_, id_ in keys], np.array([a == b for a, b in pairs]), [seed for _, seed, _ in keys], runs)
-    chance = sum(
-        _share_of(outcome, [a for a, _ in pairs]) * _share_of(outcome, [b for _, b in pairs]) for outcome in SCORES
-    )
+    ones, others = zip(*pairs, strict=True)
+    chance = sum(ones.count(outcome) / len(keys) * (others.count(outcome) / len(keys)) for outcome in SCORES)
     return Alike(names, same, _beyond(same.value, chance))
 
 
@@ -81,10 +80,6 @@ def fleiss(judges: Sequence[Rows]) -> float | None:
 def _asked(judged: Judged) -> bool:
     """Whether it is a verdict that the judge gave: the others are alike whoever judges."""
     return judged.outcome in SCORES and judged.note not in UNASKED
-
-
-def _share_of(outcome: str, outcomes: Sequence[str]) -> float:
-    return sum(each == outcome for each in outcomes) / len(outcomes)
 
 
 def _beyond(same: float, chance: float) -> float | None:

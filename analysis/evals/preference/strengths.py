@@ -5,27 +5,15 @@ pairs at once, and can be wrong. Where arms met a baseline alone, every strength
 nothing new, so there is no fit.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import special
 
-from analysis.evals.preference.estimates import (
-    ADDED,
-    SCORES,
-    Rows,
-    Runs,
-    Share,
-    logistic,
-    moving,
-    numbered,
-    scored,
-    share,
-    shared,
-)
+from analysis.evals.preference.estimates import ADDED, SCORES, Runs, Share, logistic, moving, rows_of, scored, share
 from analysis.evals.preference.verdicts import Judged
-from analysis.statistics import Floats, Interval
+from analysis.statistics import Interval
 
 Games = Mapping[tuple[str, str], Sequence[Judged]]
 """Of two arms what a judge made of the first one's answers against the second one's; any two arms once."""
@@ -77,11 +65,15 @@ def fit_strengths(games: Games, baseline: str, runs: Runs | None = None) -> Fit 
     if len(met) <= len(arms):
         return None
     side_ExK = np.array([[(arm == a) - (arm == b) for arm in arms] for a, b in met], np.float64)
-    pair_R, score_R, rows = _rows(met, runs)
-    n = len(score_R)
-    fit_K, _ = logistic(side_ExK[pair_R[:n]].T, score_R, np.ones(n))
-    y_R = np.concatenate([score_R, np.resize(ADDED, pair_R.size - n)])
-    centre_K, moved_KxR = moving(side_ExK[pair_R].T, y_R, rows.weight_R)
+    judged = [each for its in met.values() for each in its]
+    pair_R, n = np.repeat(np.arange(len(met)), [len(its) for its in met.values()]), len(judged)
+    rows = rows_of([each.id for each in judged], [each.seed for each in judged], runs, pair_R, len(met))
+    # What is added: every pair under every seed on four prompts, on two of which all first ones win.
+    added_R = np.repeat(np.arange(len(met)), (rows.seed_R.size - n) // len(met))
+    score_R = np.array([SCORES[each.outcome] for each in judged])
+    fit_K, _ = logistic(side_ExK[pair_R].T, score_R, np.ones(n))
+    y_R = np.concatenate([score_R, np.resize(ADDED, added_R.size)])
+    centre_K, moved_KxR = moving(side_ExK[np.concatenate([pair_R, added_R])].T, y_R, rows.weight_R)
     value_KxR = centre_K[:, None] + rows.weight_R.sum() * moved_KxR
     logits = {
         arm: rows.around(float(fit), value_R, (-np.inf, np.inf))
@@ -108,37 +100,10 @@ def linked(games: Games, baseline: str) -> dict[tuple[str, str], Sequence[Judged
     return {pair: judged for pair, judged in games.items() if reached & set(pair)}
 
 
-def _rows(games: Games, runs: Runs | None) -> tuple[np.ndarray, Floats, Rows]:
-    """Of every row which pair of arms it is of, of the judged ones the score, and the rows.
-
-    What is added are four prompts, on which every two arms meet under every seed: on two of them all first ones win.
-    """
-    judged = [each for its in games.values() for each in its]
-    pair_R = np.repeat(np.arange(len(games)), [len(its) for its in games.values()])
-    prompt_R = numbered([each.id for each in judged])
-    seed_S, seed_R = np.unique([each.seed for each in judged], return_inverse=True)
-    count_ExS = np.zeros((len(games), seed_S.size))
-    np.add.at(count_ExS, (pair_R, seed_R), 1)
-    n_prompts, met_ExS = int(prompt_R.max()) + 1, np.indices(count_ExS.shape)
-    rows = Rows(
-        seed_R=np.concatenate([seed_R, np.repeat(met_ExS[1], ADDED.size)]),
-        prompt_R=np.concatenate([prompt_R, n_prompts + np.tile(np.arange(ADDED.size), count_ExS.size)]),
-        weight_R=np.concatenate([np.ones(len(judged)), np.repeat(count_ExS / n_prompts, ADDED.size)]),
-        shared=shared(seed_S, runs),
-    )
-    scores = np.array([SCORES[each.outcome] for each in judged])
-    return np.concatenate([pair_R, np.repeat(met_ExS[0], ADDED.size)]), scores, rows
-
-
 def _strength(arm: str, logit: Interval, games: Games) -> Strength:
     value, low, high = (float(special.expit(x)) for x in (logit.centre, logit.low, logit.high))
-    return Strength(
-        arm, logit, Share(value, low, high, _comparisons(its for pair, its in games.items() if arm in pair))
-    )
-
-
-def _comparisons(games: Iterable[Sequence[Judged]]) -> int:
-    return sum(map(len, games))
+    comparisons = sum(len(its) for pair, its in games.items() if arm in pair)
+    return Strength(arm, logit, Share(value, low, high, comparisons))
 
 
 def _met(pair: tuple[str, str], judged: Sequence[Judged], predicted: float, runs: Runs | None) -> Met:

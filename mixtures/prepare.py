@@ -4,7 +4,6 @@ Every step leaves whole files (store/layout.py), so preparation carries on after
 missing. Whatever needs the identity of a source raises what `identity.pinned` does.
 """
 
-import shutil
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -39,7 +38,7 @@ from mixtures.tokens.tokenise import TokeniseJob, tokenise_shard
 from store import layout
 from store.digests import short
 from store.errors import Failure, UserError, about
-from store.files import beside, read_json, read_sealed, replace_folder, write_json, write_sealed
+from store.files import publish, read_json, read_sealed, scratch, write_json, write_sealed
 from store.layout import Prepared
 
 PREPARE_VERSION = 3
@@ -293,16 +292,12 @@ def _choose(
 ) -> dict[str, dict[str, Any]]:
     if not at.selection.exists():
         progress("choosing documents", 0, 1)
-        own = Prepared(beside(at.choice))  # roles are changed in place, and another process may prepare the same
-        try:
+        with scratch(at.choice) as folder:  # roles are changed in place, and another process may prepare the same
+            own = Prepared(folder)
             facts = select([replace(candidate, at=own) for candidate in candidates], share)
             if not at.selection.exists():
-                replace_folder(own.choice, at.choice)
+                publish(own.choice, at.choice)
                 write_sealed(at.selection, facts)
-        except OSError as error:
-            raise Failure(f"cannot write {at.choice} ({error.strerror}); free some space and run again") from error
-        finally:
-            shutil.rmtree(own.folder, ignore_errors=True)
     return read_sealed(at.selection, "the choice of documents")
 
 

@@ -17,6 +17,7 @@ from typing import Any
 from mixtures.steps.jobs import JobsFile, read_job, write_jobs
 from store import layout
 from store.errors import Failure
+from store.files import remove
 
 Work = Callable[[Any], None]
 Executor = Callable[[Work, Sequence[Any], Callable[[int], None]], None]
@@ -78,7 +79,7 @@ def beam(options: Sequence[str], store: Path) -> Executor:
         except Exception as error:  # a runner raises what it likes
             raise Failure(f"the Beam pipeline failed ({_last_line(error)}); run the command again") from error
         finally:
-            file.path.unlink(missing_ok=True)
+            remove(file.path)
         done(len(jobs))
 
     return run

@@ -69,7 +69,7 @@ def make(folder: Path, megabytes: float, store: Path) -> None:
 def reading(documents: list[Document], path: Path, filters: tuple = PAPER) -> ReadJob:
     """Documents in memory: the speed of the disk is not the question."""
     source = Source("python", "code", "python", lambda *_: iter(documents), one_shard, filters=filters)
-    return ReadJob(source, "all", path.parent, path, {})
+    return ReadJob(("all",), ((source, path),), path.parent, {})
 
 
 def measure(step: str, folder: str) -> Figures:

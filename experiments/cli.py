@@ -89,8 +89,11 @@ def prepare(
         str, typer.Option(help="pool: processes of this machine; beam: Apache Beam, with what follows as its options.")
     ] = "pool",
     workers: Annotated[int, typer.Option(min=1, help="Processes of the pool.")] = 2,
+    check: Annotated[
+        bool, typer.Option("--check", help="Only open the first file of every source, and say what is missing.")
+    ] = False,
     json: Json = False,
-) -> None:
+) -> int:
     """Fetch, clean, decontaminate, tokenise and store the data of a study, or read and clean one source."""
     from experiments.commands.data import prepare_target, print_prepared
     from mixtures.steps.executors import beam, pool
@@ -99,8 +102,15 @@ def prepare(
         raise UserError(f"executor '{executor}' is unknown; choose pool or beam")
     if context.args and executor == "pool":
         raise UserError(f"no such option: {context.args[0]}; options of Beam need --executor beam")
-    chosen = pool(workers) if executor == "pool" else beam(context.args)
+    if check:
+        from experiments.commands.reach import print_reached, reach_target
+
+        reached = reach_target(target, scale, store)
+        print_result(reached, json, print_reached)
+        return 1 if reached["missing"] else 0
+    chosen = pool(workers) if executor == "pool" else beam(context.args, store)
     print_result(prepare_target(target, scale, store, chosen), json, print_prepared)
+    return 0
 
 
 @app.command()

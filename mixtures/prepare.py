@@ -4,7 +4,6 @@ Every step leaves whole files (store/layout.py), so preparation carries on after
 missing. Whatever needs the identity of a source raises what `identity.pinned` does.
 """
 
-import shutil
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -25,6 +24,7 @@ from mixtures.decontaminate import index as contamination
 from mixtures.decontaminate.scan import Rule, scan
 from mixtures.documents.document import Document
 from mixtures.readers import hub
+from mixtures.steps import near
 from mixtures.steps.candidate import Candidate
 from mixtures.steps.executors import Executor, Work, pool
 from mixtures.steps.leaks import ScanJob, scan_shard
@@ -38,7 +38,7 @@ from mixtures.tokens.tokenise import TokeniseJob, tokenise_shard
 from store import layout
 from store.digests import short
 from store.errors import Failure, UserError, about
-from store.files import beside, read_json, read_sealed, replace_folder, write_json, write_sealed
+from store.files import publish, read_json, read_sealed, scratch, write_json, write_sealed
 from store.layout import Prepared
 
 PREPARE_VERSION = 3
@@ -53,10 +53,17 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class Cleaning:
-    """The benchmarks whose items are looked for, by name or file of rows, and how."""
+    """What is taken out of the sources, beside exact duplicates.
+
+    Attributes:
+        benchmarks: whose items are looked for, by name or file of rows.
+        rule: how they are.
+        near_duplicates: by source, the folder of lists of its near-duplicates (`mixtures/steps/near.py`).
+    """
 
     benchmarks: tuple[str | RowsFile, ...] = ()
     rule: Rule = field(default_factory=Rule)
+    near_duplicates: Mapping[str, Path] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -93,7 +100,7 @@ def prepared_folder(spec: DataSpec, store: Path) -> Path:
 
     Raises:
         Failure: a package that a source reads is not installed.
-        UserError: a benchmark is unknown, or the tokenizer's file is missing.
+        UserError: a benchmark is unknown, lists of near-duplicates are of no source, or a file is missing.
     """
     if spec.tokenizer is not None and not spec.tokenizer.is_file():
         raise UserError(f"tokenizer {spec.tokenizer} does not exist; name a tokenizer.json")
@@ -110,6 +117,10 @@ def prepared_folder(spec: DataSpec, store: Path) -> Path:
             for source in spec.sources
         ],
     }
+    if lists := spec.cleaning.near_duplicates:
+        if unknown := lists.keys() - {source.name for source in spec.sources}:
+            raise UserError(f"near-duplicates of '{min(unknown)}' are named, which is no source; mend the name")
+        identity["near duplicates"] = near.identity(lists, store)
     return store / layout.PREPARED / short(identity)
 
 
@@ -162,7 +173,8 @@ def prepare(spec: DataSpec, store: Path, progress: Progress, executor: Executor 
     documents = read_sources(spec.sources, store, progress, executor)
     scans = scan_sources(documents, spec.cleaning, store, progress, executor)
     candidates = [
-        Candidate(source, paths, found, at) for source, paths, found in zip(spec.sources, documents, scans, strict=True)
+        Candidate(source, paths, found, at, spec.cleaning.near_duplicates.get(source.name))
+        for source, paths, found in zip(spec.sources, documents, scans, strict=True)
     ]
     chosen = _choose(candidates, spec.heldout, at, progress)
     if not at.tokenizer.exists():
@@ -177,24 +189,28 @@ def prepare(spec: DataSpec, store: Path, progress: Progress, executor: Executor 
 def read_sources(
     sources: Sequence[Source], store: Path, progress: Progress, executor: Executor
 ) -> list[tuple[Path, ...]]:
-    """Read what is missing of `sources`; the document shards of each, in order.
+    """Read what is missing of `sources`; the document shards of each, in order. Files that several read are read once.
 
     Raises:
         UserError: ABLATE_MIRROR names no place.
         Failure: a source cannot be had, a worker was killed, or the disk is full.
     """
-    paths, jobs = [], []
+    paths: list[tuple[Path, ...]] = []
+    together: dict[str, tuple[tuple[str, ...], list[tuple[Source, Path]]]] = {}
     for source in (pinned(source, store) for source in sources):
         folder = store / documents_folder(source, store)
-        names = _shard_names(source, folder, store)
+        shards = _shards(source, folder, store)
         write_sealed(folder / layout.IDENTITY, _documents_identity(source, store) | {"inputs": list(source.inputs)})
         source = replace(source, identity=None)  # of many files it is large, and workers do not need it
-        paths.append(tuple(folder / f"{name}.parquet" for name in names))
-        jobs += [
-            ReadJob(source, name, store / layout.DOWNLOADS, path, hub.mirror())
-            for name, path in zip(names, paths[-1], strict=True)
-        ]
-    _work(read_shard, jobs, "reading sources", progress, executor)
+        paths.append(tuple(folder / f"{name}.parquet" for name in shards))
+        # Those who read the same columns of the same files; what is no data set is nobody else's.
+        whose = [[d.id, d.revision, d.columns] for d in source.datasets] or source.name
+        for files, path in zip(shards.values(), paths[-1], strict=True):
+            _, missing = together.setdefault(short([whose, files]), (files, []))
+            missing += [] if path.exists() else [(source, path)]
+    mirror = hub.mirror()
+    jobs = [ReadJob(files, tuple(its), store / layout.DOWNLOADS, mirror) for files, its in together.values() if its]
+    _work(read_shard, jobs, len(together), "reading sources", progress, executor)
     return paths
 
 
@@ -215,29 +231,33 @@ def scan_sources(
         index = benchmark_index(cleaning.benchmarks, store, progress)
         # The kernels compile on first use; once here, and the workers load them.
         scan(contamination.load(index), cleaning.rule, [Document("", "", "nothing to find")])
-        jobs = [ScanJob(shard, index, cleaning.rule, path) for shard, path in pairs]
-        _work(scan_shard, jobs, "looking for benchmark items", progress, executor)
+        jobs = [ScanJob(shard, index, cleaning.rule, path) for shard, path in pairs if not path.exists()]
+        _work(scan_shard, jobs, len(pairs), "looking for benchmark items", progress, executor)
     return found
 
 
-def _work(work: Work, jobs: Sequence[Any], what: str, progress: Progress, executor: Executor) -> None:
-    """Have those of `jobs` done whose file is missing."""
-    missing = [job for job in jobs if not job.path.exists()]
-    first = len(jobs) - len(missing)
-    progress(what, first, len(jobs))
-    executor(work, missing, lambda done: progress(what, first + done, len(jobs)))
+def _work(work: Work, missing: Sequence[Any], jobs: int, what: str, progress: Progress, executor: Executor) -> None:
+    """Have done what is `missing` of so many jobs."""
+    first = jobs - len(missing)
+    progress(what, first, jobs)
+    executor(work, missing, lambda done: progress(what, first + done, jobs))
 
 
-def _shard_names(source: Source, folder: Path, store: Path) -> tuple[str, ...]:
-    """Listed once, because a listing may need the network, and of the files that its identity is of."""
+def _shards(source: Source, folder: Path, store: Path) -> dict[str, tuple[str, ...]]:
+    """Of every shard what the source is to read for it.
+
+    Listed once, because a listing may need the network, and of the files that its identity is of.
+    """
     path = folder / layout.SHARDS
     if not path.exists():
         with about(f"source '{source.name}'"):
-            names = _names_of_files(source.shards(store / layout.DOWNLOADS))
+            names = source.shards(store / layout.DOWNLOADS)
+            names = dict(names) if isinstance(names, Mapping) and _names_of_files([*names]) else _names_of_files(names)
         if pinned(replace(source, identity=None), store).identity != source.identity:
             raise Failure(f"source '{source.name}': its files changed while they were listed; run the command again")
         write_json(path, names)
-    return tuple(read_json(path, f"the shards of source '{source.name}'"))
+    found = read_json(path, f"the shards of source '{source.name}'")
+    return {name: tuple(found[name]) if isinstance(found, dict) else (name,) for name in found}
 
 
 def _names_of_files(names: Any) -> tuple[str, ...]:
@@ -272,16 +292,12 @@ def _choose(
 ) -> dict[str, dict[str, Any]]:
     if not at.selection.exists():
         progress("choosing documents", 0, 1)
-        own = Prepared(beside(at.choice))  # roles are changed in place, and another process may prepare the same
-        try:
+        with scratch(at.choice) as folder:  # roles are changed in place, and another process may prepare the same
+            own = Prepared(folder)
             facts = select([replace(candidate, at=own) for candidate in candidates], share)
             if not at.selection.exists():
-                replace_folder(own.choice, at.choice)
+                publish(own.choice, at.choice)
                 write_sealed(at.selection, facts)
-        except OSError as error:
-            raise Failure(f"cannot write {at.choice} ({error.strerror}); free some space and run again") from error
-        finally:
-            shutil.rmtree(own.folder, ignore_errors=True)
     return read_sealed(at.selection, "the choice of documents")
 
 
@@ -314,9 +330,10 @@ def _tokenise(spec: DataSpec, candidates: Sequence[Candidate], progress: Progres
         for fim in [spec.fim if spec.fim and c.source.kind in spec.fim.kinds else None]
         for number, path in enumerate(c.shards)
     ]
+    missing = [job for job in jobs if not job.path.exists()]
     slow = bpe.encoder(candidates[0].at.tokenizer, spec.end).slow
     what = f"tokenising, slowly: the bulk encoder cannot be used ({slow})" if slow else "tokenising"
-    _work(tokenise_shard, jobs, what, progress, executor)
+    _work(tokenise_shard, missing, len(jobs), what, progress, executor)
 
 
 def _manifest(spec: DataSpec, at: Prepared, sources: Mapping[str, SourceManifest], store: Path) -> Manifest:

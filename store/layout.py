@@ -9,9 +9,11 @@ references-<hash>.json    which reference solutions run here
 benchmarks/<name>.jsonl    rows of a benchmark that a user put there or had fetched
 benchmarks/<hash>.npz    what is looked for of some benchmarks
 sources/<source>-<hash>/<shard>.parquet    clean documents, shared by all studies that read the source
-sources/<source>-<hash>/identity.json    what they were read from, and shards.json the shards' names
+sources/<source>-<hash>/identity.json    what they were read from, and shards.json the shards: their names, and
+    of the hub which files are in each
 sources/<source>-<hash>/contaminated-<hash>/<shard>.json    benchmark items in them, by benchmarks and rule
 prepared/<hash>/    the data of a study, see `Prepared`
+jobs/<hash>.jobs    what workers of Beam are to do, while they do
 stages/<id>-<fingerprint>/stage.json    what was asked
 stages/<id>-<fingerprint>/ledger.jsonl    a line a step: what was read and how the loss went; in a bucket, its pieces
 stages/<id>-<fingerprint>/done.json    how it ended; exists only at the exact target step
@@ -37,7 +39,7 @@ lock    held by the command that prepares data, and shared by those that train a
 from dataclasses import dataclass
 from pathlib import Path
 
-DOWNLOADS, BENCHMARKS, SOURCES, PREPARED = "downloads", "benchmarks", "sources", "prepared"
+DOWNLOADS, BENCHMARKS, SOURCES, PREPARED, JOBS = "downloads", "benchmarks", "sources", "prepared", "jobs"
 DIGESTS, IDENTITY, SHARDS = "digests", "identity.json", "shards.json"
 STAGES, STUDIES, XLA, LOCK = "stages", "studies", "xla", "lock"
 STAGE, LEDGER, DONE, FAILED = "stage.json", "ledger.jsonl", "done.json", "failed.json"

@@ -72,12 +72,20 @@ def prepare_target(name: str, scale: str, store: Path, executor: Executor) -> di
     if is_study(name):
         manifest = prepare_study(find_study(name, scale), store, executor)
         return {"target": name, "sources": [_prepared_row(source, manifest) for source in manifest.sources]}
-    source = catalogue().get(name)
-    if source is None:
+    return prepare_source(known_source(name), store, executor)
+
+
+def known_source(name: str) -> Source:
+    """Of the catalogue.
+
+    Raises:
+        UserError: there is none of that name, and no study.
+    """
+    if (source := catalogue().get(name)) is None:
         raise UserError(
             f"'{name}' is neither a study ({', '.join(known_studies())}) nor a source; `ablate sources` lists these"
         )
-    return prepare_source(source, store, executor)
+    return source
 
 
 def prepare_source(source: Source, store: Path, executor: Executor) -> dict[str, Any]:

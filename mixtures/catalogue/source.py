@@ -40,7 +40,8 @@ class Source:
         kind: one of `KINDS`.
         form: its language or format.
         read: from a shard's name and the download folder to its documents, streamed, in a fixed order.
-        shards: from the download folder to the names of its shards, in a fixed order; names can be file names.
+        shards: from the download folder to the names of its shards, in a fixed order; names can be file names. Or to
+            what `read` is asked for one after the other for each of them, by its name: files of the hub share shards.
         max_bytes: UTF-8 bytes that preparation keeps of it, chosen by the documents' hash; None for everything.
         expected_tokens: upstream's or the paper's count, for plans before preparation.
         dedup: what happens to texts that stand twice, byte for byte. "across": of the sources that say so, the first in
@@ -61,7 +62,7 @@ class Source:
     kind: str
     form: str
     read: Read
-    shards: Callable[[Path], tuple[str, ...]]
+    shards: Callable[[Path], tuple[str, ...] | Mapping[str, tuple[str, ...]]]
     max_bytes: int | None = None
     expected_tokens: int | None = None
     dedup: str = ACROSS
@@ -114,7 +115,7 @@ def _naming(source: str, read: Read, shard: str, downloads: Path) -> Iterator[Do
 
 
 def hub_source(name: str, kind: str, form: str, *datasets: HubDataset, **options: Any) -> Source:
-    """A source of data sets of the hub, a shard a file; `options` are fields of `Source`."""
+    """A source of data sets of the hub, some files a shard; `options` are fields of `Source`."""
     read = naming(name, partial(hub.read, datasets))
     return Source(name, kind, form, read, partial(hub.shards, datasets), upstream=datasets, **options)
 

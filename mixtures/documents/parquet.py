@@ -7,7 +7,7 @@ document, stands in a file of that study.
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
@@ -17,7 +17,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mixtures.documents.document import STORED, Document, batches, hash64
+from mixtures.documents.document import STORED, Document, hash64
 from store import layout
 from store.errors import Failure, said
 from store.files import whole
@@ -29,17 +29,26 @@ PAGE_DOCUMENTS = 64
 """After so many a page may end, so that a few documents can be read without the rest of their group."""
 TYPES = (*(3 * [pa.string()]), *(2 * [pa.uint64()]), pa.binary(16), pa.uint32())
 SCHEMA = pa.schema([pa.field(name, type, False) for name, type in zip(STORED, TYPES, strict=True)])
-DROPPED, TRAINING, HELDOUT, CONTAMINATED = range(4)
-"""A contaminated document is neither trained on nor held out."""
+DROPPED, TRAINING, HELDOUT, CONTAMINATED, NEAR_DUPLICATE = range(5)
+"""A contaminated document is neither trained on nor held out, and neither is one that is nearly another."""
 Roles = npt.NDArray[np.uint8]
 
 
 def write(path: Path, documents: Iterable[Document], facts: Mapping[str, Any]) -> None:
-    """Write a shard. Within a row group documents stand in the order of their id's hash.
+    """Write a shard of documents, which are streamed; otherwise as `writing`."""
+    with writing(path, facts) as add:
+        for document in documents:
+            add(document)
+
+
+@contextmanager
+def writing(path: Path, facts: Mapping[str, Any]) -> Iterator[Callable[[Document], None]]:
+    """Write the documents that the function is given, as one shard.
+
+    Within a row group they stand in the order of their id's hash; at most GROUP_BYTES of them are held.
 
     Args:
         path: appears whole or not at all.
-        documents: streamed; at most GROUP_BYTES of them are held.
         facts: kept in the file's header. Read after the last document, so a caller may fill it meanwhile.
 
     Raises:
@@ -48,9 +57,26 @@ def write(path: Path, documents: Iterable[Document], facts: Mapping[str, Any]) -
     settings = {"compression": "lz4", "use_dictionary": False, "write_statistics": False, "write_page_checksum": True}
     settings |= {"write_batch_size": PAGE_DOCUMENTS}
     with whole(path) as temporary, pq.ParquetWriter(temporary, SCHEMA, **settings) as file:
-        for group in batches(documents, GROUP_BYTES):
-            rows = sorted(map(_row, group), key=lambda row: (row["id_hash"], row["id"]))
+        held: list[Document] = []
+        size = 0
+
+        def add(document: Document) -> None:
+            nonlocal size
+            held.append(document)
+            size += len(document.text)
+            if size >= GROUP_BYTES:
+                write_group()
+
+        def write_group() -> None:
+            nonlocal size
+            rows = sorted(map(_row, held), key=lambda row: (row["id_hash"], row["id"]))
+            held.clear()
+            size = 0
             file.write_table(pa.Table.from_pylist(rows, SCHEMA))
+
+        yield add
+        if held:
+            write_group()
         file.add_key_value_metadata({"facts": json.dumps(facts, ensure_ascii=False)})
 
 

@@ -1,7 +1,8 @@
 """Data files of the hub, or of copies of them in a bucket or a folder, streamed through fsspec.
 
-A file is read at the pinned revision, or from where the environment variable ABLATE_MIRROR says that a copy is. It
-holds one or more of these, with blanks between them:
+Files are grouped to shards of about SHARD_BYTES, and one that several sources read at the same time is read once
+(`one_pass`). A file is read at the pinned revision, or from where the environment variable ABLATE_MIRROR says that a
+copy is. It holds one or more of these, with blanks between them:
 
     gs://bucket/folder                      copies of all data sets, each in folder/<owner>/<name>/<revision>/
     bigcode/starcoderdata=s3://bucket/code  a copy of one data set; whoever writes this says that it is that revision
@@ -19,7 +20,8 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import tee
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -27,11 +29,14 @@ from mixtures.documents.document import Document, Rows
 from mixtures.readers import tables
 from store.errors import Failure, UserError, said
 
-READER_VERSION = 1
+READER_VERSION = 2
 MIRROR = "ABLATE_MIRROR"
 BUFFER_BYTES = 1 << 20
+SHARD_BYTES = 1_000_000_000
+"""Of upstream files in a shard, as they are listed, so compressed; a larger file is a shard of its own."""
 NUMBERED = re.compile(r"-(\d+)-of-(\d+)\b")
 """The way in which most data files say which one they are, of how many."""
+Row = tuple[str, Any]
 
 
 @dataclass(frozen=True)
@@ -95,13 +100,54 @@ def reading_from(mirror: Mapping[str, str]) -> Iterator[None]:
         _mirror_of_job.reset(token)
 
 
-def shards(datasets: Sequence[HubDataset], downloads: Path) -> tuple[str, ...]:
-    """One shard per data file, named by data set and path with ~ for /. The files are listed where they are.
+@dataclass(frozen=True)
+class _Pass:
+    """The rows of files that several readers read at the same time, and of how many rows of them each has taken."""
+
+    taken: list[int]
+    waiting: dict[tuple[str, Sequence[str]], list[Iterator[Row]]] = field(default_factory=dict)
+
+
+_pass: ContextVar[_Pass | None] = ContextVar("pass", default=None)
+
+
+@contextmanager
+def one_pass(readers: int) -> Iterator[Sequence[int]]:
+    """Within the block, a file that so many readers ask for is read once.
+
+    The rows between the reader that has taken least and the one that has taken most are held, so whoever calls asks
+    the former, the first of them where several are: the numbers of rows that each has taken are yielded.
+    """
+    shared = _Pass([0] * readers)
+    token = _pass.set(shared)
+    try:
+        yield shared.taken
+    finally:
+        _pass.reset(token)
+
+
+def shards(datasets: Sequence[HubDataset], downloads: Path) -> dict[str, tuple[str, ...]]:
+    """The files of every shard, in their order, each named by data set and path with ~ for /.
+
+    A shard is of one data set. Files are listed where they are.
 
     Raises:
         Failure: the data set cannot be reached, or a copy of it lacks files.
     """
-    return tuple(_flat(f"{dataset.id}/{path}") for dataset in datasets for path in _paths(dataset))
+    groups = [group for dataset in datasets for group in _groups(dataset)]
+    return {f"{number:05}-of-{len(groups):05}": group for number, group in enumerate(groups)}
+
+
+def _groups(dataset: HubDataset) -> list[tuple[str, ...]]:
+    groups: list[list[str]] = []
+    free = 0
+    for path, size in _paths(dataset).items():
+        if not groups or size > free:
+            groups.append([])
+            free = SHARD_BYTES
+        groups[-1].append(_flat(f"{dataset.id}/{path}"))
+        free -= size
+    return [tuple(group) for group in groups]
 
 
 def read(datasets: Sequence[HubDataset], shard: str, downloads: Path) -> Iterator[Document]:
@@ -152,15 +198,17 @@ def wanted(dataset: HubDataset) -> str:
     return f"{dataset.id} at revision {dataset.revision}: {files} ({dataset.size}; licence {dataset.licence}{terms})"
 
 
-def _paths(dataset: HubDataset) -> list[str]:
-    """The files of `dataset`, those that are named in their order and then those that match a pattern."""
+def _paths(dataset: HubDataset) -> dict[str, int]:
+    """The files of `dataset` and their bytes, those that are named in their order and then those that match."""
     where = location(dataset)
     named = [path for path in dataset.files if "*" not in path]
     matched: set[str] = set()
+    sizes: dict[str, int] = {}
     for pattern in dataset.files:
-        if pattern in named and where.startswith("hf://"):
-            continue  # at a revision that is pinned
-        found = _listed(dataset, pattern)
+        found = {} if pattern in sizes else _listed(dataset, pattern)
+        sizes |= found
+        if pattern in named:
+            found = {path: size for path, size in sizes.items() if path == pattern}
         files = {path for path in found if tables.form(path) or path in named}
         if not files:
             but = f" with a suffix, but {min(found)}, which has to be named without *" if found else ""
@@ -173,16 +221,27 @@ def _paths(dataset: HubDataset) -> list[str]:
             f"{where} has {len(paths):,} of the {dataset.count:,} files; it would be {wanted(dataset)}; copy the "
             f"others as well, or unset {MIRROR} to read the hub"
         )
-    return paths
+    return {path: sizes[path] for path in paths}
 
 
-def _listed(dataset: HubDataset, pattern: str) -> set[str]:
+def _listed(dataset: HubDataset, pattern: str) -> dict[str, int]:
+    """Files that match, and their bytes; of one that is named all that are beside it, which is a single question."""
     with _reaching(dataset):
         import fsspec
 
         system, root = fsspec.url_to_fs(location(dataset))
-        found = system.glob(f"{root}/{pattern}", detail=True)
-    return {path.split(f"{root}/", 1)[-1] for path, about in found.items() if about["type"] != "directory"}
+        if "*" in pattern:
+            found = system.glob(f"{root}/{pattern}", detail=True).values()
+        else:
+            try:
+                found = system.ls(f"{root}/{pattern}".rpartition("/")[0], detail=True)
+            except FileNotFoundError:
+                found = []
+    return {
+        about["name"].split(f"{root}/", 1)[-1]: SHARD_BYTES if about.get("size") is None else about["size"]
+        for about in found
+        if about["type"] != "directory"
+    }
 
 
 def _refuse_gaps(dataset: HubDataset, paths: set[str]) -> None:
@@ -199,18 +258,42 @@ def _refuse_gaps(dataset: HubDataset, paths: set[str]) -> None:
             )
 
 
-def _rows(dataset: HubDataset, path: str) -> Iterator[tuple[str, Any]]:
+def _rows(dataset: HubDataset, path: str) -> Iterator[Row]:
+    """The rows of a file; while several readers read it, each of their calls gives all of them."""
+    shared = _pass.get()
+    if shared is None or len(shared.taken) == 1:
+        return _read_rows(dataset, path)
+    key = (f"{location(dataset)}/{path}", dataset.columns)
+    if key not in shared.waiting:
+        shared.waiting[key] = list(tee(_read_rows(dataset, path), len(shared.taken)))
+    if not (waiting := shared.waiting[key]):
+        return _read_rows(dataset, path)  # somebody reads it twice
+    # Readers begin in their order, since whoever has taken least goes on.
+    return _counted(waiting.pop(), shared.taken, len(shared.taken) - len(waiting) - 1)
+
+
+def _counted(copy: Iterator[Row], taken: list[int], reader: int) -> Iterator[Row]:
+    for row in copy:
+        taken[reader] += 1
+        yield row
+
+
+def _read_rows(dataset: HubDataset, path: str) -> Iterator[Row]:
     url = f"{location(dataset)}/{path}"
     with _reaching(dataset), _file(url) as file:
-        for place, (number, row) in enumerate(_read(file, url, dataset.columns)):
+        for place, (number, row) in enumerate(rows(file, url, dataset.columns)):
             if missing := sorted(set(dataset.columns) - (row.keys() if isinstance(row, dict) else set())):
                 lacks = f"{tables.place(url, number)}: no {', '.join(missing)}"
                 raise Failure(f"{lacks}; check that it is {wanted(dataset)}")
             yield f"{path}#{place}", row
 
 
-def _read(file: BinaryIO, url: str, columns: Sequence[str]) -> Iterator[tuple[int, Any]]:
-    """The rows of a file; one without rows is one, with its text as "text"."""
+def rows(file: BinaryIO, url: str, columns: Sequence[str]) -> Iterator[tuple[int, Any]]:
+    """The rows of a file with their numbers, as `tables.read`; one without rows is one, with its text as "text".
+
+    Raises:
+        Failure: as `tables.read`.
+    """
     if tables.form(url) in (*tables.TABLES, ".json"):
         yield from tables.read(file, url, columns)
     else:

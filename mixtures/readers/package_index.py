@@ -55,6 +55,26 @@ def _downloaded(project: str, filename: str, sha256: str) -> bytes:
     return response.content
 
 
+def names(project: str, filename: str, most: int) -> tuple[bool, int]:
+    """Whether the index's page of the project names the file, of which page no more than `most` bytes are read; these.
+
+    Raises:
+        Failure: the index cannot be reached.
+    """
+    content = b""
+    try:
+        url = f"{_endpoint().rstrip('/')}/{project}/"
+        with _session() as session, session.get(url, stream=True, timeout=TIMEOUT_SECONDS) as page:
+            parts = page.iter_content(1 << 14) if page.ok else iter(())
+            while filename.encode() not in content and len(content) < most and (part := next(parts, b"")):
+                content += part
+    except requests.RequestException as error:
+        raise Failure(
+            f"the package index cannot be reached ({type(error).__name__}); check the network and pip's settings"
+        ) from error
+    return filename.encode() in content, len(content)
+
+
 def _session() -> requests.Session:
     """Certificates as pip has them; proxies and REQUESTS_CA_BUNDLE, which wins, are requests' own business."""
     session = requests.Session()

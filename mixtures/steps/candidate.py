@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -23,12 +23,14 @@ class Candidate:
         shards: its files of documents.
         scans: for each of them, what was found of the benchmarks (scan.py); () without benchmarks.
         at: whose files of roles are changed.
+        near: folder with lists of its near-duplicates (near.py).
     """
 
     source: Source
     shards: tuple[Path, ...]
     scans: tuple[Path, ...]
     at: Prepared
+    near: Path | None = None
 
 
 def all_training(candidate: Candidate) -> None:
@@ -39,15 +41,10 @@ def all_training(candidate: Candidate) -> None:
         np.save(target, np.full(len(column(shard, "bytes")), TRAINING, np.uint8))
 
 
-def each(candidate: Candidate) -> Iterator[tuple[Path, Roles]]:
-    """Every shard with its roles, to be changed in place."""
+def each(candidate: Candidate, mode: Literal["r+"] | None = None) -> Iterator[tuple[Path, Roles]]:
+    """Every shard with its roles; in mode "r+" to be changed in place, in the scratch folder where they are chosen."""
     for shard in candidate.shards:
-        yield shard, roles_of(candidate, shard)
-
-
-def roles_of(candidate: Candidate, shard: Path) -> Roles:
-    """The roles of a shard, to be changed in place."""
-    return parquet.read_roles(candidate.at.roles(candidate.source.name, shard.stem), "r+")
+        yield shard, parquet.read_roles(candidate.at.roles(candidate.source.name, shard.stem), mode)
 
 
 def column(shard: Path, name: str) -> npt.NDArray[Any]:

@@ -1,17 +1,23 @@
 """How the shards of a preparation are worked through: in processes of this machine, or by Apache Beam.
 
 Work is a function of one picklable job that leaves a whole file and returns nothing, so an executor only has to call
-it once for every job, anywhere, in any order. Beam is given the jobs and never the documents, which its local runner
-would hold in memory.
+it once for every job, anywhere, in any order. Beam is given numbers of jobs, which its workers read in a file of the
+store (jobs.py): never the documents, which its local runner would hold in memory, nor the jobs themselves, of which
+those for a large corpus are more than a runner takes with a pipeline (some 10 MB).
 """
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from functools import partial
 from multiprocessing import get_context
+from pathlib import Path
 from typing import Any
 
+from mixtures.steps.jobs import JobsFile, read_job, write_jobs
+from store import layout
 from store.errors import Failure
+from store.files import remove
 
 Work = Callable[[Any], None]
 Executor = Callable[[Work, Sequence[Any], Callable[[int], None]], None]
@@ -46,10 +52,10 @@ def pool(workers: int = 2) -> Executor:
     return run
 
 
-def beam(options: Sequence[str] = ()) -> Executor:
+def beam(options: Sequence[str], store: Path) -> Executor:
     """An Apache Beam pipeline over the jobs; `options` are Beam's own, such as --runner=FlinkRunner.
 
-    Workers write to the store, so it must be a folder that all of them see.
+    Workers read jobs in the store and write to it, so all of them must see it.
 
     Raises (when used):
         Failure: apache-beam is not installed, or the pipeline failed.
@@ -63,16 +69,24 @@ def beam(options: Sequence[str] = ()) -> Executor:
             raise Failure("apache-beam is not installed; pip install 'code-data-ablation[beam]'") from error
         if not jobs:
             return
+        file = write_jobs(jobs, store / layout.JOBS)
         try:
             beam_api: Any = apache_beam  # its annotations are partial
             with beam_api.Pipeline(options=PipelineOptions(list(options), save_main_session=False)) as pipeline:
                 # Reshuffle keeps Beam from fusing all jobs into one worker's bundle.
-                _ = pipeline | beam_api.Create(list(jobs)) | beam_api.Reshuffle() | beam_api.Map(work)
+                numbers = pipeline | beam_api.Create(range(len(jobs))) | beam_api.Reshuffle()
+                _ = numbers | beam_api.Map(partial(_do, work, file))
         except Exception as error:  # a runner raises what it likes
             raise Failure(f"the Beam pipeline failed ({_last_line(error)}); run the command again") from error
+        finally:
+            remove(file.path)
         done(len(jobs))
 
     return run
+
+
+def _do(work: Work, file: JobsFile, number: int) -> None:
+    work(read_job(file, number))
 
 
 def _last_line(error: Exception) -> str:

@@ -2,10 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import chain, groupby
 
 import numpy as np
 import numpy.typing as npt
+
+CHUNK = 1 << 16
+"""Groups that are Python's numbers at a time; the first are nearly always enough."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,8 @@ def _by_hash(sources: Sequence[Groups]) -> Iterator[tuple[int, list[tuple[int, i
     owners = np.concatenate([np.full(len(source.hashes), number) for number, source in enumerate(sources)])
     counts = np.concatenate([source.counts for source in sources])
     order = np.lexsort((owners, hashes))
-    rows = zip(hashes[order].tolist(), owners[order].tolist(), counts[order].tolist(), strict=True)
+    parts = (order[start : start + CHUNK] for start in range(0, len(order), CHUNK))
+    columns = ([column[part].tolist() for column in (hashes, owners, counts)] for part in parts)
+    rows = chain.from_iterable(zip(*its, strict=True) for its in columns)
     for group, its in groupby(rows, key=lambda row: row[0]):
         yield group, [(owner, count) for _, owner, count in its]

@@ -1,11 +1,12 @@
-"""The first step of preparation: one upstream shard becomes one file of clean documents.
+"""The first step of preparation: upstream files become a file of clean documents, for every source that reads them.
 
 It can run anywhere and in any order; running it again gives the same bytes.
 """
 
 import traceback
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,30 +22,56 @@ from store.errors import Failure, UserError, said
 
 @dataclass(frozen=True)
 class ReadJob:
-    """One upstream shard of a source, to be read into `path`; `mirror` is where copies of hub data are."""
+    """What is to be read for some sources in one pass.
 
-    source: Source
-    shard: str
+    Attributes:
+        files: upstream, as `Source.read` is asked for them, in their order.
+        outputs: the sources that read them all, and the file of documents of each.
+        downloads: folder for what they download.
+        mirror: where copies of hub data are.
+    """
+
+    files: tuple[str, ...]
+    outputs: tuple[tuple[Source, Path], ...]
     downloads: Path
-    path: Path
     mirror: Mapping[str, str]
 
 
 def read_shard(job: ReadJob) -> None:
-    """Read, clean and filter one shard. The header of the file that it leaves says what was dropped and why.
+    """Read, clean and filter. The header of every file that it leaves says what was dropped and why.
 
     Raises:
-        Failure: the shard cannot be had, or the disk is full.
+        Failure: a file cannot be had, or the disk is full.
     """
-    facts: dict[str, Any] = {"read_characters": 0, "dropped": Counter()}
-    with hub.reading_from(job.mirror):
-        parquet.write(job.path, _cleaned(job, facts), facts)
+    facts: list[dict[str, Any]] = [{"read_characters": 0, "dropped": Counter()} for _ in job.outputs]
+    with hub.reading_from(job.mirror), ExitStack() as stack:
+        adds = [
+            stack.enter_context(parquet.writing(path, its)) for (_, path), its in zip(job.outputs, facts, strict=True)
+        ]
+        for file in job.files:
+            _read_file(file, job, adds, facts)
 
 
-def _read(job: ReadJob) -> Iterator[Document]:
+def _read_file(
+    file: str, job: ReadJob, adds: Sequence[Callable[[Document], None]], facts: Sequence[dict[str, Any]]
+) -> None:
+    """Whichever source has read least of the file goes on, so that little of it is held for the others."""
+    readers = {
+        number: _cleaned(source, file, job.downloads, facts[number]) for number, (source, _) in enumerate(job.outputs)
+    }
+    with hub.one_pass(len(readers)) as taken:
+        while readers:
+            number = min(readers, key=taken.__getitem__)
+            if (document := next(readers[number], None)) is None:
+                del readers[number]
+            else:
+                adds[number](document)
+
+
+def _read(source: Source, file: str, downloads: Path) -> Iterator[Document]:
     """What the source's function gives, which may be anyone's and raise or give anything."""
     try:
-        for document in job.source.read(job.shard, job.downloads):
+        for document in source.read(file, downloads):
             if not (isinstance(document, Document) and isinstance(document.text, str)):
                 raise TypeError(f"{repr(document)[:60]} is no Document with a text")
             (document.id + document.group).encode()  # both texts
@@ -54,14 +81,14 @@ def _read(job: ReadJob) -> Iterator[Document]:
     except Exception as error:
         place = traceback.extract_tb(error.__traceback__)[-1]
         why = f"{type(error).__name__}: {said(error)}; {place.filename}, line {place.lineno}"
-        raise Failure(f"source '{job.source.name}', shard '{job.shard}' cannot be read ({why})") from error
+        raise Failure(f"source '{source.name}', shard '{file}' cannot be read ({why})") from error
 
 
-def _cleaned(job: ReadJob, facts: dict[str, Any]) -> Iterator[Document]:
-    for document in _read(job):
+def _cleaned(source: Source, file: str, downloads: Path, facts: dict[str, Any]) -> Iterator[Document]:
+    for document in _read(source, file, downloads):
         facts["read_characters"] += len(document.text)
         text = clean(document.text)
-        reason = drop_reason(text, job.source.kind) or dropped_by(text, job.source.filters)
+        reason = drop_reason(text, source.kind) or dropped_by(text, source.filters)
         if reason:
             facts["dropped"][reason] += 1
             continue

@@ -3,6 +3,7 @@
 Every question is answered from the keys that stand beside the texts, so that memory does not grow with the corpus, and
 in an order of which each step has its reason:
 
+0. Near-duplicates that a list of the user's names, before all else: it may name the very copy that step 1 would keep.
 1. Duplicates, source by source: the size of a source counts what is left of it, and a text that an earlier source lost
    to its own size is no duplicate in a later one.
 2. Benchmark items, before size: what is contaminated takes no room.
@@ -22,7 +23,8 @@ from mixtures.documents import parquet
 from mixtures.documents.parquet import CONTAMINATED, DROPPED, HELDOUT, TRAINING
 from mixtures.steps import heldout
 from mixtures.steps.candidate import Candidate, all_training, column, each
-from mixtures.steps.dedup import SLICE_DOCUMENTS, drop_duplicates, drop_heldout_copies
+from mixtures.steps.dedup import PARTITION_DOCUMENTS, by_text, drop_duplicates, drop_heldout_copies
+from mixtures.steps.near import drop_near_duplicates
 from store.errors import Failure
 from store.files import read_sealed
 
@@ -46,18 +48,22 @@ def select(candidates: Sequence[Candidate], share: float) -> dict[str, dict[str,
         all_training(c)
     names = ("dropped", "duplicates", "shared")
     facts: dict[str, dict[str, Any]] = {c.source.name: {name: Counter() for name in names} for c in candidates}
-    start = 0
-    for end, last in enumerate(candidates, 1):
-        if last.source.max_bytes is None and end < len(candidates):
-            continue  # nothing but its duplicates depends on it, so it waits for the next that has a size
-        drop_duplicates(candidates[:end], start, facts)
-        for c in candidates[start:end]:
-            its = facts[c.source.name]
-            counts = {"exact duplicate": its["duplicates"].total(), "contaminated": _contaminated(c)}
-            its["dropped"] += Counter(counts | {"over the source's size": _cap(c)})
-        start = end
-    _hold_out(candidates, share)
-    for c, count in zip(candidates, drop_heldout_copies(candidates), strict=True):
+    for c in candidates:
+        facts[c.source.name]["dropped"] += Counter({"near duplicate": drop_near_duplicates(c)})
+    with by_text(candidates) as texts:
+        start = 0
+        for end, last in enumerate(candidates, 1):
+            if last.source.max_bytes is None and end < len(candidates):
+                continue  # nothing but its duplicates depends on it, so it waits for the next that has a size
+            drop_duplicates(texts, candidates[:end], start, facts)
+            for c in candidates[start:end]:
+                its = facts[c.source.name]
+                counts = {"exact duplicate": its["duplicates"].total(), "contaminated": _contaminated(c)}
+                its["dropped"] += Counter(counts | {"over the source's size": _cap(c)})
+            start = end
+        _hold_out(candidates, share)
+        copies = drop_heldout_copies(texts, candidates)
+    for c, count in zip(candidates, copies, strict=True):
         its = facts[c.source.name]
         its["dropped"] += Counter({"copy of a held-out document": count})
         its["training_bytes"] = sum(int(column(path, "bytes")[roles == TRAINING].sum()) for path, roles in each(c))
@@ -96,7 +102,7 @@ def sample(candidate: Candidate, max_bytes: int) -> Iterator[str]:
 def _contaminated(candidate: Candidate) -> int:
     """Take out what holds a benchmark item; the number of documents."""
     count = 0
-    for scan, (_, roles) in zip(candidate.scans, each(candidate), strict=False):
+    for scan, (_, roles) in zip(candidate.scans, each(candidate, "r+"), strict=False):
         rows = np.array(read_sealed(scan, "what was found of the benchmarks")["contaminated"], np.int64)
         rows = rows[roles[rows] == TRAINING]
         roles[rows] = CONTAMINATED
@@ -110,7 +116,7 @@ def _cap(candidate: Candidate) -> int:
         return 0
     edge, _ = _edge(candidate, candidate.source.max_bytes)
     dropped = 0
-    for path, roles in each(candidate):
+    for path, roles in each(candidate, "r+"):
         over = (roles == TRAINING) & (column(path, "id_hash") > edge)
         roles[over] = DROPPED
         dropped += int(over.sum())
@@ -150,16 +156,22 @@ def _bins(keys: Keys) -> npt.NDArray[np.int64]:
 
 
 def _hold_out(candidates: Sequence[Candidate], share: float) -> None:
-    held = heldout.choose([_groups(c, share) for c in candidates], share)
+    held = np.sort(heldout.choose([_groups(c, share) for c in candidates], share))
     for c in candidates:
-        for path, roles in each(c):
-            roles[np.isin(column(path, "group_hash"), held) & (roles == TRAINING)] = HELDOUT
+        for path, roles in each(c, "r+"):
+            roles[_among(column(path, "group_hash"), held) & (roles == TRAINING)] = HELDOUT
+
+
+def _among(values: Keys, ordered: Keys) -> npt.NDArray[np.bool_]:
+    """Whether each of `values` is in `ordered`, which is sorted once for all shards."""
+    places = np.searchsorted(ordered, values, side="right")
+    return np.asarray((places > 0) & (ordered[places - 1] == values)) if len(ordered) else np.zeros(len(values), bool)
 
 
 def _groups(candidate: Candidate, share: float) -> heldout.Groups:
     """The groups of what is trained on; of a large source those of small hash, among which the chosen ones are."""
     total = sum(int((roles == TRAINING).sum()) for _, roles in each(candidate))
-    below = np.uint64(min(4 * share, 1) * (2**64 - 2**11) if total > SLICE_DOCUMENTS else 2**64 - 1)
+    below = np.uint64(min(4 * share, 1) * (2**64 - 2**11) if total > PARTITION_DOCUMENTS else 2**64 - 1)
     parts = [np.zeros(0, np.uint64)]
     for path, roles in each(candidate):
         its = column(path, "group_hash")[roles == TRAINING]

@@ -24,11 +24,13 @@ from store.files import publish, scratch
 from store.layout import INFILLED, shard_name
 from store.paths import kvstore
 
-# One file holds all chunks of an array behind an index (few objects in an object store), and every chunk and the index
+# A file holds many chunks of an array behind an index (few objects in an object store), and every chunk and the index
 # carry a checksum, so a flipped bit on disk is an error and not a token. Chunks are uncompressed and small, because a
 # random window must not pay for decoding a large chunk around it; not smaller, because a host that reads everything
 # keeps the index in memory (16 bytes a chunk: 2 MB for 10^9 tokens). benchmarks/loader.md has the figures.
 CHUNK_TOKENS = 8_192
+FILE_TOKENS = 1 << 26
+"""A multiple of a chunk. A file is encoded in memory as a whole, so one of a large shard would take gigabytes."""
 _CACHE_BYTES = 256_000_000
 _OFFSETS_IN_MEMORY = 256  # shards
 _DIGESTED = 1 << 22  # tokens at a time
@@ -100,14 +102,19 @@ def _write_array(path: Path, values: npt.NDArray[Any]) -> None:
     import tensorstore as ts
 
     chunk = CHUNK_TOKENS if path.name == "tokens" else max(1, len(values))  # offsets are always read whole
+    whole = max(1, -(-len(values) // chunk)) * chunk
+    file = min(whole, FILE_TOKENS) if path.name == "tokens" else whole
     shards = {"chunk_shape": [chunk], "codecs": _CHECKED, "index_codecs": _CHECKED}
     metadata = {
         "shape": [len(values)],
         "data_type": str(values.dtype),
-        "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [max(1, -(-len(values) // chunk)) * chunk]}},
+        "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [file]}},
         "codecs": [{"name": "sharding_indexed", "configuration": shards}],
     }
-    ts.open(_spec(path) | {"metadata": metadata}, create=True, delete_existing=True).result().write(values).result()
+    array = ts.open(_spec(path) | {"metadata": metadata}, create=True, delete_existing=True).result()
+    for start in range(0, len(values), file):
+        end = min(start + file, len(values))
+        array[start:end].write(values[start:end]).result()
 
 
 def _spec(path: Path | str) -> dict[str, Any]:

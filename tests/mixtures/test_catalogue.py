@@ -242,8 +242,8 @@ def test_a_source_of_the_paper_reads_its_upstreams_layout(
     write(tmp_path / dataset.id / dataset.revision / path, rows)
     its = tuple(pattern for pattern in dataset.files if fnmatch(path, pattern))
     only = replace(dataset, files=its, count=None)
-    (shard,) = hub.shards((only,), tmp_path)
-    documents = list(source.read(shard, tmp_path))
+    ((file,),) = hub.shards((only,), tmp_path).values()
+    documents = list(source.read(file, tmp_path))
     assert [document.text for document in documents] == texts
     assert len({document.id for document in documents}) == len(documents)
     if "max_stars_repo_name" in rows[0] or "metadata" in rows[0]:
@@ -261,7 +261,7 @@ def test_the_other_half_of_the_instruct_source(tmp_path: Path, monkeypatch: pyte
             tmp_path / pattern.replace("*", "0"),
             [{"messages": answered}, {"messages": [{"role": "tool", "content": ""}]}],
         )
-    shards = hub.shards((dataset,), tmp_path)
-    assert len(shards) == len(dataset.files)
-    documents = [document.text for shard in shards for document in source.read(shard, tmp_path)]
-    assert documents == ["System: Be brief.\n\nUser: Hi.\n\nAssistant: Hello.", ""] * len(shards)
+    (files,) = hub.shards((dataset,), tmp_path).values()
+    assert len(files) == len(dataset.files)
+    documents = [document.text for file in files for document in source.read(file, tmp_path)]
+    assert documents == ["System: Be brief.\n\nUser: Hi.\n\nAssistant: Hello.", ""] * len(files)

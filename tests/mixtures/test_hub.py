@@ -57,7 +57,8 @@ def write(path: Path, table: Sequence[dict[str, Any]]) -> None:
 
 
 def everything(wanted: HubDataset) -> list[Document]:
-    return [d for shard in hub.shards((wanted,), Path()) for d in hub.read((wanted,), shard, Path())]
+    files = [file for shard in hub.shards((wanted,), Path()).values() for file in shard]
+    return [d for file in files for d in hub.read((wanted,), file, Path())]
 
 
 @pytest.mark.parametrize("name", ["a.parquet", "a.jsonl", "a.jsonl.zst", "a.json.gz"])
@@ -68,13 +69,21 @@ def test_every_format_gives_the_same_documents_in_the_order_of_the_file(folder: 
     assert found[601] == Document(f"data/{name}#601", "https://a.b/1", "Page 601 says hello.")
 
 
-def test_shards_are_the_files_in_order_and_can_name_files(folder: Path) -> None:
+def test_a_shard_is_files_in_order_up_to_a_size(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for number in (1, 0, 2):
         write(folder / "data" / f"train-{number:05}-of-00003.parquet", PAGES[: number + 1])
     write(folder / "data" / "test-00000-of-00009.parquet", PAGES)
-    shards = hub.shards((dataset("data/train-*.parquet"),), Path())
-    assert shards == tuple(f"owner~pages~data~train-{number:05}-of-00003.parquet" for number in range(3))
-    assert len(everything(dataset("data/train-*.parquet"))) == 6
+    wanted = dataset("data/train-*.parquet")
+    files = [f"owner~pages~data~train-{number:05}-of-00003.parquet" for number in range(3)]
+    assert hub.shards((wanted,), Path()) == {"00000-of-00001": tuple(files)}
+    assert len(everything(wanted)) == 6
+    sizes = [(folder / "data" / file.rpartition("~")[2]).stat().st_size for file in files]
+    monkeypatch.setattr(hub, "SHARD_BYTES", sizes[0] + sizes[1])
+    assert hub.shards((wanted,), Path()) == {"00000-of-00002": (files[0], files[1]), "00001-of-00002": (files[2],)}
+    monkeypatch.setattr(hub, "SHARD_BYTES", 1)  # and each is larger
+    assert list(hub.shards((wanted, wanted), Path())) == [f"{number:05}-of-00006" for number in range(6)]
+    named = dataset(*(f"data/train-{number:05}-of-00003.parquet" for number in (2, 0)))
+    assert [file for (file,) in hub.shards((named,), Path()).values()] == [files[2], files[0]]
 
 
 def test_a_copy_may_be_a_folder_or_belong_to_one_data_set(
@@ -247,7 +256,7 @@ def test_a_copy_with_fewer_files_than_the_catalogue_counts_is_refused(folder: Pa
     with pytest.raises(Failure, match=r"has 2 of the 3 files; .* copy the others as well, or unset ABLATE_MIRROR"):
         hub.shards((counted,), Path())
     write(folder / "data" / "000_00002.parquet", PAGES)
-    assert len(hub.shards((counted,), Path())) == 3
+    assert len(hub.shards((counted,), Path())["00000-of-00001"]) == 3
     exact = dataset(*(f"data/000_0000{number}.parquet" for number in range(4)))
     with pytest.raises(Failure, match=r"has no file data/000_00003\.parquet"):
         hub.shards((exact,), Path())

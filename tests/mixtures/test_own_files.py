@@ -46,7 +46,9 @@ def corpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def read(source: Source, downloads: Path) -> list[Document]:
     sent = pickle.loads(pickle.dumps(source))
-    return [document for shard in sent.shards(downloads) for document in sent.read(shard, downloads)]
+    shards = sent.shards(downloads)
+    names = [name for shard in shards.values() for name in shard] if isinstance(shards, dict) else shards
+    return [document for name in names for document in sent.read(name, downloads)]
 
 
 def test_one_line_makes_a_source_of_files_as_people_have_them(corpus: Path, tmp_path: Path) -> None:

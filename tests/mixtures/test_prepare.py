@@ -169,7 +169,7 @@ def test_held_out_groups_are_never_trained_on_and_are_the_same_for_every_source(
 
 
 def test_equal_sources_give_equal_bytes_from_any_executor(manifest: Manifest, tmp_path: Path) -> None:
-    for number, executor in enumerate((pool(1), beam())):
+    for number, executor in enumerate((pool(1), beam((), tmp_path))):
         again = preparation.prepare(spec(PLAIN, DIRTY), tmp_path / str(number), quiet, executor)
         assert again.sources == manifest.sources
         assert again.tokenizer_digest == manifest.tokenizer_digest

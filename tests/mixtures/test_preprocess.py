@@ -101,7 +101,7 @@ def read_novels(shard: str, downloads: Path):
 def test_a_novel_is_kept_and_thirty_megabytes_are_several_documents_of_one_group(tmp_path: Path) -> None:
     source = Source("novels", "text", "english", read_novels, one_shard)
     path = tmp_path / "all.parquet"
-    read_shard(ReadJob(source, "all", tmp_path, path, ""))
+    read_shard(ReadJob(("all",), ((source, path),), tmp_path, {}))
     found = list(parquet.read_documents(path))
     assert parquet.facts(path)["dropped"] == {}
     assert [d.text for d in found if d.group == "short"] == [novel(1.2)]

@@ -91,8 +91,10 @@ def _hub(folder: Path) -> Iterable[Document]:
     (place / "b.jsonl").write_text("".join(f"{json.dumps(row)}\n\n" for row in table[:3]))
     (place / "c.csv").write_text("text,url\nx,u\n")
     with hub.reading_from({"": str(folder)}):
-        for shard in hub.shards((dataset,), folder):
-            yield from hub.read((dataset,), shard, folder)
+        for name, shard in hub.shards((dataset,), folder).items():
+            yield from texts([name, *shard])
+            for file in shard:
+                yield from hub.read((dataset,), file, folder)
 
 
 def _distribution(folder: Path, name: str) -> None:

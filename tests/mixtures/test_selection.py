@@ -127,13 +127,11 @@ def test_a_size_counts_what_is_left_of_duplicates_and_benchmark_items(tmp_path: 
 @given(
     rows=st.lists(st.tuples(st.integers(0, 3), st.integers(0, 12), st.integers(0, 9)), min_size=12, max_size=50),
     policies=st.lists(st.sampled_from(DEDUP), min_size=4, max_size=4),
-    slice_documents=st.sampled_from([5, 1000]),
 )
 def test_no_held_out_text_is_trained_on_or_held_out_twice(
     tmp_path_factory: pytest.TempPathFactory,
     rows: list[tuple[int, int, int]],
     policies: list[str],
-    slice_documents: int,
 ) -> None:
     own = [[Document(f"own {n} {k}", f"own {n} {k}", f"of {n} alone, {k}") for k in range(4)] for n in range(4)]
     for number, (source, text, group) in enumerate(rows):
@@ -143,12 +141,13 @@ def test_no_held_out_text_is_trained_on_or_held_out_twice(
         tmp_path_factory.mktemp("corpus"),
         **{f"s{n}": ([its[:6], its[6:]], {"dedup": policy}) for n, (its, policy) in enumerate(pairs)},
     )
-    before, dedup.SLICE_DOCUMENTS = dedup.SLICE_DOCUMENTS, slice_documents
-    try:
+    whole = select(candidates, 0.3), chosen(candidates)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(dedup, "PARTITION_DOCUMENTS", 5)
         facts = select(candidates, 0.3)
-    finally:
-        dedup.SLICE_DOCUMENTS = before
     found = chosen(candidates)
+    assert (facts, found) == whole  # in many files of texts as in one
+    assert [(its["duplicates"], its["shared"]) for its in facts.values()] == _counted_one_by_one(candidates)
     text_of = {(f"s{n}", document.id): document.text for n, its in enumerate(own) for document in its}
     held = [text_of[name, id] for name, its in found.items() for id, role in its.items() if role == HELDOUT]
     assert len(held) == len(set(held))
@@ -169,6 +168,24 @@ def test_no_held_out_text_is_trained_on_or_held_out_twice(
         )
     everywhere = {text_of[name, id] for name, its in found.items() for id, role in its.items() if role != DROPPED}
     assert everywhere == set(text_of.values())
+
+
+def _counted_one_by_one(candidates: Sequence[Candidate]) -> list[tuple[dict[str, int], dict[str, int]]]:
+    """The rule of `drop_duplicates` as it is said: whose copies were dropped for whose, and kept beside whose."""
+    holder: dict[tuple[str, str], str] = {}
+    first: dict[str, str] = {}
+    counts = []
+    for c in candidates:
+        dropped, shared = Counter[str](), Counter[str]()
+        scope = "" if c.source.dedup == "across" else c.source.name
+        for text in (document.text for path in c.shards for document in parquet.read_documents(path)):
+            if (scope, text) in holder and c.source.dedup != "never":
+                dropped[holder[scope, text]] += 1
+            elif first.setdefault(text, c.source.name) != c.source.name:
+                shared[first[text]] += 1
+            holder.setdefault((scope, text), c.source.name)
+        counts.append((dropped, shared))
+    return counts
 
 
 def languages(split: Sequence[int]) -> list[list[Document]]:

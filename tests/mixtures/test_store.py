@@ -8,9 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mixtures.tokens import arrays
 from mixtures.tokens.arrays import (
     CHUNK_TOKENS,
     TokenStore,
+    joined_digest,
     token_dtype,
     windows_in,
     write_shard,
@@ -44,6 +46,21 @@ def store(tmp_path: Path) -> tuple[Path, dict[str, list[tuple[np.ndarray, np.nda
 )
 def test_the_tail_of_every_shard_is_dropped(tokens: list[int], windows: int) -> None:
     assert windows_in(tokens, S) == windows
+
+
+def test_a_large_shard_is_in_several_files_and_reads_as_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, store
+) -> None:
+    folder, written = store
+    monkeypatch.setattr(arrays, "FILE_TOKENS", CHUNK_TOKENS)
+    tokens_N, offsets = written["text"][0]
+    digest = write_shard(tmp_path / "parts" / "text" / shard_name(0), tokens_N, offsets)
+    files = [path.name for path in sorted((tmp_path / "parts" / "text" / shard_name(0) / "tokens" / "c").iterdir())]
+    assert files == ["0", "1", "2"]
+    parts, one = (TokenStore(at, {"text": (20_000,)}) for at in (tmp_path / "parts", folder))
+    windows = [("text", window) for window in range(windows_in([20_000], S))]
+    assert (parts.read(windows, S) == one.read(windows, S)).all()
+    assert parts.digest("text") == one.digest("text") == joined_digest([digest])
 
 
 def test_the_windows_of_a_source_are_those_of_its_shards_in_order(store) -> None:

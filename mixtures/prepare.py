@@ -40,6 +40,7 @@ from store.digests import short
 from store.errors import Failure, UserError, about
 from store.files import publish, read_json, read_sealed, scratch, write_json, write_sealed
 from store.layout import Prepared
+from store.paths import missing
 
 PREPARE_VERSION = 3
 """Bump when the same sources would give other tokens."""
@@ -205,9 +206,10 @@ def read_sources(
         paths.append(tuple(folder / f"{name}.parquet" for name in shards))
         # Those who read the same columns of the same files; what is no data set is nobody else's.
         whose = [[d.id, d.revision, d.columns] for d in source.datasets] or source.name
+        unread = missing(paths[-1])
         for files, path in zip(shards.values(), paths[-1], strict=True):
-            _, missing = together.setdefault(short([whose, files]), (files, []))
-            missing += [] if path.exists() else [(source, path)]
+            _, outputs = together.setdefault(short([whose, files]), (files, []))
+            outputs += [(source, path)] if path in unread else []
     mirror = hub.mirror()
     jobs = [ReadJob(files, tuple(its), store / layout.DOWNLOADS, mirror) for files, its in together.values() if its]
     _work(read_shard, jobs, len(together), "reading sources", progress, executor)
@@ -227,20 +229,20 @@ def scan_sources(
     name = f"contaminated-{short(_cleaned_of(cleaning, store))}"
     found = [tuple(path.parent / name / f"{path.stem}.json" for path in paths) for paths in documents]
     pairs = [pair for paths in zip(documents, found, strict=True) for pair in zip(*paths, strict=True)]
-    if not all(path.exists() for _, path in pairs):
+    if unscanned := missing(path for _, path in pairs):
         index = benchmark_index(cleaning.benchmarks, store, progress)
         # The kernels compile on first use; once here, and the workers load them.
         scan(contamination.load(index), cleaning.rule, [Document("", "", "nothing to find")])
-        jobs = [ScanJob(shard, index, cleaning.rule, path) for shard, path in pairs if not path.exists()]
+        jobs = [ScanJob(shard, index, cleaning.rule, path) for shard, path in pairs if path in unscanned]
         _work(scan_shard, jobs, len(pairs), "looking for benchmark items", progress, executor)
     return found
 
 
-def _work(work: Work, missing: Sequence[Any], jobs: int, what: str, progress: Progress, executor: Executor) -> None:
-    """Have done what is `missing` of so many jobs."""
-    first = jobs - len(missing)
+def _work(work: Work, todo: Sequence[Any], jobs: int, what: str, progress: Progress, executor: Executor) -> None:
+    """Have done what is still `todo` of so many jobs."""
+    first = jobs - len(todo)
     progress(what, first, jobs)
-    executor(work, missing, lambda done: progress(what, first + done, jobs))
+    executor(work, todo, lambda done: progress(what, first + done, jobs))
 
 
 def _shards(source: Source, folder: Path, store: Path) -> dict[str, tuple[str, ...]]:
@@ -330,10 +332,11 @@ def _tokenise(spec: DataSpec, candidates: Sequence[Candidate], progress: Progres
         for fim in [spec.fim if spec.fim and c.source.kind in spec.fim.kinds else None]
         for number, path in enumerate(c.shards)
     ]
-    missing = [job for job in jobs if not job.path.exists()]
+    untokenised = missing(job.path for job in jobs)
+    todo = [job for job in jobs if job.path in untokenised]
     slow = bpe.encoder(candidates[0].at.tokenizer, spec.end).slow
     what = f"tokenising, slowly: the bulk encoder cannot be used ({slow})" if slow else "tokenising"
-    _work(tokenise_shard, missing, len(jobs), what, progress, executor)
+    _work(tokenise_shard, todo, len(jobs), what, progress, executor)
 
 
 def _manifest(spec: DataSpec, at: Prepared, sources: Mapping[str, SourceManifest], store: Path) -> Manifest:

@@ -155,6 +155,14 @@ def names(folder: Path) -> list[str]:
     return sorted({name for name in below if name and name != own})
 
 
+def missing(paths: Iterable[Path]) -> set[Path]:
+    """Those where there is no file, by a listing of each of their folders: shards and stages are many."""
+    asked = set(paths)
+    folders = list({path.parent for path in asked})
+    listed = together(folders[0], names, folders) if folders else []
+    return asked - {folder / name for folder, its in zip(folders, listed, strict=True) for name in its}
+
+
 def glob(folder: Path, pattern: str) -> list[Path]:
     """What is below a folder under such names, in order; `*` stands for any part of a name, and `**` is not known.
 

@@ -17,7 +17,7 @@ from mixtures.benchmarks.load import pin
 from store import layout
 from store.files import read_json
 from store.lock import held
-from store.paths import names, remote, together
+from store.paths import missing, names, remote, together
 
 
 def checkpoints(store: Path, stage: str) -> str | Path:
@@ -109,8 +109,9 @@ def records(plan: PreparedPlan, store: Path) -> dict[str, dict[str, Path]]:
 
 def unscored(of: Mapping[str, Path], gaps: bool = True) -> dict[str, Path]:
     """Tasks of a checkpoint, by where their records will be, that have no record; with `gaps`, nor one of why not."""
-    there = {folder / name for folder in {path.parent for path in of.values()} for name in names(folder)}
-    return {task: path for task, path in of.items() if path not in there and not (gaps and gap_path(path) in there)}
+    paths = {task: (path, gap_path(path)) if gaps else (path,) for task, path in of.items()}
+    absent = missing(path for its in paths.values() for path in its)
+    return {task: of[task] for task, its in paths.items() if absent.issuperset(its)}
 
 
 def asked(plan: Plan, store: Path) -> dict[str, str]:
@@ -145,6 +146,6 @@ def scoring(plan: Plan, store: Path, of: Mapping[str, str]) -> dict[str, str]:
         return found
     wanted = records(plan, store)
     finished = [id for id, state in of.items() if state == "done"]
-    for id, missing in zip(finished, together(store, lambda id: unscored(wanted[id], False), finished), strict=True):
-        found[id] = ("ready" if unscored(missing) else "gaps") if missing else "done"
+    for id, left in zip(finished, together(store, lambda id: unscored(wanted[id], False), finished), strict=True):
+        found[id] = ("ready" if unscored(left) else "gaps") if left else "done"
     return found

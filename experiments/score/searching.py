@@ -22,6 +22,7 @@ from store import layout
 from store.errors import Failure
 from store.files import read_sealed
 from store.layout import Prepared
+from store.paths import missing as absent
 
 MOST_BYTES = 20_000_000_000
 """Of documents that are searched: some ten minutes of two cores, at 16 MB/s each. That more are not is said."""
@@ -80,7 +81,7 @@ def _in_the_way(manifest: Manifest | None, read: Mapping[str, set[str]]) -> str:
     sources = sorted(set().union(*read.values()))
     if unknown := [name for name in sources if name not in manifest.sources]:
         return f"the study's prepared data have no source '{unknown[0]}'"
-    if any(not path.exists() for name in sources for path in (*manifest.documents(name), *manifest.roles(name))):
+    if absent(path for name in sources for path in (*manifest.documents(name), *manifest.roles(name))):
         return f"their documents are not in this store any more{cleaned}"
     size = sum(manifest.sources[name].bytes for name in sources)
     if size > MOST_BYTES:
@@ -107,7 +108,8 @@ def _search(
         for at in (Prepared(manifest.folder),)
         for name in names
     }
-    missing = [job for its in jobs.values() for job in its if not job.path.exists()]
+    unsearched = absent(job.path for its in jobs.values() for job in its)
+    missing = [job for its in jobs.values() for job in its if job.path in unsearched]
     if missing:
         index.save(missing[0].index)
         scan(index, rule, [Document("", "", "nothing to find")])  # the kernels compile once, and workers load them

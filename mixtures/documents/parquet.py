@@ -6,6 +6,7 @@ document, stands in a file of that study.
 """
 
 import hashlib
+import io
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -22,6 +23,7 @@ from store import layout
 from store.errors import Failure, said
 from store.files import whole
 from store.paths import binary
+from store.paths import read as read_bytes
 
 GROUP_BYTES = 16_000_000
 """Of text in a row group: what a process holds at a time."""
@@ -146,8 +148,8 @@ def text_digest(path: Path) -> str:
 def read_roles(path: Path, mode: Literal["r+"] | None = None) -> Roles:
     """The role of every document of a shard, in its order there; in mode "r+" to be changed in place."""
     with _reading(path):
-        roles: Roles = np.load(path)
-        return np.load(path, mode) if len(roles) else roles
+        roles: Roles = np.load(io.BytesIO(read_bytes(path)))
+        return np.load(path, mode) if mode and len(roles) else roles
 
 
 @contextmanager

@@ -159,12 +159,15 @@ class _Written(io.BytesIO):
 
 @contextmanager
 def served() -> Iterator[str]:
-    """Yield the address for TENSORSTORE_GCS_HTTP_URL; gs:// of etils goes to the same objects from then on."""
-    fsspec.register_implementation("gcs", _Files, clobber=True)
-    fsspec.register_implementation("gs", _Files, clobber=True)
+    """Yield the address for TENSORSTORE_GCS_HTTP_URL; gs:// of etils goes to the same objects meanwhile."""
+    before = {name: fsspec.get_filesystem_class(name) for name in _Files.protocol}
+    for name in before:
+        fsspec.register_implementation(name, _Files, clobber=True)
     server = ThreadingHTTPServer(("127.0.0.1", 0), Google)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
         yield f"http://127.0.0.1:{server.server_port}"
     finally:
         server.shutdown()
+        for name, its in before.items():
+            fsspec.register_implementation(name, its, clobber=True)

@@ -92,11 +92,11 @@ format: setup
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# tensorflow-text asks for full TensorFlow; the CPU build serves it, hence the override and --no-deps above. libtpu is
-# left out for its size: `ablate fit` says how to get it.
+# tensorflow-text asks for full TensorFlow; the CPU build serves it, hence the override and --no-deps above. libtpu
+# and the CUDA plugin are left out for their size: `ablate fit` and the Dockerfile say how to get them.
 # Versions in the lock stay unless uv is told to --upgrade; one version serves every Python.
 lock:
-	printf "tensorflow ; sys_platform == 'never'\nlibtpu ; sys_platform == 'never'\n" > .override.txt
+	printf "%s ; sys_platform == 'never'\n" tensorflow libtpu jax-cuda12-plugin jax-cuda12-pjrt > .override.txt
 	uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --fork-strategy fewest \
 	  --override .override.txt --no-emit-index-url --no-annotate --no-header --quiet -o requirements.lock
 	sed -i "/sys_platform == 'never'/d" requirements.lock

@@ -11,6 +11,7 @@ import typer
 
 from experiments.commands.guard import guard, writable
 from experiments.commands.judge import judge_app
+from experiments.commands.launch import launch
 from experiments.commands.lookup import asked, planned_as_run
 from experiments.commands.mixture import mixture_app
 from experiments.commands.options import (
@@ -244,7 +245,7 @@ def work(
     study: StudyName,
     scale: ScaleName = "",
     store: Store = RUNS,
-    only: Annotated[str, typer.Option(help="train or score; both if empty.")] = "",
+    only: Annotated[str, typer.Option(help="train or score, which waits for what others train; both if empty.")] = "",
     max_stages: Annotated[int | None, typer.Option(min=1, help="End after so many were trained or scored.")] = None,
     canary: Annotated[
         bool, typer.Option("--canary", help="Begin one stage, and others once it has a checkpoint.")
@@ -310,7 +311,7 @@ app.add_typer(mixture_app, name="mixture")
 mixture_app.command("audit")(audit)
 
 
-for command in (compare, check_claims, report):
+for command in (compare, check_claims, report, launch):
     app.command()(command)
 
 

@@ -29,6 +29,7 @@ import orbax.checkpoint as ocp
 from jax.experimental import multihost_utils
 from jax.sharding import SingleDeviceSharding
 
+from models import saved
 from models.devices import hosts
 from models.step import TrainState
 from store import objects, paths
@@ -56,10 +57,8 @@ sys.unraisablehook = _unless_late
 # Writes that the closed loop had not begun yet.
 warnings.filterwarnings("ignore", "coroutine 'async_serialize.* was never awaited", RuntimeWarning)
 
-_STEP = re.compile(r"step-(\d{8,})")
 _OS_ERROR = re.compile(r"os_error_code='(\d+)'")
 """What the disk said, at the end of what TensorStore tells of its own layers."""
-_DIGESTS = "digests.json"
 _CANDIDATES = 16
 """Steps that processes tell each other of; a folder keeps fewer."""
 
@@ -101,7 +100,7 @@ class Writer:
             Failure: this checkpoint or the one before it cannot be written.
         """
         self.wait()
-        path = _path(self._folder, step)
+        path = saved.path(self._folder, step)
         with hosts.together(), _writing(path):
             if hosts.first():
                 _remove(path)
@@ -124,22 +123,22 @@ class Writer:
             unfinished.result()
 
     def _finish(self, step: int) -> None:
-        path = _path(self._folder, step)
+        path = saved.path(self._folder, step)
         with _writing(path):
             self._orbax.wait_until_finished()
             if not hosts.first():
                 return
-            objects.write(path, _DIGESTS, json.dumps(_digests(path), indent=1).encode())
-            kept = [done for done in _complete(self._folder) if done <= step][-self._keep :]
-            for other in _begun(self._folder):
+            objects.write(path, saved.DIGESTS, json.dumps(_digests(path), indent=1).encode())
+            kept = [done for done in saved.complete(self._folder) if done <= step][-self._keep :]
+            for other in saved.begun(self._folder):
                 if other not in kept:
-                    _remove(_path(self._folder, other))
+                    _remove(saved.path(self._folder, other))
 
 
 def steps(folder: Folder) -> list[int]:
     """Steps of the complete checkpoints, ascending; none when the folder does not exist. In all processes alike."""
     with hosts.together():
-        found = _complete(paths.place(folder)) if hosts.first() else []
+        found = saved.complete(paths.place(folder)) if hosts.first() else []
     if jax.process_count() == 1:
         return found
     padded = np.full(_CANDIDATES, -1, np.int64)
@@ -157,7 +156,7 @@ def restore(folder: Folder, step: int, like: TrainState) -> TrainState:
     Raises:
         Failure: the checkpoint is missing, damaged or of another model; the caller may try the one before.
     """
-    path = _path(paths.place(folder), step)
+    path = saved.path(paths.place(folder), step)
     with hosts.together():
         there = hosts.first() and bool(objects.names(path))
         # Before Orbax reads: on damage it fills the terminal with the traces of its unfinished reads.
@@ -189,19 +188,6 @@ def _writing(path: str) -> Iterator[None]:
         raise Failure(f"checkpoint {path} cannot be written ({reason}); {way_out}, then run again") from error
 
 
-def _path(folder: str, step: int) -> str:
-    return f"{folder}/step-{step:08d}"
-
-
-def _begun(folder: str) -> list[int]:
-    """Steps of all checkpoints, complete or not, ascending."""
-    return sorted(int(match[1]) for name in objects.names(folder) if (match := _STEP.fullmatch(name)))
-
-
-def _complete(folder: str) -> list[int]:
-    return [step for step in _begun(folder) if _DIGESTS in objects.names(_path(folder, step))]
-
-
 def _by_name(state: TrainState) -> dict[str, Any]:
     leaves = jax.tree_util.tree_leaves_with_path(state)
     return {jax.tree_util.keystr(path, simple=True, separator="/"): leaf for path, leaf in leaves}
@@ -214,17 +200,17 @@ def _abstract(leaf: Any) -> jax.ShapeDtypeStruct:
 
 def _digests(path: str) -> dict[str, str]:
     """SHA-256 of every file under `path` but the digests' own, by its path below."""
-    return {file: objects.digest(path, file) for file in objects.files(path) if _DIGESTS not in file}
+    return {file: objects.digest(path, file) for file in objects.files(path) if saved.DIGESTS not in file}
 
 
 def _intact(path: str) -> bool:
     try:
-        return json.loads(objects.read(path, _DIGESTS)) == _digests(path)
+        return json.loads(objects.read(path, saved.DIGESTS)) == _digests(path)
     except (OSError, ValueError):
         return False
 
 
 def _remove(path: str) -> None:
     """Remove a checkpoint, its digests first: one that a kill left half removed must not pass for one."""
-    objects.remove(path, _DIGESTS)
+    objects.remove(path, saved.DIGESTS)
     objects.remove(path)

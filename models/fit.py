@@ -136,7 +136,7 @@ def fit(
         Failure: libtpu is not installed.
     """
     slice_ = topology(name)
-    _check(config, slice_, batch)
+    check_divides(config, slice_, batch)
     if importlib.util.find_spec("libtpu") is None:
         raise Failure("libtpu, the TPU compiler, is not installed; on Linux: pip install -e '.[tpu-fit]' (700 MB)")
     found = _search(_Asked(config, slice_, described(name), sequence, batch, optimizer, "bfloat16"))
@@ -182,14 +182,19 @@ def place(
         Failure: no layout fits.
     """
     slice_ = slice_of(len(devices))
-    _check(config, slice_, batch)
+    check_divides(config, slice_, batch)
     found = _search(_Asked(config, slice_, devices, sequence, batch, optimizer, precision))
     if found.mesh is None or found.microbatches is None or found.remat is None:
         raise Failure(f"model '{config.name}', {batch} sequences of {sequence:,} tokens: {found.way_out}")
     return found.mesh, Layout(found.microbatches, found.remat, scan=True)
 
 
-def _check(config: ModelConfig, slice_: Topology, batch: int) -> None:
+def check_divides(config: ModelConfig, slice_: Topology, batch: int) -> None:
+    """Whether the chips of a slice divide the batch and the model.
+
+    Raises:
+        UserError: they do not.
+    """
     if batch % slice_.chips:
         raise UserError(
             f"batch of {batch} sequences cannot be divided over the {slice_.chips} chips of {slice_.name}; "

@@ -27,6 +27,7 @@ studies/<name>/study.json    arms, seeds, lineage; beside it the report
 studies/<name>/judge/<judge>/<answers>/<arm>.json    an arm's answers against its baseline's, by a judge or a panel
 studies/<name>/judge/<judge>/<answers>/<arm>-vs-<other>.json    against another arm's
 evaluations/<stage>/*.json    scores that `ablate evaluate` was asked for
+launches/<name>/launch.json    what was launched, where, and what its objects are called there
 judge/replies.sqlite    what judges said, whatever they were asked for; in a bucket, pieces of rows
 wandb/sent-<hash>.json    what W&B has said that it has of every stage, by server and project
 wandb/report-<hash>.json    which of its reports are those of studies here
@@ -42,6 +43,7 @@ from pathlib import Path
 DOWNLOADS, BENCHMARKS, SOURCES, PREPARED, JOBS = "downloads", "benchmarks", "sources", "prepared", "jobs"
 DIGESTS, IDENTITY, SHARDS = "digests", "identity.json", "shards.json"
 STAGES, STUDIES, XLA, LOCK = "stages", "studies", "xla", "lock"
+LAUNCHES, LAUNCH = "launches", "launch.json"
 STAGE, LEDGER, DONE, FAILED = "stage.json", "ledger.jsonl", "done.json", "failed.json"
 CHECKPOINTS, EVALS, ANSWERS = "checkpoints", "evals", "answers"
 STUDY, JUDGED, MANIFEST = "study.json", "judge", "manifest.json"

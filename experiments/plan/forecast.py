@@ -14,9 +14,9 @@ from experiments.plan import status
 from experiments.plan.stage import Plan, PlannedStage, PreparedPlan, PreparedStage
 from mixtures.mixture import shares
 from models.config import parameters
-from models.devices.fitted import MADE, fitted
+from models.devices.fitted import MADE, fitted, too_large
 from models.devices.flops import forward_flops_per_token
-from models.devices.roofline import ATTAINED, TOPOLOGIES
+from models.devices.roofline import ATTAINED, TOPOLOGIES, topology
 from models.devices.threads import cores
 
 CORE_FLOPS = 5e10
@@ -85,9 +85,12 @@ def _measured(plan: Plan, store: Path, model: str) -> Speed | None:
     for stage in plan.stages:
         if stage.model.name == model and isinstance(stage, PreparedStage) and status.trained(stage, store):
             folder = stage_folder(store, stage.folder)
-            devices = read_stage(folder).environment.get("device", "")
-            if ("cpu" in devices.lower()) != (plan.study.topology == "cpu"):
+            its = read_stage(folder).environment.get("device", "")
+            if ("cpu" in its.lower()) != (plan.study.topology == "cpu"):
                 return None
+            if plan.study.topology != "cpu" and its.partition(" ")[0] != str(_peak(plan.study.topology)[1]):
+                continue  # on a slice of another size
+            devices = its
             flops += plan.flops(stage)
             seconds += read_end(folder).seconds
     if not seconds:
@@ -149,7 +152,10 @@ def chip_hours(speed: Speed, flops: float) -> float | None:
 
 
 def memory_fit(plan: Plan, stage: PlannedStage) -> MemoryFit | None:
-    row = fitted(stage.model.name, plan.study.topology, stage.sequence, plan.study.batch)
+    asked = (stage.model.name, plan.study.topology, stage.sequence, plan.study.batch)
+    row, needed = fitted(*asked), too_large(*asked)
+    if needed is not None:
+        return MemoryFit(False, needed, topology(plan.study.topology).chip.hbm_gib, MADE)
     if row is None:
         return None
     limit = row.slice_.chip.hbm_gib

@@ -1,9 +1,7 @@
 """The folder of a stage: whose it is, with what it was begun, and that it is done."""
 
-import functools
 import os
 import platform
-import subprocess
 from importlib.metadata import version
 from pathlib import Path
 
@@ -11,6 +9,7 @@ import jax
 
 from analysis.records import EndRecord, StageRecord, read_ledger, read_stage, write
 from experiments.plan.stage import PreparedPlan, PreparedStage
+from experiments.version import code_version, lock_digest
 from store import appended, layout
 from store.errors import Failure
 
@@ -47,6 +46,7 @@ def claim(plan: PreparedPlan, stage: PreparedStage, folder: Path) -> None:
         identity=stage.identity,
         environment={
             "code": code_version(),
+            "lock": lock_digest(),
             "python": platform.python_version(),
             **{name: version(name) for name in ("jax", "flax", "optax", "tensorstore", "tokenizers")},
             "device": f"{jax.device_count()} x {jax.devices()[0].device_kind}",
@@ -54,17 +54,6 @@ def claim(plan: PreparedPlan, stage: PreparedStage, folder: Path) -> None:
         },
     )
     write(folder / layout.STAGE, record)
-
-
-@functools.cache
-def code_version() -> str:
-    """The commit that runs, marked when the tree has changes; the package's version outside a checkout."""
-    describe = ["git", "--no-optional-locks", "describe", "--always", "--dirty", "--abbrev=12"]
-    try:
-        here = Path(__file__).parent
-        return subprocess.run(describe, cwd=here, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return version("code-data-ablation")
 
 
 def finish(folder: Path, stage: PreparedStage) -> None:

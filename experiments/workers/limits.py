@@ -12,10 +12,11 @@ from experiments.plan import status
 from experiments.plan.stage import PreparedPlan
 from experiments.workers import ready
 from experiments.workers.ready import Job
+from models import saved
 from store.errors import Failure
 from store.layout import DONE, LOCK, STAGE
 from store.lock import held
-from store.paths import names, together
+from store.paths import names, place, together
 
 CAP_SECONDS = 60.0
 """Between two looks at what was spent."""
@@ -44,9 +45,8 @@ def canary(plan: PreparedPlan, store: Path, tries: int) -> Callable[[Job], bool]
 
 
 def _has_checkpoint(store: Path, stage: str) -> bool:
-    from models import checkpoint
-
-    return bool(checkpoint.steps(status.checkpoints(store, stage)))
+    """Asked in one process alone, so not by what all of a gang ask together."""
+    return bool(saved.complete(place(status.checkpoints(store, stage))))
 
 
 def spent(plan: PreparedPlan, store: Path, price: float) -> float:

@@ -114,8 +114,11 @@ def _turn(
         number, held = _WAIT, _unheld
         with hosts.together():
             if hosts.first():
-                found = [job for job in ready.jobs(plan, store, wanted, terms.tries) if _ours(job, terms)]
+                open_ = ready.jobs(plan, store, wanted, terms.tries)
+                found = [job for job in open_ if _ours(job, terms)]
                 number, held = _taken(plan, found, store, terms, lease)
+                if number == _NONE and terms.scores and open_:  # what others train is to be scored
+                    number = _WAIT
         number = hosts.told(number)
         if number < 0:
             return number

@@ -51,6 +51,15 @@ TABLE = (
 )
 
 
+TOO_SMALL = {("2.8b", "v5e:2x2"): 18.81}
+"""By model and slice, GiB of a chip that its leanest layout needs where that is more than there is (2026-11-30)."""
+
+
+def too_large(model: str, slice_: str, sequence: int, batch: int) -> float | None:
+    """The GiB of a chip that a model needs on a slice which it is known not to fit; None where nobody has tried."""
+    return TOO_SMALL.get((model, slice_)) if (sequence, batch) == (SEQUENCE, BATCH) else None
+
+
 def fitted(model: str, slice_: str, sequence: int, batch: int) -> Fitted | None:
     """The row of a model on a slice; None where there is none for this sequence and batch."""
     rows = [row for row in TABLE if (row.model, row.topology) == (model, slice_)]

@@ -83,7 +83,8 @@ def ending_together(agreed_on: type[Exception], ended: Callable[[str], int]) -> 
                     os._exit(ended(reason))
                 return
 
-    threading.Thread(target=listen, daemon=True).start()
+    listening = threading.Thread(target=listen, daemon=True)
+    listening.start()
     try:
         yield
     except agreed_on:
@@ -96,6 +97,8 @@ def ending_together(agreed_on: type[Exception], ended: Callable[[str], int]) -> 
         raise
     finally:
         over.set()
+        # One that is still in jax's client when Python ends would abort the process.
+        listening.join()
 
 
 @contextmanager

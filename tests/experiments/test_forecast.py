@@ -1,6 +1,7 @@
 """What a plan says of its cost, against figures that can be had by hand."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from analysis.records import StudyRecord, write
+from analysis.records import StudyRecord, read_stage, write
 from experiments import scales
 from experiments.commands.options import chip_hour_price
 from experiments.plan import forecast
@@ -104,6 +105,17 @@ def test_what_is_measured_in_the_store_stands_before_the_assumption(finished_sto
     assert forecast.speeds(replace(plan, study=replace(plan.study, topology="gpu")), finished_store)[
         "tiny"
     ].basis.startswith("assumed")
+
+
+def test_what_is_measured_on_another_slice_is_not_taken_for_this_one(finished_store: Path, tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    shutil.copytree(finished_store, store)
+    for folder in (store / "stages").iterdir():
+        record = read_stage(folder)
+        write(folder / "stage.json", replace(record, environment={"device": "4 x TPU v5 lite"}))
+    for topology, basis in (("v5e:2x2", "measured on this store's stages, 4 x TPU"), ("v5e:2x4", "assumed, of 197")):
+        plan = make_plan(tiny(topology=topology), store)
+        assert forecast.speeds(plan, store)["tiny"].basis.startswith(basis)
 
 
 def test_a_trunk_saves_nine_tenths_of_what_is_shorter(whole_paper: Plan) -> None:

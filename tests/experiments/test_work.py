@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -121,6 +122,24 @@ def test_a_worker_does_what_it_is_asked_for_and_says_what_it_takes(
     assert set(status.scoring(plan, store, states).values()) == {"done"}
     assert "scoring" in capsys.readouterr().err
     work_on(tiny, store, Asked())
+
+
+def test_who_scores_waits_for_what_others_train(store: Path, finished_store: Path) -> None:
+    """It is started when nothing is trained, as the worker of a launch that scores."""
+    plan = prepared_plan(study(), store)
+    stage = plan.stages[0].folder
+
+    def trained() -> None:
+        shutil.copytree(finished_store / "stages" / stage, store / "new", ignore=shutil.ignore_patterns("evals"))
+        (store / "stages").mkdir(exist_ok=True)
+        (store / "new").rename(store / "stages" / stage)
+
+    other = threading.Timer(0.5, trained)
+    other.start()
+    work_on(study(), store, Asked(only="score", max_stages=1))
+    other.join()
+    scored = status.scoring(plan, store, status.states(plan, store))
+    assert [id for id, state in scored.items() if state == "done"] == [plan.stages[0].id]
 
 
 def test_a_stage_that_fails_is_tried_three_times_more_and_the_rest_is_done(store: Path) -> None:

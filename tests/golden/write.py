@@ -4,7 +4,7 @@ import json
 import tempfile
 from pathlib import Path
 
-from tests.experiments import test_numerics, test_studies
+from tests.experiments import test_launch_engines, test_numerics, test_studies
 from tests.mixtures import test_order, test_paper, test_reader_versions, test_synthetic
 
 
@@ -27,4 +27,7 @@ if __name__ == "__main__":
     for listed in (test_paper, test_studies):
         listed.GOLDEN.write_text(listed.golden())
         print(f"wrote {listed.GOLDEN.name}")
+    for engine in test_launch_engines.ENGINES:
+        (test_launch_engines.GOLDEN / f"launch-{engine}.yaml").write_text(test_launch_engines.golden(engine))
+        print(f"wrote launch-{engine}.yaml")
     write_readers()

@@ -1,4 +1,4 @@
-"""`ablate work` on the tiny study: run_work STORE CHECKPOINT_SECONDS [OPTIONS of `Asked`, as JSON]."""
+"""`ablate work` on the tiny study, or on a part: run_work STORE CHECKPOINT_SECONDS WHOLE OPTIONS (`Asked`, as JSON)."""
 
 import json
 import sys
@@ -8,16 +8,16 @@ from experiments.commands.work_on import Asked, work_on
 from experiments.run import trainer
 from experiments.study import Study
 from store import paths
-from tests.experiments.tiny import study
+from tests.experiments.tiny import STUDY, study
 
 
 def small() -> Study:
-    """One seed of it."""
-    return study(seeds=(0,))
+    """One run of it, of two stages."""
+    return study(arms=study().arms[1:2], baseline="half-only", seeds=(0,))
 
 
 if __name__ == "__main__":
-    store, seconds, *options = sys.argv[1:]
+    store, seconds, whole, options = sys.argv[1:]
     trainer.CHECKPOINT_SECONDS = float(seconds)
-    asked = Asked(**json.loads(options[0] if options else "{}"))
-    cli.guard(lambda: work_on(small(), paths.at(store), asked))
+    asked = Asked(**json.loads(options))
+    cli.guard(lambda: work_on(STUDY if whole == "True" else small(), paths.at(store), asked))

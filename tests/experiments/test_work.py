@@ -77,6 +77,7 @@ def test_the_tiny_study_is_prepared_trained_killed_scored_and_reported_in_a_buck
 ) -> None:
     """To the bit what it is on a disk; and of this machine's disk nothing is asked again."""
     monkeypatch.setenv("ABLATE_LEASE_SECONDS", "2")
+    monkeypatch.setattr(working, "WAIT_SECONDS", dict.fromkeys((False, True), 0.2))
     monkeypatch.chdir(tmp_path)
     store = paths.at("gs://bucket/suite/runs")
     prepare(small().data, store, lambda *_: None, _here)

@@ -233,6 +233,8 @@ _ENTITY = {"id": "e", "name": ENTITY}
 class _Handler(BaseHTTPRequestHandler):
     server_: WandbServer
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    wbufsize = 1 << 16
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))

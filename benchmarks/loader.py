@@ -33,8 +33,6 @@ VOCABULARY = 32_768
 SHAPES = ((8, 512), (4, 8_192))
 SECONDS = 2.0
 CACHE_BYTES = 2_000_000  # a sixteenth of the tokens: at scale hardly a window is read twice
-FAR = 10**6
-"""The step at which a seek ends."""
 
 Batches = Iterator[Any]
 Peer = tuple[Batches, Callable[[Any], int]]
@@ -65,15 +63,11 @@ def make_data(folder: Path) -> None:
 
 def ours(folder: Path, batch: int, sequence: int, mask: bool = False) -> Peer:
     arrays._CACHE_BYTES = CACHE_BYTES
-    plan, tokens = plan_and_tokens(folder, batch, sequence, mask)
-    return (load_batch(plan, tokens, step) for step in range(10**9)), lambda b: batch * sequence
-
-
-def plan_and_tokens(folder: Path, batch: int, sequence: int, mask: bool = False) -> tuple[DataPlan, arrays.TokenStore]:
     shards = {source: [sum(map(len, part)) for part in shards_of(documents(source))] for source in SOURCES}
     windows = {source: arrays.windows_in(its, sequence) for source, its in shards.items()}
     plan = DataPlan(allocate(SOURCES), windows, {}, 0, batch, sequence, mask)
-    return plan, arrays.TokenStore(folder / "tokens", shards)
+    tokens = arrays.TokenStore(folder / "tokens", shards)
+    return (load_batch(plan, tokens, step) for step in range(10**9)), lambda b: batch * sequence
 
 
 def memmap(folder: Path, batch: int, sequence: int) -> Peer:
@@ -160,25 +154,12 @@ def measure(name: str, folder: str, batch: int, sequence: int) -> Figures:
     return {"M tokens/s/core": tokens / (time.perf_counter() - started) / 1e6}
 
 
-def seek(folder: str, step: int) -> Figures:
-    """The first batch at a step, shards open."""
-    on_one_core()
-    plan, tokens = plan_and_tokens(Path(folder), 8, 512)
-    tokens.check(list(SOURCES))
-    load_batch(plan, tokens, FAR // 2)
-    started = time.perf_counter()
-    load_batch(plan, tokens, step)
-    return {"ms": 1e3 * (time.perf_counter() - started)}
-
-
 def main(rounds: int = 5) -> None:
     with tempfile.TemporaryDirectory() as folder:
         make_data(Path(folder))
         for batch, sequence in SHAPES:
             print(f"\n{batch} x {sequence:,}\n")
             race({name: partial(apart, measure, name, folder, batch, sequence) for name in PEERS}, rounds, base="ours")
-        print("\nthe first batch at a step\n")
-        race({f"step {step:,}": partial(apart, seek, folder, step) for step in (0, FAR)}, rounds, base="step 0")
 
 
 if __name__ == "__main__":

@@ -180,7 +180,7 @@ def _start(launched: "Launch", plan: "PreparedPlan", store: Path, canary: bool) 
 
     Interrupted while it waits, the same command waits for the same worker.
     """
-    from experiments.commands.work import TRIES
+    from experiments.commands.work_on import TRIES
     from experiments.launch import canary as cell
     from experiments.launch import submit, sweep
 

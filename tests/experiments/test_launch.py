@@ -17,7 +17,7 @@ from experiments import studies
 from experiments.audit import audit
 from experiments.cli import app, guard
 from experiments.commands import launch as command
-from experiments.commands.work import TRIES
+from experiments.commands.work_on import TRIES
 from experiments.launch import before, canary, local, submit, sweep
 from experiments.launch.slices import SLICES
 from experiments.launch.sweep import Launch

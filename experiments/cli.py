@@ -218,26 +218,11 @@ def run(
 
 
 @app.command()
-def train(
-    study: StudyName,
-    scale: ScaleName = "",
-    store: Store = RUNS,
-    workers: Workers = None,
-    distributed: Annotated[
-        bool, typer.Option("--distributed", help="This is one of several processes, started alike on every host.")
-    ] = False,
-) -> None:
-    """Train what is missing of a study whose data are prepared; nothing is scored."""
+def train(study: StudyName, scale: ScaleName = "", store: Store = RUNS, workers: Workers = None) -> None:
+    """Train what is missing of a study whose data are prepared; nothing is scored. On several hosts, `ablate work`."""
     from experiments.commands.run import train_study
-    from experiments.workers.gang import train_on_hosts
-    from experiments.workers.work import Terms
 
-    if distributed and workers is not None:
-        raise UserError("--workers are of one machine; leave it out with --distributed")
-    if distributed:
-        train_on_hosts(asked(study, scale), store, Terms())
-    else:
-        train_study(asked(study, scale), store, workers)
+    train_study(asked(study, scale), store, workers)
 
 
 @app.command()

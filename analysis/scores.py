@@ -23,6 +23,7 @@ from analysis.task_scores import Frame, read_scores
 from store.errors import Failure
 from store.layout import DONE, EVALS, STAGE
 from store.paths import glob, together
+from store.paths import missing as absent
 
 BEFORE, FINAL = "before-cooldown", "final"
 """The two points at which arms are compared: the end of the stage before the cooldown, and the end of the run."""
@@ -74,11 +75,13 @@ def evaluated(
     read = _read_stages(
         store, list(dict.fromkeys(folder for its in places.values() for folder in its.values())), record
     )
+    unfinished = {path.parent.name for path in absent(stage_folder(store, each) / DONE for each in _stages_of(runs))}
     for run in runs:
         for at, folder in places[run.arm, run.seed].items():
             stage = read[folder]
             point = (run.arm, run.seed, at)
-            stopped = [_stopped(store, name) for name in run.stages[: run.stages.index(folder) + 1]]
+            before = run.stages[: run.stages.index(folder) + 1]
+            stopped = [_stopped(store, name) for name in before if name in unfinished]
             lost = [why for why in (*stopped, *stage.lost) if why]
             gaps += [*stage.of_data, *(f"{run.arm}, seed {run.seed}, {at}: {why}" for why in [*lost, *stage.missing])]
             if lost:
@@ -86,6 +89,10 @@ def evaluated(
             if stage.scores and stage.record:
                 stages[point], scores[point] = stage.record, stage.scores
     return Evaluated(stages, scores, frozenset(diverged)), gaps
+
+
+def _stages_of(runs: Sequence[RunRecord]) -> set[str]:
+    return {folder for run in runs for folder in run.stages}
 
 
 def _read_stages(store: Path, folders: Sequence[str], record: StudyRecord) -> "dict[str, _Stage]":
@@ -151,8 +158,8 @@ def _read_stage(store: Path, folder: str, asked: Mapping[str, str], frames: dict
 
 def _stopped(store: Path, folder: str) -> str:
     """Why a stage did not go on, if it has diverged: as many steps in a row were not finite as training stops at."""
-    path, skipped = stage_folder(store, folder), 0
-    for step in [] if (path / DONE).exists() else read_ledger(path):
+    skipped = 0
+    for step in read_ledger(stage_folder(store, folder)):
         skipped = skipped + 1 if step.skipped else 0
         if skipped == MAX_SKIPPED:
             return f"stage {folder} has diverged: step {step.step} was not finite, nor were those before it"

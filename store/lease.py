@@ -71,7 +71,7 @@ class Lease:
 
     def release(self) -> None:
         self._ended.set()
-        self._thread.join()
+        self._thread.join(self._seconds)
         if not self._lost:
             with suppress(Exception):  # then it runs out
                 self._kv.write(self._key, None, if_equal=self._generation).result()

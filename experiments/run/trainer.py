@@ -196,7 +196,7 @@ def _flush(pending: _Pending, now: bool) -> None:
     ]
     if hosts.first():
         pending.held()
-        pending.ledger.append(rows, now)
+        pending.ledger.append(rows, now or any(row.skipped for row in rows))  # a divergence is told from these
     pending.rows.clear()
     pending.since = time.perf_counter()
     for row in rows:

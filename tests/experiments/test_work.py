@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from analysis.records import stage_folder
+from analysis.records import read_ledger, stage_folder
 from experiments.audit import audit
 from experiments.commands.work_on import TRIES, Asked, work_on
 from experiments.plan import status
@@ -31,6 +31,7 @@ from store.layout import LOCK, STAGE
 from store.lock import exclusive
 from tests.bucket import Bucket
 from tests.conftest import ROOT
+from tests.experiments import two_hosts
 from tests.experiments.run_work import small
 from tests.experiments.test_resume import results
 from tests.experiments.tiny import study
@@ -100,10 +101,10 @@ def test_the_tiny_study_is_prepared_trained_killed_scored_and_reported_in_a_buck
 
 @pytest.mark.soak
 @pytest.mark.parametrize("where", ["disk", "bucket"])
-def test_four_workers_and_two_hosts_that_are_killed_at_random_leave_what_one_leaves(
+def test_four_workers_that_are_killed_at_random_leave_what_one_leaves(
     finished_store: Path, store: Path, bucket: Bucket, where: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each is started again when it was killed, and one of the workers is two processes that train together."""
+    """To the bit. Each is started again when it was killed."""
     monkeypatch.setenv("ABLATE_LEASE_SECONDS", "3")
     if where == "bucket":
         store = paths.at("gs://bucket/runs")
@@ -122,6 +123,37 @@ def test_four_workers_and_two_hosts_that_are_killed_at_random_leave_what_one_lea
             kills += 1
     assert kills >= 4
     assert results(store) == results(finished_store)
+
+
+@pytest.mark.soak
+def test_two_hosts_that_train_together_and_one_that_scores_share_a_bucket(
+    finished_store: Path, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One of the two is killed in the midst of a stage, the other ends with it, and both are started again."""
+    monkeypatch.setenv("ABLATE_LEASE_SECONDS", "3")
+    store, kills = paths.at("gs://bucket/runs"), 0
+    prepare(small().data, store, lambda *_: None)
+    scorer = _worker(store, only="score")
+    run = ("-m", "tests.experiments.run_work", str(store), "0.2", "False", '{"distributed": true}')
+    hosts = two_hosts.start(store, run=run, given=False)
+    while scorer.poll() is None:
+        codes = [host.poll() for host in hosts]
+        if None not in codes and set(codes) != {0}:
+            assert kills, [host.communicate() for host in hosts]
+            hosts = two_hosts.start(store, run=run, given=False)
+        if not kills and _checkpoints(store):
+            hosts[1].kill()
+            kills += 1
+        time.sleep(0.2)
+    assert scorer.returncode == 0, scorer.communicate()
+    assert two_hosts.end(hosts)[0] == [0, 0] and kills
+    plan = prepared_plan(small(), store)
+    assert audit(plan, store)["equal"]
+    for stage in plan.stages:
+        rows = [read_ledger(stage_folder(where, stage.folder)) for where in (store, finished_store)]
+        for row, expected in zip(*rows, strict=True):
+            assert row.loss == pytest.approx(expected.loss, rel=1e-3)
+            assert (row.digest, row.counts) == (expected.digest, expected.counts)
 
 
 def test_a_worker_does_what_it_is_asked_for_and_says_what_it_takes(

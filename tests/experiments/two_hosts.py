@@ -13,9 +13,14 @@ RUN = ("-m", "tests.experiments.run_host")
 
 
 def start(
-    store: Path, *steps: int, second: Path | None = None, run: Sequence[str] = RUN, step_seconds: float = 0.0
+    store: Path,
+    *steps: int,
+    second: Path | None = None,
+    run: Sequence[str] = RUN,
+    step_seconds: float = 0.0,
+    given: bool = True,
 ) -> list[subprocess.Popen[str]]:
-    """Both processes; the second with other `steps`, or a store of its own, if any are given."""
+    """Both processes; the second with other `steps`, or a store of its own, if any are given. `run` is all if not."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -26,7 +31,7 @@ def start(
     environment |= {"STEP_SECONDS": str(step_seconds)}
     return [
         subprocess.Popen([*command, *map(str, more)], env=environment | {"JAX_PROCESS_ID": rank}, **options)
-        for rank, more in (("0", [store]), ("1", [second or store, *steps]))
+        for rank, more in (("0", [store] if given else []), ("1", [second or store, *steps] if given else []))
     ]
 
 

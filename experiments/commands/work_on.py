@@ -52,7 +52,7 @@ def work_on(study: Study, store: Path, asked: Asked) -> None:
     Raises:
         UserError: what is asked does not go together, the plan cannot be met, or its data are not prepared.
         Failure: stages failed as often as they may, the cap was reached before, or the store is away.
-        StopRequested: SIGTERM came, the cap was reached, or a host of several failed and may try again.
+        StopRequested: SIGTERM came or the cap was reached; the state is saved.
     """
     _require_sense(asked)
     plan = prepared_plan(study, store)
@@ -68,7 +68,8 @@ def work_on(study: Study, store: Path, asked: Asked) -> None:
         if asked.price is not None and asked.max_cost is not None:
             hold.enter_context(limits.capped(plan, store, asked.price, asked.max_cost))
         if asked.distributed:
-            _in_a_gang(study, store, terms)
+            # Where one process fails all end, and are started again: the store knows how often.
+            gang.train_on_hosts(study, store, terms, StopRequested.exit_code)
         else:
             hold.enter_context(shared_store(store))
             write(store / layout.STUDIES / study.key / layout.STUDY, study_record(plan, store))
@@ -76,14 +77,6 @@ def work_on(study: Study, store: Path, asked: Asked) -> None:
             work(plan, store, terms)
     if failed := [stage for stage in plan.stages if ready.failed(store, stage, TRIES)]:
         raise Failure("\n".join(f"{stage.id}: {status.why_failed(stage, store)}" for stage in failed))
-
-
-def _in_a_gang(study: Study, store: Path, terms: Terms) -> None:
-    """Where one process fails all end, and whoever started them starts them again: the store knows how often."""
-    try:
-        gang.train_on_hosts(study, store, terms, StopRequested.exit_code)
-    except Failure as error:
-        raise StopRequested(f"{error}; to be started again: what failed is tried {TRIES} times in all") from error
 
 
 def _require_sense(asked: Asked) -> None:

@@ -24,14 +24,13 @@ from store.lock import shared_store
 def train_on_hosts(study: Study, store: Path, terms: Terms, code: int = Failure.exit_code) -> None:
     """Train whatever of `study` is missing as one process of several; nothing is scored.
 
-    One that is ended because another failed in the midst of a step exits with `code`.
+    Where one process fails all of them say why and exit with `code`.
 
     Every host is given the same command, and the same store or the same prepared data. jax finds the others on a
     TPU slice or under Slurm by itself; elsewhere JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID say it.
 
     Raises:
         UserError: the plan cannot be met, the data are not prepared, or the other processes are not known.
-        Failure: hosts plan different things, a stage failed, or as `work`.
         StopRequested: SIGTERM came; the state is saved.
     """
     _connect()
@@ -43,13 +42,12 @@ def train_on_hosts(study: Study, store: Path, terms: Terms, code: int = Failure.
         terms.claimed(job)
         taken.append(job)
 
-    def ended(reason: str) -> int:
+    def ended(reason: str) -> None:
         if taken:  # in the first process alone
             with suppress(Failure):
                 ready.note_failure(stage_folder(store, taken[-1].stage.folder), reason)
-        return code
 
-    with hosts.ending_together(StopRequested, ended), ExitStack() as hold, Display("train") as display:
+    with hosts.ending_together(StopRequested, ended, code), ExitStack() as hold, Display("train") as display:
         with hosts.together():
             plan = prepared_plan(study, store)
         if not hosts.alike(" ".join(stage.folder for stage in plan.stages)):

@@ -5,6 +5,7 @@ import os
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -57,13 +58,14 @@ def alike(text: str) -> bool:
 
 
 @contextmanager
-def ending_together(agreed_on: type[Exception], ended: Callable[[str], int]) -> Iterator[None]:
+def ending_together(agreed_on: type[Exception], ended: Callable[[str], None], code: int) -> Iterator[None]:
     """While the block runs, a process that ends by an error ends the others with its reason, wherever they wait.
 
-    Not by one that all have `agreed_on`. In those that are ended `ended` gets the reason and gives their code.
+    Not by one that all have `agreed_on`. All exit with `code`; those that are ended tell `ended` the reason before.
 
     What `together` does not see: an error in the midst of a step, while the others are in a collective that it was to
-    come to. Whoever ends says so in the store of jax's coordinator, at which a thread of every process listens.
+    come to. Whoever ends says so in the store of jax's coordinator, at which a thread of every process listens. Python
+    is not ended in order, where jax would wait for processes that are gone.
     """
     if alone():
         yield
@@ -80,7 +82,8 @@ def ending_together(agreed_on: type[Exception], ended: Callable[[str], int]) -> 
                 reason = client.blocking_key_value_get(_ENDED, 1_000)
                 if not over.wait(_LATE_SECONDS):  # else it knows, by `together`
                     print(f"ablate: {reason}", file=sys.stderr, flush=True)
-                    os._exit(ended(reason))
+                    ended(reason)
+                    os._exit(code)
                 return
 
     listening = threading.Thread(target=listen, daemon=True)
@@ -90,11 +93,17 @@ def ending_together(agreed_on: type[Exception], ended: Callable[[str], int]) -> 
     except agreed_on:
         raise
     except Exception as error:
+        over.set()  # its own word is not for it
         reason = " ".join(str(error).split())[:_REASON_BYTES] or type(error).__name__
+        if isinstance(error, Failure):
+            print(f"ablate: {error}", file=sys.stderr)
+        else:
+            traceback.print_exc()
+        sys.stderr.flush()
         with suppress(Exception):  # another was first
             client.key_value_set(_ENDED, f"process {jax.process_index()} failed: {reason}")
         time.sleep(2 * _LATE_SECONDS)  # as long as the coordinator, which may be this process, has to be there
-        raise
+        os._exit(code)
     finally:
         over.set()
         # One that is still in jax's client when Python ends would abort the process.

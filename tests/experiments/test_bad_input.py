@@ -56,7 +56,7 @@ def test_a_slip_on_the_command_line_is_one_line(arguments: list[str], code: int,
 @pytest.mark.parametrize(
     ("typed", "message"),
     [
-        ("gs://b/x", "gs://b/x is an address of an object store"),
+        ("gopher://b/x", "gopher://b/x cannot be used"),
         ("", "a path is empty"),
         ("~nobody-of-this-name/x", "cannot be used (Could not determine home directory.)"),
         (300 * "x", "cannot be used (File name too long)"),

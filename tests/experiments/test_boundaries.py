@@ -1,6 +1,5 @@
 """What happens between two stages: pieces of one stage, rates that continue, optimizer states that start again."""
 
-import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -188,12 +187,9 @@ def test_cuts_are_rounded_once_and_lose_no_step(tmp_path: Path) -> None:
 
 def test_a_run_that_diverges_stops_and_names_step_and_batch(store: Path) -> None:
     wild = replace(stage("pretrain", TEXT, 40), peak=1e30, end=1e30, decay="constant", warmup=0.0)
-    with pytest.raises(
-        Failure, match=r"not finite in 5 steps in a row, up to step \d+ \(batch [0-9a-f]{32}\)"
-    ) as caught:
+    with pytest.raises(Failure, match=r"not finite in 5 steps in a row, up to step \d+ \(batch [0-9a-f]{32}\)"):
         _train(store, {"wild": (wild,)})
     folder = next((store / "stages").iterdir())
-    assert json.loads((folder / "failed.json").read_text())["error"] == str(caught.value)
     rows = read_ledger(folder)
     first = next(number for number, row in enumerate(rows) if row.skipped)
     assert first > 0 and all(row.skipped for row in rows[first : first + MAX_SKIPPED])

@@ -84,7 +84,7 @@ def test_what_a_full_disk_tore_is_asked_again_once_there_is_space(tmp_path):
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     try:
         resource.setrlimit(resource.RLIMIT_FSIZE, (700, limits[1]))  # bytes of any file
-        with pytest.raises(Failure, match=r"cannot write \S+: File too large; free some space, then run again"):
+        with pytest.raises(Failure, match=r"cannot write \S+ \(File too large\); free some space, then run again"):
             run_evaluation.score(path)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)

@@ -1,4 +1,7 @@
-"""`ablate work` on the tiny study, or on a part: run_work STORE CHECKPOINT_SECONDS WHOLE OPTIONS (`Asked`, as JSON)."""
+"""`ablate work` on the tiny study: run_work STORE CHECKPOINT_SECONDS STEPS OPTIONS.
+
+All of it with so many steps, or for 0 one run; OPTIONS are those of `Asked`, as JSON.
+"""
 
 import json
 import sys
@@ -8,7 +11,7 @@ from experiments.commands.work_on import Asked, work_on
 from experiments.run import trainer
 from experiments.study import Study
 from store import paths
-from tests.experiments.tiny import STUDY, study
+from tests.experiments.tiny import study
 
 
 def small() -> Study:
@@ -17,7 +20,7 @@ def small() -> Study:
 
 
 if __name__ == "__main__":
-    store, seconds, whole, options = sys.argv[1:]
+    store, seconds, steps, options = sys.argv[1:]
     trainer.CHECKPOINT_SECONDS = float(seconds)
     asked = Asked(**json.loads(options))
-    cli.guard(lambda: work_on(STUDY if whole == "True" else small(), paths.at(store), asked))
+    cli.guard(lambda: work_on(study(int(steps)) if int(steps) else small(), paths.at(store), asked))

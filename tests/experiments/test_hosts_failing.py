@@ -54,7 +54,7 @@ def test_a_batch_that_one_process_cannot_read_ends_both_with_its_reason(prepared
     assert not ledger.exists() or all(row.counts for row in read_ledger(ledger.parent))
 
 
-@pytest.mark.parametrize("fails", ["0", "1"])
+@pytest.mark.parametrize("fails", [pytest.param("0", marks=pytest.mark.soak), "1"])
 def test_a_step_that_fails_in_one_process_ends_the_other_where_it_waits(
     prepared_copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: str
 ) -> None:

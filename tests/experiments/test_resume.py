@@ -10,10 +10,11 @@ import time
 from pathlib import Path
 
 from experiments.audit import audit
-from experiments.plan.make import make_plan
+from experiments.plan.make import make_plan, prepared_plan
 from store import appended
 from store.paths import glob
 from tests.conftest import run_tiny, tiny_command, tiny_options
+from tests.experiments.run_worker import again
 from tests.experiments.tiny import study
 
 
@@ -70,7 +71,7 @@ def test_a_polite_stop_checkpoints_first(finished_store: Path, tmp_path: Path) -
         assert process.returncode == code, errors
         assert "run the same command again" in errors.splitlines()[-1]
         assert _checkpoints(store) - saved
-    assert run_tiny(store, seeds=1).returncode == 0
+    again(prepared_plan(study(seeds=(0,)), store), store)
     assert results(store) == results(finished_store, "0")
 
 

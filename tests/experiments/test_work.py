@@ -44,14 +44,18 @@ def store(finished_store: Path, tmp_path: Path) -> Path:
     return tmp_path / "store"
 
 
-def _worker(store: Path, seconds: float = 0.2, whole: bool = False, **options: object) -> "subprocess.Popen[str]":
+STEPS = 1_500
+"""Of a first stage, where workers are to be killed several times."""
+
+
+def _worker(store: Path, seconds: float = 0.2, steps: int = 0, **options: object) -> "subprocess.Popen[str]":
     command = [
         sys.executable,
         "-m",
         "tests.experiments.run_work",
         str(store),
         str(seconds),
-        str(whole),
+        str(steps),
         json.dumps(options),
     ]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
@@ -102,27 +106,31 @@ def test_the_tiny_study_is_prepared_trained_killed_scored_and_reported_in_a_buck
 @pytest.mark.soak
 @pytest.mark.parametrize("where", ["disk", "bucket"])
 def test_four_workers_that_are_killed_at_random_leave_what_one_leaves(
-    finished_store: Path, store: Path, bucket: Bucket, where: str, monkeypatch: pytest.MonkeyPatch
+    store: Path, bucket: Bucket, where: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """To the bit. Each is started again when it was killed."""
     monkeypatch.setenv("ABLATE_LEASE_SECONDS", "3")
+    one = tmp_path / "one"
+    shutil.copytree(store, one)
+    alone = _worker(one, steps=STEPS)
+    assert (alone.communicate()[1] is not None) and alone.returncode == 0
     if where == "bucket":
         store = paths.at("gs://bucket/runs")
         prepare(study().data, store, lambda *_: None)
     rng, kills = random.Random(0), 0
-    workers = [_worker(store, whole=True) for _ in range(4)]
+    workers = [_worker(store, steps=STEPS) for _ in range(4)]
     while any(worker.returncode != 0 for worker in workers):
         for n, worker in enumerate(workers):
             if worker.poll() not in (None, 0):
                 assert worker.returncode == -signal.SIGKILL, worker.communicate()
-                workers[n] = _worker(store, whole=True)
+                workers[n] = _worker(store, steps=STEPS)
         time.sleep(1)
         alive = [worker for worker in workers if worker.poll() is None]
-        if alive and kills < 8 and _checkpoints(store) > kills // 2 and rng.random() < 0.3:
+        if alive and kills < 8 and _checkpoints(store) > kills // 2 and rng.random() < 0.4:
             rng.choice(alive).kill()
             kills += 1
     assert kills >= 4
-    assert results(store) == results(finished_store)
+    assert results(store) == results(one)
 
 
 @pytest.mark.soak
@@ -134,7 +142,7 @@ def test_two_hosts_that_train_together_and_one_that_scores_share_a_bucket(
     store, kills = paths.at("gs://bucket/runs"), 0
     prepare(small().data, store, lambda *_: None)
     scorer = _worker(store, only="score")
-    run = ("-m", "tests.experiments.run_work", str(store), "0.2", "False", '{"distributed": true}')
+    run = ("-m", "tests.experiments.run_work", str(store), "0.2", "0", '{"distributed": true}')
     hosts = two_hosts.start(store, run=run, given=False)
     while scorer.poll() is None:
         codes = [host.poll() for host in hosts]

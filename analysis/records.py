@@ -15,7 +15,7 @@ from typing import Any, Required, TypedDict
 from store import appended, layout
 from store.errors import Failure, UserError
 from store.files import read_sealed, write_sealed
-from store.paths import glob, together
+from store.paths import Unreachable, glob, together
 
 SCHEMA = 2
 MAX_SKIPPED = 5
@@ -390,6 +390,8 @@ def read_ledger(folder: Path) -> list[StepRecord]:
     path = folder / layout.LEDGER
     try:
         lines = appended.read(path).split(b"\n")
+    except Unreachable:
+        raise
     except OSError as error:
         raise Failure(f"ledger {path} cannot be read ({error.strerror}); {train_again(folder)}") from error
     rows: list[StepRecord] = []

@@ -87,9 +87,8 @@ def writing(path: Path) -> Iterator[None]:
         with paths.reaching(path):
             yield
     except OSError as error:
-        raise Away(
-            f"cannot write {path} ({said(error)}); see to the network and your rights, then run again"
-        ) from error
+        why = said(error.__cause__ or error)
+        raise Away(f"cannot write {path} ({why}); see to the network and your rights, then run again") from error
 
 
 @contextmanager
@@ -188,6 +187,8 @@ def read_json(path: Path, what: str) -> Any:
     """
     try:
         return json.loads(paths.read(path))
+    except paths.Unreachable:
+        raise
     except (OSError, ValueError) as error:
         raise Failure(f"{what} cannot be read ({path}: {error}); {AGAIN}") from error
 
@@ -213,6 +214,8 @@ def read_sealed(path: Path, what: str, schema: int | None = None, way_out: str =
     try:
         data = paths.read(path)
         row = json.loads(data)
+    except paths.Unreachable:
+        raise
     except (OSError, ValueError) as error:
         raise Failure(f"{what} cannot be read ({path}: {error}); {way_out}") from error
     found = row.pop("schema", None) if isinstance(row, dict) and schema is not None else schema

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from store.errors import UserError, said
+from store.errors import Away, Failure, UserError, said
 
 EXTRAS = {"gs": "gcs", "gcs": "gcs", "s3": "s3", "s3a": "s3"}
 """What pip installs for a scheme."""
@@ -31,8 +31,8 @@ for _scheme in EXTRAS:
     os.environ.setdefault(f"FSSPEC_{_scheme.upper()}", '{"use_listings_cache": false}')
 
 
-class Unreachable(OSError):
-    """An object store did not answer, or refused."""
+class Unreachable(Away, OSError):
+    """An object store did not answer."""
 
 
 def at(text: str | Path) -> Path:
@@ -106,15 +106,16 @@ def require_bucket(path: Path) -> None:
 
 @contextmanager
 def reaching(path: Path) -> Iterator[None]:
-    """While the block runs, what an object store's client raises is an OSError: each raises what it likes."""
+    """While the block runs, what an object store's client raises is Unreachable: each raises what it likes."""
     try:
         yield
-    except (OSError, ValueError):
+    except (OSError, ValueError, Failure, UserError):
         raise
     except Exception as error:
         if not remote(path):
             raise
-        raise Unreachable(None, f"{type(error).__name__}: {said(error)}") from error
+        what = f"{type(error).__name__}: {said(error)}"
+        raise Unreachable(f"{path} cannot be reached ({what}); see to the network, then run again") from error
 
 
 def read(path: Path) -> bytes:
@@ -126,12 +127,13 @@ def read(path: Path) -> bytes:
 @contextmanager
 def binary(path: Path) -> Iterator[Any]:
     """What libraries that read Parquet and the like take: the path of a file on this machine, else an open file."""
+    if not remote(path):
+        yield path
+        return
     with reaching(path):
-        if remote(path):
-            with path.open("rb") as file:
-                yield file
-        else:
-            yield path
+        file = path.open("rb")
+    with file:
+        yield file
 
 
 def there(path: Path) -> bool:

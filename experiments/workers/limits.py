@@ -87,7 +87,7 @@ def capped(plan: PreparedPlan, store: Path, price: float, cap: float) -> Iterato
 
     def watch() -> None:
         while not over.wait(CAP_SECONDS):
-            with suppress(Failure):  # the next look tells more
+            with suppress(Failure, OSError):  # the next look tells more
                 if spent(plan, store, price) >= cap:
                     os.kill(os.getpid(), signal.SIGTERM)
                     return

@@ -22,7 +22,7 @@ from mixtures.documents.document import STORED, Document, hash64
 from store import layout
 from store.errors import Failure, said
 from store.files import whole
-from store.paths import binary
+from store.paths import Unreachable, binary
 from store.paths import read as read_bytes
 
 GROUP_BYTES = 16_000_000
@@ -156,6 +156,8 @@ def read_roles(path: Path, mode: Literal["r+"] | None = None) -> Roles:
 def _reading(path: Path) -> Iterator[None]:
     try:
         yield
+    except Unreachable:
+        raise
     except (OSError, ValueError, KeyError, TypeError) as error:  # pyarrow's errors are the first two
         # Held-out documents and roles are part of prepared data, which are complete or not.
         folder = path.parents[2] if path.parents[1].name in (layout.HELDOUT, layout.ROLES) else path.parent

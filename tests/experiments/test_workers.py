@@ -23,7 +23,8 @@ from models import checkpoint
 from models.step import abstract_state
 from store.layout import DONE, LOCK, STAGE
 from store.lock import held
-from tests.conftest import run_tiny, tiny_command, tiny_options
+from tests.conftest import tiny_command, tiny_options
+from tests.experiments.run_worker import again
 from tests.experiments.test_resume import results
 from tests.experiments.tiny import study
 
@@ -95,7 +96,7 @@ def test_workers_end_when_the_command_is_killed(finished_store: Path, store: Pat
         time.sleep(0.05)
     assert not _at_work(store) & workers
     assert list(store.glob("stages/*/checkpoints/step-*"))
-    assert run_tiny(store, 1).returncode == 0
+    again(prepared_plan(STUDY, store), store)
     assert results(store) == results(finished_store, "0")
 
 
@@ -116,7 +117,7 @@ def test_a_stage_that_fails_ends_its_chain_alone(finished_store: Path, store: Pa
     scored = {path.parent.parent.name for path in store.glob("stages/*/evals/*.json")}
     assert scored == {stage.folder for stage in plan.stages if stage.id not in below}
     shutil.rmtree(foreign)
-    assert run_tiny(store, 1).returncode == 0
+    again(prepared_plan(STUDY, store), store)
     assert results(store) == results(finished_store, "0")
 
 

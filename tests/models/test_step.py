@@ -123,6 +123,7 @@ for batch in batches:
 """
 
 
+@pytest.mark.soak  # a whole run of two, stopped and carried on, is in tests/experiments/test_hosts.py
 def test_two_processes_train_alike_to_the_bit() -> None:
     root = Path(__file__).parents[2]
     runs = [

@@ -125,6 +125,25 @@ def test_a_busy_store_is_asked_again(store: Path, bucket: Bucket) -> None:
     assert [paths.read(path) for path in paths.glob(store, "*.txt")] == [b"0", b"1", b"2"]
 
 
+def test_a_client_that_gives_up_is_told_from_a_file_that_is_not_there(
+    store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is wrong with what is there: nobody is told to delete it, and a worker waits."""
+    with pytest.raises(Failure, match="delete it"):
+        files.read_sealed(store / "a.json", "a record")
+
+    def give_up(*_: object, **__: object) -> None:
+        raise RuntimeError("out of retries")
+
+    monkeypatch.setattr(type(store.fs), "_cat_file", give_up)  # type: ignore[attr-defined]
+    monkeypatch.setattr(type(store.fs), "_open", give_up)  # type: ignore[attr-defined]
+    for reading in (files.read_sealed, files.read_json):
+        with pytest.raises(
+            Away, match=r"a\.json cannot be reached \(RuntimeError: out of retries\); see to the network"
+        ):
+            reading(store / "a.json", "a record")
+
+
 @pytest.mark.parametrize(
     ("typed", "said"),
     [

@@ -61,7 +61,7 @@ def work_on(study: Study, store: Path, asked: Asked) -> None:
         scores=asked.only != "train",
         tries=TRIES,
         stages=asked.max_stages,
-        may_begin=limits.canary(plan, store, TRIES) if asked.canary else lambda job: True,
+        released=limits.canary(plan, store, TRIES) if asked.canary else lambda: True,
         claimed=_printed if asked.json else _said,
     )
     with ExitStack() as hold:

@@ -11,37 +11,33 @@ from analysis.records import last_steps, read_end, read_stage, stage_folder
 from experiments.plan import status
 from experiments.plan.stage import PreparedPlan
 from experiments.workers import ready
-from experiments.workers.ready import Job
 from models import saved
 from store.errors import Failure
-from store.layout import DONE, LOCK, STAGE
-from store.lock import held
+from store.layout import DONE, STAGE
 from store.paths import names, place, together
 
 CAP_SECONDS = 60.0
 """Between two looks at what was spent."""
 
 
-def canary(plan: PreparedPlan, store: Path, tries: int) -> Callable[[Job], bool]:
-    """A function that says whether a job may be begun: of a study without a checkpoint, one at a time.
+def canary(plan: PreparedPlan, store: Path, tries: int) -> Callable[[], bool]:
+    """A function that says whether a stage of the plan has a checkpoint: until then all reach for the same one.
 
     Raises (the function):
-        Failure: the first stage has failed as often as it may, so nothing else is begun.
+        Failure: a stage has failed as often as it may before that, so nothing else is begun.
     """
     released = False
 
-    def may_begin(job: Job) -> bool:
+    def is_released() -> bool:
         nonlocal released
         released = released or any(together(store, lambda stage: _has_checkpoint(store, stage.folder), plan.stages))
-        if released:
-            return True
-        for stage in plan.stages:
+        for stage in () if released else plan.stages:
             if ready.failed(store, stage, tries):
                 why = status.why_failed(stage, store)
                 raise Failure(f"the canary, {stage.id}, has failed, so nothing else is begun: {why}")
-        return not any(held(stage_folder(store, stage.folder) / LOCK) for stage in plan.stages)
+        return released
 
-    return may_begin
+    return is_released
 
 
 def _has_checkpoint(store: Path, stage: str) -> bool:

@@ -46,7 +46,7 @@ class Terms:
         trains, scores: what it takes.
         tries: how often a stage may fail before it is left alone.
         stages: it ends when it has done so many; None for no end.
-        may_begin: asked before anything is taken, with what there is; False has it wait.
+        released: whether more may be begun than what is first in order.
         claimed: told what it takes.
         progress: told the steps of a stage that are done.
     """
@@ -55,7 +55,7 @@ class Terms:
     scores: bool = True
     tries: int = 1
     stages: int | None = None
-    may_begin: Callable[[Job], bool] = lambda job: True
+    released: Callable[[], bool] = lambda: True
     claimed: Callable[[Job], None] = lambda job: None
     progress: Callable[[PreparedStage, int], None] = lambda stage, step: None
 
@@ -162,9 +162,7 @@ def _ours(job: Job, terms: Terms) -> bool:
 
 def _taken(plan: PreparedPlan, found: list[Job], store: Path, terms: Terms, lease: ExitStack) -> tuple[int, Check]:
     """The first of the jobs that nobody else is at, by its number, and its lease."""
-    for job in found:
-        if not terms.may_begin(job):
-            break
+    for job in found if terms.released() else found[:1]:
         with suppress(Held):
             path = stage_folder(store, job.stage.folder) / LOCK
             held = lease.enter_context(exclusive(path, f"stage {job.stage.id}"))

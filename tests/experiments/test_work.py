@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from experiments.audit import audit
 from experiments.commands.work_on import TRIES, Asked, work_on
 from experiments.plan import status
 from experiments.plan.make import prepared_plan
+from experiments.plan.stage import PreparedPlan
 from experiments.run.stops import StopRequested
 from experiments.show.report import write_report
 from experiments.workers import limits, ready
@@ -216,20 +218,29 @@ def test_a_stage_that_fails_is_tried_three_times_more_and_the_rest_is_done(store
 
 
 def test_before_the_canary_has_a_checkpoint_nothing_else_is_begun(store: Path) -> None:
+    """All reach for the stage that is first in order, so that it is one however many come at a moment."""
     tiny = study(4, seeds=(0,))
     plan = prepared_plan(tiny, store)
-    first, other = (stage for stage in plan.stages if stage.parent is None)
-    may_begin = limits.canary(plan, store, TRIES)
-    assert may_begin(ready.Job(first, True))
-    with exclusive(stage_folder(store, first.folder) / LOCK, "the canary"):
-        assert not may_begin(ready.Job(other, True))
-        for n in range(TRIES):
-            ready.note_failure(stage_folder(store, other.folder), f"reason {n}")
-        with pytest.raises(Failure, match=rf"the canary, {other.id}, has failed, .*: reason {TRIES - 1}"):
-            may_begin(ready.Job(first, True))
-        ready.forget_failure(stage_folder(store, other.folder))
+    released = limits.canary(plan, store, TRIES)
+    first, other = (job.stage for job in ready.jobs(plan, store, {}))
+    assert not released()
+    with exclusive(stage_folder(store, first.folder) / LOCK, "the canary"), ExitStack() as lease:
+        terms = working.Terms(released=released)
+        number, _ = working._taken(plan, ready.jobs(plan, store, {}), store, terms, lease)
+        assert number == working._WAIT
+        number, _ = working._taken(plan, ready.jobs(plan, store, {}), store, working.Terms(), lease)
+        assert plan.stages[number // 2] is other
+    for n in range(TRIES):
+        ready.note_failure(stage_folder(store, other.folder), f"reason {n}")
+    with pytest.raises(Failure, match=rf"the canary, {other.id}, has failed, .*: reason {TRIES - 1}"):
+        released()
+    ready.forget_failure(stage_folder(store, other.folder))
     work_on(tiny, store, Asked(only="train", max_stages=1, canary=True))
-    assert may_begin(ready.Job(other, True))
+    assert trained_stages(plan, store) == {first.id} and released()
+
+
+def trained_stages(plan: PreparedPlan, store: Path) -> set[str]:
+    return {stage.id for stage in plan.stages if status.trained(stage, store)}
 
 
 def test_what_was_spent_is_what_ledgers_say_and_the_cap_binds(

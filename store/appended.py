@@ -35,10 +35,6 @@ def append(path: Path, data: bytes) -> None:
         raise Failure(f"cannot write {path} ({error.strerror or error}); free some space, then run again") from error
 
 
-def there(path: Path) -> bool:
-    return bool(_pieces(path)) if paths.remote(path) else path.exists()
-
-
 def read(path: Path) -> bytes:
     """All that was added; nothing if there is no such file. Raises OSError."""
     if paths.remote(path):

@@ -69,16 +69,8 @@ def place(path: str | Path) -> str:
 
 
 def kvstore(folder: str | Path) -> str | dict[str, Any]:
-    """What TensorStore opens for the files below a folder, or in an object store below a URL.
-
-    Other servers that speak S3's language are named by AWS_ENDPOINT_URL, of which TensorStore does not know.
-    """
+    """What TensorStore opens for the files below a folder, or in an object store below a URL."""
     base = place(folder)
-    endpoint = os.environ.get("AWS_ENDPOINT_URL")
-    if base.startswith("s3://") and endpoint:
-        bucket, _, path = base.removeprefix("s3://").partition("/")
-        region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
-        return {"driver": "s3", "bucket": bucket, "path": f"{path}/", "endpoint": endpoint, "aws_region": region}
     return f"{base}/" if remote(base) else {"driver": "file", "path": f"{base}/"}
 
 

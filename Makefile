@@ -58,9 +58,10 @@ static: setup
 	$(BIN)/lint-imports
 
 # Files go to three workers, for tests wait a quarter of their time: for processes, disks and clocks. In the order of the
-# tree, where the longest are not the last. All is compiled to bytecode once, before three at a time would do it.
+# tree, where the longest are not the last. All is compiled to bytecode once, before three at a time would do it. What
+# runs for a few steps is not worth what LLVM would make of it: XLA's own passes are as ever, and so are all in `soak`.
 suite: setup .venv/libtpu bytecode
-	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not tpu_fit and not soak and not (slow and network)"
+	XLA_FLAGS="$${XLA_FLAGS---xla_backend_optimization_level=0}" $(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not tpu_fit and not soak and not (slow and network)"
 
 bytecode: setup
 	@$(BIN)/pytest --collect-only -q > /dev/null || true

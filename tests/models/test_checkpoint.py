@@ -66,13 +66,13 @@ def test_a_damaged_checkpoint_of_an_object_store_is_named(bucket: Bucket, traine
         save(folder, step, trained)
     largest = max(bucket.names("run/step-00000002/state/"), key=lambda name: len(bucket[name]))
     if how == "digests":  # never completed
-        del bucket.objects["run/step-00000002/digests.json"]
+        del bucket.objects["run/step-00000002/checksums.json"]
         assert checkpoint.steps(folder) == [1]
     elif how == "remove":
         del bucket.objects[largest]
     else:
         bucket[largest] = bytes([bucket[largest][0] ^ 1]) + bucket[largest][1:]
-    with pytest.raises(Failure, match=r"step-00000002 is damaged; delete it"):
+    with pytest.raises(Failure, match=r"step-00000002 is damaged.*; delete it"):
         checkpoint.restore(folder, 2, trained)
     assert _bytes(checkpoint.restore(folder, 1, trained)) == _bytes(trained)
 
@@ -111,7 +111,7 @@ def test_a_checkpoint_without_its_digests_is_no_checkpoint_and_goes_at_the_next_
     """They are written last: what a killed save left behind."""
     for step in (1, 2):
         save(tmp_path, step, trained)
-    (tmp_path / "step-00000002" / "digests.json").unlink()
+    (tmp_path / "step-00000002" / "checksums.json").unlink()
     assert checkpoint.steps(tmp_path) == [1]
     save(tmp_path, 3, trained)
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["step-00000001", "step-00000003"]
@@ -194,7 +194,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_still_loads(
         data.write_bytes(content[: len(content) // 2])
     else:
         data.unlink()
-    with pytest.raises(Failure, match=r"step-00000002 is damaged; delete it") as caught:
+    with pytest.raises(Failure, match=r"step-00000002 is damaged.*; delete it") as caught:
         checkpoint.restore(tmp_path, 2, trained)
     assert "\n" not in str(caught.value)
     assert _bytes(checkpoint.restore(tmp_path, 1, trained)) == _bytes(trained)

@@ -13,12 +13,12 @@ import logging
 import os
 import re
 import sys
+import types
 import warnings
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import jax
@@ -48,18 +48,20 @@ _unraisable = sys.unraisablehook
 
 
 def _unless_late(what: "sys.UnraisableHookArgs") -> None:
-    """Print what could be raised nowhere, except what TensorStore's late writes meet.
+    """Print what could be raised nowhere, except what late writes and reads of Orbax and TensorStore meet.
 
-    When one write fails Orbax raises that and closes its event loop at once. The other writes end later, report to the
-    closed loop from threads of TensorStore, and Python would print a trace of each.
+    When one of them fails Orbax raises that and closes its event loop at once. The others end later, report to the
+    closed loop from threads of TensorStore, or are coroutines that nobody awaits; Python would print a trace of each.
     """
-    if what.object is not None or str(what.exc_value) != "Event loop is closed":
+    closed = what.object is None and str(what.exc_value) == "Event loop is closed"
+    if not closed and not isinstance(what.object, types.CoroutineType):
         _unraisable(what)
 
 
 sys.unraisablehook = _unless_late
-# Writes that the closed loop had not begun yet.
-warnings.filterwarnings("ignore", "coroutine 'async_serialize.* was never awaited", RuntimeWarning)
+# Those that the closed loop had not begun yet.
+_LATE = r"coroutine '.*(async_serialize|async_deserialize|_read_\w+).*' was never awaited"
+warnings.filterwarnings("ignore", _LATE, RuntimeWarning)
 
 _OS_ERROR = re.compile(r"os_error_code='(\d+)'")
 """What the disk said, at the end of what TensorStore tells of its own layers."""
@@ -86,7 +88,7 @@ class Writer:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: types.TracebackType | None
     ) -> None:
         try:
             if error is None:
@@ -114,11 +116,11 @@ class Writer:
                 if not paths.remote(path):
                     Path(path).mkdir(parents=True)
         arrays = _by_name(state)
-        sums = checksums.begin(arrays)  # before the next step takes the buffers
+        sums = checksums.begin(arrays)  # beside the copies, and before the next step takes the buffers
         with hosts.together(), _writing(path):
             self._orbax.save(f"{path}/state", arrays)
-        about = {name: _about(array) for name, array in arrays.items()}
-        self._unfinished = self._thread.submit(self._finish, step, about, sums)
+            record = {name: [*_about(arrays[name]), text] for name, text in checksums.texts(arrays, sums).items()}
+        self._unfinished = self._thread.submit(self._finish, step, record)
 
     def wait(self) -> None:
         """Return when the last save is complete, in all processes.
@@ -132,13 +134,12 @@ class Writer:
         with hosts.together():
             unfinished.result()
 
-    def _finish(self, step: int, about: dict[str, list[Any]], sums: dict[str, checksums.Sums]) -> None:
+    def _finish(self, step: int, record: dict[str, list[Any]]) -> None:
         path = saved.path(self._folder, step)
         with _writing(path):
             self._orbax.wait_until_finished()
             if not hosts.first():
                 return
-            record = {name: [*about[name], text] for name, text in checksums.texts(sums).items()}
             objects.write(path, saved.CHECKSUMS, json.dumps(record, indent=1).encode())
             kept = [done for done in saved.complete(self._folder) if done <= step][-self._keep :]
             for other in saved.begun(self._folder):
@@ -188,20 +189,17 @@ def restore_params(folder: Folder, step: int, like: Params) -> Params:
 def _read(folder: Folder, step: int, target: Mapping[str, Any], whole: bool) -> dict[str, jax.Array]:
     """The arrays under the names of `target`; `whole` if the checkpoint is to hold no others."""
     path = saved.path(paths.place(folder), step)
-    record: dict[str, list[Any]] = {}
     with hosts.together():
-        if hosts.first():
-            record = _record(path)
-            _check(path, {name: record[name] for name in record if whole or name.startswith(_PARAMS)}, target)
+        record = _record(path)
+        _check(path, {name: record[name] for name in record if whole or name.startswith(_PARAMS)}, target)
     with hosts.together(), _reading(path, target):
         # Not by a Checkpointer: it would wait for the others, also for one that has met damage.
         handler = ocp.PyTreeCheckpointHandler()
         leaves = handler.restore(epath.Path(f"{path}/state"), args=_wanted(target))
         handler.close()
-    found = checksums.texts(checksums.begin(leaves))
+    found = checksums.texts(leaves, checksums.begin(leaves))
     with hosts.together():
-        if hosts.first():
-            _compare(path, record, found)
+        _compare(path, record, found)
     return leaves
 
 

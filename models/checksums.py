@@ -8,51 +8,84 @@ signs: each changes it by 2^31, whatever its weight.
 It finds damage (missed with a probability of 2^-64 an array), and no forgery.
 """
 
-from collections.abc import Mapping
+import functools
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh, NamedSharding, Sharding
+from jax.sharding import PartitionSpec as P
 
-Sums = tuple[jax.Array, jax.Array]
-"""Two uint32 scalars, on all devices of their array."""
-
-_UNSIGNED = {1: jnp.uint8, 2: jnp.uint16}
+_UNSIGNED = {1: jnp.uint8, 2: jnp.uint16, 4: jnp.uint32}
 
 
-def begin(arrays: Mapping[str, jax.Array]) -> dict[str, Sums]:
-    """The sums of arrays of 1, 2, 4 or 8 bytes an element, by the same names, as soon as the devices have them.
+def begin(arrays: Mapping[str, jax.Array]) -> jax.Array:
+    """Both sums of each array, uint32 [arrays, 2] on all of their devices, as soon as these have them.
 
-    Compiled once a shape, type and sharding. Of several processes all have to call, with the same arrays.
+    The arrays are on one mesh or device; their elements have 1, 2 or 4 bytes. Of several processes all have to call.
     """
-    return {name: _sums(array) for name, array in arrays.items()}
+    parts = [_part(array.sharding)(array) for array in arrays.values()]
+    mesh, _ = _divided(next(iter(arrays.values())).sharding)
+    return _total(mesh)(parts)
 
 
-def texts(sums: Mapping[str, Sums]) -> dict[str, str]:
-    """Each as 16 hexadecimal digits. Waits for the devices."""
-    return {name: f"{int(first):08x}{int(second):08x}" for name, (first, second) in jax.device_get(dict(sums)).items()}
+def texts(names: Mapping[str, object], sums_Nx2: jax.Array) -> dict[str, str]:
+    """The sums of the arrays of these names, each pair as 16 hexadecimal digits. Waits for the devices."""
+    return {name: f"{first:08x}{second:08x}" for name, (first, second) in zip(names, np.asarray(sums_Nx2), strict=True)}
 
 
-@jax.jit
-def _sums(array: jax.Array) -> Sums:
-    kind = _UNSIGNED.get(array.dtype.itemsize, jnp.uint32)
-    bits = jax.lax.bitcast_convert_type(array, kind).astype(jnp.uint32)
-    hashes = _mixed(bits ^ _mixed(_positions(bits.shape)))
-    zero = np.uint32(0)
+@functools.cache
+def _total(mesh: Mesh) -> Callable[[Sequence[jax.Array]], jax.Array]:
+    """A jitted function from [devices, 2] of each array to [arrays, 2]: the only time that devices tell each other."""
+    everywhere = NamedSharding(mesh, P())
+    return jax.jit(lambda parts: jnp.stack(parts).sum(1, dtype=jnp.uint32), out_shardings=everywhere)
+
+
+@functools.cache
+def _part(sharding: Sharding) -> Callable[[jax.Array], jax.Array]:
+    """A jitted function: the sums of what each device holds of an array, [devices, 2]; of copies one counts.
+
+    Compiled once a shape and type: arrays are many, and most of them are alike.
+    """
+    mesh, spec = _divided(sharding)
+    axes = [entry if isinstance(entry, tuple) else (entry,) if entry else () for entry in spec]
+    copied = [axis for axis in mesh.axis_names if axis not in {axis for each in axes for axis in each}]
+
+    def part(array: jax.Array) -> jax.Array:
+        position, stride = jnp.zeros(array.shape, jnp.uint32), 1
+        for axis in reversed(range(array.ndim)):
+            over = axes[axis] if axis < len(axes) else ()
+            first = jax.lax.axis_index(over) * array.shape[axis] if over else 0
+            place = jax.lax.broadcasted_iota(jnp.uint32, array.shape, axis) + jnp.uint32(first)
+            position += place * np.uint32(stride % 2**32)
+            stride *= array.shape[axis] * math.prod(mesh.shape[each] for each in over)
+        sums = _sums(array, position)
+        for axis in copied:
+            sums = jnp.where(jax.lax.axis_index(axis) == 0, sums, 0)
+        return sums[None]
+
+    return jax.jit(jax.shard_map(part, mesh=mesh, in_specs=spec, out_specs=P(mesh.axis_names), check_vma=False))
+
+
+def _divided(sharding: Sharding) -> tuple[Any, P]:
+    """The mesh and spec of an array on it, or of one device."""
+    if isinstance(sharding, NamedSharding):
+        return sharding.mesh, sharding.spec
+    return Mesh(np.array(list(sharding.device_set)), ("all",)), P()
+
+
+def _sums(array: jax.Array, position: jax.Array) -> jax.Array:
+    """Of elements at these positions of their array, modulo 2^32: [2]."""
+    bits = jax.lax.bitcast_convert_type(array, _UNSIGNED[array.dtype.itemsize]).astype(jnp.uint32)
+    hashes, zero = _mixed(bits ^ _mixed(position)), np.uint32(0)
     # One reduction of two operands: of two, XLA would write the hashes down between them.
-    first, second = jax.lax.reduce(
+    both = jax.lax.reduce(
         (hashes, _mixed(hashes)), (zero, zero), lambda a, b: (a[0] + b[0], a[1] + b[1]), tuple(range(bits.ndim))
     )
-    return first, second
-
-
-def _positions(shape: tuple[int, ...]) -> jax.Array:
-    """Of every element its number, row by row, modulo 2^32."""
-    position, stride = jnp.zeros(shape, jnp.uint32), 1
-    for axis in reversed(range(len(shape))):
-        position += jax.lax.broadcasted_iota(jnp.uint32, shape, axis) * np.uint32(stride % 2**32)
-        stride *= shape[axis]
-    return position
+    return jnp.stack(both)
 
 
 def _mixed(x: jax.Array) -> jax.Array:

@@ -15,7 +15,7 @@ import re
 import sys
 import types
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -175,7 +175,7 @@ def restore(folder: Folder, step: int, like: TrainState) -> TrainState:
 
 
 def restore_params(folder: Folder, step: int, like: Params) -> Params:
-    """The parameters alone of the state saved at `step`, as `restore`: nothing else is read.
+    """Of the state saved at `step` those parameters that `like` names, as `restore`: nothing else is read.
 
     The devices of `like` need not be those of training; those of a CPU do as well.
 
@@ -191,7 +191,7 @@ def _read(folder: Folder, step: int, target: Mapping[str, Any], whole: bool) -> 
     path = saved.path(paths.place(folder), step)
     with hosts.together():
         record = _record(path)
-        _check(path, {name: record[name] for name in record if whole or name.startswith(_PARAMS)}, target)
+        _check(path, record if whole else {name: record[name] for name in target if name in record}, target)
     with hosts.together(), _reading(path, target):
         # Not by a Checkpointer: it would wait for the others, also for one that has met damage.
         handler = ocp.PyTreeCheckpointHandler()
@@ -207,19 +207,19 @@ def _record(path: str) -> dict[str, list[Any]]:
     """Type, shape and checksum of the checkpoint's arrays.
 
     Raises:
+        Away: the store does not answer.
         Failure: it is missing, not complete, of an older version, or damaged here.
     """
-    names = objects.names(path)
+    with _reading(path):
+        names = objects.names(path)
     if not names:
         folder = path.rpartition("/")[0]
         raise Failure(f"checkpoint {path} does not exist; its folder has steps {saved.complete(folder) or 'none'}")
     if saved.CHECKSUMS not in names and saved.BEFORE in names:
         raise Failure(f"checkpoint {path} is of an older version of this program; delete it, and train it again")
-    try:
+    with _reading(path):
         record = json.loads(objects.read(path, saved.CHECKSUMS))
         return {name: [kind, shape, text] for name, (kind, shape, text) in record.items()}
-    except (OSError, ValueError, TypeError, AttributeError) as error:
-        raise _damaged(path, "") from error
 
 
 def _check(path: str, record: Mapping[str, list[Any]], target: Mapping[str, Any]) -> None:
@@ -257,16 +257,15 @@ def _wanted(target: Mapping[str, Any]) -> ocp.args.PyTreeRestore:
 
 
 @contextmanager
-def _reading(path: str, target: Mapping[str, Any]) -> Iterator[None]:
+def _reading(path: str, names: Iterable[str] = ()) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # TensorStore and Orbax have no error class of their own.
-        text = f"{error} {error.__cause__}"
+        text, reason = f"{error} {error.__cause__}", said(error.__cause__ or error)
         if _AWAY.search(text):
-            raise Away(
-                f"checkpoint {path} cannot be read ({said(error.__cause__ or error)}); then run again"
-            ) from error
-        named = [name for name in target if f"{name}/" in text]
+            way_out = "see to its place and your rights, then run again"
+            raise Away(f"checkpoint {path} cannot be read ({reason}); {way_out}") from error
+        named = [name for name in names if f"{name}/" in text]
         raise _damaged(path, f": array '{max(named, key=len)}' cannot be read" if named else "") from error
 
 

@@ -5,7 +5,8 @@ Such a sum has no order, so neither the number of devices and hosts nor the divi
 and nothing travels but a few numbers. A sum of elements times odd weights would be cheaper, and blind to two changed
 signs: each changes it by 2^31, whatever its weight.
 
-It finds damage (missed with a probability of 2^-64 an array), and no forgery.
+It finds damage (missed with a probability of 2^-64 an array, of 2^-48 where 256 devices hold copies of it), copies that
+differ among them, and no forgery.
 """
 
 import functools
@@ -41,18 +42,25 @@ def texts(names: Mapping[str, object], sums_Nx2: jax.Array) -> dict[str, str]:
 def _total(mesh: Mesh) -> Callable[[Sequence[jax.Array]], jax.Array]:
     """A jitted function from [devices, 2] of each array to [arrays, 2]: the only time that devices tell each other."""
     everywhere = NamedSharding(mesh, P())
-    return jax.jit(lambda parts: jnp.stack(parts).sum(1, dtype=jnp.uint32), out_shardings=everywhere)
+
+    def total(parts: Sequence[jax.Array]) -> jax.Array:
+        # Side by side, which compiles in a third of the time that a stack of them takes.
+        return jnp.concatenate(parts, axis=1).sum(0, dtype=jnp.uint32).reshape(-1, 2)
+
+    return jax.jit(total, out_shardings=everywhere)
 
 
 @functools.cache
 def _part(sharding: Sharding) -> Callable[[jax.Array], jax.Array]:
-    """A jitted function: the sums of what each device holds of an array, [devices, 2]; of copies one counts.
+    """A jitted function: the sums of what each device holds of an array, [devices, 2].
 
-    Compiled once a shape and type: arrays are many, and most of them are alike.
+    Of n copies the first counts n times and each other one is taken off: one in all, unless they differ. Compiled once
+    a shape and type: arrays are many, and most of them are alike.
     """
     mesh, spec = _divided(sharding)
     axes = [entry if isinstance(entry, tuple) else (entry,) if entry else () for entry in spec]
-    copied = [axis for axis in mesh.axis_names if axis not in {axis for each in axes for axis in each}]
+    copied = tuple(axis for axis in mesh.axis_names if axis not in {axis for each in axes for axis in each})
+    first_copy, other_copy = np.uint32(math.prod(mesh.shape[axis] for axis in copied)), np.uint32(2**32 - 1)
 
     def part(array: jax.Array) -> jax.Array:
         position, stride = jnp.zeros(array.shape, jnp.uint32), 1
@@ -62,10 +70,8 @@ def _part(sharding: Sharding) -> Callable[[jax.Array], jax.Array]:
             place = jax.lax.broadcasted_iota(jnp.uint32, array.shape, axis) + jnp.uint32(first)
             position += place * np.uint32(stride % 2**32)
             stride *= array.shape[axis] * math.prod(mesh.shape[each] for each in over)
-        sums = _sums(array, position)
-        for axis in copied:
-            sums = jnp.where(jax.lax.axis_index(axis) == 0, sums, 0)
-        return sums[None]
+        copy = jax.lax.axis_index(copied) if copied else 0
+        return (_sums(array, position) * jnp.where(copy == 0, first_copy, other_copy))[None]
 
     return jax.jit(jax.shard_map(part, mesh=mesh, in_specs=spec, out_specs=P(mesh.axis_names), check_vma=False))
 

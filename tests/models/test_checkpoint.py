@@ -15,7 +15,7 @@ from models import checkpoint
 from models.config import ModelConfig, config
 from models.recipe import AdamW
 from models.step import TrainState, abstract_state, init_state, train_step
-from store.errors import Failure
+from store.errors import Away, Failure
 from tests.bucket import Bucket
 from tests.models.tiny import TINY, tokens
 
@@ -81,6 +81,15 @@ def test_a_damaged_checkpoint_of_an_object_store_is_named(bucket: Bucket, traine
 
 
 def test_an_object_store_that_cannot_be_reached_is_one_line(bucket: Bucket, trained: TrainState) -> None:
+    """When it is read nothing counts as damaged: the checkpoint before it would be no better."""
+    save("gs://bucket/run", 1, trained)
+    for bucket.refused in ("checksums.json", "state/d/"):
+        with pytest.raises(
+            Away, match=r"gs://bucket/run/step-00000001 cannot be read .*; see to .* run again"
+        ) as found:
+            checkpoint.restore("gs://bucket/run", 1, trained)
+        assert "\n" not in str(found.value)
+    bucket.empty()
     bucket.refuse = 403
     with pytest.raises(Failure, match=r"gs://bucket/run/step-00000001 cannot be written .* your rights") as caught:
         save("gs://bucket/run", 1, trained)
@@ -246,7 +255,9 @@ def test_an_array_that_was_changed_where_it_lies_is_named(tmp_path: Path, traine
     like = abstract_state(TINY, AdamW()).params
     cpu = SingleDeviceSharding(jax.devices("cpu")[0])
     placed = {name: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=cpu) for name, leaf in like.items()}
+    some = {name: placed[name] for name in list(placed)[3:5]}
     found = checkpoint.restore_params(tmp_path, 1, placed)
+    assert list(checkpoint.restore_params(tmp_path, 1, some)) == list(some)
     assert {name: np.asarray(array).tobytes() for name, array in found.items()} == {
         name: np.asarray(array).tobytes() for name, array in trained.params.items()
     }

@@ -79,6 +79,10 @@ mesh = jax.make_mesh((2, 4), ("data", "fsdp"))
 array = np.random.default_rng(0).standard_normal((64, 24), np.float32)
 specs = [P(), P("fsdp"), P(None, "data"), P("fsdp", "data"), P(("data", "fsdp"))]
 placed = {str(spec): jax.device_put(array, NamedSharding(mesh, spec)) for spec in specs}
+for number in (0, 5):  # a copy that is not as the others
+    parts = [jax.device_put(array * (1 if n != number else 2), device) for n, device in enumerate(mesh.devices.flat)]
+    everywhere = NamedSharding(mesh, P())
+    placed[f"copy {number}"] = jax.make_array_from_single_device_arrays(array.shape, everywhere, parts)
 large = jax.ShapeDtypeStruct((4096, 1024), np.float32, sharding=NamedSharding(mesh, P("fsdp")))
 compiled = checksums._part(large.sharding).lower(large).compile()
 print(json.dumps({
@@ -94,6 +98,8 @@ def test_no_placement_shows_and_no_array_travels() -> None:
     root = Path(__file__).parents[2]
     done = subprocess.run([sys.executable, "-c", _EIGHT], cwd=root, env=env, capture_output=True, text=True, check=True)
     found = json.loads(done.stdout)
+    other = [found["sums"].pop(f"copy {number}") for number in (0, 5)]
     assert set(found["sums"].values()) == {_sum(_array(64, 24))}
+    assert len({*other, _sum(_array(64, 24))}) == 3
     assert found["temporary"] < 4_096
     assert " reduce(" in found["program"] and not any(word in found["program"] for word in (" all-", " collective-"))

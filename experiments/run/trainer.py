@@ -41,7 +41,7 @@ from store.errors import Away, Failure
 from store.lock import Check
 
 FLUSH_STEPS = 10
-"""Steps between waits for the device; a wait at every step would stall it."""
+"""Steps whose rows are written at once."""
 
 Progress = Callable[[int], None]
 """Called with the steps of the stage that are done."""
@@ -115,6 +115,8 @@ def train_stage(
             # The device is at work and nobody waits for it yet: the time to read the next batch.
             feed.read_ahead()
             pending.rows.append((step, token_counts(data, batch), batch.digest, rate, metrics))
+            # One step may wait for another, so that the device has work; ten would outlast the grace of a stop.
+            jax.block_until_ready(pending.rows[-2:-1])
             last, stop = step + 1 == stage.steps, stop_now()
             full = len(pending.rows) == FLUSH_STEPS
             save = last or stop is not None or _due(saved_at + interval(blocked), full)

@@ -54,7 +54,8 @@ def _unless_late(what: "sys.UnraisableHookArgs") -> None:
     closed loop from threads of TensorStore, or are coroutines that nobody awaits; Python would print a trace of each.
     """
     closed = what.object is None and str(what.exc_value) == "Event loop is closed"
-    if not closed and not isinstance(what.object, types.CoroutineType):
+    left = isinstance(what.object, types.CoroutineType) and "orbax" in what.object.cr_code.co_filename
+    if not closed and not left:
         _unraisable(what)
 
 
@@ -119,7 +120,7 @@ class Writer:
         sums = checksums.begin(arrays)  # beside the copies, and before the next step takes the buffers
         with hosts.together(), _writing(path):
             self._orbax.save(f"{path}/state", arrays)
-            record = {name: [*_about(arrays[name]), text] for name, text in checksums.texts(arrays, sums).items()}
+        record = {name: [*_about(arrays[name]), text] for name, text in checksums.texts(arrays, sums).items()}
         self._unfinished = self._thread.submit(self._finish, step, record)
 
     def wait(self) -> None:
@@ -260,6 +261,8 @@ def _wanted(target: Mapping[str, Any]) -> ocp.args.PyTreeRestore:
 def _reading(path: str, names: Iterable[str] = ()) -> Iterator[None]:
     try:
         yield
+    except jax.errors.JaxRuntimeError:
+        raise  # of a device, which may have too little memory
     except Exception as error:  # TensorStore and Orbax have no error class of their own.
         text, reason = f"{error} {error.__cause__}", said(error.__cause__ or error)
         if _AWAY.search(text):

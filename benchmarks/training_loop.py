@@ -14,7 +14,7 @@ import numpy as np
 import typer
 
 from benchmarks.rounds import spread
-from experiments.run import trainer
+from experiments.run.interval import interval
 from models import checkpoint
 from models.config import config
 from models.recipe import AdamW
@@ -43,7 +43,7 @@ def main(model: str = "15m", seconds: float = 100.0) -> None:
             if writing and checkpoint.steps(store)[-1:] == [saved]:
                 writing = False
                 written.append(end - saved_at)
-            if end - saved_at > trainer.CHECKPOINT_SECONDS:
+            if end - saved_at > interval(blocked):
                 writer.save(number, state)
                 saved, saved_at, writing = number, time.perf_counter(), True
                 blocked.append(saved_at - end)

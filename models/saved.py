@@ -4,8 +4,10 @@ import re
 
 from store import objects
 
-DIGESTS = "digests.json"
+CHECKSUMS = "checksums.json"
 """Written last of a checkpoint, and removed first."""
+BEFORE = "digests.json"
+"""What older versions wrote instead; they are not read."""
 _STEP = re.compile(r"step-(\d{8,})")
 
 
@@ -20,4 +22,4 @@ def begun(folder: str) -> list[int]:
 
 def complete(folder: str) -> list[int]:
     """The steps of those that were written to their end."""
-    return [step for step in begun(folder) if DIGESTS in objects.names(path(folder, step))]
+    return [step for step in begun(folder) if CHECKSUMS in objects.names(path(folder, step))]

@@ -5,18 +5,12 @@ Paths are absolute, or URLs such as gs://bucket/run. No store is asked for a fol
 """
 
 import functools
-import hashlib
 import shutil
 from pathlib import Path
 
 import tensorstore as ts
 
 from store.paths import kvstore, remote
-
-
-def files(path: str) -> list[str]:
-    """Every file below `path`, by its path from there, in order; none if there is nothing."""
-    return [name for name in _keys(path) if name and not name.endswith("/")]
 
 
 def names(path: str) -> list[str]:
@@ -29,14 +23,6 @@ def names(path: str) -> list[str]:
 def _keys(path: str) -> list[str]:
     """Some tools leave one for each folder, its name with a "/" at the end; below it that is an empty name."""
     return sorted(key.decode() for key in _store(path).list().result())
-
-
-def digest(path: str, file: str) -> str:
-    """SHA-256, in hexadecimal. Raises OSError or ValueError when the file cannot be read."""
-    if remote(path):  # whole: Orbax writes no file of more than 2 GB
-        return hashlib.sha256(read(path, file)).hexdigest()
-    with (Path(path) / file).open("rb") as data:
-        return hashlib.file_digest(data, "sha256").hexdigest()
 
 
 def read(path: str, file: str) -> bytes:

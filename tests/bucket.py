@@ -26,6 +26,7 @@ class Bucket:
 
     Attributes:
         refuse: with which status requests are answered instead; 0 for none.
+        refused: requests for names with this in them are answered with 403; "" for none.
         flaky: every so-many-th request is answered with 503, as a busy store does; 0 for none.
     """
 
@@ -33,6 +34,7 @@ class Bucket:
     objects: dict[str, tuple[bytes, int]] = field(default_factory=dict)
     sessions: dict[str, tuple[str, bytearray]] = field(default_factory=dict)
     refuse: int = 0
+    refused: str = ""
     flaky: int = 0
     requests: list[str] = field(default_factory=list)
     lock: threading.RLock = field(default_factory=threading.RLock)
@@ -44,6 +46,7 @@ class Bucket:
             self.objects.clear()
             self.requests.clear()
             self.refuse = self.flaky = 0
+            self.refused = ""
 
     def names(self, prefix: str = "") -> list[str]:
         """Of the objects that someone wrote."""
@@ -93,6 +96,8 @@ class _Handler(BaseHTTPRequestHandler):
             count = len(self.bucket.requests)
             if self.bucket.refuse:
                 self._fail(self.bucket.refuse)
+            elif self.bucket.refused and self.bucket.refused in self.name:
+                self._fail(403)
             elif self.bucket.flaky and count % self.bucket.flaky == 0:
                 self._fail(503)
             elif here != self.bucket.name:

@@ -21,8 +21,7 @@ from experiments.plan import forecast
 from experiments.plan.stage import Plan
 from experiments.study import Study
 from experiments.version import code_version, lock_digest
-from models.config import ModelConfig, parameters
-from models.devices.fitted import fitted
+from models.config import parameters
 from models.devices.roofline import topology
 from models.fit import check_divides
 from store.errors import UserError
@@ -38,7 +37,7 @@ SCORER = "v5litepod-4"
 """The largest slice of one host on GKE: what a model is scored on."""
 
 GRACE_SECONDS = 30
-"""The shortest: what xpk and Kubernetes give unasked."""
+"""On this machine, and what xpk and Kubernetes give unasked."""
 _SAVED_BYTES_A_SECOND = 2e8
 """Of one machine into a bucket: a cautious guess, not measured; one connection of many gets about as much."""
 _STOP_SECONDS = 30
@@ -260,22 +259,15 @@ def at_once(slice_: Slice) -> int:
 
 
 def grace_seconds(plan: Plan, slice_: Slice) -> int:
-    """Seconds that the largest model's checkpoint takes a host, and what comes before and after it; at least 30.
+    """Seconds that two of the largest model's checkpoints take a host, and what comes before and after.
 
-    The hosts that write are those that divide the weights among them; the others hold copies.
+    Two, for one may have just begun when the word comes. All hosts write, each an equal part, also of what has copies.
     """
     if not slice_.chips:
         return GRACE_SECONDS
-    shapes = {(stage.model, stage.sequence) for stage in plan.stages}
-    slowest = max(_bytes_a_host(model, slice_, sequence, plan.study.batch) for model, sequence in shapes)
-    return max(GRACE_SECONDS, math.ceil(slowest / _SAVED_BYTES_A_SECOND) + _STOP_SECONDS)
-
-
-def _bytes_a_host(model: ModelConfig, slice_: Slice, sequence: int, batch: int) -> float:
-    row = fitted(model.name, slice_.topology, sequence, batch)
-    dividing = row.mesh.fsdp if row else int(slice_.grid.partition("x")[2])
-    hosts = max(1, dividing * slice_.hosts // slice_.chips)
-    return _STATE_BYTES * parameters(model).total / hosts
+    largest = max(parameters(stage.model).total for stage in plan.stages)
+    seconds = 2 * _STATE_BYTES * largest / slice_.hosts / _SAVED_BYTES_A_SECOND
+    return math.ceil(seconds) + _STOP_SECONDS
 
 
 def check_fits(plan: Plan, slice_: Slice) -> list[str]:

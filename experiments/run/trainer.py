@@ -1,8 +1,8 @@
 """The training loop of one stage: a pure function of (fingerprint, step) that survives being killed anywhere.
 
-A checkpoint is begun on a timer, at the end and when the process is asked to stop, and is written while training goes
-on. The ledger is on the disk before the checkpoint that covers it, and is cut back to the checkpoint at a restart, so
-the two never disagree.
+A checkpoint is begun on a timer (interval.py), at the end and when the process is asked to stop, and is written while
+training goes on. The ledger is on the disk before the checkpoint that covers it, and is cut back to the checkpoint at a
+restart, so the two never disagree.
 
 With several processes (`jax.distributed.initialize` was called before) every one of them runs this loop in step; they
 do what the first decides, and it alone writes records and ledger.
@@ -27,6 +27,7 @@ from experiments.plan.status import checkpoints
 from experiments.run import ledger
 from experiments.run.feed import Feed
 from experiments.run.folder import claim, done, finish
+from experiments.run.interval import interval
 from experiments.run.ledger import Ledger
 from experiments.run.stops import stop_requests, stopped
 from experiments.run.trained import restore_end
@@ -36,12 +37,11 @@ from mixtures.tokens.arrays import open_tokens
 from models import checkpoint, fit, optimizer
 from models.devices import hosts, parallel
 from models.step import Metrics, TrainState, abstract_state, init_state, train_step
-from store.errors import Failure
+from store.errors import Away, Failure
 from store.lock import Check
 
-CHECKPOINT_SECONDS = 30.0
 FLUSH_STEPS = 10
-"""Steps between waits for the device; a wait at every step would stall it."""
+"""Steps whose rows are written at once."""
 
 Progress = Callable[[int], None]
 """Called with the steps of the stage that are done."""
@@ -82,6 +82,7 @@ def train_stage(
 
     Raises:
         Lost: another process may have its lease by now.
+        Away: the checkpoints' store does not answer.
         Failure: hosts plan different things, the folder holds another stage, or the disk fails.
         StopRequested: SIGTERM came; the state is saved.
         KeyboardInterrupt: SIGINT came; the state is saved.
@@ -104,6 +105,7 @@ def train_stage(
     step_function = train_step(stage.model, study.optimizer, study.precision, layout, mesh, study.z_loss)
     feed = Feed(data, tokens, range(stage.first_read + start, stage.first_read + stage.steps))
     pending, saved_at, stop = _Pending(stage, data, Ledger(folder), held), time.monotonic(), None
+    blocked: list[float] = []
     with checkpoint.Writer(where) as writer, stop_requests() as stop_now:
         for step in range(start, stage.steps):
             mine, batch = feed.taken()
@@ -113,17 +115,21 @@ def train_stage(
             # The device is at work and nobody waits for it yet: the time to read the next batch.
             feed.read_ahead()
             pending.rows.append((step, token_counts(data, batch), batch.digest, rate, metrics))
+            # One step may wait for another, so that the device has work; ten would outlast the grace of a stop.
+            jax.block_until_ready(pending.rows[-2:-1])
             last, stop = step + 1 == stage.steps, stop_now()
             full = len(pending.rows) == FLUSH_STEPS
-            save = last or stop is not None or _due(saved_at, full)
+            save = last or stop is not None or _due(saved_at + interval(blocked), full)
             if save or full:
                 with hosts.together():
                     feed.check()
                     _flush(pending, save)
                 progress(step + 1)
             if save:
+                begun = time.monotonic()
                 writer.save(step + 1, state)
                 saved_at, pending.since = time.monotonic(), time.perf_counter()
+                blocked.append(saved_at - begun)
             if stop is not None and not last:
                 writer.wait()
                 raise stopped(stop)
@@ -142,9 +148,9 @@ def _on_devices(mesh: Mesh | None, mine: Batch) -> tuple[jax.Array, jax.Array | 
     return put(mine.tokens_BxS), None if mine.segment_ids_BxS is None else put(mine.segment_ids_BxS)
 
 
-def _due(saved_at: float, full: bool) -> bool:
+def _due(due_at: float, full: bool) -> bool:
     """Whether it is time for a checkpoint. Several processes ask the first, and only where they wait anyway."""
-    due = time.monotonic() - saved_at > CHECKPOINT_SECONDS
+    due = time.monotonic() > due_at
     return due if jax.process_count() == 1 else full and hosts.agreed(due)
 
 
@@ -160,6 +166,8 @@ def _resume(plan: PreparedPlan, stage: PreparedStage, store: Path, mesh: Mesh | 
     for step in reversed(saved):
         try:
             return step, checkpoint.restore(folder, step, like)
+        except Away:
+            raise  # Nothing says that it is damaged.
         except Failure as error:
             print(f"warning: {error}; using the one before it", file=sys.stderr)
     if stage.parent is None:

@@ -21,6 +21,6 @@ def small() -> Study:
 
 if __name__ == "__main__":
     store, seconds, steps, options = sys.argv[1:]
-    trainer.CHECKPOINT_SECONDS = float(seconds)
+    trainer.interval = lambda blocked: float(seconds)
     asked = Asked(**json.loads(options))
     cli.guard(lambda: work_on(study(int(steps)) if int(steps) else small(), paths.at(store), asked))

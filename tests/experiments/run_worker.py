@@ -1,4 +1,4 @@
-"""A worker that checkpoints so often: run_worker CHECKPOINT_SECONDS, with its orders on the standard input."""
+"""A worker that checkpoints so often: run_worker SECONDS, with its orders on the standard input."""
 
 import sys
 from pathlib import Path
@@ -17,5 +17,5 @@ def again(plan: PreparedPlan, store: Path) -> None:
 
 
 if __name__ == "__main__":
-    trainer.CHECKPOINT_SECONDS = float(sys.argv[1])
+    trainer.interval = lambda blocked: float(sys.argv[1])
     worker.main()

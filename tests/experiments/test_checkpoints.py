@@ -28,7 +28,7 @@ def once(finished_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     store = tmp_path_factory.mktemp("once") / "store"
     shutil.copytree(finished_store / "prepared", store / "prepared")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(trainer, "CHECKPOINT_SECONDS", -1.0)
+        patch.setattr(trainer, "interval", lambda blocked: -1.0)
         for planned in (plan := _planned(store)).stages:
             trainer.train_stage(plan, planned, store, lambda step: None)
     assert checkpoint.steps(checkpoints(store, plan.stages[0].folder)) == [STEPS - 1, STEPS]
@@ -40,7 +40,7 @@ def trained(once: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tupl
     """A copy of it, and its first stage."""
     store = tmp_path / "store"
     shutil.copytree(once, store)
-    monkeypatch.setattr(trainer, "CHECKPOINT_SECONDS", -1.0)
+    monkeypatch.setattr(trainer, "interval", lambda blocked: -1.0)
     plan = _planned(store)
     return plan, plan.stages[0], store
 
@@ -124,7 +124,10 @@ def _change_the_stage(stages: list[Path], checkpoints: list[Path]) -> None:
         (_lose_the_ledger, "ends at step 0, but there is a checkpoint of step 6; put the ledger back, or delete"),
         (_change_the_ledger, "is damaged at line 3"),
         (_put_a_checkpoint_past_the_end, "ends at step 6, but .* has a checkpoint of step 7; move"),
-        (_damage_the_end_of_the_first, "step-00000006 is damaged; delete .*done.json and run the study again"),
+        (
+            _damage_the_end_of_the_first,
+            "step-00000006 is damaged: array .*; delete .*done.json and run the study again",
+        ),
         (_lose_the_end_of_the_first, "step-00000006 does not exist; delete .*done.json and run the study again"),
         (_change_the_stage, "is damaged.*; delete it and run the study again"),
     ],

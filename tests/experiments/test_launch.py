@@ -378,6 +378,6 @@ def test_canary_needs_a_whole_checkpoint(prepared: tuple[PreparedPlan, Path], fi
     folder = plan.stages[0].folder
     shutil.copytree(finished_store / "stages" / folder, store / "stages" / folder)
     assert canary.seen(plan, store) == {folder: plan.stages[0].steps}
-    for digests in store.rglob("checkpoints/*/digests.json"):
+    for digests in store.rglob("checkpoints/*/checksums.json"):
         os.remove(digests)  # noqa: PTH107
     assert canary.seen(plan, store) == {}

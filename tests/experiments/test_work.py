@@ -65,7 +65,7 @@ def _worker(store: Path, seconds: float = 0.2, steps: int = 0, **options: object
 
 
 def _checkpoints(store: Path) -> int:
-    return len(paths.glob(store, "stages/*/checkpoints/*/digests.json"))
+    return len(paths.glob(store, "stages/*/checkpoints/*/checksums.json"))
 
 
 def _here(work: Callable[[Any], None], jobs: Sequence[Any], done: Callable[[int], None]) -> None:

@@ -1,5 +1,6 @@
 import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -7,12 +8,14 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+import tensorstore as ts
+from jax.sharding import SingleDeviceSharding
 
 from models import checkpoint
 from models.config import ModelConfig, config
 from models.recipe import AdamW
 from models.step import TrainState, abstract_state, init_state, train_step
-from store.errors import Failure
+from store.errors import Away, Failure
 from tests.bucket import Bucket
 from tests.models.tiny import TINY, tokens
 
@@ -59,25 +62,34 @@ def test_an_object_store_saves_lists_prunes_and_restores(bucket: Bucket, trained
         checkpoint.restore(folder, 3, trained)
 
 
-@pytest.mark.parametrize("how", ["flip", "remove", "digests"])
+@pytest.mark.parametrize("how", ["flip", "remove", "checksums"])
 def test_a_damaged_checkpoint_of_an_object_store_is_named(bucket: Bucket, trained: TrainState, how: str) -> None:
     folder = "gs://bucket/run"
     for step in (1, 2):
         save(folder, step, trained)
     largest = max(bucket.names("run/step-00000002/state/"), key=lambda name: len(bucket[name]))
-    if how == "digests":  # never completed
-        del bucket.objects["run/step-00000002/digests.json"]
+    if how == "checksums":  # never completed
+        del bucket.objects["run/step-00000002/checksums.json"]
         assert checkpoint.steps(folder) == [1]
     elif how == "remove":
         del bucket.objects[largest]
     else:
         bucket[largest] = bytes([bucket[largest][0] ^ 1]) + bucket[largest][1:]
-    with pytest.raises(Failure, match=r"step-00000002 is damaged; delete it"):
+    with pytest.raises(Failure, match=r"step-00000002 is damaged.*; delete it"):
         checkpoint.restore(folder, 2, trained)
     assert _bytes(checkpoint.restore(folder, 1, trained)) == _bytes(trained)
 
 
 def test_an_object_store_that_cannot_be_reached_is_one_line(bucket: Bucket, trained: TrainState) -> None:
+    """When it is read nothing counts as damaged: the checkpoint before it would be no better."""
+    save("gs://bucket/run", 1, trained)
+    for bucket.refused in ("checksums.json", "state/d/"):
+        with pytest.raises(
+            Away, match=r"gs://bucket/run/step-00000001 cannot be read .*; see to .* run again"
+        ) as found:
+            checkpoint.restore("gs://bucket/run", 1, trained)
+        assert "\n" not in str(found.value)
+    bucket.empty()
     bucket.refuse = 403
     with pytest.raises(Failure, match=r"gs://bucket/run/step-00000001 cannot be written .* your rights") as caught:
         save("gs://bucket/run", 1, trained)
@@ -105,13 +117,13 @@ def test_a_restart_from_an_earlier_step_drops_the_later_ones(tmp_path: Path, tra
     assert checkpoint.steps(tmp_path) == [10, 15]
 
 
-def test_a_checkpoint_without_its_digests_is_no_checkpoint_and_goes_at_the_next_save(
+def test_a_checkpoint_without_its_checksums_is_no_checkpoint_and_goes_at_the_next_save(
     tmp_path: Path, trained: TrainState
 ) -> None:
     """They are written last: what a killed save left behind."""
     for step in (1, 2):
         save(tmp_path, step, trained)
-    (tmp_path / "step-00000002" / "digests.json").unlink()
+    (tmp_path / "step-00000002" / "checksums.json").unlink()
     assert checkpoint.steps(tmp_path) == [1]
     save(tmp_path, 3, trained)
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["step-00000001", "step-00000003"]
@@ -135,39 +147,68 @@ def test_training_goes_on_while_a_checkpoint_is_written(tmp_path: Path) -> None:
 
 _OTHER_DEVICES = """
 import sys
+from pathlib import Path
 import jax
 import numpy as np
-from jax.sharding import NamedSharding, PartitionSpec as P
 from models import checkpoint
-from models.config import ModelConfig
-from models.devices import parallel
+from models.devices import hosts, parallel
 from models.devices.layout import MeshShape
-from models.recipe import AdamW
-from models.step import abstract_state
+from models.step import TrainState
+from store.errors import Failure
 
-size = ModelConfig("tiny", vocabulary=64, width=24, layers=2, heads=3, feed_forward=40)
-abstract, random = abstract_state(size, AdamW()), np.random.default_rng(0)
-four = parallel.shardings(parallel.make_mesh(MeshShape(data=2, fsdp=2)), abstract)
-state = jax.tree.map(lambda x, where: jax.device_put(random.random(x.shape).astype(x.dtype), where), abstract, four)
-with checkpoint.Writer(sys.argv[1]) as writer:
-    writer.save(1, state)
-expected = [np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(state)]
+folder, address, number = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+jax.distributed.initialize(address, 2, number)
+random = np.random.default_rng(0)
+shapes = {"embedding": (512, 64), "blocks.0.query": (64, 512), "norm.scale": (64,)}
+params = {name: random.standard_normal(shape, np.float32) for name, shape in shapes.items()}
+values = TrainState(params, {"count": np.int32(7), **{f"mu/{name}": value + 1 for name, value in params.items()}})
+abstract = jax.tree.map(lambda value: jax.ShapeDtypeStruct(value.shape, value.dtype), values)
+eight = parallel.placed(parallel.make_mesh(MeshShape(data=2, fsdp=4)), abstract)
+state = jax.tree.map(
+    lambda x, on: jax.make_array_from_callback(x.shape, on.sharding, lambda index: x[index]), values, eight
+)
+with checkpoint.Writer(folder) as writer:
+    for step in (1, 2):
+        writer.save(step, state)
 
-two = parallel.shardings(parallel.make_mesh(MeshShape(fsdp=2), jax.devices()[2:]), abstract)
-on_two = jax.tree.map(lambda x, where: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=where), abstract, two)
-for like, devices in ((on_two, 2), (abstract, 1)):
-    found = checkpoint.restore(sys.argv[1], 1, like)
-    assert {len(leaf.sharding.device_set) for leaf in jax.tree.leaves(found)} == {devices}
-    assert [np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(found)] == expected
-print("equal on", jax.device_count())
+two = parallel.placed(parallel.make_mesh(MeshShape(fsdp=2), jax.local_devices()[1:3]), abstract)
+for like, devices in ((eight, 8), (two, 2), (abstract, 1)):
+    found = checkpoint.restore(folder, 1, like)
+    for leaf, value in zip(jax.tree.leaves(found), jax.tree.leaves(values), strict=True):
+        assert len(leaf.sharding.device_set) == devices
+        assert all(shard.data.tobytes() == value[shard.index].tobytes() for shard in leaf.addressable_shards)
+
+with hosts.together():
+    wrote = folder / "step-00000002/state/ocdbt.process_1/d"
+    if number == 0:  # What the other one reads, too.
+        for file in wrote.iterdir():
+            file.write_bytes(bytes(file.stat().st_size))
+try:
+    checkpoint.restore(folder, 2, eight)
+except Failure as error:
+    print("refused:", error)
+jax.distributed.shutdown()
 """
 
 
-def test_a_checkpoint_of_four_devices_is_read_on_two_and_on_one(tmp_path: Path) -> None:
+def test_what_two_processes_save_is_read_on_eight_devices_two_and_one_and_refused_in_both(tmp_path: Path) -> None:
+    """They write equal parts of an array of which each holds a copy, and damage in one is an error in both."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
     env = os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=4", "JAX_PLATFORMS": "cpu"}
-    command = [sys.executable, "-c", _OTHER_DEVICES, str(tmp_path)]
-    done = subprocess.run(command, cwd=Path(__file__).parents[2], env=env, capture_output=True, text=True, check=False)
-    assert done.stdout == "equal on 4\n", done.stderr
+    options = {"cwd": Path(__file__).parents[2], "env": env, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    commands = [[sys.executable, "-c", _OTHER_DEVICES, str(tmp_path), address, str(number)] for number in range(2)]
+    processes = [subprocess.Popen(command, text=True, **options) for command in commands]
+    for process in processes:
+        out, error = process.communicate(timeout=240)
+        assert "step-00000002 is damaged" in out and "refused:" in out, error[-2_000:]
+        assert "Traceback" not in error
+    sizes = [
+        sum(file.stat().st_size for file in (tmp_path / f"step-00000001/state/ocdbt.process_{number}/d").iterdir())
+        for number in range(2)
+    ]
+    assert max(sizes) < 1.1 * min(sizes)
 
 
 def test_saving_a_step_again_replaces_it(tmp_path: Path, trained: TrainState) -> None:
@@ -178,7 +219,7 @@ def test_saving_a_step_again_replaces_it(tmp_path: Path, trained: TrainState) ->
 
 @pytest.mark.parametrize("how", ["flip", "cut", "remove"])
 def test_a_damaged_checkpoint_is_named_and_the_one_before_still_loads(
-    tmp_path: Path, trained: TrainState, how: str
+    tmp_path: Path, trained: TrainState, how: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     for step in (1, 2):
         save(tmp_path, step, trained)
@@ -194,17 +235,47 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_still_loads(
         data.write_bytes(content[: len(content) // 2])
     else:
         data.unlink()
-    with pytest.raises(Failure, match=r"step-00000002 is damaged; delete it") as caught:
+    with pytest.raises(Failure, match=r"step-00000002 is damaged: array '.*; delete it") as caught:
         checkpoint.restore(tmp_path, 2, trained)
-    assert "\n" not in str(caught.value)
+    assert "\n" not in str(caught.value) and capfd.readouterr() == ("", "")
     assert _bytes(checkpoint.restore(tmp_path, 1, trained)) == _bytes(trained)
 
 
-def test_a_checkpoint_of_another_model_is_refused(tmp_path: Path, trained: TrainState) -> None:
+def test_an_array_that_was_changed_where_it_lies_is_named(tmp_path: Path, trained: TrainState) -> None:
+    """By TensorStore itself, which finds nothing wrong; what is not read is not asked for either."""
+    save(tmp_path, 1, trained)
+    base = f"file://{tmp_path}/step-00000001/state/"
+    for name in ("params/blocks.0.query", "optimizer/0/nu/blocks.1.up"):
+        array = ts.open({"driver": "zarr", "kvstore": {"driver": "ocdbt", "base": base, "path": f"{name}/"}}).result()
+        array[2:4, 5] = -array[2:4, 5].read().result()
+        with pytest.raises(Failure, match=rf"step-00000001 is damaged: array '{name}'.* is not what was saved; delete"):
+            checkpoint.restore(tmp_path, 1, trained)
+        array[2:4, 5] = -array[2:4, 5].read().result()
+    array[0, 0] = 1.0
+    like = abstract_state(TINY, AdamW()).params
+    cpu = SingleDeviceSharding(jax.devices("cpu")[0])
+    placed = {name: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=cpu) for name, leaf in like.items()}
+    some = {name: placed[name] for name in list(placed)[3:5]}
+    found = checkpoint.restore_params(tmp_path, 1, placed)
+    assert list(checkpoint.restore_params(tmp_path, 1, some)) == list(some)
+    assert {name: np.asarray(array).tobytes() for name, array in found.items()} == {
+        name: np.asarray(array).tobytes() for name, array in trained.params.items()
+    }
+
+
+def test_a_checkpoint_of_another_model_or_precision_or_version_is_refused(tmp_path: Path, trained: TrainState) -> None:
     save(tmp_path, 1, trained)
     other = ModelConfig("other", vocabulary=61, width=24, layers=2, heads=3, feed_forward=48)
-    with pytest.raises(Failure, match="step-00000001 is of another model"):
-        checkpoint.restore(tmp_path, 1, init_state(other, AdamW(), 0))
+    for like in (abstract_state(other, AdamW()), TrainState(trained.params, {})):
+        with pytest.raises(Failure, match="step-00000001 is of another model"):
+            checkpoint.restore(tmp_path, 1, like)
+    halves = {name: jax.ShapeDtypeStruct(leaf.shape, "bfloat16") for name, leaf in trained.params.items()}
+    with pytest.raises(Failure, match=r"of another precision: array 'params/.*' is float32, not bfloat16; give"):
+        checkpoint.restore_params(tmp_path, 1, halves)
+    (tmp_path / "step-00000001/checksums.json").rename(tmp_path / "step-00000001/digests.json")
+    with pytest.raises(Failure, match="step-00000001 is of an older version of this program; delete it"):
+        checkpoint.restore(tmp_path, 1, trained)
+    assert checkpoint.steps(tmp_path) == []
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path, trained: TrainState) -> None:

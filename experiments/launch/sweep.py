@@ -22,9 +22,9 @@ from experiments.plan.stage import Plan
 from experiments.study import Study
 from experiments.version import code_version, lock_digest
 from models.config import ModelConfig, parameters
-from models.devices.fitted import fitted
+from models.devices.candidates import check_divides
+from models.devices.fitted import command, fitted
 from models.devices.roofline import topology
-from models.fit import check_divides
 from store.errors import UserError
 
 LONGEST_NAME = 35
@@ -267,14 +267,15 @@ def grace_seconds(plan: Plan, slice_: Slice) -> int:
     if not slice_.chips:
         return GRACE_SECONDS
     shapes = {(stage.model, stage.sequence) for stage in plan.stages}
-    slowest = max(_bytes_a_host(model, slice_, sequence, plan.study.batch) for model, sequence in shapes)
+    slowest = max(_bytes_a_host(plan, model, slice_, sequence) for model, sequence in shapes)
     return max(GRACE_SECONDS, math.ceil(slowest / _SAVED_BYTES_A_SECOND) + _STOP_SECONDS)
 
 
-def _bytes_a_host(model: ModelConfig, slice_: Slice, sequence: int, batch: int) -> float:
-    row = fitted(model.name, slice_.topology, sequence, batch)
-    dividing = row.mesh.fsdp if row else int(slice_.grid.partition("x")[2])
-    hosts = max(1, dividing * slice_.hosts // slice_.chips)
+def _bytes_a_host(plan: Plan, model: ModelConfig, slice_: Slice, sequence: int) -> float:
+    row = fitted(model, slice_.topology, sequence, plan.study.batch, plan.study.precision)
+    dividing = row.mesh.fsdp if row and row.fits else int(slice_.grid.partition("x")[2])
+    # A host is a square of four chips, so that a line over the slice crosses two of each.
+    hosts = slice_.hosts if dividing == slice_.chips else min(slice_.hosts, dividing // 2)
     return _STATE_BYTES * parameters(model).total / hosts
 
 
@@ -284,20 +285,20 @@ def check_fits(plan: Plan, slice_: Slice) -> list[str]:
     Raises:
         UserError: one is known not to fit, or the slice's chips divide neither batch nor model.
     """
-    unknown = {}
+    unknown, study = {}, plan.study
     for stage in plan.stages if slice_.chips else ():
         model, found = stage.model, forecast.memory_fit(plan, stage)
-        check_divides(model, topology(slice_.topology), plan.study.batch)
+        check_divides(model, topology(slice_.topology), study.batch)
         if found is None:
-            unknown[model.name] = f"ablate fit {model.name} --topology {slice_.topology}"
+            unknown[model.name] = command(model, slice_.topology, study.precision, study.batch, stage.sequence)
         elif not found.fits:
             raise UserError(
-                f"model '{model.name}' does not fit {slice_.name}: it needs {found.gib:.1f} GiB a chip, which has "
-                f"{found.limit_gib:g} ({found.basis}); choose a larger slice"
+                f"model '{model.name}' does not fit {slice_.name}: it needs {found.gib:.1f} GiB a chip, of which "
+                f"{found.limit_gib:g} may be used ({found.basis}); choose a larger slice"
             )
-    size = f"--sequence {plan.study.sequence} --batch {plan.study.batch}"
     return [
-        f"whether '{name}' fits {slice_.name} is unknown; `{how} {size}` finds out" for name, how in unknown.items()
+        f"whether '{name}' fits {slice_.name} is unknown, and training refuses it there until `{how}` found a layout"
+        for name, how in unknown.items()
     ]
 
 

@@ -52,11 +52,11 @@ def test_as_many_workers_as_have_work() -> None:
 
 
 def test_the_grace_is_what_the_largest_models_checkpoint_takes() -> None:
-    """benchmarks/fit.md: on 16x16 the 2.8b is divided over 16 chips, of 4 hosts, and on 8x8 over all 64, of 16."""
+    """benchmarks/fit.md: on 16x16 the 2.8b is divided over 16 chips in a line, of 8 hosts, on 8x8 over all 64."""
     study = find_study("scale", "paper")
     plan = lay_out(study, expected(study))
     state = 12 * parameters(config("2.8b")).total
-    for name, hosts in (("v5litepod-256", 4), ("v5litepod-64", 16)):
+    for name, hosts in (("v5litepod-256", 8), ("v5litepod-64", 16)):
         slice_ = find_slice(name)
         seconds = sweep.grace_seconds(lay_out(sweep.scaled(study, slice_), expected(study)), slice_)
         assert seconds == pytest.approx(30 + state / hosts / 2e8, abs=1)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from models.config import config
-from models.devices.fitted import TABLE, keep
+from models.devices.fitted import TABLE, keep, rows
 from models.recipe import PRECISIONS
 from store.errors import UserError
 
@@ -25,6 +25,7 @@ def fit_model(
     size = config(model)
     if precision not in PRECISIONS:
         raise UserError(f"precision '{precision}' is unknown; choose one of {', '.join(PRECISIONS)}")
+    rows(table)  # what cannot be read is said before minutes of compiling
     if topology == "gpu":
         from models.fit_gpu import fit_gpu
 

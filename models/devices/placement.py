@@ -17,7 +17,7 @@ from models.config import SIZES, ModelConfig
 from models.devices import hosts, parallel
 from models.devices.candidates import Asked, check_divides
 from models.devices.fitted import TABLE, command, fitted, shape
-from models.devices.layout import Layout, MeshShape
+from models.devices.layout import Layout, MeshShape, check
 from models.devices.memory import estimated, gave_out
 from models.devices.roofline import V5E, gpu, slice_of
 from store.errors import Failure
@@ -87,21 +87,21 @@ def place(
     its memory.
 
     Raises:
-        UserError: no slice has so many chips, or they divide neither the batch nor the model.
+        UserError: no slice has so many chips, or the devices do not divide the batch or the model.
         Failure: the table has no row for this, or one that says that it does not fit, or the estimate says so.
     """
     if machine.platform == "tpu" and machine.devices > 1:
         return _on_slice(model, machine, precision, batch, sequence, table)
     fsdp = math.gcd(machine.devices, model.width, model.feed_forward, model.vocabulary)
     mesh = MeshShape(data=machine.devices // fsdp, fsdp=fsdp)
+    check(mesh, batch)
     if machine.memory is None:
         return mesh, Layout()
-    row = None
-    if machine.devices == 1:
-        row = fitted(model, f"gpu:{machine.kind}", sequence, batch, precision, table)
+    devices = gpu(machine.kind, machine.devices)
+    row = fitted(model, devices.name, sequence, batch, precision, table) if machine.devices == 1 else None
     if row is not None and row.fits:
         return row.mesh, row.layout
-    asked = Asked(model, gpu(machine.kind, machine.devices), sequence, batch, precision)
+    asked = Asked(model, devices, sequence, batch, precision)
     layout = estimated(asked, mesh, machine.memory)
     if layout is None:
         way_out = _looked_for(model, machine, precision, batch, sequence)

@@ -73,9 +73,11 @@ def test_what_cannot_be_placed_is_said_in_one_line(
     assert "\n" not in str(error.value)
 
 
-def test_a_number_of_chips_that_no_slice_has_is_refused() -> None:
+def test_a_number_of_devices_that_cannot_be_is_refused() -> None:
     with pytest.raises(UserError, match="no v5e slice of 3 chips; train on 4, 8, 16, 32, 64, 128, 256"):
         place(SMALL, v5e(3), "bfloat16", 9, 32)
+    with pytest.raises(UserError, match="batch of 4 sequences cannot be divided into 8 "):
+        place(SMALL, Machine("gpu", H100, 8, 60 * GIB), "bfloat16", 4, 32)
 
 
 @pytest.mark.parametrize(
@@ -120,7 +122,7 @@ def test_the_committed_table_has_the_papers_sizes() -> None:
 def test_cpus_and_one_chip_need_no_row(tmp_path: Path) -> None:
     none = table_with(tmp_path)
     assert place(SMALL, Machine("cpu", "cpu", 1), "float32", 16, 32, none) == (MeshShape(), Layout())
-    assert place(SMALL, Machine("cpu", "cpu", 12), "float32", 16, 32, none) == (MeshShape(3, 4), Layout())
+    assert place(SMALL, Machine("cpu", "cpu", 12), "float32", 24, 32, none) == (MeshShape(3, 4), Layout())
     assert place(SMALL, v5e(1), "bfloat16", 16, 32, none)[0] == MeshShape()
 
 

@@ -314,20 +314,21 @@ def models(
 @app.command()
 def fit(
     model: Annotated[str, typer.Argument(help="A size of `ablate models`, such as 2.8b.")],
-    topology: Annotated[str, typer.Option(help="A slice of TPU v5e, such as v5e:16x16.")],
+    topology: Annotated[str, typer.Option(help="A slice of TPU v5e, such as v5e:16x16; or gpu, the one that is here.")],
     sequence: Annotated[int, typer.Option(min=1, help="Tokens in a sequence.")] = 8_192,
     batch: Annotated[int, typer.Option(min=1, help="Sequences in a step.")] = 512,
     tokens: Annotated[float, typer.Option(min=1, help="The budget that chip-hours are for.")] = 200e9,
+    precision: Annotated[str, typer.Option(help="bfloat16 or float32.")] = "bfloat16",
     json: Json = False,
 ) -> None:
-    """Compile the train step for a TPU slice, with no TPU: memory, layout, bound on speed; exit 1 if too large."""
-    from dataclasses import asdict
+    """Find the layout of a train step and write it into the table that training reads; exit 1 if none fits.
 
+    For a slice of TPU the step is compiled with no TPU, for a GPU it is compiled and run.
+    """
+    from experiments.commands.fit import fit_model
     from experiments.show.models import print_fit
-    from models.config import config
-    from models.fit import fit as fit_model
 
-    found = asdict(fit_model(config(model), topology, sequence, batch, tokens))
+    found = fit_model(model, topology, sequence, batch, tokens, precision)
     print_result(found, json, print_fit)
     if not found["fits"]:
         raise typer.Exit(1)

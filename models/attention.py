@@ -13,8 +13,9 @@ import jax.numpy as jnp
 from jax.ad_checkpoint import checkpoint_name
 
 _QUERIES = 64
-_SPLASH_BLOCK = 512
-"""Queries and keys of a block of the TPU kernel; its float32 scores take 1 MiB of the 16 MiB of scoped memory."""
+_SPLASH_BLOCK, _SPLASH_KEYS = 1_024, 512
+"""Queries and keys of a block of the TPU kernel, and keys that it computes with at a time, whose float32 scores take
+2 MiB of the 16 MiB of scoped memory. Why these: benchmarks/fit.md."""
 SAVED = "attention"
 _CUDNN = "dot_product_attention_fwd_wrapper"
 """The primitive of cuDNN's forward kernel: it names nothing, and its backward pass needs the softmax statistics too."""
@@ -106,10 +107,11 @@ def splash(
     from jax.experimental.pallas.ops.tpu import splash_attention as kernels
 
     sequence, heads = q_BxSxHxK.shape[1:3]
-    block = next(size for size in (_SPLASH_BLOCK, 256, 128) if sequence % size == 0)
+    block = next(size for size in (_SPLASH_BLOCK, 512, 256, 128) if sequence % size == 0)
+    keys = min(block, _SPLASH_KEYS)
     kernel = kernels.make_splash_mha(
         mask=kernels.MultiHeadMask([kernels.CausalMask((sequence, sequence))] * heads),
-        block_sizes=kernels.BlockSizes(block, block, block, block, block, block, block, block),
+        block_sizes=kernels.BlockSizes(block, block, keys, block, block, keys, block, block),
         head_shards=1,
         q_seq_shards=1,
         residual_checkpoint_name=SAVED,

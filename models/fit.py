@@ -9,27 +9,26 @@ nothing, one that the compiler refuses costs seconds, and the first that compile
 """
 
 import functools
+import importlib.metadata
 import importlib.util
-import itertools
 import math
 import os
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from datetime import UTC, datetime
+from typing import Any
 
-from models.config import ModelConfig, parameters
-from models.devices.layout import REMAT, Layout, MeshShape, accelerator_chunk
-from models.devices.roofline import Roofline, Topology, chip_hours, roofline, slice_of, topology
+from models.config import ModelConfig
+from models.devices.candidates import Asked, Candidate, candidates, check_divides, meshes
+from models.devices.fitted import Fitted
+from models.devices.layout import MeshShape
+from models.devices.memory import GIB, gave_out, least_gib, needed_gib
+from models.devices.roofline import Roofline, chip_hours, topology
 from models.recipe import AdamW
-from store.errors import Failure, UserError
+from store.errors import Failure
 
-if TYPE_CHECKING:
-    from jax.sharding import Mesh
-
-_GIB = 2**30
-_ROWS = 8
-"""Rows of a float32 register tile on TPU; a slice of a weight's width below that is padded."""
+Z_LOSS = 1e-4
+"""That the step is compiled with, and with document masks: whoever trains without either needs no more memory."""
 
 
 @dataclass(frozen=True)
@@ -45,19 +44,21 @@ class Collective:
 
 @dataclass(frozen=True)
 class Fit:
-    """One row: a model on a slice.
+    """A model on its devices, and how it was found.
 
     Attributes:
-        model, topology, sequence, batch: what was asked.
+        model, topology, sequence, batch, precision: what was asked.
         fits: whether a layout was found.
         hbm_gib: of one chip, in the layout found; else the least that any layout needed.
-        limit_gib: what a chip has.
+        limit_gib: what a layout may need of a chip.
         remat, microbatch: the layout found; sequences of one chip in one pass. None when nothing fits.
         microbatches, mesh: the same layout in full.
-        step_seconds_bound: the roofline's bound on a step.
+        step_seconds_bound: the roofline's bound on a step; None where the device's peaks are not known.
         bound_by: compute, hbm or links.
         roofline: one chip's work in a step, and its seconds by kind.
-        chip_hours: of `tokens`, at roofline.ATTAINED of the bound's speed.
+        step_seconds: of the steps that were run.
+        tokens_per_second, mfu: by their median; the model's own FLOPs over the device's peak.
+        chip_hours: of `tokens`, at the speed measured, else at roofline.ATTAINED of the bound's.
         tokens: the budget.
         collectives: what the step exchanges, from its trace.
         tried: candidates refused before, with the reason.
@@ -68,6 +69,7 @@ class Fit:
     topology: str
     sequence: int
     batch: int
+    precision: str
     fits: bool
     hbm_gib: float
     limit_gib: float
@@ -78,6 +80,9 @@ class Fit:
     step_seconds_bound: float | None = None
     bound_by: str | None = None
     roofline: Roofline | None = None
+    step_seconds: tuple[float, ...] = ()
+    tokens_per_second: float | None = None
+    mfu: float | None = None
     chip_hours: float | None = None
     tokens: float | None = None
     collectives: tuple[Collective, ...] = ()
@@ -85,33 +90,8 @@ class Fit:
     way_out: str | None = None
 
 
-@dataclass(frozen=True)
-class _Asked:
-    """A step that is to fit, and the chips of a slice."""
-
-    config: ModelConfig
-    slice_: Topology
-    devices: Sequence[Any]
-    sequence: int
-    batch: int
-    optimizer: AdamW
-    precision: str
-
-    @property
-    def rows(self) -> int:
-        """Sequences of one chip."""
-        return self.batch // self.slice_.chips
-
-
-@dataclass(frozen=True)
-class _Candidate:
-    mesh: MeshShape
-    layout: Layout
-    bound: Roofline
-    least_gib: float
-
-    def __str__(self) -> str:
-        return f"{self.mesh}, {self.layout.microbatches} microbatches, remat {self.layout.remat}"
+Said = Callable[[str], None]
+"""Told what is tried, and what became of it."""
 
 
 def fit(
@@ -120,16 +100,18 @@ def fit(
     sequence: int = 8_192,
     batch: int = 512,
     tokens: float = 200e9,
-    optimizer: AdamW = AdamW(),  # noqa: B008 - immutable
+    precision: str = "bfloat16",
+    say: Said = lambda line: None,
 ) -> Fit:
-    """Whether and how the model trains on a slice, in bfloat16.
+    """Whether and how the model trains on a slice.
 
     Args:
         config: the model.
         name: of the topology, such as v5e:16x16.
         sequence, batch: tokens of a sequence, sequences of a step.
         tokens: the budget that chip-hours are for.
-        optimizer: part of the step.
+        precision: a name of recipe.PRECISIONS.
+        say: told the candidates.
 
     Raises:
         UserError: an unknown topology, or one whose chips divide neither the batch nor the model.
@@ -139,168 +121,113 @@ def fit(
     check_divides(config, slice_, batch)
     if importlib.util.find_spec("libtpu") is None:
         raise Failure("libtpu, the TPU compiler, is not installed; on Linux: pip install -e '.[tpu-fit]' (700 MB)")
-    found = _search(_Asked(config, slice_, described(name), sequence, batch, optimizer, "bfloat16"))
+    asked = Asked(config, slice_, sequence, batch, precision)
+    found = replace(_search(asked, say), tokens=tokens)
     if found.roofline is None:
-        return replace(found, tokens=tokens)
-    hours = chip_hours(found.roofline.seconds, slice_.chips, batch, sequence, tokens)
-    return replace(found, tokens=tokens, chip_hours=hours)
+        return found
+    return replace(found, chip_hours=chip_hours(found.roofline.seconds, slice_.chips, batch, sequence, tokens))
 
 
-@functools.cache
-def placement(
-    model: ModelConfig, optimizer: AdamW, precision: str, batch: int, sequence: int
-) -> tuple["Mesh | None", Layout]:
-    """All devices of all processes (None for one alone), and how their rows go through the model.
-
-    It decides memory and speed, not the result. On TPU it is what `fit` finds. Elsewhere the weights are divided over
-    as many devices as divide every matrix, and the others repeat them.
-
-    Raises:
-        UserError, Failure: as `place`.
-    """
-    import jax
-
-    from models.devices import parallel
-
-    devices = sorted(jax.devices(), key=lambda device: (device.process_index, device.id))
-    if len(devices) == 1:
-        return None, Layout()
-    if devices[0].platform == "tpu":
-        shape, layout = place(model, devices, sequence, batch, optimizer, precision)
-        return parallel.make_mesh(shape, devices), layout
-    fsdp = math.gcd(len(devices), model.width, model.feed_forward, model.vocabulary)
-    return parallel.make_mesh(MeshShape(data=len(devices) // fsdp, fsdp=fsdp), devices), Layout()
+def row(found: Fit, config: ModelConfig, compiler: str) -> Fitted:
+    """What the table keeps; `compiler` is the package that compiled."""
+    its = {name: getattr(config, name) for name in ("vocabulary", "width", "layers", "heads", "feed_forward")}
+    asked = {name: getattr(found, name) for name in ("model", "topology", "sequence", "batch", "precision")}
+    layout = {name: getattr(found, name) for name in ("fits", "hbm_gib", "microbatches", "remat")}
+    return Fitted(
+        **its,
+        **asked,
+        **layout,
+        data=found.mesh.data if found.mesh else None,
+        fsdp=found.mesh.fsdp if found.mesh else None,
+        scoring_gib=None,
+        export_gib=None,
+        tokens_per_second=found.tokens_per_second,
+        mfu=found.mfu,
+        made=datetime.now(UTC).date().isoformat(),
+        jax=importlib.metadata.version("jax"),
+        compiler=f"{compiler} {importlib.metadata.version(compiler)}",
+    )
 
 
-def place(
-    config: ModelConfig, devices: Sequence[Any], sequence: int, batch: int, optimizer: AdamW, precision: str
-) -> tuple[MeshShape, Layout]:
-    """How to train on TPU chips that are there: what `fit` finds for a slice of them, the same in every process.
-
-    Raises:
-        UserError: no slice has so many chips, or they divide neither the batch nor the model.
-        Failure: no layout fits.
-    """
-    slice_ = slice_of(len(devices))
-    check_divides(config, slice_, batch)
-    found = _search(_Asked(config, slice_, devices, sequence, batch, optimizer, precision))
-    if found.mesh is None or found.microbatches is None or found.remat is None:
-        raise Failure(f"model '{config.name}', {batch} sequences of {sequence:,} tokens: {found.way_out}")
-    return found.mesh, Layout(found.microbatches, found.remat, scan=True)
-
-
-def check_divides(config: ModelConfig, slice_: Topology, batch: int) -> None:
-    """Whether the chips of a slice divide the batch and the model.
-
-    Raises:
-        UserError: they do not.
-    """
-    if batch % slice_.chips:
-        raise UserError(
-            f"batch of {batch} sequences cannot be divided over the {slice_.chips} chips of {slice_.name}; "
-            f"make the batch a multiple of {slice_.chips} or choose a smaller topology"
-        )
-    if not any(_meshes(config, slice_)):
-        raise UserError(
-            f"model '{config.name}' cannot be divided over {slice_.name}: its width {config.width} would leave "
-            f"fewer than {_ROWS} rows of a weight a chip; choose a smaller topology"
-        )
-
-
-def _search(asked: _Asked) -> Fit:
-    limit = asked.slice_.chip.hbm_gib
-    base = Fit(asked.config.name, asked.slice_.name, asked.sequence, asked.batch, False, 0.0, limit)
-    tried, needs = [], []
-    for candidate in _candidates(asked):
-        needed, step = candidate.least_gib, None
-        if needed <= limit:
-            needed, step = _compile(asked, candidate)
-        needs.append(needed)
-        # The compiler lets some temporaries share space and may accept a little more than there is; we do not.
-        if step is None or needed > limit:
-            tried.append(f"{candidate}: needs {needed:.1f} GiB")
-            continue
-        return replace(
-            base,
-            fits=True,
-            hbm_gib=round(needed, 2),
-            remat=candidate.layout.remat,
-            microbatch=asked.rows // candidate.layout.microbatches,
-            microbatches=candidate.layout.microbatches,
-            mesh=candidate.mesh,
-            step_seconds_bound=candidate.bound.seconds,
-            bound_by=candidate.bound.bound_by,
-            roofline=candidate.bound,
-            collectives=step,
-            tried=tuple(tried),
-        )
-    return replace(base, hbm_gib=round(min(needs), 2), tried=tuple(tried), way_out=_way_out(needs, asked.slice_))
-
-
-def _way_out(needs: list[float], slice_: Topology) -> str:
-    return (
-        f"the leanest layout needs {min(needs):.1f} GiB a chip and {slice_.name} has {slice_.chip.hbm_gib}; "
+def nothing(asked: Asked, limit: float, tried: list[str], needs: list[float]) -> Fit:
+    """That no candidate fits."""
+    least = min(needs, default=limit)
+    way_out = (
+        f"the leanest layout needs {least:.1f} GiB a chip and {limit:.2f} of {asked.slice_.name} may be used; "
         "choose a topology with more chips, a shorter sequence or a smaller model"
     )
+    return replace(_asked(asked, limit), hbm_gib=round(least, 2), tried=tuple(tried), way_out=way_out)
 
 
-def _candidates(asked: _Asked) -> list[_Candidate]:
-    """From the shortest bound up; of equals, the least work for the chip's slower sides, then fewer microbatches."""
-    found, config, slice_ = [], asked.config, asked.slice_
-    for mesh, microbatches, remat in itertools.product(_meshes(config, slice_), _divisors(asked.rows), REMAT):
-        layout, tokens = Layout(microbatches, remat, scan=True), asked.rows * asked.sequence // microbatches
-        chunk = min(accelerator_chunk(config.vocabulary), tokens)
-        bound = roofline(config, slice_, mesh, layout, asked.batch, asked.sequence, chunk)
-        found.append(_Candidate(mesh, layout, bound, _least_gib(config, mesh, layout, tokens)))
-    return sorted(
-        found, key=lambda c: (c.bound.seconds, c.bound.hbm_seconds + c.bound.link_seconds, c.layout.microbatches)
+def layout_found(asked: Asked, limit: float, candidate: Candidate, gib: float, tried: list[str]) -> Fit:
+    """That a candidate fits, with its bound."""
+    return replace(
+        _asked(asked, limit),
+        fits=True,
+        hbm_gib=round(gib, 2),
+        remat=candidate.layout.remat,
+        microbatch=asked.rows // candidate.layout.microbatches,
+        microbatches=candidate.layout.microbatches,
+        mesh=candidate.mesh,
+        step_seconds_bound=candidate.bound.seconds,
+        bound_by=candidate.bound.bound_by,
+        roofline=candidate.bound,
+        tried=tuple(tried),
     )
 
 
-def _meshes(config: ModelConfig, slice_: Topology) -> Iterator[MeshShape]:
-    """Weights divided along one axis of the slice and repeated along the other, or divided over the whole slice."""
-    for fsdp in sorted({slice_.columns, slice_.chips}):
-        if config.width % (fsdp * _ROWS) == 0 and config.feed_forward % fsdp == 0 and config.vocabulary % fsdp == 0:
-            yield MeshShape(slice_.chips // fsdp, fsdp)
+def _asked(asked: Asked, limit: float) -> Fit:
+    its = (asked.config.name, asked.slice_.name, asked.sequence, asked.batch, asked.precision)
+    return Fit(*its, fits=False, hbm_gib=0.0, limit_gib=round(limit, 2))
 
 
-def _divisors(number: int) -> list[int]:
-    return [part for part in range(1, number + 1) if number % part == 0]
+def _search(asked: Asked, say: Said) -> Fit:
+    limit = asked.slice_.chip.usable_gib
+    tried: list[str] = []
+    needs: list[float] = []
+    for candidate in candidates(asked, list(meshes(asked.config, asked.slice_))):
+        needed: float | None = least_gib(asked, candidate)
+        exchanged = None
+        if needed is not None and needed <= limit:
+            say(f"compiling {candidate}")
+            needed, exchanged = _compiled(asked, candidate)
+        if needed is not None:
+            needs.append(needed)
+        # The compiler lets some temporaries share space and may accept a little more than there is; we do not.
+        if needed is not None and exchanged is not None and needed <= limit:
+            return replace(layout_found(asked, limit, candidate, needed, tried), collectives=exchanged)
+        tried.append(f"{candidate}: needs {'more than there is' if needed is None else f'{needed:.1f} GiB'}")
+        say(tried[-1])
+    return nothing(asked, limit, tried, needs)
 
 
-def _least_gib(config: ModelConfig, mesh: MeshShape, layout: Layout, tokens: int) -> float:
-    """Arrays that must be there at once in the middle of the step: the state, and what the forward pass keeps."""
-    kept = {
-        "full": config.width,
-        "attention": 2 * config.width,
-        "dots": 7 * config.width + 2 * config.feed_forward,
-        "none": 8 * config.width + 3 * config.feed_forward,
-    }[layout.remat]
-    state = 12 * parameters(config).total / mesh.fsdp
-    return (state + 2 * tokens * config.layers * kept) / _GIB
-
-
-def _compile(asked: _Asked, candidate: _Candidate) -> tuple[float, tuple[Collective, ...] | None]:
-    """GiB a chip and the collectives; None for those when the compiler says that it does not fit."""
+def _compiled(asked: Asked, candidate: Candidate) -> tuple[float | None, tuple[Collective, ...] | None]:
+    """GiB a chip, where they are known, and the collectives; None for those when the compiler refuses the step."""
     import jax
     import jax.numpy as jnp
 
     from models.devices import parallel
     from models.step import abstract_state, train_step
 
-    mesh = parallel.make_mesh(candidate.mesh, asked.devices)
-    state = abstract_state(asked.config, asked.optimizer, mesh)
+    mesh = parallel.make_mesh(candidate.mesh, described(asked.slice_.name))
     rows = jax.sharding.NamedSharding(mesh, parallel.BATCH)
-    tokens = jax.ShapeDtypeStruct((asked.batch, asked.sequence + 1), jnp.int32, sharding=rows)
-    step = train_step(asked.config, asked.optimizer, asked.precision, candidate.layout, mesh)
-    traced = step.trace(state, tokens, jax.ShapeDtypeStruct((), jnp.float32))
+    tokens, segments = (
+        jax.ShapeDtypeStruct((asked.batch, asked.sequence + more), jnp.int32, sharding=rows) for more in (1, 0)
+    )
+    step = train_step(asked.config, AdamW(), asked.precision, candidate.layout, mesh, Z_LOSS)
+    state = abstract_state(asked.config, AdamW(), mesh)
+    traced = step.trace(state, tokens, jax.ShapeDtypeStruct((), jnp.float32), segments)
     try:
         memory = traced.lower().compile().memory_analysis()
     except jax.errors.JaxRuntimeError as error:
-        needed = re.search(r"temporaries \(([\d.]+)([GM])\)", str(error))
-        if "RESOURCE_EXHAUSTED" not in str(error) or needed is None:
+        if not gave_out(str(error)):
             raise
-        return float(needed[1]) / (1 if needed[2] == "G" else 1024), None
+        return needed_gib(str(error)), None
+    return step_gib(memory), collectives(traced.jaxpr.jaxpr, dict(mesh.shape))
+
+
+def step_gib(memory: Any) -> float:
+    """GiB of a device, of the compiler's count of a compiled step."""
     total = (
         memory.argument_size_in_bytes
         + memory.output_size_in_bytes
@@ -308,9 +235,10 @@ def _compile(asked: _Asked, candidate: _Candidate) -> tuple[float, tuple[Collect
         + memory.temp_size_in_bytes
         + memory.generated_code_size_in_bytes
     )
-    return total / _GIB, collectives(traced.jaxpr.jaxpr, dict(mesh.shape))
+    return float(total / GIB)
 
 
+@functools.cache
 def described(name: str) -> list[Any]:
     """The slice's chips, as libtpu describes them on a machine that has none."""
     # Before libtpu is loaded: ask no metadata server and no other worker, and let several processes compile at once.
@@ -345,7 +273,7 @@ def collectives(jaxpr: Any, sizes: dict[str, int]) -> tuple[Collective, ...]:
             entry[0] += times
             entry[1] += times * size * _SHARE[kind](devices)
     return tuple(
-        Collective(kind, axes, int(count), size / _GIB) for (kind, axes), (count, size) in sorted(counts.items())
+        Collective(kind, axes, int(count), size / GIB) for (kind, axes), (count, size) in sorted(counts.items())
     )
 
 

@@ -22,8 +22,9 @@ from experiments.plan.stage import Plan
 from experiments.study import Study
 from experiments.version import code_version, lock_digest
 from models.config import parameters
+from models.devices.candidates import check_divides
+from models.devices.fitted import command
 from models.devices.roofline import topology
-from models.fit import check_divides
 from store.errors import UserError
 
 LONGEST_NAME = 35
@@ -276,20 +277,20 @@ def check_fits(plan: Plan, slice_: Slice) -> list[str]:
     Raises:
         UserError: one is known not to fit, or the slice's chips divide neither batch nor model.
     """
-    unknown = {}
+    unknown, study = {}, plan.study
     for stage in plan.stages if slice_.chips else ():
         model, found = stage.model, forecast.memory_fit(plan, stage)
-        check_divides(model, topology(slice_.topology), plan.study.batch)
+        check_divides(model, topology(slice_.topology), study.batch)
         if found is None:
-            unknown[model.name] = f"ablate fit {model.name} --topology {slice_.topology}"
+            unknown[model.name] = command(model, slice_.topology, study.precision, study.batch, stage.sequence)
         elif not found.fits:
             raise UserError(
-                f"model '{model.name}' does not fit {slice_.name}: it needs {found.gib:.1f} GiB a chip, which has "
-                f"{found.limit_gib:g} ({found.basis}); choose a larger slice"
+                f"model '{model.name}' does not fit {slice_.name}: it needs {found.gib:.1f} GiB a chip, of which "
+                f"{found.limit_gib:g} may be used ({found.basis}); choose a larger slice"
             )
-    size = f"--sequence {plan.study.sequence} --batch {plan.study.batch}"
     return [
-        f"whether '{name}' fits {slice_.name} is unknown; `{how} {size}` finds out" for name, how in unknown.items()
+        f"whether '{name}' fits {slice_.name} is unknown, and training refuses it there until `{how}` found a layout"
+        for name, how in unknown.items()
     ]
 
 

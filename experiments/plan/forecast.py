@@ -14,7 +14,7 @@ from experiments.plan import status
 from experiments.plan.stage import Plan, PlannedStage, PreparedPlan, PreparedStage
 from mixtures.mixture import shares
 from models.config import parameters
-from models.devices.fitted import MADE, fitted, too_large
+from models.devices.fitted import fitted
 from models.devices.flops import forward_flops_per_token
 from models.devices.roofline import ATTAINED, TOPOLOGIES, topology
 from models.devices.threads import cores
@@ -64,7 +64,7 @@ class Speed:
 
 @dataclass(frozen=True)
 class MemoryFit:
-    """Of a chip's memory, what a step needs and what there is, GiB; None where no table says."""
+    """Of a chip's memory, what a step needs and what it may use, GiB; None where no table says."""
 
     fits: bool
     gib: float
@@ -108,12 +108,12 @@ def _assumed(plan: Plan, stage: PlannedStage) -> Speed:
     if study.topology == "cpu":
         return Speed(CORE_FLOPS * abreast(), 0, None, f"assumed for {abreast()} CPU cores")
     peak, chips = _peak(study.topology)
-    row = fitted(stage.model.name, study.topology, stage.sequence, study.batch)
-    if row is None:
+    row = fitted(stage.model, study.topology, stage.sequence, study.batch, study.precision)
+    if row is None or not row.fits:
         basis = f"assumed, of {peak / 1e12:,.0f} TFLOP/s a chip"
         return Speed(ASSUMED_SHARE * peak * chips, chips, ASSUMED_SHARE, basis)
-    flops = plan.flops(stage) / stage.steps / row.step_seconds
-    return Speed(flops, chips, flops / (peak * chips), f"{ATTAINED:.0%} of the bound's speed, assumed ({MADE})")
+    flops = plan.flops(stage) / stage.steps / row.step_seconds(stage.model)
+    return Speed(flops, chips, flops / (peak * chips), f"{ATTAINED:.0%} of the bound's speed, assumed ({row.basis})")
 
 
 def _peak(topology: str) -> tuple[float, int]:
@@ -152,14 +152,11 @@ def chip_hours(speed: Speed, flops: float) -> float | None:
 
 
 def memory_fit(plan: Plan, stage: PlannedStage) -> MemoryFit | None:
-    asked = (stage.model.name, plan.study.topology, stage.sequence, plan.study.batch)
-    row, needed = fitted(*asked), too_large(*asked)
-    if needed is not None:
-        return MemoryFit(False, needed, topology(plan.study.topology).chip.hbm_gib, MADE)
+    study = plan.study
+    row = fitted(stage.model, study.topology, stage.sequence, study.batch, study.precision)
     if row is None:
         return None
-    limit = row.slice_.chip.hbm_gib
-    return MemoryFit(row.hbm_gib <= limit, row.hbm_gib, limit, MADE)
+    return MemoryFit(row.fits, row.hbm_gib, round(topology(row.topology).chip.usable_gib, 2), row.basis)
 
 
 def paper_chip_hours(stage: PlannedStage) -> float | None:

@@ -34,8 +34,9 @@ from experiments.run.trained import restore_end
 from mixtures.loader import Batch, token_counts
 from mixtures.order import DataPlan
 from mixtures.tokens.arrays import open_tokens
-from models import checkpoint, fit, optimizer
+from models import checkpoint, optimizer
 from models.devices import hosts, parallel
+from models.devices.placement import enough_memory, placement
 from models.step import Metrics, TrainState, abstract_state, init_state, train_step
 from store.errors import Away, Failure
 from store.lock import Check
@@ -83,7 +84,8 @@ def train_stage(
     Raises:
         Lost: another process may have its lease by now.
         Away: the checkpoints' store does not answer.
-        Failure: hosts plan different things, the folder holds another stage, or the disk fails.
+        Failure: hosts plan different things, no layout of the model is known for these devices, their memory gives
+            out, the folder holds another stage, or the disk fails.
         StopRequested: SIGTERM came; the state is saved.
         KeyboardInterrupt: SIGINT came; the state is saved.
     """
@@ -94,7 +96,8 @@ def train_stage(
     if hosts.agreed(hosts.first() and done(folder)):
         return
     study, data, where = plan.study, data_plan(plan, stage), checkpoints(store, stage.folder)
-    mesh, layout = fit.placement(stage.model, study.optimizer, study.precision, data.batch, data.sequence)
+    step_of = (stage.model, study.precision, data.batch, data.sequence)
+    mesh, layout = placement(*step_of)
     with hosts.together():
         tokens = open_tokens(plan.manifest, stage.stage.infilling)
         tokens.check(data.allocation.sources)
@@ -106,7 +109,7 @@ def train_stage(
     feed = Feed(data, tokens, range(stage.first_read + start, stage.first_read + stage.steps))
     pending, saved_at, stop = _Pending(stage, data, Ledger(folder), held), time.monotonic(), None
     blocked: list[float] = []
-    with checkpoint.Writer(where) as writer, stop_requests() as stop_now:
+    with enough_memory(*step_of), checkpoint.Writer(where) as writer, stop_requests() as stop_now:
         for step in range(start, stage.steps):
             mine, batch = feed.taken()
             rate = stage.rate(step)

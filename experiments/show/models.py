@@ -35,15 +35,21 @@ def print_fit(document: dict[str, Any], console: Console) -> None:
         f"HBM GiB of {document['limit_gib']}": ("hbm_gib", ".2f"),
     }
     if document["fits"]:
-        sides = ("compute_seconds", "hbm_seconds", "link_seconds")
         columns |= {
             "mesh": lambda row: " x ".join(f"{axis} {devices}" for axis, devices in row["mesh"].items()),
             "remat": "remat",
             "microbatches": lambda row: f"{row['microbatches']} x {row['microbatch']} sequences a chip",
+        }
+    if document["step_seconds"]:
+        columns |= {"tokens/s": "tokens_per_second", "MFU": ("mfu", ".1%")}
+    if document["roofline"]:
+        sides = ("compute_seconds", "hbm_seconds", "link_seconds")
+        columns |= {
             "step bound, s": lambda row: f"{row['step_seconds_bound']:.2f}, by {row['bound_by']}",
             "compute / HBM / links, s": lambda row: " / ".join(f"{row['roofline'][side]:.2f}" for side in sides),
-            f"chip-hours of {document['tokens'] / 1e9:,.0f}B tokens": ("chip_hours", ",.0f"),
         }
+    if document["chip_hours"]:
+        columns[f"chip-hours of {document['tokens'] / 1e9:,.0f}B tokens"] = ("chip_hours", ",.0f")
     title = f"{document['batch']:,} sequences of {document['sequence']:,} tokens a step"
     console.print(table(title, [document], columns))
     for each in document["collectives"]:

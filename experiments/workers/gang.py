@@ -50,8 +50,11 @@ def train_on_hosts(study: Study, store: Path, terms: Terms, code: int = Failure.
     with hosts.ending_together(StopRequested, ended, code), ExitStack() as hold, Display("train") as display:
         with hosts.together():
             plan = prepared_plan(study, store)
-        if not hosts.alike(" ".join(stage.folder for stage in plan.stages)):
-            raise Failure(f"study '{study.name}' is not what all hosts plan; give them the same code and prepared data")
+        if (other := hosts.unlike(" ".join(stage.folder for stage in plan.stages))) is not None:
+            raise Failure(
+                f"study '{study.name}' is not what all hosts plan, process {other} for one; "
+                "give them the same code and prepared data"
+            )
         with hosts.together():
             if hosts.first():
                 hold.enter_context(shared_store(store))

@@ -48,13 +48,17 @@ def agreed(answer: bool) -> bool:
     return bool(told(answer))
 
 
-def alike(text: str) -> bool:
-    """Whether all processes have the same `text`; all of them get the same answer."""
-    if jax.process_count() == 1:
-        return True
+def unlike(text: str) -> int | None:
+    """The first process whose `text` is not that of process 0, in all of them; None where all have the same.
+
+    Every process has to ask, at the same point of the program.
+    """
+    if alone():
+        return None
     digest = np.frombuffer(hashlib.sha256(text.encode()).digest(), np.uint8)
     found_HxD = multihost_utils.process_allgather(digest)
-    return bool((found_HxD == found_HxD[0]).all())
+    others = np.flatnonzero((found_HxD != found_HxD[0]).any(axis=1))
+    return int(others[0]) if len(others) else None
 
 
 @contextmanager

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
+from jax.experimental import mesh_utils
 from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
@@ -29,8 +30,13 @@ BATCH = P(("data", "fsdp"))
 
 
 def make_mesh(shape: MeshShape, devices: Sequence[Any] | None = None) -> Mesh:
-    """A mesh of as many `devices`, by default all of them, in order: neighbours along `fsdp`."""
-    grid = np.array(jax.devices() if devices is None else devices).reshape(shape.data, shape.fsdp)
+    """A mesh of as many `devices`, by default all of them: neighbours along `fsdp` are neighbours on a TPU's torus.
+
+    There `fsdp` lies along an axis of the torus that is as long, or over all of it, whichever hosts the chips belong
+    to. Elsewhere the devices stand in their order.
+    """
+    devices = jax.devices() if devices is None else devices
+    grid = mesh_utils.create_device_mesh((shape.data, shape.fsdp), devices, allow_split_physical_axes=True)
     return Mesh(grid, AXES, axis_types=(AxisType.Auto,) * len(AXES))
 
 
@@ -63,7 +69,12 @@ def placed(mesh: Mesh, shapes: Any) -> Any:
 
 
 def global_batch(mesh: Mesh, rows: np.ndarray) -> jax.Array:
-    """The batch of all processes, [B, ...], from the rows that this one holds; rows are in the order of processes."""
+    """The batch of all processes, [B, ...], from the rows that this one holds, as many as any other's.
+
+    They go to this process's devices in the order of the mesh, where another process's may stand between them: which
+    row of the array a row of the batch becomes is the mesh's affair. Every row is there once all the same, and a step
+    only sums over rows, so that the result is that of any other order to rounding, and of the same mesh to the bit.
+    """
     return jax.make_array_from_process_local_data(NamedSharding(mesh, BATCH), rows)
 
 

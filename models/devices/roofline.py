@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from models.config import ModelConfig, parameters
 from models.devices.flops import train_flops_per_token
-from models.devices.layout import Layout, MeshShape
+from models.devices.layout import Layout, MeshShape, accelerator_chunk
 from store.errors import UserError
 
 
@@ -28,8 +28,25 @@ class Chip:
     ring: int
     """Chips along an axis that closes to a ring; a shorter axis is a line, which halves a collective's speed."""
 
+    @property
+    def usable_gib(self) -> float:
+        """Of HBM, what a layout may need: the runtime, and what the compiler does not count, take of the rest."""
+        return (1 - FREE) * self.hbm_gib
 
+
+FREE = 0.05
+"""Share of a chip's HBM that a layout leaves free."""
 V5E = Chip("v5e", 197e12, 819e9, 45e9, 15.75, 16)
+H100 = Chip("H100", 989.4e12, 3.35e12, 450e9, 79.6, 1)
+GPUS = {
+    "NVIDIA H100 80GB HBM3": H100,
+    "NVIDIA H200": Chip("H200", 989.4e12, 4.8e12, 450e9, 139.8, 1),
+    "NVIDIA A100-SXM4-80GB": Chip("A100", 312e12, 2.039e12, 300e9, 79.3, 1),
+    "NVIDIA A100-SXM4-40GB": Chip("A100", 312e12, 1.555e12, 300e9, 39.5, 1),
+}
+"""By the device's name. Its memory here is only what a plan can know; on the device itself it is asked."""
+_PASSES = {"bfloat16": 1, "float32": 6}
+"""Products of bfloat16 that one of a precision is made of (recipe.PRODUCTS)."""
 ATTAINED = 0.6
 """Share of the bound's speed that chip-hours assume. Published steps of dense models on v5e slices reach 46 % (7B,
 AXLearn) to 55-67 % (16B-128B, MaxText) of the peak before recomputation; a single figure for all sizes is a guess."""
@@ -78,6 +95,11 @@ def slice_of(chips: int) -> Topology:
     return by_chips[chips]
 
 
+def gpu(kind: str, devices: int = 1) -> Topology:
+    """GPUs of one kind; of a kind that is not known, with an H100's peaks, by which layouts are put in order."""
+    return Topology(f"gpu:{kind}", GPUS.get(kind, H100), 1, devices)
+
+
 @dataclass(frozen=True)
 class Roofline:
     """One chip's work in a step, and the seconds that each kind takes at the least."""
@@ -100,20 +122,29 @@ class Roofline:
 
 
 def roofline(
-    config: ModelConfig, slice_: Topology, mesh: MeshShape, layout: Layout, batch: int, sequence: int, chunk: int
+    config: ModelConfig,
+    slice_: Topology,
+    mesh: MeshShape,
+    layout: Layout,
+    batch: int,
+    sequence: int,
+    precision: str = "bfloat16",
 ) -> Roofline:
-    """The bound of one step in bfloat16; `chunk` is the tokens of a chunk of the loss."""
+    """The bound of one step. Bytes of HBM are those of bfloat16 in any precision, so of float32 too few."""
     chip = slice_.chip
+    chunk = min(accelerator_chunk(config.vocabulary), batch // slice_.chips * sequence // layout.microbatches)
     tokens = batch * sequence / slice_.chips
     flops = tokens * (train_flops_per_token(config, sequence) + repeated_flops_per_token(config, sequence, layout))
     hbm = _hbm_bytes(config, mesh, layout, tokens, chunk)
     fsdp_bytes, data_bytes = link_bytes(config, mesh, layout)
-    links = fsdp_bytes / _bandwidth(slice_, mesh.fsdp) + data_bytes / _bandwidth(slice_, mesh.data)
+    # As `parallel.make_mesh` lays them: fsdp along the columns, or all over the slice; data along the rows.
+    over_fsdp = (slice_.rows, slice_.columns) if mesh.fsdp > slice_.columns else (slice_.columns,)
+    links = fsdp_bytes / _bandwidth(slice_, *over_fsdp) + data_bytes / _bandwidth(slice_, slice_.rows)
     return Roofline(
         flops,
         hbm,
         fsdp_bytes + data_bytes,
-        flops / chip.flops_per_second,
+        _PASSES[precision] * flops / chip.flops_per_second,
         hbm / chip.hbm_bytes_per_second,
         links,
     )
@@ -154,9 +185,8 @@ def link_bytes(config: ModelConfig, mesh: MeshShape, layout: Layout) -> tuple[fl
     return over_fsdp, 2 * 4 * held * (1 - 1 / mesh.data)
 
 
-def _bandwidth(slice_: Topology, group: int) -> float:
-    """Of a collective over `group` chips: along one axis of the slice, or along both when it spans them."""
-    axes = [slice_.rows, slice_.columns] if group > slice_.columns else [slice_.columns]
+def _bandwidth(slice_: Topology, *axes: int) -> float:
+    """Of a collective along axes of the slice with so many chips each: a ring has two links, a line's end has one."""
     return slice_.chip.link_bytes_per_second * sum(2 if axis >= slice_.chip.ring else 1 for axis in axes)
 
 

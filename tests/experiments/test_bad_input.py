@@ -71,6 +71,22 @@ def test_a_store_that_cannot_be_is_one_line(typed: str, message: str, capsys: py
     assert said.out == "" and message in said.err and len(said.err.splitlines()) == 1
 
 
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        ("3b --topology v5e:2x2", "2", "model '3b' is unknown"),
+        ("470m --topology v6e:2x2", "2", "topology 'v6e:2x2' is unknown; choose one of v5e:2x2, "),
+        ("470m --topology v5e:2x2 --precision float16", "2", "precision 'float16' is unknown"),
+        ("470m --topology gpu", "1", "no GPU: jax finds none here"),
+    ],
+)
+def test_a_slip_of_fit_is_one_line(words: str, code: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match=code):
+        guard(lambda: app(["fit", *words.split()], standalone_mode=False))
+    said = capsys.readouterr()
+    assert said.out == "" and message in said.err and len(said.err.splitlines()) == 1
+
+
 _INTERRUPTED = """
 import sys
 class Interruption:

@@ -1,12 +1,15 @@
 """Trains a small model on meshes of made-up CPU devices and prints what it saw as JSON.
 
-`python -m tests.models.sharded` needs XLA_FLAGS=--xla_force_host_platform_device_count=8. With three arguments,
-address, number of processes and own number, it is one of several that share the mesh data 2 x fsdp 4.
+`python -m tests.models.sharded` needs XLA_FLAGS=--xla_force_host_platform_device_count=8. With four arguments, address,
+number of processes, own number and a table of layouts, it is one of several that train as that says of eight v5e chips.
 """
 
 import json
 import sys
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -15,9 +18,11 @@ from models import loss
 from models.config import ModelConfig
 from models.devices import parallel
 from models.devices.layout import Layout, MeshShape
+from models.devices.placement import V5E_KIND, Machine, agree, place
 from models.fit import collectives
 from models.recipe import AdamW
 from models.step import abstract_state, init_state, train_step
+from store.errors import Failure
 
 SMALL = ModelConfig("small", vocabulary=64, width=32, layers=2, heads=4, feed_forward=48)
 STEPS, BATCH, SEQUENCE = 3, 16, 32
@@ -29,9 +34,20 @@ def batches() -> np.ndarray:
     return np.random.default_rng(0).integers(0, SMALL.vocabulary, (STEPS, BATCH, SEQUENCE + 1), dtype=np.int32)
 
 
-def train(shape: tuple[int, int] | None, layout: Layout, masked: bool = False) -> list[list[float]]:
+def crossed(devices: Sequence[Any]) -> list[Any]:
+    """As on a torus, where the chips of a host lie in two rows: neighbours along `fsdp` belong to different hosts."""
+    return [
+        device
+        for pair in zip(devices[: len(devices) // 2], devices[len(devices) // 2 :], strict=True)
+        for device in pair
+    ]
+
+
+def train(
+    shape: tuple[int, int] | None, layout: Layout, masked: bool = False, devices: Sequence[Any] | None = None
+) -> list[list[float]]:
     """Loss and gradient norm of every step."""
-    mesh = parallel.make_mesh(MeshShape(*shape)) if shape else None
+    mesh = parallel.make_mesh(MeshShape(*shape), devices) if shape else None
     state = init_state(SMALL, AdamW(), 0)
     if mesh is not None:
         state = jax.device_put(state, parallel.shardings(mesh, state))
@@ -50,23 +66,30 @@ def exchanged(shape: tuple[int, int], layout: Layout) -> list[dict]:
     return [asdict(collective) for collective in collectives(traced.jaxpr.jaxpr, dict(mesh.shape))]
 
 
-def _one_of_several(address: str, processes: int, number: int) -> list[float]:
+def _one_of_several(address: str, processes: int, number: int, table: Path) -> dict[str, Any]:
+    """Losses, and what is said where the last process would take another layout."""
     jax.distributed.initialize(address, processes, number)
-    mesh = parallel.make_mesh(MeshShape(2, 4))
-    state, step, seen = init_state(SMALL, AdamW(), 0, mesh), train_step(SMALL, AdamW(), mesh=mesh), []
+    shape, layout = place(SMALL, Machine("tpu", V5E_KIND, 8), "float32", BATCH, SEQUENCE, table)
+    agree(SMALL, shape, layout)
+    mesh = parallel.make_mesh(shape, crossed(jax.devices()))
+    state, step, seen = init_state(SMALL, AdamW(), 0, mesh), train_step(SMALL, AdamW(), "float32", layout, mesh), []
     for tokens in batches():
         mine = np.split(tokens, processes)[number]
         state, metrics = step(state, parallel.global_batch(mesh, mine), 3e-3)
-        seen.append(float(metrics.loss))
+        seen.append([float(metrics.loss), float(metrics.grad_norm)])
+    try:
+        agree(SMALL, shape, replace(layout, remat="none") if number else layout)
+    except Failure as error:
+        said = str(error)
     jax.distributed.shutdown()
-    return seen
+    return {"layout": str((shape, layout)), "seen": seen, "said": said}
 
 
 if __name__ == "__main__":
     # Chunks of 16 tokens, so that every device's loss takes several.
     loss._FEWEST, loss._LOGITS = 16, 1
     if len(sys.argv) > 1:
-        print(json.dumps(_one_of_several(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))))
+        print(json.dumps(_one_of_several(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), Path(sys.argv[4]))))
     else:
         cut = Layout(2, "full", scan=True)
         print(
@@ -77,6 +100,7 @@ if __name__ == "__main__":
                     "fsdp": train((1, 8), cut),
                     "one masked": train(None, Layout(), masked=True),
                     "all masked": train((2, 4), cut, masked=True),
+                    "crossed": train((2, 4), cut, devices=crossed(jax.devices())),
                     "exchanged": exchanged((2, 4), cut),
                 }
             )

@@ -31,9 +31,9 @@ def test_a_masked_document_is_read_by_the_model_as_if_it_stood_alone() -> None:
 
 
 def test_the_tpu_kernel_computes_the_same() -> None:
-    """Its arithmetic, run by an interpreter; that it compiles for a TPU is tests/models/test_fit.py's."""
-    q, k, v = _qkv(256, heads=1)
-    segments = np.repeat(np.arange(3, dtype=np.int32), [100, 28, 128])[None]
+    """In the blocks of long sequences, by an interpreter; that it compiles for a TPU is tests/models/test_fit.py's."""
+    q, k, v = _qkv(1_024, heads=1)
+    segments = np.repeat(np.arange(3, dtype=np.int32), [400, 112, 512])[None]
     cotangent = np.random.default_rng(1).standard_normal(q.shape, np.float32)
     ours, reference = (
         jax.vjp(jax.jit(form), q, k, v)

@@ -16,6 +16,7 @@ from models.devices.roofline import link_bytes
 from models.recipe import AdamW
 from models.step import init_state, loss_and_gradients, train_step
 from store.errors import UserError
+from tests.models.layouts import row_of, table_with
 from tests.models.sharded import SMALL
 from tests.models.tiny import TINY, tokens
 
@@ -61,7 +62,9 @@ def seen() -> dict[str, list]:
 
 
 @pytest.mark.parametrize(
-    ("mesh", "one"), [("data", "one"), ("fsdp", "one"), ("all masked", "one masked")], ids=["8,1", "1,8", "2,4"]
+    ("mesh", "one"),
+    [("data", "one"), ("fsdp", "one"), ("crossed", "one"), ("all masked", "one masked")],
+    ids=["8,1", "1,8", "2,4 in another order", "2,4"],
 )
 def test_every_mesh_trains_as_one_device_does(seen: dict[str, list], mesh: str, one: str) -> None:
     np.testing.assert_allclose(seen[mesh], seen[one], rtol=1e-5)
@@ -82,14 +85,17 @@ def test_weights_and_gradients_travel_once_per_microbatch_and_never_per_chunk(se
     assert found["psum", "data"]["gib"] * 2**30 == pytest.approx(over_data)
 
 
-@pytest.mark.soak
-def test_two_processes_train_as_one(seen: dict[str, list]) -> None:
+def test_two_processes_train_in_the_tables_layout_as_one(seen: dict[str, list], tmp_path: Path) -> None:
+    """Each holds chips of both rows of the mesh, and feeds its half of the batch."""
+    table = table_with(tmp_path, row_of(SMALL, "v5e:2x4", 32, 16, "float32", data=2, fsdp=4, microbatches=2))
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
-    first, second = map(_result, [_start(4, address, "2", str(number)) for number in range(2)])
+    first, second = map(_result, [_start(4, address, "2", str(number), str(table)) for number in range(2)])
     assert first == second
-    np.testing.assert_allclose(first, [loss for loss, _ in seen["one"]], rtol=1e-5)
+    assert first["layout"] == str((MeshShape(2, 4), Layout(2, "full", scan=True)))
+    np.testing.assert_allclose(first["seen"], seen["one"], rtol=1e-5)
+    assert first["said"].startswith("process 1 would train model 'small' in another layout than process 0; give all")
 
 
 @pytest.mark.parametrize(

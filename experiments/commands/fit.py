@@ -1,0 +1,40 @@
+"""`ablate fit`: find a layout, and keep its row in the table that training reads."""
+
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from models.config import config
+from models.devices.fitted import TABLE, keep, rows
+from models.recipe import PRECISIONS
+from store.errors import UserError
+
+
+def fit_model(
+    model: str, topology: str, sequence: int, batch: int, tokens: float, precision: str, table: Path = TABLE
+) -> dict[str, Any]:
+    """What `models.fit.fit` or `models.fit_gpu.fit_gpu` found, as JSON; its row is in `table` by then.
+
+    Raises:
+        UserError: an unknown model, topology or precision, or chips that do not divide.
+        Failure: no compiler, no GPU, or a table that cannot be read or written.
+    """
+    from models.fit import fit, row
+
+    size = config(model)
+    if precision not in PRECISIONS:
+        raise UserError(f"precision '{precision}' is unknown; choose one of {', '.join(PRECISIONS)}")
+    rows(table)  # what cannot be read is said before minutes of compiling
+    if topology == "gpu":
+        from models.fit_gpu import fit_gpu
+
+        found, compiler = fit_gpu(size, sequence, batch, tokens, precision, _say), "jaxlib"
+    else:
+        found, compiler = fit(size, topology, sequence, batch, tokens, precision, _say), "libtpu"
+    keep(row(found, size, compiler), table)
+    return asdict(found)
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

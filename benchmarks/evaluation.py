@@ -95,7 +95,7 @@ def made(folder: Path, model: str, texts: list[str]) -> None:
 
     size = config(model)
     tokenizer.save(tokenizer.train(texts, size.vocabulary), folder.with_suffix(".json"))
-    export(size, initial(size, 0), folder.with_suffix(".json"), folder, eod=tokenizer.EOD_ID, sequence=WINDOW)
+    export(size, lambda names: initial(size, 0), folder.with_suffix(".json"), folder, eod=tokenizer.EOD_ID, sequence=WINDOW)
 
 
 def requests(downloads: Path, items: int) -> dict[str, list]:

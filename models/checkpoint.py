@@ -12,7 +12,7 @@ import os
 import re
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,6 +32,7 @@ from jax.sharding import SingleDeviceSharding
 from models import saved
 from models.devices import hosts
 from models.step import TrainState
+from models.transformer import Params
 from store import objects, paths
 from store.errors import Failure
 
@@ -172,6 +173,32 @@ def restore(folder: Folder, step: int, like: TrainState) -> TrainState:
             raise Failure(f"checkpoint {path} is of another model or optimizer; give this run a folder of its own")
         leaves = checkpointer.restore(f"{path}/state", target)
     return jax.tree.unflatten(jax.tree.structure(like), [leaves[name] for name in target])
+
+
+def restore_params(folder: Folder, step: int, like: Mapping[str, jax.ShapeDtypeStruct]) -> Params:
+    """Parameters saved at `step`, those that `like` names, on its shardings.
+
+    Raises:
+        Failure: the checkpoint is missing, damaged or of another model.
+    """
+    path = saved.path(paths.place(folder), step)
+    with hosts.together():
+        there = hosts.first() and bool(objects.names(path))
+        intact = there and _intact(path)
+    if not hosts.agreed(there):
+        raise Failure(f"checkpoint {path} does not exist; its folder has steps {steps(folder) or 'none'}")
+    if not hosts.agreed(intact):
+        raise Failure(f"checkpoint {path} is damaged; delete it to continue from the one before")
+    with hosts.together(), ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as checkpointer:
+        found = checkpointer.metadata(f"{path}/state").item_metadata.tree
+        target = {f"params/{name}": _abstract(leaf) for name, leaf in like.items()}
+        if any(name not in found or found[name].shape != leaf.shape for name, leaf in target.items()):
+            raise Failure(f"checkpoint {path} is of another model or optimizer; give this run a folder of its own")
+        arguments = ocp.args.PyTreeRestore(
+            item=target, restore_args=ocp.checkpoint_utils.construct_restore_args(target), partial_restore=True
+        )
+        leaves = checkpointer.restore(f"{path}/state", args=arguments)
+    return {name: leaves[f"params/{name}"] for name in like}
 
 
 @contextmanager

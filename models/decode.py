@@ -3,8 +3,9 @@
 A tree is a context with its continuations, each shared prefix once. Its nodes lie in a row from the root down, branch
 after branch, and a node ends where the nodes below it end. So a position t sees a node s exactly if s <= t < end(s),
 and one row may hold several trees. Generation works in slots: a row of the cache of keys and values, which a prompt
-enters and leaves apart from all others. With a mesh, devices have rows and slots of their own and share nothing. All of
-it is float32, products too, on any device: a score should not depend on where it was taken.
+enters and leaves apart from all others. With a mesh, devices have rows and slots of their own, and of the weights the
+part that models/devices/parallel.py gives them: a layer's are gathered as it runs, for no chip need hold a large model
+whole. All of it is float32, products too, on any device: a score should not depend on where it was taken.
 
 Suffixes: B rows or slots, S tokens of a row, N = B*S, H heads, K width of a head, V vocabulary, E edges of the trees,
 C edges of a chunk, T columns of the cache, R prompts to enter, P their padded length, D width.
@@ -21,9 +22,10 @@ from jax.sharding import PartitionSpec as P
 
 from models.attention import causal_attention, in_blocks
 from models.config import ModelConfig
-from models.devices.layout import accelerator_chunk
-from models.devices.parallel import BATCH, platform, shape_of
+from models.devices.layout import AXES, Layout, accelerator_chunk
+from models.devices.parallel import BATCH, platform, setting, shape_of, specs
 from models.recipe import PRODUCTS
+from models.setting import ONE_DEVICE, Setting
 from models.transformer import Params, bind
 
 _LOGITS = 1 << 22
@@ -95,20 +97,35 @@ def devices(mesh: Mesh | None) -> int:
     return shape_of(mesh).devices
 
 
-def everywhere(params: Params, mesh: Mesh | None) -> Params:
-    """Parameters as the functions below want them: whole on every device."""
-    return params if mesh is None else jax.device_put(params, NamedSharding(mesh, P()))
+def _setting(config: ModelConfig, mesh: Mesh | None, scan: bool) -> Setting:
+    """How weights reach a device; `scan`: its layers may be one loop, where there are many."""
+    if mesh is None:
+        return ONE_DEVICE
+    return setting(mesh, jnp.dtype(jnp.float32), Layout(), scan and Layout().scans(config))
 
 
 def _by_rows(
-    function: Callable[..., Any], mesh: Mesh | None, arguments: int, donate: tuple[int, ...] = ()
+    function: Callable[..., Any],
+    mesh: Mesh | None,
+    arguments: int,
+    donate: tuple[int, ...] = (),
+    read: tuple[bool, ...] = (False,),
 ) -> Callable[..., Any]:
-    """`function` of parameters and so many arguments by rows, on every device's rows alone, in float32."""
+    """`function` of parameters and so many arguments by rows, on every device's rows alone, in float32.
+
+    Of its results those that are `read` are whole on every device: each process then has all of them.
+    """
     function = jax.default_matmul_precision(PRODUCTS["float32"])(function)
-    if mesh is not None:
-        specs = (P(), *[BATCH] * arguments)
-        function = jax.shard_map(function, mesh=mesh, in_specs=specs, out_specs=BATCH, check_vma=False)
-    return jax.jit(function, donate_argnums=donate)
+    if mesh is None:
+        return jax.jit(function, donate_argnums=donate)
+
+    def on_devices(params: Params, *rows: Any) -> Any:
+        placed = (specs(params), *[BATCH] * arguments)
+        return jax.shard_map(function, mesh=mesh, in_specs=placed, out_specs=BATCH, check_vma=False)(params, *rows)
+
+    everywhere = NamedSharding(mesh, P())
+    results = tuple(everywhere if each else None for each in read)
+    return jax.jit(on_devices, donate_argnums=donate, out_shardings=results if len(results) > 1 else results[0])
 
 
 @functools.cache
@@ -118,13 +135,15 @@ def scorer(config: ModelConfig, mesh: Mesh | None = None) -> Callable[[Params, T
     chunk = max(128, _LOGITS // config.vocabulary)
     if platform(mesh) != "cpu":
         chunk = accelerator_chunk(config.vocabulary)
+    around = _setting(config, mesh, scan=True)
 
     def score_rows(params: Params, trees: Trees) -> tuple[jax.Array, jax.Array]:
         attend = functools.partial(_tree_attention, trees.ends_BxS)
-        hidden_BxSxD = bind(config, params).states(trees.tokens_BxS, trees.depths_BxS, attend)
-        return _edges(hidden_BxSxD.reshape(-1, config.width), params["embedding"], trees, chunk)
+        hidden_BxSxD = bind(config, params).states(trees.tokens_BxS, trees.depths_BxS, attend, around)
+        embedding_VxD = around.head.gather(params["embedding"])
+        return _edges(hidden_BxSxD.reshape(-1, config.width), embedding_VxD, trees, chunk)
 
-    return _by_rows(score_rows, mesh, 1)
+    return _by_rows(score_rows, mesh, 1, read=(True, True))
 
 
 def _tree_attention(ends_BxS: jax.Array, q_BxSxHxK: jax.Array, k_BxSxHxK: jax.Array, v_BxSxHxK: jax.Array) -> jax.Array:
@@ -162,11 +181,14 @@ def _edges(hidden_NxD: jax.Array, embedding_VxD: jax.Array, trees: Trees, chunk:
 def empty_slots(config: ModelConfig, slots: int, columns: int, mesh: Mesh | None = None) -> Slots:
     """`slots` of them, all devices' together, that nothing has entered."""
 
-    shape = (slots, config.heads, columns, config.head_width)
-    keys, values = (tuple(jnp.zeros(shape) for _ in range(config.layers)) for _ in range(2))
-    at = Seats(*(jnp.zeros(slots, jnp.int32) for _ in range(5)), *(jnp.zeros(slots) for _ in range(2)))
-    made = Slots(keys, values, at)
-    return made if mesh is None else jax.device_put(made, NamedSharding(mesh, BATCH))
+    def made() -> Slots:
+        shape = (slots, config.heads, columns, config.head_width)
+        keys, values = (tuple(jnp.zeros(shape) for _ in range(config.layers)) for _ in range(2))
+        at = Seats(*(jnp.zeros(slots, jnp.int32) for _ in range(5)), *(jnp.zeros(slots) for _ in range(2)))
+        return Slots(keys, values, at)
+
+    # On a mesh each device makes its own: one could not hold those of all.
+    return made() if mesh is None else jax.jit(made, out_shardings=NamedSharding(mesh, BATCH))()
 
 
 def widen(slots: Slots, columns: int) -> Slots:
@@ -182,6 +204,7 @@ def widen(slots: Slots, columns: int) -> Slots:
 def enterer(config: ModelConfig, mesh: Mesh | None = None) -> Callable[[Params, Slots, Prompts], Slots]:
     """(parameters, slots, prompts) -> slots that have taken the prompts. Those that were are given up; their cache has
     at least P columns."""
+    around = _setting(config, mesh, scan=False)
 
     def enter_rows(params: Params, slots: Slots, prompts: Prompts) -> Slots:
         columns = prompts.tokens_RxP.shape[1]
@@ -194,7 +217,7 @@ def enterer(config: ModelConfig, mesh: Mesh | None = None) -> Callable[[Params, 
                 kept.append(cache[len(kept)].at[prompts.slot_B, :, :columns].set(taken_BxHxPxK, mode="drop"))
             return causal_attention(q_RxPxHxK, k_RxPxHxK, v_RxPxHxK)
 
-        bind(config, params).states(prompts.tokens_RxP, jnp.arange(columns), attend)
+        bind(config, params).states(prompts.tokens_RxP, jnp.arange(columns), attend, around)
 
         def put(old_B: jax.Array, new_B: jax.Array) -> jax.Array:
             return old_B.at[prompts.slot_B].set(new_B, mode="drop")
@@ -216,18 +239,30 @@ def advancer(
     which compiles in half the time.
     """
 
+    around = _setting(config, mesh, scan=False)
+    divided = shape_of(mesh).fsdp > 1
+
+    def going_on(slots: Slots) -> jax.Array:
+        """Whether anyone has something to say. Devices that gather from each other go round together."""
+        any_ = (slots.at.left_B > 0).any()
+        return jax.lax.pmax(any_.astype(jnp.int32), AXES) > 0 if divided else any_
+
     def advance_rows(params: Params, slots: Slots, alive_B: jax.Array) -> tuple[Slots, jax.Array]:
-        model = bind(config, params)
+        def more(state: tuple[jax.Array, jax.Array, Slots, jax.Array]) -> jax.Array:
+            return (state[0] < steps) & state[1]
 
-        def more(state: tuple[jax.Array, Slots, jax.Array]) -> jax.Array:
-            return (state[0] < steps) & (state[1].at.left_B > 0).any()
-
-        def step(state: tuple[jax.Array, Slots, jax.Array]) -> tuple[jax.Array, Slots, jax.Array]:
-            number, slots, said_BxC = state
+        def step(
+            state: tuple[jax.Array, jax.Array, Slots, jax.Array],
+        ) -> tuple[jax.Array, jax.Array, Slots, jax.Array]:
+            number, _, slots, said_BxC = state
+            weights = params
+            if divided:  # Or the compiler may gather before the loop, once, what together is too much.
+                weights, number = jax.lax.optimization_barrier((params, number))
             at = slots.at
             keys, values, attend = _through_cache(slots)
-            hidden_Bx1xD = model.states(at.token_B[:, None], at.position_B[:, None], attend)
-            logits_BxV = hidden_Bx1xD[:, 0] @ params["embedding"].T
+            model = bind(config, weights)
+            hidden_Bx1xD = model.states(at.token_B[:, None], at.position_B[:, None], attend, around)
+            logits_BxV = hidden_Bx1xD[:, 0] @ around.head.gather(weights["embedding"]).T
             token_B = _drawn(logits_BxV, at) if draws else _first_highest(logits_BxV)
             on_B = at.left_B > 0
             said_BxC = said_BxC.at[:, number].set(jnp.where(on_B, token_B, -1))
@@ -237,13 +272,14 @@ def advancer(
                 said_B=at.said_B + on_B,
                 left_B=jnp.where(on_B & (token_B != end), at.left_B - 1, 0),
             )
-            return number + 1, Slots(tuple(keys), tuple(values), at), said_BxC
+            slots = Slots(tuple(keys), tuple(values), at)
+            return number + 1, going_on(slots), slots, said_BxC
 
         slots = slots._replace(at=slots.at._replace(left_B=jnp.where(alive_B, slots.at.left_B, 0)))
         nothing_BxC = jnp.full((len(alive_B), steps), -1, jnp.int32)
-        return jax.lax.while_loop(more, step, (jnp.int32(0), slots, nothing_BxC))[1:]
+        return jax.lax.while_loop(more, step, (jnp.int32(0), going_on(slots), slots, nothing_BxC))[2:]
 
-    return _by_rows(advance_rows, mesh, 2, donate=(1,))
+    return _by_rows(advance_rows, mesh, 2, donate=(1,), read=(False, True))
 
 
 def _through_cache(slots: Slots) -> tuple[list[jax.Array], list[jax.Array], Callable[..., jax.Array]]:

@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from tokenizers import Tokenizer
 
+from analysis.evals import together
 from analysis.evals.model import LanguageModel
+from analysis.evals.together import run
 from models import decode
 
 _SLOTS = (4, 16, 64)
@@ -72,22 +74,19 @@ def write(model: LanguageModel, asks: Sequence[Ask]) -> Iterator[tuple[int, str]
             yield text.number, ""
     devices, end = decode.devices(model.mesh), model.eod
     each = next((size for size in _SLOTS if size * devices >= len(queue)), _SLOTS[-1])
-    params = decode.everywhere(model.params, model.mesh)
     draws = any(text.ask.temperature > 0 for text in queue)
-    enter = decode.enterer(model.config, model.mesh)
-    advance = decode.advancer(model.config, _STEPS, end, draws, model.mesh)
     columns = _COLUMNS
-    slots = decode.empty_slots(model.config, each * devices, columns, model.mesh)
+    slots, _ = run(together.begun, model, None, each * devices, columns)
     writing: dict[int, _Text] = {}
     while queue or writing:
         while queue and (not writing or len(writing) <= each * devices * 3 // 4):
             seats = _seated(queue, writing, each, devices)
             writing |= seats
-            columns, slots = _room(columns, slots, seats)
-            slots = enter(params, slots, _prompts(seats, each, devices))
-        columns, slots = _room(columns, slots, writing)
+            columns, slots = _room(model, columns, slots, seats)
+            slots, _ = run(together.entered, model, slots, _prompts(seats, each, devices))
+        columns, slots = _room(model, columns, slots, writing)
         alive_B = np.isin(np.arange(each * devices), list(writing))
-        slots, said_BxC = advance(params, slots, alive_B)
+        slots, said_BxC = run(together.advanced, model, slots, alive_B, _STEPS, draws)
         said = np.asarray(said_BxC)
         for slot, text in list(writing.items()):
             text.ids.extend(said[slot][said[slot] >= 0].tolist())
@@ -132,13 +131,15 @@ def _seated(queue: deque[_Text], writing: dict[int, _Text], each: int, devices: 
     return seats
 
 
-def _room(columns: int, slots: decode.Slots, texts: dict[int, _Text]) -> tuple[int, decode.Slots]:
+def _room(
+    model: LanguageModel, columns: int, slots: decode.Slots, texts: dict[int, _Text]
+) -> tuple[int, decode.Slots]:
     """A cache wide enough for the next steps."""
     wanted = max(text.position + min(_STEPS, text.most - len(text.ids)) for text in texts.values())
     if wanted <= columns:
         return columns, slots
     columns = _columns(wanted)
-    return columns, decode.widen(slots, columns)
+    return columns, run(together.widened, model, slots, columns)[0]
 
 
 def _columns(wanted: int) -> int:

@@ -5,6 +5,7 @@ kept on the disk as it ends; after a kill only unfinished portions are asked aga
 it would have been and the record is the one that an undisturbed run writes.
 """
 
+import functools
 import itertools
 import math
 import time
@@ -13,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from analysis.evals import engine, harness_tasks, scoring
+from analysis.evals import engine, harness_tasks, scoring, together
 from analysis.evals.harness_tasks import HarnessTask
 from analysis.evals.model import LanguageModel
 from analysis.evals.questions import Question
@@ -27,6 +28,7 @@ from experiments.score import coding
 from experiments.score.asked import AnyTask, cost, load_task, prompts
 from experiments.score.coding import CodeTask
 from mixtures.tokens.tokenizer import canonical, loss
+from models.devices import hosts
 from store import appended, kept_rows
 from store.errors import Failure
 from store.files import remove
@@ -90,7 +92,7 @@ def loader(plan: PreparedPlan, store: Path) -> Callable[[str], AnyTask]:
 
 
 def evaluate(stage: PreparedStage, store: Path, missing: Mapping[str, Path], load: Callable[[str], AnyTask]) -> None:
-    """Score the end of a finished stage.
+    """Score the end of a finished stage. Of several processes the first asks, and the others only compute what it asks.
 
     A task that cannot be had gets a record that says why and has no items.
 
@@ -103,11 +105,13 @@ def evaluate(stage: PreparedStage, store: Path, missing: Mapping[str, Path], loa
     Raises:
         Failure: held-out text or the checkpoint is damaged, or the disk is full.
     """
-    score(
-        Checkpoint(stage.fingerprint, stage.steps),
-        {path: load(name) for name, path in missing.items()},
-        lambda: open_stage(stage_folder(store, stage.folder), store),
-    )
+    open_model = functools.partial(open_stage, stage_folder(store, stage.folder), store)
+    if not hosts.first():
+        together.follow(open_model)
+        return
+    with together.leading(open_model) as opened:
+        work = {path: load(name) for name, path in missing.items()}
+        score(Checkpoint(stage.fingerprint, stage.steps), work, opened)
 
 
 def score(

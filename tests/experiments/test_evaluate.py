@@ -217,7 +217,9 @@ def exported(tmp_path):
     """A folder with a model, and a store with a benchmark's rows from the user."""
     model = language.model()
     bpe.save(model.tokenizer, tmp_path / "tokenizer.json")
-    export.export(model.config, model.params, tmp_path / "tokenizer.json", tmp_path / "model", eod=0, sequence=48)
+    export.export(
+        model.config, lambda names: model.params, tmp_path / "tokenizer.json", tmp_path / "model", eod=0, sequence=48
+    )
     rows = tmp_path / "store" / "benchmarks" / "copa.jsonl"
     rows.parent.mkdir(parents=True)
     rows.write_text("\n".join(map(json.dumps, COPA)))
@@ -251,7 +253,7 @@ def test_an_exported_folder_is_scored_once_with_intervals_and_gaps(exported):
 
 def test_a_folder_says_which_token_ends_its_texts_and_has_no_ids_beyond_its_model(exported):
     tokenizer, end = language.model().tokenizer, bpe.load(exported / "tokenizer.json").token_to_id(bpe.FIM_SUFFIX)
-    arguments = (language.CONFIG, language.model().params, exported / "tokenizer.json", exported / "named")
+    arguments = (language.CONFIG, lambda names: language.model().params, exported / "tokenizer.json", exported / "named")
     export.export(*arguments, eod=end, sequence=48)
     assert opened(exported / "named").eod == end != bpe.eod_id(tokenizer) == opened(exported / "model").eod
     larger = bpe.load(exported / "tokenizer.json")

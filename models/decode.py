@@ -12,11 +12,13 @@ C edges of a chunk, T columns of the cache, R prompts to enter, P their padded l
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from flax import nnx
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
@@ -70,11 +72,18 @@ class Seats(NamedTuple):
 
 
 class Slots(NamedTuple):
-    """The state of generation: the cache, [B, H, T, K] of keys and values for every layer, and who sits there."""
+    """The state of generation: the cache, and who sits there.
 
-    keys: tuple[jax.Array, ...]
-    values: tuple[jax.Array, ...]
+    Of keys and values [B, H, T, K] for every layer; where a mesh runs the layers as one loop, all together as
+    [B, L, T, D], whose rows a TPU writes in place and does not pad.
+    """
+
+    keys: "Cache"
+    values: "Cache"
     at: Seats
+
+
+Cache = tuple[jax.Array, ...] | jax.Array
 
 
 class Prompts(NamedTuple):
@@ -97,11 +106,16 @@ def devices(mesh: Mesh | None) -> int:
     return shape_of(mesh).devices
 
 
-def _setting(config: ModelConfig, mesh: Mesh | None, scan: bool) -> Setting:
-    """How weights reach a device; `scan`: its layers may be one loop, where there are many."""
+def _scans(config: ModelConfig, mesh: Mesh | None) -> bool:
+    """Whether the layers are one loop."""
+    return mesh is not None and Layout().scans(config)
+
+
+def _setting(config: ModelConfig, mesh: Mesh | None) -> Setting:
+    """How weights reach a device."""
     if mesh is None:
         return ONE_DEVICE
-    return setting(mesh, jnp.dtype(jnp.float32), Layout(), scan and Layout().scans(config))
+    return setting(mesh, jnp.dtype(jnp.float32), Layout(), _scans(config, mesh))
 
 
 def _by_rows(
@@ -110,7 +124,7 @@ def _by_rows(
     arguments: int,
     donate: tuple[int, ...] = (),
     read: tuple[bool, ...] = (False,),
-) -> Callable[..., Any]:
+) -> jax.stages.Wrapped:
     """`function` of parameters and so many arguments by rows, on every device's rows alone, in float32.
 
     Of its results those that are `read` are whole on every device: each process then has all of them.
@@ -129,13 +143,13 @@ def _by_rows(
 
 
 @functools.cache
-def scorer(config: ModelConfig, mesh: Mesh | None = None) -> Callable[[Params, Trees], tuple[jax.Array, jax.Array]]:
+def scorer(config: ModelConfig, mesh: Mesh | None = None) -> jax.stages.Wrapped:
     """(parameters, trees) -> of every edge the negative log-likelihood in nats, [E] float32, and whether no token is
     likelier, [E] bool. Compiled once per shape."""
     chunk = max(128, _LOGITS // config.vocabulary)
     if platform(mesh) != "cpu":
         chunk = accelerator_chunk(config.vocabulary)
-    around = _setting(config, mesh, scan=True)
+    around = _setting(config, mesh)
 
     def score_rows(params: Params, trees: Trees) -> tuple[jax.Array, jax.Array]:
         attend = functools.partial(_tree_attention, trees.ends_BxS)
@@ -182,10 +196,14 @@ def empty_slots(config: ModelConfig, slots: int, columns: int, mesh: Mesh | None
     """`slots` of them, all devices' together, that nothing has entered."""
 
     def made() -> Slots:
-        shape = (slots, config.heads, columns, config.head_width)
-        keys, values = (tuple(jnp.zeros(shape) for _ in range(config.layers)) for _ in range(2))
+        def cache() -> Cache:
+            if _scans(config, mesh):
+                return jnp.zeros((slots, config.layers, columns, config.width))
+            shape = (slots, config.heads, columns, config.head_width)
+            return tuple(jnp.zeros(shape) for _ in range(config.layers))
+
         at = Seats(*(jnp.zeros(slots, jnp.int32) for _ in range(5)), *(jnp.zeros(slots) for _ in range(2)))
-        return Slots(keys, values, at)
+        return Slots(cache(), cache(), at)
 
     # On a mesh each device makes its own: one could not hold those of all.
     return made() if mesh is None else jax.jit(made, out_shardings=NamedSharding(mesh, BATCH))()
@@ -194,35 +212,36 @@ def empty_slots(config: ModelConfig, slots: int, columns: int, mesh: Mesh | None
 def widen(slots: Slots, columns: int) -> Slots:
     """The same with `columns` columns."""
 
-    def wide(cache: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
-        return tuple(jnp.pad(x, ((0, 0), (0, 0), (0, columns - x.shape[2]), (0, 0))) for x in cache)
+    def wide(cache: jax.Array) -> jax.Array:
+        return jnp.pad(cache, ((0, 0), (0, 0), (0, columns - cache.shape[2]), (0, 0)))
 
-    return slots._replace(keys=wide(slots.keys), values=wide(slots.values))
+    return slots._replace(keys=jax.tree.map(wide, slots.keys), values=jax.tree.map(wide, slots.values))
 
 
 @functools.cache
-def enterer(config: ModelConfig, mesh: Mesh | None = None) -> Callable[[Params, Slots, Prompts], Slots]:
+def enterer(config: ModelConfig, mesh: Mesh | None = None) -> jax.stages.Wrapped:
     """(parameters, slots, prompts) -> slots that have taken the prompts. Those that were are given up; their cache has
     at least P columns."""
-    around = _setting(config, mesh, scan=False)
+    around = _setting(config, mesh)
 
     def enter_rows(params: Params, slots: Slots, prompts: Prompts) -> Slots:
         columns = prompts.tokens_RxP.shape[1]
-        keys: list[jax.Array] = []
-        values: list[jax.Array] = []
+        held: list[Any] = [slots.keys, slots.values, 0]
 
         def attend(q_RxPxHxK: jax.Array, k_RxPxHxK: jax.Array, v_RxPxHxK: jax.Array) -> jax.Array:
-            for cache, kept, new in ((slots.keys, keys, k_RxPxHxK), (slots.values, values, v_RxPxHxK)):
-                taken_BxHxPxK = new.swapaxes(1, 2)[prompts.prompt_B]
-                kept.append(cache[len(kept)].at[prompts.slot_B, :, :columns].set(taken_BxHxPxK, mode="drop"))
+            layer = held[2]
+            for which, new in enumerate((k_RxPxHxK, v_RxPxHxK)):
+                held[which] = _put(held[which], layer, prompts.slot_B, slice(columns), new[prompts.prompt_B])
+            held[2] = layer + 1
             return causal_attention(q_RxPxHxK, k_RxPxHxK, v_RxPxHxK)
 
-        bind(config, params).states(prompts.tokens_RxP, jnp.arange(columns), attend, around)
+        within = _holding(around, held, _scans(config, mesh))
+        bind(config, params).states(prompts.tokens_RxP, jnp.arange(columns), attend, within)
 
         def put(old_B: jax.Array, new_B: jax.Array) -> jax.Array:
             return old_B.at[prompts.slot_B].set(new_B, mode="drop")
 
-        return Slots(tuple(keys), tuple(values), jax.tree.map(put, slots.at, prompts.at))
+        return Slots(held[0], held[1], jax.tree.map(put, slots.at, prompts.at))
 
     return _by_rows(enter_rows, mesh, 2, donate=(1,))
 
@@ -230,7 +249,7 @@ def enterer(config: ModelConfig, mesh: Mesh | None = None) -> Callable[[Params, 
 @functools.cache
 def advancer(
     config: ModelConfig, steps: int, end: int, draws: bool = True, mesh: Mesh | None = None
-) -> Callable[[Params, Slots, Any], tuple[Slots, jax.Array]]:
+) -> jax.stages.Wrapped:
     """(parameters, slots, alive_B) -> slots, and up to `steps` more tokens for each that is alive: int32 [B, steps], -1
     where a slot said none.
 
@@ -239,7 +258,7 @@ def advancer(
     which compiles in half the time.
     """
 
-    around = _setting(config, mesh, scan=False)
+    around = _setting(config, mesh)
     divided = shape_of(mesh).fsdp > 1
 
     def going_on(slots: Slots) -> jax.Array:
@@ -259,9 +278,10 @@ def advancer(
             if divided:  # Or the compiler may gather before the loop, once, what together is too much.
                 weights, number = jax.lax.optimization_barrier((params, number))
             at = slots.at
-            keys, values, attend = _through_cache(slots)
+            held, attend = _through_cache(slots)
+            within = _holding(around, held, _scans(config, mesh))
             model = bind(config, weights)
-            hidden_Bx1xD = model.states(at.token_B[:, None], at.position_B[:, None], attend, around)
+            hidden_Bx1xD = model.states(at.token_B[:, None], at.position_B[:, None], attend, within)
             logits_BxV = hidden_Bx1xD[:, 0] @ around.head.gather(weights["embedding"]).T
             token_B = _drawn(logits_BxV, at) if draws else _first_highest(logits_BxV)
             on_B = at.left_B > 0
@@ -272,7 +292,7 @@ def advancer(
                 said_B=at.said_B + on_B,
                 left_B=jnp.where(on_B & (token_B != end), at.left_B - 1, 0),
             )
-            slots = Slots(tuple(keys), tuple(values), at)
+            slots = Slots(held[0], held[1], at)
             return number + 1, going_on(slots), slots, said_BxC
 
         slots = slots._replace(at=slots.at._replace(left_B=jnp.where(alive_B, slots.at.left_B, 0)))
@@ -282,23 +302,61 @@ def advancer(
     return _by_rows(advance_rows, mesh, 2, donate=(1,), read=(False, True))
 
 
-def _through_cache(slots: Slots) -> tuple[list[jax.Array], list[jax.Array], Callable[..., jax.Array]]:
-    """Attention of one new token a slot; it fills the two lists with each layer's cache after it."""
-    keys: list[jax.Array] = []
-    values: list[jax.Array] = []
+def _through_cache(slots: Slots) -> tuple[list[Any], Callable[..., jax.Array]]:
+    """Attention of one new token a slot, and what it goes on with: the cache of keys, that of values, and the layer."""
+    held: list[Any] = [slots.keys, slots.values, 0]
     position_B = slots.at.position_B
     rows_B = jnp.arange(len(position_B))
-    seen_Bx1xT = (jnp.arange(slots.keys[0].shape[2]) <= position_B[:, None])[:, None]
+    columns = jax.tree.leaves(slots.keys)[0].shape[2]
+    seen_Bx1xT = (jnp.arange(columns) <= position_B[:, None])[:, None]
 
     def attend(q_Bx1xHxK: jax.Array, k_Bx1xHxK: jax.Array, v_Bx1xHxK: jax.Array) -> jax.Array:
-        keys.append(slots.keys[len(keys)].at[rows_B, :, position_B].set(k_Bx1xHxK[:, 0]))
-        values.append(slots.values[len(values)].at[rows_B, :, position_B].set(v_Bx1xHxK[:, 0]))
+        layer = held[2]
+        for which, new in enumerate((k_Bx1xHxK, v_Bx1xHxK)):
+            held[which] = _put(held[which], layer, rows_B, position_B, new[:, 0])
+        held[2], heads = layer + 1, q_Bx1xHxK.shape[2]
         q_BxHxK = q_Bx1xHxK[:, 0] * q_Bx1xHxK.shape[-1] ** -0.5
-        scores_BxHxT = jnp.einsum("bhk,bhtk->bht", q_BxHxK, keys[-1])
+        scores_BxHxT = jnp.einsum("bhk,bhtk->bht", q_BxHxK, _of(held[0], layer, heads))
         weights_BxHxT = jax.nn.softmax(jnp.where(seen_Bx1xT, scores_BxHxT, -jnp.inf), axis=-1)
-        return jnp.einsum("bht,bhtk->bhk", weights_BxHxT, values[-1])[:, None]
+        return jnp.einsum("bht,bhtk->bhk", weights_BxHxT, _of(held[1], layer, heads))[:, None]
 
-    return keys, values, attend
+    return held, attend
+
+
+def _put(cache: Cache, layer: Any, slots_B: jax.Array, columns: Any, new: jax.Array) -> Cache:
+    """The cache with `new`, [B, H, K] or [B, P, H, K], in a layer's `columns`; a slot that is not there takes none."""
+    if isinstance(cache, tuple):
+        after = cache[layer].at[slots_B, :, columns].set(jnp.moveaxis(new, -2, 1), mode="drop")
+        return (*cache[:layer], after, *cache[layer + 1 :])
+    return cache.at[slots_B, layer, columns].set(new.reshape(*new.shape[:-2], -1), mode="drop")
+
+
+def _of(cache: Cache, layer: Any, heads: int) -> jax.Array:
+    """A layer's [B, H, T, K]."""
+    if isinstance(cache, tuple):
+        return cache[layer]
+    layer_BxTxD = jax.lax.dynamic_index_in_dim(cache, layer, axis=1, keepdims=False)
+    return layer_BxTxD.reshape(*layer_BxTxD.shape[:2], heads, -1).swapaxes(1, 2)
+
+
+def _holding(around: Setting, held: list[Any], scan: bool) -> Setting:
+    """The setting in which `held`, that attention changes, goes through the loop of the layers, if they are one."""
+    if not scan:
+        return around
+
+    def layers(blocks: Sequence[Any], apply: Callable[[Any, jax.Array], jax.Array], x_NxD: jax.Array) -> jax.Array:
+        graph, _ = nnx.split(blocks[0])
+        stacked = jax.tree.map(lambda *arrays: jnp.stack(arrays), *[nnx.state(block) for block in blocks])
+
+        def body(carry: tuple[jax.Array, list[Any]], state: nnx.State) -> tuple[tuple[jax.Array, list[Any]], None]:
+            x_NxD, held[:] = carry
+            x_NxD = apply(nnx.merge(graph, state), x_NxD)
+            return (x_NxD, list(held)), None
+
+        (x_NxD, held[:]), _ = jax.lax.scan(body, (x_NxD, list(held)), stacked)
+        return x_NxD
+
+    return replace(around, layers=layers)
 
 
 def _drawn(logits_BxV: jax.Array, at: Seats) -> jax.Array:

@@ -104,7 +104,8 @@ def _write_weights(
 
 def _parts(config: ModelConfig, part_bytes: int) -> list[list[str]]:
     """Names of parameters, in their order, by the file they go to; one that is larger has its own."""
-    expected, parts, free = shapes(config), [], 0
+    expected, free = shapes(config), 0
+    parts: list[list[str]] = []
     for name in _names(config):
         size = 4 * expected[name].size
         if size > free:
@@ -129,8 +130,8 @@ def _tensors(
 
 
 def read(folder: Path) -> tuple[ModelConfig, dict[str, np.ndarray], Path]:
-    """The model in `folder`, exported here or published by anyone: its float32 parameters, which no device holds yet, and
-    its tokenizer.json.
+    """The model in `folder`, exported here or published by anyone: its float32 parameters, on no device yet, and its
+    tokenizer.json.
 
     Two things that this project's model has not are worked into the parameters, at equal logits: heads that share keys
     and values get copies of them, and a scale of the logits goes into the final norm.

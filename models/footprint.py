@@ -1,4 +1,4 @@
-"""What scoring and writing need of each chip, counted by the compiler: the programs of models/decode.py on shapes alone.
+"""What scoring and writing need of each chip, by the compiler's count: the programs of models/decode.py, on shapes.
 
 The chips of the mesh need not be here (`models.fit.described`), and no array is made.
 """
@@ -27,10 +27,10 @@ def scoring(config: ModelConfig, mesh: Mesh, rows: int, columns: int) -> jax.sta
 
 def entering(config: ModelConfig, mesh: Mesh, slots: int, columns: int) -> jax.stages.Lowered:
     """Of prompts as long as the cache, a quarter as many as a device has `slots`."""
-    at = _seats(mesh, slots)
-    tokens, where = _ints(mesh, mesh.size * max(1, slots // 4), columns), at.token_B
-    prompts = decode.Prompts(tokens, where, where, at)
-    return decode.enterer(config, mesh).lower(_params(config, mesh), _slots(config, mesh, slots, columns), prompts)
+    its = _slots(config, mesh, slots, columns)
+    tokens, where = _ints(mesh, mesh.size * max(1, slots // 4), columns), its.at.token_B
+    prompts = decode.Prompts(tokens, where, where, its.at)
+    return decode.enterer(config, mesh).lower(_params(config, mesh), its, prompts)
 
 
 def advancing(config: ModelConfig, mesh: Mesh, slots: int, columns: int) -> jax.stages.Lowered:
@@ -46,7 +46,7 @@ def gib(lowered: jax.stages.Lowered) -> float:
     Raises:
         jax.errors.JaxRuntimeError: the compiler says that it does not fit.
     """
-    memory = lowered.compile().memory_analysis()
+    memory: Any = lowered.compile().memory_analysis()
     total = (
         memory.argument_size_in_bytes
         + memory.output_size_in_bytes
@@ -62,13 +62,8 @@ def _params(config: ModelConfig, mesh: Mesh) -> Params:
 
 
 def _slots(config: ModelConfig, mesh: Mesh, slots: int, columns: int) -> decode.Slots:
-    cache = _array(mesh, jnp.float32, mesh.size * slots, config.heads, columns, config.head_width)
-    return decode.Slots((cache,) * config.layers, (cache,) * config.layers, _seats(mesh, slots))
-
-
-def _seats(mesh: Mesh, slots: int) -> decode.Seats:
-    whole, real = (_array(mesh, kind, mesh.size * slots) for kind in (jnp.int32, jnp.float32))
-    return decode.Seats(*[whole] * 5, real, real)
+    shapes = jax.eval_shape(lambda: decode.empty_slots(config, mesh.size * slots, columns, mesh))
+    return jax.tree.map(lambda leaf: _array(mesh, leaf.dtype, *leaf.shape), shapes)
 
 
 def _ints(mesh: Mesh, *shape: int) -> jax.ShapeDtypeStruct:

@@ -1,7 +1,7 @@
-"""What an evaluation asks of a model's devices; where these are several processes', all of them compute what one asks.
+"""What an evaluation asks of a model's devices; where those are several processes', all compute what the first asks.
 
-The first process goes through an evaluation as if it were alone. Before each program it tells the others which one, with
-its numpy arguments, and they run it too, since a program of a mesh runs where all of the mesh is. Weights and slots stay
+The first process goes through an evaluation as if it were alone. Before each program it tells the others which one,
+with its numpy arguments, and they run it too: a program of a mesh runs wherever its devices are. Weights and slots stay
 on the devices. With one process nothing is sent.
 
 A program is a function (model, slots, ...) -> (slots, what is found), of this file, by which the others know it.

@@ -15,9 +15,12 @@ from analysis.evals import together
 from analysis.evals.model import LanguageModel
 from analysis.evals.together import run
 from models import decode
+from models.devices.parallel import platform
 
 _SLOTS = (4, 16, 64)
 """Per device."""
+_CACHE_BYTES = 4 << 30
+"""Of an accelerator's memory for all of them; while the cache grows it is there one and a half times."""
 _STEPS = 16
 """Tokens between two looks at the text."""
 _COLUMNS = 64
@@ -73,7 +76,7 @@ def write(model: LanguageModel, asks: Sequence[Ask]) -> Iterator[tuple[int, str]
         else:
             yield text.number, ""
     devices, end = decode.devices(model.mesh), model.eod
-    each = next((size for size in _SLOTS if size * devices >= len(queue)), _SLOTS[-1])
+    each = _slots(model, queue)
     draws = any(text.ask.temperature > 0 for text in queue)
     columns = _COLUMNS
     slots, _ = run(together.begun, model, None, each * devices, columns)
@@ -93,6 +96,17 @@ def write(model: LanguageModel, asks: Sequence[Ask]) -> Iterator[tuple[int, str]
             if (answer := _finished(model.tokenizer, text, end)) is not None:
                 del writing[slot]
                 yield text.number, answer
+
+
+def _slots(model: LanguageModel, texts: Sequence[_Text]) -> int:
+    """Of each device: enough for the texts, and no more than there is room for when the longest are written."""
+    devices = decode.devices(model.mesh)
+    each = next((size for size in _SLOTS if size * devices >= len(texts)), _SLOTS[-1])
+    if platform(model.mesh) == "cpu" or not texts:
+        return each
+    columns = _columns(max(text.position + text.most for text in texts))
+    fitting = _CACHE_BYTES // (8 * model.config.layers * model.config.width * columns)
+    return min(each, 1 << max(0, fitting.bit_length() - 1))
 
 
 def too_long(model: LanguageModel, asks: Sequence[Ask]) -> list[bool]:
@@ -131,9 +145,7 @@ def _seated(queue: deque[_Text], writing: dict[int, _Text], each: int, devices: 
     return seats
 
 
-def _room(
-    model: LanguageModel, columns: int, slots: decode.Slots, texts: dict[int, _Text]
-) -> tuple[int, decode.Slots]:
+def _room(model: LanguageModel, columns: int, slots: decode.Slots, texts: dict[int, _Text]) -> tuple[int, decode.Slots]:
     """A cache wide enough for the next steps."""
     wanted = max(text.position + min(_STEPS, text.most - len(text.ids)) for text in texts.values())
     if wanted <= columns:

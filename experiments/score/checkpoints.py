@@ -28,13 +28,15 @@ from experiments.score import coding
 from experiments.score.asked import AnyTask, cost, load_task, prompts
 from experiments.score.coding import CodeTask
 from mixtures.tokens.tokenizer import canonical, loss
+from models import decode
 from models.devices import hosts
 from store import appended, kept_rows
 from store.errors import Failure
 from store.files import remove
 
 PORTION = 512
-"""Items between two writes to the disk; a batch holds some 30 of them on a CPU, ten times as many on an accelerator."""
+"""Items of each device between two writes to the disk; a batch holds some 30 of them on a CPU, twice as many of each of
+several accelerators."""
 
 
 @dataclass(frozen=True)
@@ -176,7 +178,7 @@ def _answered(
     asked = [_begun(of, task, path) for path, task in work.items()]
     total, done = sum(cost(task) for task in work.values()), 0.0
     started = time.perf_counter()
-    portions = list(_portions(asked))
+    portions = list(_portions(asked, PORTION * decode.devices(model.mesh)))
     for what, portion in portions:
         progress(done)
         if not all(number in each.found[what] for each, number in portion):
@@ -201,11 +203,11 @@ def _partial(path: Path) -> Path:
     return path.with_suffix(".partial.jsonl")
 
 
-def _portions(asked: Sequence[_Asked]) -> Iterator[tuple[str, _Portion]]:
+def _portions(asked: Sequence[_Asked], size: int) -> Iterator[tuple[str, _Portion]]:
     for what, (wanted, _) in _WAYS.items():
         items = [(each, n) for each in asked for n, question in enumerate(each.task.questions) if wanted(question)]
-        for first in range(0, len(items), PORTION):
-            yield what, items[first : first + PORTION]
+        for first in range(0, len(items), size):
+            yield what, items[first : first + size]
 
 
 def _keep(what: str, portion: _Portion, answers: Sequence[tuple[Any, bool]]) -> None:

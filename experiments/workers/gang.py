@@ -1,5 +1,4 @@
-"""Several processes that are one worker, and train and score every stage together: `--distributed`, alike on every host.
-"""
+"""Several processes that are one worker and do everything together: `--distributed`, alike on every host."""
 
 import os
 from contextlib import ExitStack, suppress

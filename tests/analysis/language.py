@@ -1,7 +1,7 @@
 """A language model small enough for a test, and asking it by whole passes without batches, trees or caches.
 
-`python -m tests.analysis.language 3x1 2x4` asks it meshes of the devices that XLA_FLAGS makes up, data x fsdp, and prints
-what each says as JSON. With JAX_COORDINATOR_ADDRESS it is one of two processes that share one mesh.
+`python -m tests.analysis.language 3x1 2x4` asks it on meshes, data x fsdp, of the devices that XLA_FLAGS makes up, and
+prints what each says as JSON. With JAX_COORDINATOR_ADDRESS it is one of two processes that share one mesh.
 """
 
 import functools

@@ -253,7 +253,8 @@ def test_an_exported_folder_is_scored_once_with_intervals_and_gaps(exported):
 
 def test_a_folder_says_which_token_ends_its_texts_and_has_no_ids_beyond_its_model(exported):
     tokenizer, end = language.model().tokenizer, bpe.load(exported / "tokenizer.json").token_to_id(bpe.FIM_SUFFIX)
-    arguments = (language.CONFIG, lambda names: language.model().params, exported / "tokenizer.json", exported / "named")
+    params = language.model().params
+    arguments = (language.CONFIG, lambda names: params, exported / "tokenizer.json", exported / "named")
     export.export(*arguments, eod=end, sequence=48)
     assert opened(exported / "named").eod == end != bpe.eod_id(tokenizer) == opened(exported / "model").eod
     larger = bpe.load(exported / "tokenizer.json")

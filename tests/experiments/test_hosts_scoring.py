@@ -1,11 +1,11 @@
-"""Two processes of four devices each that score what one process trained: a model in parts that no device holds whole."""
+"""Two processes of four devices each score what one process trained, with a model that no device holds whole."""
 
 import shutil
 from pathlib import Path
 
 import pytest
 
-from analysis.records import eval_path, read_eval
+from analysis.records import read_eval
 from experiments.plan import status
 from experiments.plan.make import prepared_plan
 from experiments.plan.status import why_failed

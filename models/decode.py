@@ -26,13 +26,13 @@ from models.attention import causal_attention, in_blocks
 from models.config import ModelConfig
 from models.devices.layout import AXES, Layout, accelerator_chunk
 from models.devices.parallel import BATCH, platform, setting, shape_of, specs
+from models.drawing import drawn, first_highest
 from models.recipe import PRODUCTS
 from models.setting import ONE_DEVICE, Setting
 from models.transformer import Params, bind
 
 _LOGITS = 1 << 22
-_HALVINGS = 24
-"""Of the search for the least likely token of a nucleus: to 1e-6 of a logit."""
+_ACCELERATOR_BLOCKS = 16
 
 
 class Trees(NamedTuple):
@@ -152,7 +152,7 @@ def scorer(config: ModelConfig, mesh: Mesh | None = None) -> jax.stages.Wrapped:
     around = _setting(config, mesh)
 
     def score_rows(params: Params, trees: Trees) -> tuple[jax.Array, jax.Array]:
-        attend = functools.partial(_tree_attention, trees.ends_BxS)
+        attend = functools.partial(_tree_attention, trees.ends_BxS, _blocks(mesh))
         hidden_BxSxD = bind(config, params).states(trees.tokens_BxS, trees.depths_BxS, attend, around)
         embedding_VxD = around.head.gather(params["embedding"])
         return _edges(hidden_BxSxD.reshape(-1, config.width), embedding_VxD, trees, chunk)
@@ -160,7 +160,9 @@ def scorer(config: ModelConfig, mesh: Mesh | None = None) -> jax.stages.Wrapped:
     return _by_rows(score_rows, mesh, 1, read=(True, True))
 
 
-def _tree_attention(ends_BxS: jax.Array, q_BxSxHxK: jax.Array, k_BxSxHxK: jax.Array, v_BxSxHxK: jax.Array) -> jax.Array:
+def _tree_attention(
+    ends_BxS: jax.Array, blocks: int | None, q_BxSxHxK: jax.Array, k_BxSxHxK: jax.Array, v_BxSxHxK: jax.Array
+) -> jax.Array:
     """Every node's attention to the nodes on its way from the root."""
 
     def seen(start: int, end: int) -> jax.Array:
@@ -168,7 +170,12 @@ def _tree_attention(ends_BxS: jax.Array, q_BxSxHxK: jax.Array, k_BxSxHxK: jax.Ar
         above_BxQxT = (keys_T < queries_Qx1) & (queries_Qx1 < ends_BxS[:, None, :end])
         return (above_BxQxT | (keys_T == queries_Qx1))[:, None]
 
-    return in_blocks(q_BxSxHxK * q_BxSxHxK.shape[-1] ** -0.5, k_BxSxHxK, v_BxSxHxK, seen)
+    return in_blocks(q_BxSxHxK * q_BxSxHxK.shape[-1] ** -0.5, k_BxSxHxK, v_BxSxHxK, seen, blocks)
+
+
+def _blocks(mesh: Mesh | None) -> int | None:
+    """Of attention, at most. The kernels of accelerators take no trees, and cuDNN's no float32."""
+    return None if platform(mesh) == "cpu" else _ACCELERATOR_BLOCKS
 
 
 def _edges(hidden_NxD: jax.Array, embedding_VxD: jax.Array, trees: Trees, chunk: int) -> tuple[jax.Array, jax.Array]:
@@ -233,7 +240,7 @@ def enterer(config: ModelConfig, mesh: Mesh | None = None) -> jax.stages.Wrapped
             for which, new in enumerate((k_RxPxHxK, v_RxPxHxK)):
                 held[which] = _put(held[which], layer, prompts.slot_B, slice(columns), new[prompts.prompt_B])
             held[2] = layer + 1
-            return causal_attention(q_RxPxHxK, k_RxPxHxK, v_RxPxHxK)
+            return causal_attention(q_RxPxHxK, k_RxPxHxK, v_RxPxHxK, blocks=_blocks(mesh))
 
         within = _holding(around, held, _scans(config, mesh))
         bind(config, params).states(prompts.tokens_RxP, jnp.arange(columns), attend, within)
@@ -283,7 +290,7 @@ def advancer(
             model = bind(config, weights)
             hidden_Bx1xD = model.states(at.token_B[:, None], at.position_B[:, None], attend, within)
             logits_BxV = hidden_Bx1xD[:, 0] @ around.head.gather(weights["embedding"]).T
-            token_B = _drawn(logits_BxV, at) if draws else _first_highest(logits_BxV)
+            token_B = drawn(logits_BxV, at) if draws else first_highest(logits_BxV)
             on_B = at.left_B > 0
             said_BxC = said_BxC.at[:, number].set(jnp.where(on_B, token_B, -1))
             at = at._replace(
@@ -357,41 +364,3 @@ def _holding(around: Setting, held: list[Any], scan: bool) -> Setting:
         return x_NxD
 
     return replace(around, layers=layers)
-
-
-def _drawn(logits_BxV: jax.Array, at: Seats) -> jax.Array:
-    """The next token of every slot, a function of its logits, its seed and how much it has said."""
-    greedy_Bx1 = at.temperature_B[:, None] <= 0
-    scaled_BxV = logits_BxV / jnp.where(greedy_Bx1, 1, at.temperature_B[:, None])
-    whole = (at.top_p_B >= 1).all()
-    kept_BxV = jax.lax.cond(whole, lambda: scaled_BxV, lambda: _nucleus(scaled_BxV, at.top_p_B))
-    keys_B = jax.vmap(lambda seed, said: jax.random.fold_in(jax.random.key(seed), said))(at.seed_B, at.said_B)
-    noise_BxV = jax.vmap(lambda key: jax.random.gumbel(key, logits_BxV.shape[1:]))(keys_B)
-    return _first_highest(jnp.where(greedy_Bx1, logits_BxV, kept_BxV + noise_BxV))
-
-
-def _first_highest(x_BxV: jax.Array) -> jax.Array:
-    """As argmax, which runs one number at a time on CPU."""
-    highest_Bx1 = x_BxV.max(axis=1, keepdims=True)
-    return jnp.where(x_BxV == highest_Bx1, jnp.arange(x_BxV.shape[1], dtype=jnp.int32), x_BxV.shape[1] - 1).min(axis=1)
-
-
-def _nucleus(logits_BxV: jax.Array, top_p_B: jax.Array) -> jax.Array:
-    """Logits without the tokens outside the fewest that hold `top_p` of the probability (arXiv:1904.09751, 3.1).
-
-    The least likely token inside is found by halving; sorting the vocabulary takes longer than the model.
-    """
-    shifted_BxV = logits_BxV - logits_BxV.max(axis=1, keepdims=True)
-    weights_BxV = jnp.exp(shifted_BxV)
-    enough_Bx1 = top_p_B[:, None] * weights_BxV.sum(axis=1, keepdims=True)
-
-    def halve(_: jax.Array, bounds: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
-        low_Bx1, high_Bx1 = bounds  # The tokens from `low` on hold enough.
-        middle_Bx1 = (low_Bx1 + high_Bx1) / 2
-        held_Bx1 = jnp.where(shifted_BxV >= middle_Bx1, weights_BxV, 0).sum(axis=1, keepdims=True)
-        holds = held_Bx1 >= enough_Bx1
-        return jnp.where(holds, middle_Bx1, low_Bx1), jnp.where(holds, high_Bx1, middle_Bx1)
-
-    low_Bx1 = jnp.full_like(enough_Bx1, -32.0)  # Below it a token has a weight of 1e-14.
-    low_Bx1, _ = jax.lax.fori_loop(0, _HALVINGS, halve, (low_Bx1, jnp.zeros_like(low_Bx1)))
-    return jnp.where((shifted_BxV >= low_Bx1) | (top_p_B[:, None] >= 1), logits_BxV, -jnp.inf)

@@ -19,7 +19,7 @@ from models.devices.parallel import platform
 
 _SLOTS = (4, 16, 64)
 """Per device."""
-_CACHE_BYTES = 4 << 30
+_CACHE_BYTES = 6 << 30
 """Of an accelerator's memory for all of them; while the cache grows it is there one and a half times."""
 _STEPS = 16
 """Tokens between two looks at the text."""

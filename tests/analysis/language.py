@@ -12,7 +12,7 @@ import sys
 import jax
 import numpy as np
 
-from analysis.evals import together
+from analysis.evals import together, writing
 from analysis.evals.engine import Ask, generate, likelihoods
 from analysis.evals.model import LanguageModel
 from mixtures.tokens import tokenizer as bpe
@@ -118,6 +118,7 @@ def _one_of_two(data: int, fsdp: int) -> None:
 
 if __name__ == "__main__":
     layout._UNROLLED = 1  # as if this were a deep model: its layers are one loop
+    writing._COLUMNS = 32  # so that the cache grows
     meshes = [tuple(map(int, mesh.split("x"))) for mesh in sys.argv[1:]]
     if "JAX_COORDINATOR_ADDRESS" in os.environ:
         _one_of_two(*meshes[0])

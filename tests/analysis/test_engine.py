@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from analysis.evals.engine import Ask, Likelihood, generate, likelihoods
 from analysis.evals.packing import Span, batches, trees
 from analysis.evals.questions import exact_match
 from mixtures.tokens import tokenizer as bpe
+from models.config import config
 from tests.analysis.language import (
     ASKS,
     PAIRS,
@@ -86,11 +88,13 @@ def test_nothing_depends_on_batches_order_or_neighbours(
 
 
 def _asked_by_others(*arguments: str, devices: int, **environment: str) -> "subprocess.Popen[str]":
-    flags = {"XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}", "JAX_PLATFORMS": "cpu", **environment}
+    # Programs that run a few times are not worth what LLVM would make of them.
+    flags = f"--xla_force_host_platform_device_count={devices} --xla_backend_optimization_level=0"
+    settings = {"XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu", **environment}
     command = [sys.executable, "-m", "tests.analysis.language", *arguments]
     root = Path(__file__).parents[2]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return subprocess.Popen(command, cwd=root, env={**os.environ, **flags}, **pipes)  # type: ignore[call-overload]
+    return subprocess.Popen(command, cwd=root, env={**os.environ, **settings}, **pipes)  # type: ignore[call-overload]
 
 
 def _same(process: "subprocess.Popen[str]", found: dict[str, list]) -> int:
@@ -125,6 +129,17 @@ def test_greedy_answers_equal_plain_passes_up_to_the_first_stop(found: dict[str,
     for ask, text in zip(ASKS[:5], found["texts"], strict=False):
         assert text == plain_answer(ask)
     assert found["texts"][5] != found["texts"][6]
+
+
+def test_an_accelerator_has_as_many_slots_as_its_memory_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writing, "platform", lambda mesh: "tpu")
+
+    def slots(size: str, prompt: int, texts: int = 1_000) -> int:
+        large = replace(model(), config=config(size))
+        return writing._slots(large, [writing._Text(0, ASKS[0], (0,) * prompt, 512)] * texts)
+
+    assert (slots("2.8b", 400), slots("2.8b", 8_192 - 512), slots("470m", 400)) == (8, 1, 32)
+    assert slots("470m", 400, texts=3) == 4
 
 
 def test_a_stop_inside_a_token_or_across_two_ends_the_text_where_it_begins() -> None:

@@ -113,6 +113,29 @@ def test_a_round_trip_is_equal_to_the_bit(folder: Path, tokenizer: Path) -> None
     assert tokenizer_json.read_bytes() == tokenizer.read_bytes()
 
 
+def test_weights_in_several_files_are_asked_for_file_by_file_and_read_back(tokenizer: Path, tmp_path: Path) -> None:
+    params, asked = lively(LONG), []
+
+    def part(names: Sequence[str]) -> Params:
+        asked.append(sum(params[name].nbytes for name in names))
+        return {name: params[name] for name in names}
+
+    export(LONG, part, tokenizer, tmp_path / "model", eod=EOD, sequence=64, part_bytes=8_000)
+    index = json.loads((tmp_path / "model" / "model.safetensors.index.json").read_text())
+    files = sorted(path.name for path in (tmp_path / "model").glob("*.safetensors"))
+    assert files == [f"model-{n:05}-of-{len(files):05}.safetensors" for n in range(1, len(files) + 1)]
+    assert set(index["weight_map"].values()) == set(files) and len(files) == len(asked) > 2 and max(asked) <= 8_000
+    assert index["metadata"]["total_size"] == sum(asked)
+    for file in files:
+        assert {name for name, of in index["weight_map"].items() if of == file} == set(
+            raw_tensors(tmp_path / "model" / file)
+        )
+    config, found, _ = read(tmp_path / "model")
+    assert config == LONG
+    for name, array in params.items():
+        np.testing.assert_array_equal(found[name], array)
+
+
 def test_the_exported_tensors_mean_what_the_architecture_says(folder: Path) -> None:
     """The file, taken apart by the format's definition and put through an independent forward pass."""
     found = raw_tensors(folder / "model.safetensors")

@@ -32,7 +32,8 @@ from models.setting import ONE_DEVICE, Setting
 from models.transformer import Params, bind
 
 _LOGITS = 1 << 22
-_ACCELERATOR_BLOCKS = 16
+_ACCELERATOR_BLOCKS = 4
+"""Of attention: compiling one takes a second, and all of the square is but a tenth of the work in rows of 1,536."""
 
 
 class Trees(NamedTuple):

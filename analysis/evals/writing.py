@@ -76,9 +76,9 @@ def write(model: LanguageModel, asks: Sequence[Ask]) -> Iterator[tuple[int, str]
         else:
             yield text.number, ""
     devices, end = decode.devices(model.mesh), model.eod
-    each = _slots(model, queue)
+    each, least = _sizes(model, queue)
     draws = any(text.ask.temperature > 0 for text in queue)
-    columns = _COLUMNS
+    columns = least
     slots, _ = run(together.begun, model, None, each * devices, columns)
     writing: dict[int, _Text] = {}
     while queue or writing:
@@ -86,7 +86,7 @@ def write(model: LanguageModel, asks: Sequence[Ask]) -> Iterator[tuple[int, str]
             seats = _seated(queue, writing, each, devices)
             writing |= seats
             columns, slots = _room(model, columns, slots, seats)
-            slots, _ = run(together.entered, model, slots, _prompts(seats, each, devices))
+            slots, _ = run(together.entered, model, slots, _prompts(seats, each, devices, least))
         columns, slots = _room(model, columns, slots, writing)
         alive_B = np.isin(np.arange(each * devices), list(writing))
         slots, said_BxC = run(together.advanced, model, slots, alive_B, _STEPS, draws)
@@ -98,15 +98,17 @@ def write(model: LanguageModel, asks: Sequence[Ask]) -> Iterator[tuple[int, str]
                 yield text.number, answer
 
 
-def _slots(model: LanguageModel, texts: Sequence[_Text]) -> int:
-    """Of each device: enough for the texts, and no more than there is room for when the longest are written."""
+def _sizes(model: LanguageModel, texts: Sequence[_Text]) -> tuple[int, int]:
+    """Slots of each device, enough for the texts and no more than there is room for when the longest are written; and
+    columns of the cache at the least."""
     devices = decode.devices(model.mesh)
     each = next((size for size in _SLOTS if size * devices >= len(texts)), _SLOTS[-1])
     if platform(model.mesh) == "cpu" or not texts:
-        return each
+        return each, _COLUMNS
     columns = _columns(max(text.position + text.most for text in texts))
     fitting = _CACHE_BYTES // (8 * model.config.layers * model.config.width * columns)
-    return min(each, 1 << max(0, fitting.bit_length() - 1))
+    # Where devices exchange weights, compiling a program for each width takes longer than all columns from the start.
+    return min(each, 1 << max(0, fitting.bit_length() - 1)), _COLUMNS if model.mesh is None else columns
 
 
 def too_long(model: LanguageModel, asks: Sequence[Ask]) -> list[bool]:
@@ -159,10 +161,10 @@ def _columns(wanted: int) -> int:
     return max(_COLUMNS, 1 << (wanted - 1).bit_length())
 
 
-def _prompts(seats: dict[int, _Text], each: int, devices: int) -> decode.Prompts:
+def _prompts(seats: dict[int, _Text], each: int, devices: int, least: int) -> decode.Prompts:
     height = max(1, each // 4)
     longest = max(text.position for text in seats.values())
-    tokens = np.zeros((devices * height, _columns(longest)), np.int32)
+    tokens = np.zeros((devices * height, max(least, _columns(longest))), np.int32)
     rows: list[tuple[float, ...]] = []
     for device in range(devices):
         prompts: dict[tuple[int, ...], int] = {}

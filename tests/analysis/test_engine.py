@@ -136,7 +136,7 @@ def test_an_accelerator_has_as_many_slots_as_its_memory_holds(monkeypatch: pytes
 
     def slots(size: str, prompt: int, texts: int = 1_000) -> int:
         large = replace(model(), config=config(size))
-        return writing._slots(large, [writing._Text(0, ASKS[0], (0,) * prompt, 512)] * texts)
+        return writing._sizes(large, [writing._Text(0, ASKS[0], (0,) * prompt, 512)] * texts)[0]
 
     assert (slots("2.8b", 400), slots("2.8b", 8_192 - 512), slots("470m", 400)) == (8, 1, 32)
     assert slots("470m", 400, texts=3) == 4

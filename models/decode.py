@@ -202,19 +202,22 @@ def _edges(hidden_NxD: jax.Array, embedding_VxD: jax.Array, trees: Trees, chunk:
 
 def empty_slots(config: ModelConfig, slots: int, columns: int, mesh: Mesh | None = None) -> Slots:
     """`slots` of them, all devices' together, that nothing has entered."""
+    if mesh is None:
+        return _empty_slots(config, slots, columns, scan=False)
+    # Each device makes its own: one could not hold those of all.
+    make = jax.jit(_empty_slots, static_argnums=(0, 1, 2, 3), out_shardings=NamedSharding(mesh, BATCH))
+    return make(config, slots, columns, _scans(config, mesh))
 
-    def made() -> Slots:
-        def cache() -> Cache:
-            if _scans(config, mesh):
-                return jnp.zeros((slots, config.layers, columns, config.width))
-            shape = (slots, config.heads, columns, config.head_width)
-            return tuple(jnp.zeros(shape) for _ in range(config.layers))
 
-        at = Seats(*(jnp.zeros(slots, jnp.int32) for _ in range(5)), *(jnp.zeros(slots) for _ in range(2)))
-        return Slots(cache(), cache(), at)
+def _empty_slots(config: ModelConfig, slots: int, columns: int, scan: bool) -> Slots:
+    def cache() -> Cache:
+        if scan:
+            return jnp.zeros((slots, config.layers, columns, config.width))
+        shape = (slots, config.heads, columns, config.head_width)
+        return tuple(jnp.zeros(shape) for _ in range(config.layers))
 
-    # On a mesh each device makes its own: one could not hold those of all.
-    return made() if mesh is None else jax.jit(made, out_shardings=NamedSharding(mesh, BATCH))()
+    at = Seats(*(jnp.zeros(slots, jnp.int32) for _ in range(5)), *(jnp.zeros(slots) for _ in range(2)))
+    return Slots(cache(), cache(), at)
 
 
 def widen(slots: Slots, columns: int) -> Slots:

@@ -26,6 +26,7 @@ from experiments.plan import status
 from experiments.plan.make import make_plan
 from experiments.plan.warnings import part_warnings
 from experiments.run.train import study_record
+from experiments.run.trained import export_stage, open_stage
 from experiments.score import asked, checkpoints
 from experiments.study import Evaluation
 from mixtures.tokens import tokenizer as bpe
@@ -224,6 +225,19 @@ def exported(tmp_path):
     rows.parent.mkdir(parents=True)
     rows.write_text("\n".join(map(json.dumps, COPA)))
     return tmp_path
+
+
+def test_a_finished_stage_is_exported_with_what_it_was_trained_with(finished_store, tmp_path, monkeypatch):
+    monkeypatch.setattr(export.export, "__kwdefaults__", {"part_bytes": 20_000})
+    folder = next((finished_store / "stages").iterdir())
+    ours = open_stage(folder, finished_store)
+    theirs = opened(export_stage(folder.name, finished_store, tmp_path / "out"))
+    assert (ours.config, ours.eod, ours.window) == (theirs.config, theirs.eod, theirs.window)
+    assert ours.tokenizer.to_str() == theirs.tokenizer.to_str() and ours.params.keys() == theirs.params.keys()
+    assert all((theirs.params[name] == array).all() for name, array in ours.params.items())
+    assert len(list((tmp_path / "out").glob("*.safetensors"))) > 1
+    with pytest.raises(UserError, match="is not empty"):
+        export_stage(folder.name, finished_store, tmp_path / "out")
 
 
 def evaluated(exported: Path, tasks: str, items: int = 4, shots: int = 0, out: Path | None = None) -> dict:

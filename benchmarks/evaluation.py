@@ -94,8 +94,9 @@ def made(folder: Path, model: str, texts: list[str]) -> None:
     from models.transformer import initial
 
     size = config(model)
-    tokenizer.save(tokenizer.train(texts, size.vocabulary), folder.with_suffix(".json"))
-    export(size, initial(size, 0), folder.with_suffix(".json"), folder, eod=tokenizer.EOD_ID, sequence=WINDOW)
+    params, vocabulary = initial(size, 0), folder.with_suffix(".json")
+    tokenizer.save(tokenizer.train(texts, size.vocabulary), vocabulary)
+    export(size, lambda names: params, vocabulary, folder, eod=tokenizer.EOD_ID, sequence=WINDOW)
 
 
 def requests(downloads: Path, items: int) -> dict[str, list]:

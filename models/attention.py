@@ -33,6 +33,7 @@ def causal_attention(
     v_BxSxHxK: jax.Array,
     segments_BxS: jax.Array | None = None,
     platform: str = "cpu",
+    blocks: int | None = None,
 ) -> jax.Array:
     """Attention of every position to itself and those before it; returns [B, S, H, K] in the type of `v`.
 
@@ -40,6 +41,7 @@ def causal_attention(
         q_BxSxHxK, k_BxSxHxK, v_BxSxHxK: queries, keys and values.
         segments_BxS: int32 number of each position's document; attention stops at their boundaries. None: it does not.
         platform: of the devices that run it, "tpu", "gpu" or "cpu".
+        blocks: as `in_blocks` has it, where no kernel does it.
     """
     sequence, head = q_BxSxHxK.shape[1], q_BxSxHxK.shape[3]
     q_BxSxHxK = q_BxSxHxK * head**-0.5
@@ -47,23 +49,29 @@ def causal_attention(
         return splash(q_BxSxHxK, k_BxSxHxK, v_BxSxHxK, segments_BxS)
     if platform == "gpu" and q_BxSxHxK.dtype == jnp.bfloat16 and head % 8 == 0 and head <= 128:
         return checkpoint_name(_flash(q_BxSxHxK, k_BxSxHxK, v_BxSxHxK, segments_BxS), SAVED)
-    return checkpoint_name(in_blocks(q_BxSxHxK, k_BxSxHxK, v_BxSxHxK, functools.partial(_causal, segments_BxS)), SAVED)
+    seen = functools.partial(_causal, segments_BxS)
+    return checkpoint_name(in_blocks(q_BxSxHxK, k_BxSxHxK, v_BxSxHxK, seen, blocks), SAVED)
 
 
 def in_blocks(
-    q_BxSxHxK: jax.Array, k_BxSxHxK: jax.Array, v_BxSxHxK: jax.Array, seen: Callable[[int, int], jax.Array]
+    q_BxSxHxK: jax.Array,
+    k_BxSxHxK: jax.Array,
+    v_BxSxHxK: jax.Array,
+    seen: Callable[[int, int], jax.Array],
+    blocks: int | None = None,
 ) -> jax.Array:
     """Plain XLA; queries come scaled, and `seen(start, end)` says which of the keys up to `end` the queries from
-    `start` on see: [Q, T] or [B, 1, Q, T].
+    `start` on see: [Q, T] or [B, 1, Q, T]. There are at most `blocks`, each of which is compiled.
 
     A block of queries reads only the keys up to its own end, so at S = 256 three eighths of the square are never
     computed.
     """
     q_BxHxSxK, k_BxHxSxK, v_BxHxSxK = (x.swapaxes(1, 2) for x in (q_BxSxHxK, k_BxSxHxK, v_BxSxHxK))
     sequence = q_BxHxSxK.shape[2]
-    blocks = []
-    for start in range(0, sequence, _QUERIES):
-        end = min(start + _QUERIES, sequence)
+    queries = max(_QUERIES, -(-sequence // blocks) if blocks else 0)
+    mixed = []
+    for start in range(0, sequence, queries):
+        end = min(start + queries, sequence)
         scores_BxHxQxT = jnp.einsum(
             "bhqk,bhtk->bhqt",
             q_BxHxSxK[:, :, start:end],
@@ -72,8 +80,8 @@ def in_blocks(
         )
         masked_BxHxQxT = jnp.where(seen(start, end), scores_BxHxQxT, -jnp.inf)
         weights_BxHxQxT = jax.nn.softmax(masked_BxHxQxT, axis=-1).astype(v_BxHxSxK.dtype)
-        blocks.append(jnp.einsum("bhqt,bhtk->bhqk", weights_BxHxQxT, v_BxHxSxK[:, :, :end]))
-    return jnp.concatenate(blocks, axis=2).swapaxes(1, 2)
+        mixed.append(jnp.einsum("bhqt,bhtk->bhqk", weights_BxHxQxT, v_BxHxSxK[:, :, :end]))
+    return jnp.concatenate(mixed, axis=2).swapaxes(1, 2)
 
 
 def _causal(segments_BxS: jax.Array | None, start: int, end: int) -> jax.Array:

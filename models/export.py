@@ -7,24 +7,25 @@ numbers; matrices are transposed, since [in, out] here is [out, in] there. A rou
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 from tokenizers import Tokenizer
 
-from models.config import ModelConfig
-from models.transformer import Params, initial
+from models.config import ModelConfig, parameters
+from models.transformer import Params, shapes
 from store.errors import Failure, UserError
 
 _ARCHITECTURE = "CohereForCausalLM"
-_CONFIG, _WEIGHTS, _TOKENIZER = "config.json", "model.safetensors", "tokenizer.json"
+_CONFIG, _TOKENIZER = "config.json", "tokenizer.json"
+_WEIGHTS, _INDEX = "model.safetensors", "model.safetensors.index.json"
+PART_BYTES = 5_000_000_000
+"""Of a file of weights at most, as transformers and the hub long had it."""
 
 _SHAPE = {
     "vocabulary": "vocab_size",
@@ -48,11 +49,25 @@ _BLOCK = {
 }
 
 
-def export(config: ModelConfig, params: Params, tokenizer_json: Path, out: Path, *, eod: int, sequence: int) -> None:
+def export(
+    config: ModelConfig,
+    params: Callable[[Sequence[str]], Params],
+    tokenizer_json: Path,
+    out: Path,
+    *,
+    eod: int,
+    sequence: int,
+    part_bytes: int = PART_BYTES,
+) -> None:
     """Write the folder `out`: configuration, float32 weights and tokenizer, whole or not at all.
+
+    The weights are one file, or several of at most `part_bytes` with an index; memory holds those of one.
 
     The token `eod` closes a document, stands for its beginning, since a scoring context starts with it, and pads.
     `sequence` is the context in tokens that the model was trained at.
+
+    Args:
+        params: the parameters of some names; asked once for each.
 
     Raises:
         UserError: `out` holds files already, the parameters are of another model, or the tokenizer has ids beyond the
@@ -61,23 +76,62 @@ def export(config: ModelConfig, params: Params, tokenizer_json: Path, out: Path,
     """
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
         raise UserError(f"export folder {out} is not empty; remove it or choose another")
-    if _shapes(params) != _shapes(_expected(config)):
-        raise UserError(f"the parameters are not those of model '{config.name}'; export them with their own model")
     tokenizer, settings = _tokenizer(config, tokenizer_json, eod, sequence)
-    tensors = {theirs: _turned(ours, np.asarray(params[ours], np.float32)) for ours, theirs in _names(config).items()}
     ids = {"bos_token_id": eod, "eos_token_id": eod, "pad_token_id": eod}
     with _whole_folder(out) as folder:
         _write(folder / _CONFIG, _configuration(config, sequence) | ids)
         _write(folder / "generation_config.json", ids)
         _write(folder / "tokenizer_config.json", settings)
         (folder / _TOKENIZER).write_text(tokenizer, encoding="utf-8")
-        save_file(tensors, folder / _WEIGHTS, metadata={"format": "pt"})
+        _write_weights(folder, config, params, part_bytes)
+
+
+def _write_weights(
+    folder: Path, config: ModelConfig, params: Callable[[Sequence[str]], Params], part_bytes: int
+) -> None:
+    names, parts = _names(config), _parts(config, part_bytes)
+    files = [_WEIGHTS]
+    if len(parts) > 1:
+        files = [f"model-{n:05}-of-{len(parts):05}.safetensors" for n in range(1, len(parts) + 1)]
+        where = {names[ours]: file for file, part in zip(files, parts, strict=True) for ours in part}
+        total = 4 * parameters(config).total
+        _write(folder / _INDEX, {"metadata": {"total_size": total}, "weight_map": dict(sorted(where.items()))})
+    for file, part in zip(files, parts, strict=True):
+        save_file(_tensors(config, part, params), folder / file, metadata={"format": "pt"})
         # The writer of weights leaves them to their owner alone.
-        (folder / _WEIGHTS).chmod((folder / _CONFIG).stat().st_mode)
+        (folder / file).chmod((folder / _CONFIG).stat().st_mode)
 
 
-def read(folder: Path) -> tuple[ModelConfig, Params, Path]:
-    """The model in `folder`, exported here or published by anyone, with its float32 parameters and its tokenizer.json.
+def _parts(config: ModelConfig, part_bytes: int) -> list[list[str]]:
+    """Names of parameters, in their order, by the file they go to; one that is larger has its own."""
+    expected, free = shapes(config), 0
+    parts: list[list[str]] = []
+    for name in _names(config):
+        size = 4 * expected[name].size
+        if size > free:
+            parts.append([])
+            free = part_bytes
+        parts[-1].append(name)
+        free -= size
+    return parts
+
+
+def _tensors(
+    config: ModelConfig, part: Sequence[str], params: Callable[[Sequence[str]], Params]
+) -> dict[str, np.ndarray]:
+    expected, names, found = shapes(config), _names(config), dict(params(part))
+    tensors = {}
+    for ours in part:
+        array = found.pop(ours, None)
+        if array is None or array.shape != expected[ours].shape:
+            raise UserError(f"the parameters are not those of model '{config.name}'; export them with their own model")
+        tensors[names[ours]] = _turned(ours, np.asarray(array, np.float32))
+    return tensors
+
+
+def read(folder: Path) -> tuple[ModelConfig, dict[str, np.ndarray], Path]:
+    """The model in `folder`, exported here or published by anyone: its float32 parameters, on no device yet, and its
+    tokenizer.json.
 
     Two things that this project's model has not are worked into the parameters, at equal logits: heads that share keys
     and values get copies of them, and a scale of the logits goes into the final norm.
@@ -90,8 +144,8 @@ def read(folder: Path) -> tuple[ModelConfig, Params, Path]:
     if not (folder / _TOKENIZER).is_file():
         raise Failure(f"{folder} has no {_TOKENIZER}; copy the model's own there")
     tensors, names = _read_tensors(folder), _names(config)
-    params: dict[str, jax.Array] = {}
-    for ours, expected in _expected(config).items():
+    params: dict[str, np.ndarray] = {}
+    for ours, expected in shapes(config).items():
         shared = kv_heads < config.heads and ours.endswith((".key", ".value"))
         shape = (config.width, kv_heads * config.head_width) if shared else expected.shape
         array = _turned(ours, _taken(folder, tensors, names[ours], shape if ours == "embedding" else shape[::-1]))
@@ -99,7 +153,7 @@ def read(folder: Path) -> tuple[ModelConfig, Params, Path]:
             array = _copied(array, kv_heads, config)
         if ours == "norm.scale":
             array = array * np.float32(logit_scale)
-        params[ours] = jnp.asarray(array)
+        params[ours] = array
     if surplus := sorted(tensors.keys() - {"lm_head.weight"}):  # The head is the tied embedding.
         raise Failure(f"{folder} has tensor {surplus[0]}, which its {_CONFIG} does not account for; fetch it again")
     return config, params, folder / _TOKENIZER
@@ -122,14 +176,6 @@ def _copied(array_DxG: np.ndarray, kv_heads: int, config: ModelConfig) -> np.nda
     """Keys or values of `kv_heads` heads, once for each of the query heads that share them: [D, D]."""
     heads_DxGxK = array_DxG.reshape(config.width, kv_heads, config.head_width)
     return heads_DxGxK.repeat(config.heads // kv_heads, axis=1).reshape(config.width, config.width)
-
-
-def _expected(config: ModelConfig) -> Mapping[str, jax.ShapeDtypeStruct]:
-    return jax.eval_shape(lambda: dict(initial(config, 0)))
-
-
-def _shapes(arrays: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
-    return {name: array.shape for name, array in arrays.items()}
 
 
 def _configuration(config: ModelConfig, sequence: int) -> dict[str, Any]:
@@ -235,8 +281,7 @@ def _model(folder: Path) -> tuple[ModelConfig, int, float]:
 
 def _read_tensors(folder: Path) -> dict[str, np.ndarray]:
     """Every tensor of model.safetensors, or of the parts that an index names when there are several."""
-    index = folder / f"{_WEIGHTS}.index.json"
-    path = index
+    path = index = folder / _INDEX
     try:
         parts = [_WEIGHTS]
         if index.is_file():

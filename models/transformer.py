@@ -156,6 +156,11 @@ def initial(config: ModelConfig, seed: int) -> Params:
     return {_name(path): leaf[...] for path, leaf in nnx.to_flat_state(state)}
 
 
+def shapes(config: ModelConfig) -> dict[str, jax.ShapeDtypeStruct]:
+    """All parameters by name, without their arrays."""
+    return jax.eval_shape(lambda: dict(initial(config, 0)))
+
+
 def bind(config: ModelConfig, params: Params) -> Transformer:
     """The model that uses `params`; free inside a jitted function."""
     model = nnx.eval_shape(lambda: Transformer(config, nnx.Rngs(0)))

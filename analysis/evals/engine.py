@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import jax
 import numpy as np
 
+from analysis.evals import together
 from analysis.evals.model import LanguageModel
 from analysis.evals.packing import Span, batches, row_length, trees
 from analysis.evals.writing import Ask, too_long, write
@@ -20,7 +21,10 @@ from models.devices.parallel import platform
 __all__ = ["Ask", "Likelihood", "generate", "likelihoods", "too_long"]
 
 _BATCH_TOKENS = 4_096
-"""That go through the model at once on CPU, where more gain nothing; accelerators take 8 times as many."""
+"""That go through the model at once on CPU, where more gain nothing."""
+_ACCELERATOR_TOKENS = {False: 32_768, True: 8_192}
+"""On an accelerator, of each device; fewer where they are several: what is asked at once would not fill them, and 8,192
+take five times as long as to gather the weights that are divided (benchmarks/scoring.md)."""
 
 
 @dataclass(frozen=True)
@@ -113,11 +117,11 @@ def _scored(model: LanguageModel, spans: Sequence[Sequence[Span]]) -> Iterator[t
 
 def _parts(model: LanguageModel, spans: Sequence[Span]) -> Iterator[Iterator[tuple[int, np.ndarray, np.ndarray]]]:
     """Batch by batch, (owner, nats and greediness of its scored tokens) of every span."""
-    tokens = _BATCH_TOKENS * (1 if platform(model.mesh) == "cpu" else 8)
-    params, score = decode.everywhere(model.params, model.mesh), decode.scorer(model.config, model.mesh)
+    tokens = _BATCH_TOKENS if platform(model.mesh) == "cpu" else _ACCELERATOR_TOKENS[model.mesh is not None]
     running: list[tuple] = []
     for batch in batches(list(trees(spans, max(model.window, row_length(1)))), tokens, decode.devices(model.mesh)):
-        running.append((batch.owners, *score(params, batch.trees)))
+        _, found = together.run(together.scored, model, None, batch.trees)
+        running.append((batch.owners, *found))
         if len(running) > 1:  # The next one runs while this one's results are taken apart.
             yield _taken_apart(*running.pop(0))
     for last in running:

@@ -1,15 +1,17 @@
 """A model as evaluations see it: what it computes with, and the tokenizer and window it was trained with."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+import jax
 from jax.sharding import Mesh
 from tokenizers import Tokenizer
 
 from mixtures.tokens.tokenizer import eod_id, load, size
 from models.config import ModelConfig
+from models.devices.parallel import shardings
 from models.export import read
 from models.transformer import Params
 from store.errors import Failure
@@ -22,7 +24,7 @@ class LanguageModel:
     Attributes:
         eod: the token that closes a document and begins every context.
         window: the longest context, in tokens, that it scores or writes with.
-        mesh: devices that share the work, each with the whole model; None: one device.
+        mesh: devices that share the work, and hold the parameters as models/devices/parallel.py places them; None: one.
     """
 
     config: ModelConfig
@@ -37,8 +39,9 @@ class LanguageModel:
         return [found.ids for found in self.tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)]
 
 
-def opened(folder: Path, mesh: Mesh | None = None) -> LanguageModel:
-    """The model in a folder of `models.export`, or any of that architecture; its window is what the folder says.
+def opened(folder: Path, mesh_for: Callable[[ModelConfig], Mesh | None] = lambda config: None) -> LanguageModel:
+    """The model in a folder of `models.export`, or any of that architecture, on the mesh that is for it; its window is
+    what the folder says.
 
     Raises:
         UserError, Failure: as `models.export.read`; or the folder does not say its window, or which token ends a text,
@@ -55,4 +58,6 @@ def opened(folder: Path, mesh: Mesh | None = None) -> LanguageModel:
         )
     if not isinstance(eod, int) or theirs.id_to_token(eod) is None:
         eod = eod_id(theirs)
-    return LanguageModel(config, params, theirs, eod, window, mesh)
+    mesh = mesh_for(config)
+    placed = jax.device_put(params, None if mesh is None else shardings(mesh, params))
+    return LanguageModel(config, placed, theirs, eod, window, mesh)

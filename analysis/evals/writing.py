@@ -11,11 +11,16 @@ from dataclasses import dataclass, field
 import numpy as np
 from tokenizers import Tokenizer
 
+from analysis.evals import together
 from analysis.evals.model import LanguageModel
+from analysis.evals.together import run
 from models import decode
+from models.devices.parallel import platform
 
 _SLOTS = (4, 16, 64)
 """Per device."""
+_CACHE_BYTES = 6 << 30
+"""Of an accelerator's memory for all of them; while the cache grows it is there one and a half times."""
 _STEPS = 16
 """Tokens between two looks at the text."""
 _COLUMNS = 64
@@ -71,29 +76,39 @@ def write(model: LanguageModel, asks: Sequence[Ask]) -> Iterator[tuple[int, str]
         else:
             yield text.number, ""
     devices, end = decode.devices(model.mesh), model.eod
-    each = next((size for size in _SLOTS if size * devices >= len(queue)), _SLOTS[-1])
-    params = decode.everywhere(model.params, model.mesh)
+    each, least = _sizes(model, queue)
     draws = any(text.ask.temperature > 0 for text in queue)
-    enter = decode.enterer(model.config, model.mesh)
-    advance = decode.advancer(model.config, _STEPS, end, draws, model.mesh)
-    columns = _COLUMNS
-    slots = decode.empty_slots(model.config, each * devices, columns, model.mesh)
+    columns = least
+    slots, _ = run(together.begun, model, None, each * devices, columns)
     writing: dict[int, _Text] = {}
     while queue or writing:
         while queue and (not writing or len(writing) <= each * devices * 3 // 4):
             seats = _seated(queue, writing, each, devices)
             writing |= seats
-            columns, slots = _room(columns, slots, seats)
-            slots = enter(params, slots, _prompts(seats, each, devices))
-        columns, slots = _room(columns, slots, writing)
+            columns, slots = _room(model, columns, slots, seats)
+            slots, _ = run(together.entered, model, slots, _prompts(seats, each, devices, least))
+        columns, slots = _room(model, columns, slots, writing)
         alive_B = np.isin(np.arange(each * devices), list(writing))
-        slots, said_BxC = advance(params, slots, alive_B)
+        slots, said_BxC = run(together.advanced, model, slots, alive_B, _STEPS, draws)
         said = np.asarray(said_BxC)
         for slot, text in list(writing.items()):
             text.ids.extend(said[slot][said[slot] >= 0].tolist())
             if (answer := _finished(model.tokenizer, text, end)) is not None:
                 del writing[slot]
                 yield text.number, answer
+
+
+def _sizes(model: LanguageModel, texts: Sequence[_Text]) -> tuple[int, int]:
+    """Slots of each device, enough for the texts and no more than there is room for when the longest are written; and
+    columns of the cache at the least."""
+    devices = decode.devices(model.mesh)
+    each = next((size for size in _SLOTS if size * devices >= len(texts)), _SLOTS[-1])
+    if platform(model.mesh) == "cpu" or not texts:
+        return each, _COLUMNS
+    columns = _columns(max(text.position + text.most for text in texts))
+    fitting = _CACHE_BYTES // (8 * model.config.layers * model.config.width * columns)
+    # Where devices exchange weights, compiling a program for each width takes longer than all columns from the start.
+    return min(each, 1 << max(0, fitting.bit_length() - 1)), _COLUMNS if model.mesh is None else columns
 
 
 def too_long(model: LanguageModel, asks: Sequence[Ask]) -> list[bool]:
@@ -132,13 +147,13 @@ def _seated(queue: deque[_Text], writing: dict[int, _Text], each: int, devices: 
     return seats
 
 
-def _room(columns: int, slots: decode.Slots, texts: dict[int, _Text]) -> tuple[int, decode.Slots]:
+def _room(model: LanguageModel, columns: int, slots: decode.Slots, texts: dict[int, _Text]) -> tuple[int, decode.Slots]:
     """A cache wide enough for the next steps."""
     wanted = max(text.position + min(_STEPS, text.most - len(text.ids)) for text in texts.values())
     if wanted <= columns:
         return columns, slots
     columns = _columns(wanted)
-    return columns, decode.widen(slots, columns)
+    return columns, run(together.widened, model, slots, columns)[0]
 
 
 def _columns(wanted: int) -> int:
@@ -146,10 +161,10 @@ def _columns(wanted: int) -> int:
     return max(_COLUMNS, 1 << (wanted - 1).bit_length())
 
 
-def _prompts(seats: dict[int, _Text], each: int, devices: int) -> decode.Prompts:
+def _prompts(seats: dict[int, _Text], each: int, devices: int, least: int) -> decode.Prompts:
     height = max(1, each // 4)
     longest = max(text.position for text in seats.values())
-    tokens = np.zeros((devices * height, _columns(longest)), np.int32)
+    tokens = np.zeros((devices * height, max(least, _columns(longest))), np.int32)
     rows: list[tuple[float, ...]] = []
     for device in range(devices):
         prompts: dict[tuple[int, ...], int] = {}

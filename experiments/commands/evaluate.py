@@ -24,7 +24,7 @@ from analysis.task_scores import scores_of
 from experiments.plan.status import task_version
 from experiments.progress import Display
 from experiments.run.train import use_compilation_cache
-from experiments.run.trained import all_devices, find_stage, open_stage
+from experiments.run.trained import find_stage, mesh_for, open_stage
 from experiments.show.table import Column, say, table
 from experiments.study import Evaluation
 from mixtures.tokens.manifest import Manifest, read_manifest
@@ -130,7 +130,7 @@ def _prepared(record: StageRecord, store: Path) -> Manifest | None:
 def _exported(folder: Path, store: Path) -> Target:
     from analysis.evals.model import opened
 
-    model = opened(folder, all_devices())  # refuses a folder that holds no model before its files are read twice
+    model = opened(folder, mesh_for)  # refuses a folder that holds no model before its files are read twice
     digest = hashlib.sha256()
     for path in sorted(path for path in folder.iterdir() if path.suffix in (".safetensors", ".json")):
         with path.open("rb") as file:

@@ -32,7 +32,7 @@ class Asked:
         only: "train" or "score"; "" for both.
         max_stages: it ends when it has trained or scored so many.
         canary: nothing else is begun before one stage has a checkpoint.
-        distributed: this is one of several processes that train every stage together.
+        distributed: this is one of several processes that train and score every stage together.
         price, max_cost: of an hour of one device, and of all that all workers do.
         json: a line for every node that is taken, for machines.
     """
@@ -69,7 +69,7 @@ def work_on(study: Study, store: Path, asked: Asked) -> None:
             hold.enter_context(limits.capped(plan, store, asked.price, asked.max_cost))
         if asked.distributed:
             # Where one process fails all end, and are started again: the store knows how often.
-            gang.train_on_hosts(study, store, terms, StopRequested.exit_code)
+            gang.work_on_hosts(study, store, terms, StopRequested.exit_code)
         else:
             hold.enter_context(shared_store(store))
             write(store / layout.STUDIES / study.key / layout.STUDY, study_record(plan, store))
@@ -82,8 +82,6 @@ def work_on(study: Study, store: Path, asked: Asked) -> None:
 def _require_sense(asked: Asked) -> None:
     if asked.only not in ("", "train", "score"):
         raise UserError(f"--only {asked.only} is neither train nor score")
-    if asked.distributed and asked.only == "score":
-        raise UserError("several processes train together, and each scores alone; leave out --distributed")
     if (asked.price is None) != (asked.max_cost is None):
         raise UserError("--max-cost needs --price-per-chip-hour, and that is for --max-cost; give both")
 

@@ -3,8 +3,8 @@
 Nothing here knows an engine. Hours are those of the plan's own forecast (experiments/plan/forecast.py), put on the
 workers by list scheduling: whoever is free takes what has the longest chain behind it, as the workers do.
 
-The hosts of a slice train together, and a model is scored by one process; so where a slice has several hosts, one more
-worker on a small slice scores what the others have trained.
+The hosts of a slice train together. Where a slice has several, one more worker on a small slice scores what the others
+have trained, and they do only while they have nothing to train: writing takes fewer chip-hours of few chips.
 """
 
 import hashlib

@@ -1,22 +1,34 @@
 """`ablate export`: a finished stage of the store as a folder that transformers, vLLM and the rest open."""
 
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from analysis.records import StageRecord, read_stage, stage_folder
 from experiments.plan.status import checkpoints
 from mixtures.tokens import tokenizer as bpe
-from models.config import ModelConfig
-from models.recipe import AdamW
-from store.errors import Failure, UserError
+from models.config import ModelConfig, parameters
+from store.errors import Away, Failure, UserError
 from store.layout import DONE, PREPARED, STAGES
 from store.paths import glob
 
 if TYPE_CHECKING:
+    from jax import ShapeDtypeStruct
     from jax.sharding import Mesh
 
     from analysis.evals.model import LanguageModel
     from models.step import TrainState
+    from models.transformer import Params
+
+WHOLE_BYTES = 4e9
+"""Of float32 weights that every device holds whole: a quarter of a v5e's memory. The 470m and the 1b are below it, and
+gather nothing."""
+DIVIDED = 16
+"""Devices at most that hold a model's weights in parts: the ring of a v5e slice. More would save little and gather no
+faster."""
 
 
 def export_stage(name: str, store: Path, out: Path) -> Path:
@@ -31,35 +43,66 @@ def export_stage(name: str, store: Path, out: Path) -> Path:
         UserError: no such stage, several, one that is not finished, or `out` is there.
         Failure: the checkpoint or tokenizer is missing or damaged.
     """
-    folder = find_stage(name, store)
-    record = read_stage(folder)
-    tokenizer = tokenizer_of(record, store)
-    model = open_stage(folder, store)
-    from models import export
+    import jax
 
-    export.export(model.config, model.params, tokenizer, out, eod=model.eod, sequence=model.window)
+    jax.config.update("jax_platforms", "cpu")  # Chips need not be there, nor free, nor have room.
+    from models import export
+    from models.transformer import shapes
+
+    end = _end(find_stage(name, store), store)
+    its = shapes(end.config)
+
+    def part(names: Iterable[str]) -> "Params":
+        return end.params({name: its[name] for name in names})
+
+    export.export(end.config, part, end.tokenizer, out, eod=end.eod, sequence=end.window)
     return out
 
 
 def open_stage(folder: Path, store: Path) -> "LanguageModel":
     """The model at the end of a stage, with the tokenizer and window that it was trained with, on all devices.
 
+    Of several processes all call it.
+
     Raises:
         UserError: the stage is not finished, or its tokenizer is no longer in the store.
         Failure: the checkpoint or tokenizer is missing or damaged.
     """
+    end = _end(folder, store)
+    from analysis.evals.model import LanguageModel
+    from models.devices.parallel import placed
+    from models.transformer import shapes
+
+    mesh = mesh_for(end.config)
+    like = shapes(end.config) if mesh is None else placed(mesh, shapes(end.config))
+    return LanguageModel(end.config, end.params(like), bpe.load(end.tokenizer), end.eod, end.window, mesh)
+
+
+@dataclass(frozen=True)
+class _End:
+    """What is known of a finished stage, and its parameters, as `models.checkpoint.restore_params` of the last step."""
+
+    config: ModelConfig
+    tokenizer: Path
+    eod: int
+    window: int
+    params: "Callable[[Mapping[str, ShapeDtypeStruct]], Params]"
+
+
+def _end(folder: Path, store: Path) -> _End:
     if not (folder / DONE).exists():
         raise UserError(f"stage '{folder.name}' is not finished; run its study to the end first")
-    from analysis.evals.model import LanguageModel
-    from models.step import abstract_state
+    from models import checkpoint
 
     stage = read_stage(folder)
-    tokenizer = bpe.load(tokenizer_of(stage, store))
-    eod = stage.identity["eod"] if "eod" in stage.identity else bpe.eod_id(tokenizer)
-    config, optimizer = ModelConfig(**stage.identity["model"]), AdamW(**stage.identity["optimizer"])
-    like = abstract_state(config, optimizer)
-    params = restore_end(store, folder.name, stage.steps, like).params
-    return LanguageModel(config, params, tokenizer, eod, stage.identity["sequence"], all_devices())
+    tokenizer = tokenizer_of(stage, store)
+    eod = stage.identity["eod"] if "eod" in stage.identity else bpe.eod_id(bpe.load(tokenizer))
+
+    def params(like: "Mapping[str, ShapeDtypeStruct]") -> "Params":
+        with _or_train_again(store, folder.name):
+            return checkpoint.restore_params(checkpoints(store, folder.name), stage.steps, like)
+
+    return _End(ModelConfig(**stage.identity["model"]), tokenizer, eod, stage.identity["sequence"], params)
 
 
 def restore_end(store: Path, stage: str, steps: int, like: "TrainState") -> "TrainState":
@@ -70,22 +113,36 @@ def restore_end(store: Path, stage: str, steps: int, like: "TrainState") -> "Tra
     """
     from models import checkpoint
 
-    try:
+    with _or_train_again(store, stage):
         return checkpoint.restore(checkpoints(store, stage), steps, like)
+
+
+@contextmanager
+def _or_train_again(store: Path, stage: str) -> Iterator[None]:
+    try:
+        yield
+    except Away:
+        raise  # nothing says that it is damaged
     except Failure as error:
         problem = str(error).partition(";")[0]
         mark = stage_folder(store, stage) / DONE
         raise Failure(f"{problem}; delete {mark} and run the study again, which trains what is lost again") from error
 
 
-def all_devices() -> "Mesh | None":
-    """A mesh that divides the work of one model over all devices; None for a single one."""
+def mesh_for(config: ModelConfig) -> "Mesh | None":
+    """All devices, each with rows of its own and, of a model too large for that, with a part of the weights; None for a
+    single one."""
     import jax
 
     from models.devices.layout import MeshShape
     from models.devices.parallel import make_mesh
 
-    return make_mesh(MeshShape(data=jax.device_count())) if jax.device_count() > 1 else None
+    devices = jax.device_count()
+    if devices == 1:
+        return None
+    large = 4 * parameters(config).total > WHOLE_BYTES
+    fsdp = math.gcd(devices, config.width, config.feed_forward, config.vocabulary, DIVIDED) if large else 1
+    return make_mesh(MeshShape(data=devices // fsdp, fsdp=fsdp))
 
 
 def find_stage(name: str, store: Path) -> Path:

@@ -5,6 +5,7 @@ kept on the disk as it ends; after a kill only unfinished portions are asked aga
 it would have been and the record is the one that an undisturbed run writes.
 """
 
+import functools
 import itertools
 import math
 import time
@@ -13,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from analysis.evals import engine, harness_tasks, scoring
+from analysis.evals import engine, harness_tasks, scoring, together
 from analysis.evals.harness_tasks import HarnessTask
 from analysis.evals.model import LanguageModel
 from analysis.evals.questions import Question
@@ -27,12 +28,15 @@ from experiments.score import coding
 from experiments.score.asked import AnyTask, cost, load_task, prompts
 from experiments.score.coding import CodeTask
 from mixtures.tokens.tokenizer import canonical, loss
+from models import decode
+from models.devices import hosts
 from store import appended, kept_rows
 from store.errors import Failure
 from store.files import remove
 
 PORTION = 512
-"""Items between two writes to the disk; a batch holds some 30 of them on a CPU, ten times as many on an accelerator."""
+"""Items of each device between two writes to the disk; a batch holds some 30 of them on a CPU, twice as many of each of
+several accelerators."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +94,7 @@ def loader(plan: PreparedPlan, store: Path) -> Callable[[str], AnyTask]:
 
 
 def evaluate(stage: PreparedStage, store: Path, missing: Mapping[str, Path], load: Callable[[str], AnyTask]) -> None:
-    """Score the end of a finished stage.
+    """Score the end of a finished stage. Of several processes the first asks, and the others only compute what it asks.
 
     A task that cannot be had gets a record that says why and has no items.
 
@@ -103,11 +107,13 @@ def evaluate(stage: PreparedStage, store: Path, missing: Mapping[str, Path], loa
     Raises:
         Failure: held-out text or the checkpoint is damaged, or the disk is full.
     """
-    score(
-        Checkpoint(stage.fingerprint, stage.steps),
-        {path: load(name) for name, path in missing.items()},
-        lambda: open_stage(stage_folder(store, stage.folder), store),
-    )
+    open_model = functools.partial(open_stage, stage_folder(store, stage.folder), store)
+    if not hosts.first():
+        together.follow(open_model)
+        return
+    with together.leading(open_model) as opened:
+        work = {path: load(name) for name, path in missing.items()}
+        score(Checkpoint(stage.fingerprint, stage.steps), work, opened)
 
 
 def score(
@@ -172,7 +178,7 @@ def _answered(
     asked = [_begun(of, task, path) for path, task in work.items()]
     total, done = sum(cost(task) for task in work.values()), 0.0
     started = time.perf_counter()
-    portions = list(_portions(asked))
+    portions = list(_portions(asked, PORTION * decode.devices(model.mesh)))
     for what, portion in portions:
         progress(done)
         if not all(number in each.found[what] for each, number in portion):
@@ -197,11 +203,11 @@ def _partial(path: Path) -> Path:
     return path.with_suffix(".partial.jsonl")
 
 
-def _portions(asked: Sequence[_Asked]) -> Iterator[tuple[str, _Portion]]:
+def _portions(asked: Sequence[_Asked], size: int) -> Iterator[tuple[str, _Portion]]:
     for what, (wanted, _) in _WAYS.items():
         items = [(each, n) for each in asked for n, question in enumerate(each.task.questions) if wanted(question)]
-        for first in range(0, len(items), PORTION):
-            yield what, items[first : first + PORTION]
+        for first in range(0, len(items), size):
+            yield what, items[first : first + size]
 
 
 def _keep(what: str, portion: _Portion, answers: Sequence[tuple[Any, bool]]) -> None:

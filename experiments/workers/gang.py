@@ -1,4 +1,4 @@
-"""Several processes that are one worker and train every stage together: `--distributed`, alike on every host."""
+"""Several processes that are one worker and do everything together: `--distributed`, alike on every host."""
 
 import os
 from contextlib import ExitStack, suppress
@@ -21,8 +21,8 @@ from store.errors import Failure, UserError
 from store.lock import shared_store
 
 
-def train_on_hosts(study: Study, store: Path, terms: Terms, code: int = Failure.exit_code) -> None:
-    """Train whatever of `study` is missing as one process of several; nothing is scored.
+def work_on_hosts(study: Study, store: Path, terms: Terms, code: int = Failure.exit_code) -> None:
+    """Train whatever of `study` is missing, and score it if the terms say so, as one process of several.
 
     Where one process fails all of them say why and exit with `code`.
 
@@ -64,7 +64,7 @@ def train_on_hosts(study: Study, store: Path, terms: Terms, code: int = Failure.
         def progress(stage: PreparedStage, step: int) -> None:
             display.update(f"{stage.id}, step {step} of {stage.steps}", step, stage.steps)
 
-        work(plan, store, replace(terms, scores=False, progress=progress, claimed=claimed))
+        work(plan, store, replace(terms, progress=progress, claimed=claimed))
 
 
 def _connect() -> None:

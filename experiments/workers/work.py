@@ -6,7 +6,7 @@ what others wait for longest, and ends when nothing is left that could still com
 that every program is compiled once and every benchmark is read once.
 
 Processes that train every stage together (`jax.distributed.initialize` was called) are one worker: the first of them
-takes what all of them do. They score nothing, for a model is scored on the devices of one process.
+takes what all of them do.
 """
 
 import functools
@@ -74,6 +74,7 @@ def work(plan: PreparedPlan, store: Path, terms: Terms) -> None:
     from experiments.run.train import use_compilation_cache
     from experiments.run.trainer import train_stage
     from experiments.score.checkpoints import evaluate, loader
+    from models.devices import hosts
 
     use_compilation_cache(store)
     wanted, load = status.records(plan, store) if terms.scores else {}, functools.cache(loader(plan, store))
@@ -82,7 +83,8 @@ def work(plan: PreparedPlan, store: Path, terms: Terms) -> None:
         if job.trains:
             train_stage(plan, job.stage, store, functools.partial(terms.progress, job.stage), held)
         else:
-            evaluate(job.stage, store, status.unscored(wanted[job.stage.id]), load)
+            missing = status.unscored(wanted[job.stage.id]) if hosts.first() else {}
+            evaluate(job.stage, store, missing, load)
 
     done = away = 0
     while terms.stages is None or done < terms.stages:

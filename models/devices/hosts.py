@@ -25,7 +25,7 @@ class Interrupted(Failure):
 
 
 def first() -> bool:
-    """Whether this is the process that writes what is written once: records, ledger, digests."""
+    """Whether this is the process that writes what is written once: records, ledger, checksums."""
     return jax.process_index() == 0
 
 

@@ -1,21 +1,25 @@
 """A language model small enough for a test, and asking it by whole passes without batches, trees or caches.
 
-`python -m tests.analysis.language` asks it as many devices as XLA_FLAGS makes up, and prints what they say as JSON.
+`python -m tests.analysis.language 3x1 2x4` asks it on meshes, data x fsdp, of the devices that XLA_FLAGS makes up, and
+prints what each says as JSON. With JAX_COORDINATOR_ADDRESS it is one of two processes that share one mesh.
 """
 
 import functools
 import json
+import os
 import sys
 
 import jax
 import numpy as np
 
+from analysis.evals import together, writing
 from analysis.evals.engine import Ask, generate, likelihoods
 from analysis.evals.model import LanguageModel
 from mixtures.tokens import tokenizer as bpe
 from models.config import ModelConfig
+from models.devices import layout
 from models.devices.layout import MeshShape
-from models.devices.parallel import make_mesh
+from models.devices.parallel import make_mesh, shardings
 from models.transformer import bind, initial
 
 CONFIG = ModelConfig("tiny", vocabulary=300, width=16, layers=2, heads=2, feed_forward=32)
@@ -44,12 +48,14 @@ ASKS = [
 
 
 @functools.cache
-def model(devices: int = 1) -> LanguageModel:
+def model(data: int = 1, fsdp: int = 1) -> LanguageModel:
     """Random, with weights large enough to prefer some tokens clearly."""
     trained = bpe.train([TEXT] * 3, 300)
     trained.encode_special_tokens = True
     params = {name: array * (1 if name.endswith("scale") else 3) for name, array in initial(CONFIG, 3).items()}
-    mesh = make_mesh(MeshShape(devices)) if devices > 1 else None
+    mesh = make_mesh(MeshShape(data, fsdp), jax.devices()[: data * fsdp]) if data * fsdp > 1 else None
+    if mesh is not None:
+        params = jax.device_put(params, shardings(mesh, params))
     return LanguageModel(CONFIG, params, trained, bpe.EOD_ID, WINDOW, mesh)
 
 
@@ -101,5 +107,20 @@ def asked(model: LanguageModel) -> dict[str, list]:
     }
 
 
+def _one_of_two(data: int, fsdp: int) -> None:
+    jax.distributed.initialize(num_processes=2, process_id=int(os.environ["JAX_PROCESS_ID"]))
+    if jax.process_index():
+        together.follow(lambda: model(data, fsdp))
+        return
+    with together.leading(lambda: model(data, fsdp)) as opened:
+        print(json.dumps([asked(opened())]))
+
+
 if __name__ == "__main__":
-    print(json.dumps(asked(model(int(sys.argv[1])))))
+    layout._UNROLLED = 1  # as if this were a deep model: its layers are one loop
+    writing._COLUMNS = 32  # so that the cache grows
+    meshes = [tuple(map(int, mesh.split("x"))) for mesh in sys.argv[1:]]
+    if "JAX_COORDINATOR_ADDRESS" in os.environ:
+        _one_of_two(*meshes[0])
+    else:
+        print(json.dumps([asked(model(*mesh)) for mesh in meshes]))

@@ -3,9 +3,11 @@
 import json
 import os
 import random
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +19,7 @@ from analysis.evals.engine import Ask, Likelihood, generate, likelihoods
 from analysis.evals.packing import Span, batches, trees
 from analysis.evals.questions import exact_match
 from mixtures.tokens import tokenizer as bpe
+from models.config import config
 from tests.analysis.language import (
     ASKS,
     PAIRS,
@@ -84,24 +87,59 @@ def test_nothing_depends_on_batches_order_or_neighbours(
     assert [backwards[len(ASKS) - 1 - n] for n in range(len(ASKS))] == found["texts"]
 
 
-def test_devices_share_the_work_and_change_nothing(found: dict[str, list]) -> None:
-    flags = {"XLA_FLAGS": "--xla_force_host_platform_device_count=3", "JAX_PLATFORMS": "cpu"}
-    command = [sys.executable, "-m", "tests.analysis.language", "3"]
-    done = subprocess.run(
-        command, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2], env={**os.environ, **flags}
+def _asked_by_others(*arguments: str, devices: int, **environment: str) -> "subprocess.Popen[str]":
+    # Programs that run a few times are not worth what LLVM would make of them.
+    flags = f"--xla_force_host_platform_device_count={devices} --xla_backend_optimization_level=0"
+    settings = {"XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu", **environment}
+    command = [sys.executable, "-m", "tests.analysis.language", *arguments]
+    root = Path(__file__).parents[2]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen(command, cwd=root, env={**os.environ, **settings}, **pipes)  # type: ignore[call-overload]
+
+
+def _same(process: "subprocess.Popen[str]", found: dict[str, list]) -> int:
+    """Of how many meshes the process says what one device does."""
+    out, error = process.communicate(timeout=240)
+    assert process.returncode == 0, error[-2_000:]
+    meshes = json.loads(out.splitlines()[-1])
+    for each in meshes:
+        for key in ("nats", "whole"):
+            np.testing.assert_allclose(each[key], found[key], atol=1e-4)
+        assert (each["texts"], each["greedy"]) == (found["texts"], found["greedy"])
+    return len(meshes)
+
+
+def test_devices_share_the_work_and_the_weights_and_change_nothing(found: dict[str, list]) -> None:
+    assert _same(_asked_by_others("3x1", "2x4", devices=8), found) == 2
+
+
+@pytest.mark.soak
+def test_two_processes_say_what_one_device_does(found: dict[str, list]) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    first, second = (
+        _asked_by_others("2x4", devices=4, JAX_COORDINATOR_ADDRESS=address, JAX_PROCESS_ID=rank) for rank in "01"
     )
-    assert done.returncode == 0, done.stderr[-2_000:]
-    shared = json.loads(done.stdout.splitlines()[-1])
-    for key in ("nats", "whole"):
-        np.testing.assert_allclose(shared[key], found[key], atol=1e-4)
-    assert shared["texts"] == found["texts"]
-    assert shared["greedy"] == found["greedy"]
+    assert _same(first, found) == 1
+    assert second.wait(60) == 0
 
 
 def test_greedy_answers_equal_plain_passes_up_to_the_first_stop(found: dict[str, list]) -> None:
     for ask, text in zip(ASKS[:5], found["texts"], strict=False):
         assert text == plain_answer(ask)
     assert found["texts"][5] != found["texts"][6]
+
+
+def test_an_accelerator_has_as_many_slots_as_its_memory_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writing, "platform", lambda mesh: "tpu")
+
+    def slots(size: str, prompt: int, texts: int = 1_000) -> int:
+        large = replace(model(), config=config(size))
+        return writing._sizes(large, [writing._Text(0, ASKS[0], (0,) * prompt, 512)] * texts)[0]
+
+    assert (slots("2.8b", 400), slots("2.8b", 8_192 - 512), slots("470m", 400)) == (8, 1, 32)
+    assert slots("470m", 400, texts=3) == 4
 
 
 def test_a_stop_inside_a_token_or_across_two_ends_the_text_where_it_begins() -> None:

@@ -204,7 +204,8 @@ def test_a_way_to_generate_that_we_have_not_is_named() -> None:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     bpe.save(model().tokenizer, tmp_path / "tokenizer.json")
-    export(CONFIG, model().params, tmp_path / "tokenizer.json", tmp_path / "model", eod=bpe.EOD_ID, sequence=WINDOW)
+    tokenizer = tmp_path / "tokenizer.json"
+    export(CONFIG, lambda names: model().params, tokenizer, tmp_path / "model", eod=bpe.EOD_ID, sequence=WINDOW)
     return tmp_path / "model"
 
 

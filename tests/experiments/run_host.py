@@ -15,7 +15,7 @@ from experiments import cli
 from experiments.progress import Display
 from experiments.run import trainer
 from experiments.study import Arm, Study
-from experiments.workers.gang import train_on_hosts
+from experiments.workers.gang import work_on_hosts
 from experiments.workers.work import Terms
 from tests.experiments.tiny import HALF, TEXT, stage, study
 
@@ -49,4 +49,4 @@ if __name__ == "__main__":
     if os.environ.get("FAILS") == os.environ["JAX_PROCESS_ID"]:
         fail_in_a_step()
     Display.update = slowly  # type: ignore[method-assign]
-    cli.guard(lambda: train_on_hosts(tiny(*map(int, steps)), Path(folder), Terms()))
+    cli.guard(lambda: work_on_hosts(tiny(*map(int, steps)), Path(folder), Terms(scores=False)))

@@ -26,6 +26,7 @@ from experiments.plan import status
 from experiments.plan.make import make_plan
 from experiments.plan.warnings import part_warnings
 from experiments.run.train import study_record
+from experiments.run.trained import export_stage, open_stage
 from experiments.score import asked, checkpoints
 from experiments.study import Evaluation
 from mixtures.tokens import tokenizer as bpe
@@ -217,11 +218,26 @@ def exported(tmp_path):
     """A folder with a model, and a store with a benchmark's rows from the user."""
     model = language.model()
     bpe.save(model.tokenizer, tmp_path / "tokenizer.json")
-    export.export(model.config, model.params, tmp_path / "tokenizer.json", tmp_path / "model", eod=0, sequence=48)
+    export.export(
+        model.config, lambda names: model.params, tmp_path / "tokenizer.json", tmp_path / "model", eod=0, sequence=48
+    )
     rows = tmp_path / "store" / "benchmarks" / "copa.jsonl"
     rows.parent.mkdir(parents=True)
     rows.write_text("\n".join(map(json.dumps, COPA)))
     return tmp_path
+
+
+def test_a_finished_stage_is_exported_with_what_it_was_trained_with(finished_store, tmp_path, monkeypatch):
+    monkeypatch.setattr(export.export, "__kwdefaults__", {"part_bytes": 20_000})
+    folder = next((finished_store / "stages").iterdir())
+    ours = open_stage(folder, finished_store)
+    theirs = opened(export_stage(folder.name, finished_store, tmp_path / "out"))
+    assert (ours.config, ours.eod, ours.window) == (theirs.config, theirs.eod, theirs.window)
+    assert ours.tokenizer.to_str() == theirs.tokenizer.to_str() and ours.params.keys() == theirs.params.keys()
+    assert all((theirs.params[name] == array).all() for name, array in ours.params.items())
+    assert len(list((tmp_path / "out").glob("*.safetensors"))) > 1
+    with pytest.raises(UserError, match="is not empty"):
+        export_stage(folder.name, finished_store, tmp_path / "out")
 
 
 def evaluated(exported: Path, tasks: str, items: int = 4, shots: int = 0, out: Path | None = None) -> dict:
@@ -251,7 +267,8 @@ def test_an_exported_folder_is_scored_once_with_intervals_and_gaps(exported):
 
 def test_a_folder_says_which_token_ends_its_texts_and_has_no_ids_beyond_its_model(exported):
     tokenizer, end = language.model().tokenizer, bpe.load(exported / "tokenizer.json").token_to_id(bpe.FIM_SUFFIX)
-    arguments = (language.CONFIG, language.model().params, exported / "tokenizer.json", exported / "named")
+    params = language.model().params
+    arguments = (language.CONFIG, lambda names: params, exported / "tokenizer.json", exported / "named")
     export.export(*arguments, eod=end, sequence=48)
     assert opened(exported / "named").eod == end != bpe.eod_id(tokenizer) == opened(exported / "model").eod
     larger = bpe.load(exported / "tokenizer.json")

@@ -289,7 +289,6 @@ def test_a_store_that_does_not_answer_for_a_while_is_waited_for(
     ("asked", "said"),
     [
         (Asked(only="both"), "neither train nor score"),
-        (Asked(only="score", distributed=True), "leave out --distributed"),
         (Asked(max_cost=3.0), "--max-cost needs --price-per-chip-hour"),
         (Asked(price=3.0), "--max-cost needs --price-per-chip-hour"),
     ],

@@ -3,7 +3,7 @@
 import json
 import resource
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, 
 
 from models.config import ModelConfig
 from models.export import export, read
-from models.recipe import AdamW
+from models.recipe import PRODUCTS, AdamW
 from models.step import init_state, train_step
 from models.transformer import Params, bind, initial
 from store.errors import Failure, UserError
@@ -61,12 +61,17 @@ def trained() -> Params:
 @pytest.fixture
 def folder(tokenizer: Path, tmp_path: Path) -> Path:
     """The lively model, exported."""
-    export(LONG, lively(LONG), tokenizer, tmp_path / "model", eod=EOD, sequence=64)
+    export(LONG, of(lively(LONG)), tokenizer, tmp_path / "model", eod=EOD, sequence=64)
     return tmp_path / "model"
 
 
+def of(params: Params) -> Callable[[Sequence[str]], Params]:
+    return lambda names: params
+
+
 def our_logits(config: ModelConfig, params: Params, rows_BxS: np.ndarray) -> np.ndarray:
-    return np.asarray(jax.jit(lambda p, t: bind(config, p).hidden(t) @ p["embedding"].T)(params, rows_BxS))
+    with jax.default_matmul_precision(PRODUCTS["float32"]):
+        return np.asarray(jax.jit(lambda p, t: bind(config, p).hidden(t) @ p["embedding"].T)(params, rows_BxS))
 
 
 def raw_tensors(path: Path) -> dict[str, np.ndarray]:
@@ -106,6 +111,29 @@ def test_a_round_trip_is_equal_to_the_bit(folder: Path, tokenizer: Path) -> None
         name: np.asarray(array).tobytes() for name, array in expected.items()
     }
     assert tokenizer_json.read_bytes() == tokenizer.read_bytes()
+
+
+def test_weights_in_several_files_are_asked_for_file_by_file_and_read_back(tokenizer: Path, tmp_path: Path) -> None:
+    params, asked = lively(LONG), []
+
+    def part(names: Sequence[str]) -> Params:
+        asked.append(sum(params[name].nbytes for name in names))
+        return {name: params[name] for name in names}
+
+    export(LONG, part, tokenizer, tmp_path / "model", eod=EOD, sequence=64, part_bytes=8_000)
+    index = json.loads((tmp_path / "model" / "model.safetensors.index.json").read_text())
+    files = sorted(path.name for path in (tmp_path / "model").glob("*.safetensors"))
+    assert files == [f"model-{n:05}-of-{len(files):05}.safetensors" for n in range(1, len(files) + 1)]
+    assert set(index["weight_map"].values()) == set(files) and len(files) == len(asked) > 2 and max(asked) <= 8_000
+    assert index["metadata"]["total_size"] == sum(asked)
+    for file in files:
+        assert {name for name, of in index["weight_map"].items() if of == file} == set(
+            raw_tensors(tmp_path / "model" / file)
+        )
+    config, found, _ = read(tmp_path / "model")
+    assert config == LONG
+    for name, array in params.items():
+        np.testing.assert_array_equal(found[name], array)
 
 
 def test_the_exported_tensors_mean_what_the_architecture_says(folder: Path) -> None:
@@ -168,7 +196,7 @@ def as_trained(tokenizer: Path) -> list[list[int]]:
 
 def test_an_exported_tokenizer_is_the_one_of_training(foreign: Path, tokenizer: Path, tmp_path: Path) -> None:
     """Opened by `tokenizers`, with what the settings say, and asked as people ask: with special tokens added."""
-    export(TINY, lively(TINY), foreign, tmp_path / "model", eod=EOD, sequence=64)
+    export(TINY, of(lively(TINY)), foreign, tmp_path / "model", eod=EOD, sequence=64)
     settings = json.loads((tmp_path / "model" / "tokenizer_config.json").read_text())
     opened = Tokenizer.from_file(str(tmp_path / "model" / "tokenizer.json"))
     opened.encode_special_tokens = settings["split_special_tokens"]
@@ -181,20 +209,20 @@ def test_a_full_disk_leaves_nothing_and_a_killed_export_does_not_hinder(tokenize
     resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))  # Room for every file but the weights.
     try:
         with pytest.raises(Failure, match=r"cannot write .*model"):
-            export(TINY, params, tokenizer, tmp_path / "model", eod=EOD, sequence=64)
+            export(TINY, of(params), tokenizer, tmp_path / "model", eod=EOD, sequence=64)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert not list(tmp_path.iterdir())
     (tmp_path / ".model.part").mkdir()
     (tmp_path / ".model.part" / "stale.json").touch()
-    export(TINY, params, tokenizer, tmp_path / "model", eod=EOD, sequence=64)
+    export(TINY, of(params), tokenizer, tmp_path / "model", eod=EOD, sequence=64)
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
     assert "stale.json" not in {path.name for path in (tmp_path / "model").iterdir()}
 
 
 def test_an_export_that_cannot_be_right_is_refused(tokenizer: Path, folder: Path) -> None:
     def attempt(config: ModelConfig, out: Path, path: Path = tokenizer, eod: int = EOD) -> None:
-        export(config, lively(TINY), path, out, eod=eod, sequence=64)
+        export(config, of(lively(TINY)), path, out, eod=eod, sequence=64)
 
     new = folder.parent / "new"
     with pytest.raises(UserError, match="is not empty; remove it"):
@@ -207,7 +235,7 @@ def test_an_export_that_cannot_be_right_is_refused(tokenizer: Path, folder: Path
         attempt(TINY, new, path=folder / "config.json")
     few = replace(TINY, vocabulary=30)
     with pytest.raises(UserError, match=r"has ids up to \d+ and model 'tiny' a vocabulary of 30"):
-        export(few, lively(few), tokenizer, new, eod=EOD, sequence=64)
+        export(few, of(lively(few)), tokenizer, new, eod=EOD, sequence=64)
     assert not new.exists()
 
 
@@ -319,7 +347,7 @@ def test_logits_and_generation_are_those_of_transformers(
         "lively": (LONG, lively(LONG)),
         "trained": (TINY, trained),
     }[which]
-    export(config, params, tokenizer, tmp_path / "model", eod=EOD, sequence=128)
+    export(config, of(params), tokenizer, tmp_path / "model", eod=EOD, sequence=128)
     model = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "model")
     assert type(model).__name__ == "CohereForCausalLM"
     assert model.dtype == torch.float32
@@ -352,7 +380,7 @@ def test_the_tokenizer_opens_in_transformers_with_equal_ids(transformers: Any, f
 def test_a_foreign_tokenizer_opens_in_transformers_as_it_was_trained_with(
     transformers: Any, foreign: Path, tokenizer: Path, tmp_path: Path
 ) -> None:
-    export(TINY, lively(TINY), foreign, tmp_path / "model", eod=EOD, sequence=64)
+    export(TINY, of(lively(TINY)), foreign, tmp_path / "model", eod=EOD, sequence=64)
     theirs = transformers.AutoTokenizer.from_pretrained(tmp_path / "model")
     assert [theirs(text)["input_ids"] for text in (*TEXTS, SPELT)] == as_trained(tokenizer)
 

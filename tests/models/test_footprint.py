@@ -1,0 +1,23 @@
+"""The programs of scoring and writing on shapes alone; here for a CPU, for TPU as benchmarks/scoring.md has it."""
+
+import jax
+
+from models import footprint
+from models.config import parameters
+from models.devices.layout import MeshShape
+from models.devices.parallel import make_mesh
+from tests.models.tiny import TINY
+
+
+def test_what_a_chip_holds_is_counted_from_shapes() -> None:
+    mesh = make_mesh(MeshShape(), jax.devices()[:1])
+    scoring = footprint.scoring(TINY, mesh, 2, 64)
+    weights = 4 * parameters(TINY).total / 2**30
+    assert weights < footprint.gib(scoring) < 0.1
+    caches = [
+        sum(leaf.size for leaf in jax.tree.leaves(program(TINY, mesh, 4, columns).in_avals))
+        for program in (footprint.entering, footprint.advancing)
+        for columns in (64, 128)
+    ]
+    more = 2 * TINY.layers * 4 * 64 * TINY.width
+    assert caches[3] - caches[2] == more < caches[1] - caches[0]

@@ -175,7 +175,7 @@ def restore(folder: Folder, step: int, like: TrainState) -> TrainState:
     return jax.tree.unflatten(jax.tree.structure(like), [leaves[name] for name in target])
 
 
-def restore_params(folder: Folder, step: int, like: Params) -> Params:
+def restore_params(folder: Folder, step: int, like: Mapping[str, Any]) -> Params:
     """Of the state saved at `step` those parameters that `like` names, as `restore`: nothing else is read.
 
     The devices of `like` need not be those of training; those of a CPU do as well.

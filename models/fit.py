@@ -22,7 +22,7 @@ from models.config import ModelConfig
 from models.devices.candidates import Asked, Candidate, candidates, check_divides, meshes
 from models.devices.fitted import Fitted
 from models.devices.layout import MeshShape
-from models.devices.memory import GIB, gave_out, least_gib, needed_gib
+from models.devices.memory import GIB, gave_out, least_gib, needed_gib, step_gib
 from models.devices.roofline import Roofline, chip_hours, topology
 from models.recipe import AdamW
 from store.errors import Failure
@@ -50,6 +50,7 @@ class Fit:
         model, topology, sequence, batch, precision: what was asked.
         fits: whether a layout was found.
         hbm_gib: of one chip, in the layout found; else the least that any layout needed.
+        scoring_gib: of one chip, what scoring needs there (models/footprint.py); None where nobody asked.
         limit_gib: what a layout may need of a chip.
         remat, microbatch: the layout found; sequences of one chip in one pass. None when nothing fits.
         microbatches, mesh: the same layout in full.
@@ -73,6 +74,7 @@ class Fit:
     fits: bool
     hbm_gib: float
     limit_gib: float
+    scoring_gib: float | None = None
     remat: str | None = None
     microbatch: int | None = None
     microbatches: int | None = None
@@ -139,8 +141,7 @@ def row(found: Fit, config: ModelConfig, compiler: str) -> Fitted:
         **layout,
         data=found.mesh.data if found.mesh else None,
         fsdp=found.mesh.fsdp if found.mesh else None,
-        scoring_gib=None,
-        export_gib=None,
+        scoring_gib=found.scoring_gib,
         tokens_per_second=found.tokens_per_second,
         mfu=found.mfu,
         made=datetime.now(UTC).date().isoformat(),
@@ -224,18 +225,6 @@ def _compiled(asked: Asked, candidate: Candidate) -> tuple[float | None, tuple[C
             raise
         return needed_gib(str(error)), None
     return step_gib(memory), collectives(traced.jaxpr.jaxpr, dict(mesh.shape))
-
-
-def step_gib(memory: Any) -> float:
-    """GiB of a device, of the compiler's count of a compiled step."""
-    total = (
-        memory.argument_size_in_bytes
-        + memory.output_size_in_bytes
-        - memory.alias_size_in_bytes
-        + memory.temp_size_in_bytes
-        + memory.generated_code_size_in_bytes
-    )
-    return float(total / GIB)
 
 
 @functools.cache

@@ -18,9 +18,9 @@ from models.config import ModelConfig
 from models.devices.candidates import Asked, Candidate, candidates
 from models.devices.flops import train_flops_per_token
 from models.devices.layout import REMAT, MeshShape
-from models.devices.memory import GIB, SHARE, gave_out, least_gib, needed_gib
+from models.devices.memory import GIB, SHARE, gave_out, least_gib, needed_gib, step_gib
 from models.devices.roofline import GPUS, gpu
-from models.fit import Z_LOSS, Fit, Said, layout_found, nothing, step_gib
+from models.fit import Z_LOSS, Fit, Said, layout_found, nothing
 from models.recipe import AdamW
 from models.step import abstract_state, init_state, train_step
 from store.errors import Failure

@@ -3,6 +3,8 @@
 The chips of the mesh need not be here (`models.fit.described`), and no array is made.
 """
 
+import functools
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -11,13 +13,16 @@ from jax.sharding import Mesh, NamedSharding
 
 from models import decode
 from models.config import ModelConfig
+from models.devices import parallel, scoring
+from models.devices.memory import step_gib
 from models.devices.parallel import BATCH, placed
 from models.transformer import Params, shapes
 
-_STEPS = 16
+_STEPS, _COLUMNS = 16, 1_024
+"""Of a call of writing; of a prompt and what is written."""
 
 
-def scoring(config: ModelConfig, mesh: Mesh, rows: int, columns: int) -> jax.stages.Lowered:
+def likelihoods(config: ModelConfig, mesh: Mesh, rows: int, columns: int) -> jax.stages.Lowered:
     """Of likelihoods: `rows` of `columns` tokens a device, at each of which an edge is scored."""
     devices = mesh.size
     nodes, edges = _ints(mesh, devices * rows, columns), _ints(mesh, devices * rows * columns)
@@ -40,21 +45,23 @@ def advancing(config: ModelConfig, mesh: Mesh, slots: int, columns: int) -> jax.
     return advance.lower(_params(config, mesh), _slots(config, mesh, slots, columns), alive)
 
 
-def gib(lowered: jax.stages.Lowered) -> float:
-    """What one chip holds while it runs.
+def scoring_gib(config: ModelConfig, devices: Sequence[Any], sequence: int, say: Callable[[str], None]) -> float:
+    """The most that any program of scoring needs of a chip: full rows of a window of `sequence`, and texts of _COLUMNS.
 
     Raises:
-        jax.errors.JaxRuntimeError: the compiler says that it does not fit.
+        jax.errors.JaxRuntimeError: the compiler says that one does not fit.
     """
-    memory: Any = lowered.compile().memory_analysis()
-    total = (
-        memory.argument_size_in_bytes
-        + memory.output_size_in_bytes
-        - memory.alias_size_in_bytes
-        + memory.temp_size_in_bytes
-        + memory.generated_code_size_in_bytes
-    )
-    return total / 2**30
+    mesh = parallel.make_mesh(scoring.mesh_shape(config, len(devices)), devices)
+    slots, most = scoring.slots(config, _COLUMNS), 0.0
+    programs = {
+        "likelihoods": functools.partial(likelihoods, config, mesh, max(1, scoring.TOKENS[True] // sequence), sequence),
+        "prompts": functools.partial(entering, config, mesh, slots, _COLUMNS),
+        "writing": functools.partial(advancing, config, mesh, slots, _COLUMNS),
+    }
+    for name, lowered in programs.items():
+        say(f"compiling {name}")
+        most = max(most, step_gib(lowered().compile().memory_analysis()))
+    return round(most, 2)
 
 
 def _params(config: ModelConfig, mesh: Mesh) -> Params:

@@ -16,15 +16,13 @@ from analysis.evals.model import LanguageModel
 from analysis.evals.packing import Span, batches, row_length, trees
 from analysis.evals.writing import Ask, too_long, write
 from models import decode
+from models.devices import scoring
 from models.devices.parallel import platform
 
 __all__ = ["Ask", "Likelihood", "generate", "likelihoods", "too_long"]
 
 _BATCH_TOKENS = 4_096
 """That go through the model at once on CPU, where more gain nothing."""
-_ACCELERATOR_TOKENS = {False: 32_768, True: 8_192}
-"""On an accelerator, of each device; fewer where they are several: what is asked at once would not fill them, and 8,192
-take five times as long as to gather the weights that are divided (benchmarks/scoring.md)."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +115,7 @@ def _scored(model: LanguageModel, spans: Sequence[Sequence[Span]]) -> Iterator[t
 
 def _parts(model: LanguageModel, spans: Sequence[Span]) -> Iterator[Iterator[tuple[int, np.ndarray, np.ndarray]]]:
     """Batch by batch, (owner, nats and greediness of its scored tokens) of every span."""
-    tokens = _BATCH_TOKENS if platform(model.mesh) == "cpu" else _ACCELERATOR_TOKENS[model.mesh is not None]
+    tokens = _BATCH_TOKENS if platform(model.mesh) == "cpu" else scoring.TOKENS[model.mesh is not None]
     running: list[tuple] = []
     for batch in batches(list(trees(spans, max(model.window, row_length(1)))), tokens, decode.devices(model.mesh)):
         _, found = together.run(together.scored, model, None, batch.trees)

@@ -15,12 +15,11 @@ from analysis.evals import together
 from analysis.evals.model import LanguageModel
 from analysis.evals.together import run
 from models import decode
+from models.devices import scoring
 from models.devices.parallel import platform
 
 _SLOTS = (4, 16, 64)
 """Per device."""
-_CACHE_BYTES = 6 << 30
-"""Of an accelerator's memory for all of them; while the cache grows it is there one and a half times."""
 _STEPS = 16
 """Tokens between two looks at the text."""
 _COLUMNS = 64
@@ -106,9 +105,8 @@ def _sizes(model: LanguageModel, texts: Sequence[_Text]) -> tuple[int, int]:
     if platform(model.mesh) == "cpu" or not texts:
         return each, _COLUMNS
     columns = _columns(max(text.position + text.most for text in texts))
-    fitting = _CACHE_BYTES // (8 * model.config.layers * model.config.width * columns)
     # Where devices exchange weights, compiling a program for each width takes longer than all columns from the start.
-    return min(each, 1 << max(0, fitting.bit_length() - 1)), _COLUMNS if model.mesh is None else columns
+    return min(each, scoring.slots(model.config, columns)), _COLUMNS if model.mesh is None else columns
 
 
 def too_long(model: LanguageModel, asks: Sequence[Ask]) -> list[bool]:

@@ -1,7 +1,7 @@
 """`ablate fit`: find a layout, and keep its row in the table that training reads."""
 
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ def fit_model(
         UserError: an unknown model, topology or precision, or chips that do not divide.
         Failure: no compiler, no GPU, or a table that cannot be read or written.
     """
-    from models.fit import fit, row
+    from models.fit import described, fit, row
 
     size = config(model)
     if precision not in PRECISIONS:
@@ -32,6 +32,10 @@ def fit_model(
         found, compiler = fit_gpu(size, sequence, batch, tokens, precision, _say), "jaxlib"
     else:
         found, compiler = fit(size, topology, sequence, batch, tokens, precision, _say), "libtpu"
+        if found.fits:
+            from models.footprint import scoring_gib
+
+            found = replace(found, scoring_gib=scoring_gib(size, described(topology), sequence, _say))
     keep(row(found, size, compiler), table)
     return asdict(found)
 

@@ -1,6 +1,5 @@
 """`ablate export`: a finished stage of the store as a folder that transformers, vLLM and the rest open."""
 
-import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING
 from analysis.records import StageRecord, read_stage, stage_folder
 from experiments.plan.status import checkpoints
 from mixtures.tokens import tokenizer as bpe
-from models.config import ModelConfig, parameters
+from models.config import ModelConfig
 from store.errors import Away, Failure, UserError
 from store.layout import DONE, PREPARED, STAGES
 from store.paths import glob
@@ -22,13 +21,6 @@ if TYPE_CHECKING:
     from analysis.evals.model import LanguageModel
     from models.step import TrainState
     from models.transformer import Params
-
-WHOLE_BYTES = 4e9
-"""Of float32 weights that every device holds whole: a quarter of a v5e's memory. The 470m and the 1b are below it, and
-gather nothing."""
-DIVIDED = 16
-"""Devices at most that hold a model's weights in parts: the ring of a v5e slice. More would save little and gather no
-faster."""
 
 
 def export_stage(name: str, store: Path, out: Path) -> Path:
@@ -130,19 +122,14 @@ def _or_train_again(store: Path, stage: str) -> Iterator[None]:
 
 
 def mesh_for(config: ModelConfig) -> "Mesh | None":
-    """All devices, each with rows of its own and, of a model too large for that, with a part of the weights; None for a
-    single one."""
+    """Of all devices, as models/devices/scoring.py lays the model on them; None for a single one."""
     import jax
 
-    from models.devices.layout import MeshShape
     from models.devices.parallel import make_mesh
+    from models.devices.scoring import mesh_shape
 
     devices = jax.device_count()
-    if devices == 1:
-        return None
-    large = 4 * parameters(config).total > WHOLE_BYTES
-    fsdp = math.gcd(devices, config.width, config.feed_forward, config.vocabulary, DIVIDED) if large else 1
-    return make_mesh(MeshShape(data=devices // fsdp, fsdp=fsdp))
+    return make_mesh(mesh_shape(config, devices)) if devices > 1 else None
 
 
 def find_stage(name: str, store: Path) -> Path:

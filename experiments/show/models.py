@@ -36,6 +36,7 @@ def print_fit(document: dict[str, Any], console: Console) -> None:
     }
     if document["fits"]:
         columns |= {
+            "scoring GiB": ("scoring_gib", ".2f"),
             "mesh": lambda row: " x ".join(f"{axis} {devices}" for axis, devices in row["mesh"].items()),
             "remat": "remat",
             "microbatches": lambda row: f"{row['microbatches']} x {row['microbatch']} sequences a chip",

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from typing import Any
 
 from models.config import parameters
 from models.devices.candidates import Asked, Candidate, candidates
@@ -95,3 +96,15 @@ def _kept_bytes(asked: Asked, candidate: Candidate, widths: Mapping[str, tuple[i
 def _tokens(asked: Asked, candidate: Candidate) -> int:
     """Of one device in one pass."""
     return asked.rows * asked.sequence // candidate.layout.microbatches
+
+
+def step_gib(memory: Any) -> float:
+    """GiB of a device, of the compiler's count of a compiled step."""
+    total = (
+        memory.argument_size_in_bytes
+        + memory.output_size_in_bytes
+        - memory.alias_size_in_bytes
+        + memory.temp_size_in_bytes
+        + memory.generated_code_size_in_bytes
+    )
+    return float(total / GIB)

@@ -17,14 +17,14 @@ import os, sys
 from pathlib import Path
 from experiments import cli
 from experiments.commands.work_on import Asked, work_on
-from experiments.run import trained
 from models import decode
+from models.devices import scoring
 from tests.experiments.run_work import small
 
 def fails(*_):
     raise RuntimeError("RESOURCE_EXHAUSTED: made up")
 
-trained.WHOLE_BYTES = 0
+scoring.WHOLE_BYTES = 0
 if os.environ.get("FAILS") == os.environ["JAX_PROCESS_ID"]:
     decode.scorer = fails
 cli.guard(lambda: work_on(small(), Path(sys.argv[1]), Asked(only="score", distributed=True)))

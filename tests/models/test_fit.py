@@ -215,5 +215,5 @@ def test_without_a_gpu_there_is_no_search_on_one() -> None:
 def test_the_tables_rows_are_what_is_found(kept: Fitted) -> None:
     size = SIZES[kept.model]
     again = row(fit(size, kept.topology, kept.sequence, kept.batch, precision=kept.precision), size, "libtpu")
-    its = ("made", "jax", "compiler", "scoring_gib", "export_gib")
+    its = ("made", "jax", "compiler", "scoring_gib")
     assert replace(again, **{name: getattr(kept, name) for name in its}) == kept

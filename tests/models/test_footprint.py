@@ -5,15 +5,16 @@ import jax
 from models import footprint
 from models.config import parameters
 from models.devices.layout import MeshShape
+from models.devices.memory import step_gib
 from models.devices.parallel import make_mesh
 from tests.models.tiny import TINY
 
 
 def test_what_a_chip_holds_is_counted_from_shapes() -> None:
     mesh = make_mesh(MeshShape(), jax.devices()[:1])
-    scoring = footprint.scoring(TINY, mesh, 2, 64)
+    scoring = footprint.likelihoods(TINY, mesh, 2, 64)
     weights = 4 * parameters(TINY).total / 2**30
-    assert weights < footprint.gib(scoring) < 0.1
+    assert weights < step_gib(scoring.compile().memory_analysis()) < 0.1
     caches = [
         sum(leaf.size for leaf in jax.tree.leaves(program(TINY, mesh, 4, columns).in_avals))
         for program in (footprint.entering, footprint.advancing)

@@ -15,7 +15,7 @@ def row_of(
     """A row that fits one device unless `layout` says otherwise."""
     plain = Fitted(
         *(model.name, *shape(model), topology, sequence, batch, precision, True, 1.0, 1, 1, 1, "full"),
-        *(None, None, None, None, "2026-11-30", "0.10.2", "libtpu 0.0.42.1"),
+        *(None, None, None, "2026-11-30", "0.10.2", "libtpu 0.0.42.1"),
     )
     return replace(plain, **layout)
 

@@ -150,9 +150,9 @@ def row(found: Fit, config: ModelConfig, compiler: str) -> Fitted:
     )
 
 
-def nothing(asked: Asked, limit: float, tried: list[str], needs: list[float]) -> Fit:
-    """That no candidate fits."""
-    least = min(needs, default=limit)
+def nothing(asked: Asked, limit: float, tried: list[str], counted: list[float], all_: list[Candidate]) -> Fit:
+    """That none of all candidates fits; the least that was counted of one, else that any needs by arithmetic."""
+    least = min(counted or [least_gib(asked, candidate) for candidate in all_])
     way_out = (
         f"the leanest layout needs {least:.1f} GiB a chip and {limit:.2f} of {asked.slice_.name} may be used; "
         "choose a topology with more chips, a shorter sequence or a smaller model"
@@ -185,21 +185,21 @@ def _asked(asked: Asked, limit: float) -> Fit:
 def _search(asked: Asked, say: Said) -> Fit:
     limit = asked.slice_.chip.usable_gib
     tried: list[str] = []
-    needs: list[float] = []
-    for candidate in candidates(asked, list(meshes(asked.config, asked.slice_))):
+    counted: list[float] = []
+    all_ = candidates(asked, list(meshes(asked.config, asked.slice_)))
+    for candidate in all_:
         needed: float | None = least_gib(asked, candidate)
         exchanged = None
         if needed is not None and needed <= limit:
             say(f"compiling {candidate}")
             needed, exchanged = _compiled(asked, candidate)
-        if needed is not None:
-            needs.append(needed)
+            counted += [] if needed is None else [needed]
         # The compiler lets some temporaries share space and may accept a little more than there is; we do not.
         if needed is not None and exchanged is not None and needed <= limit:
             return replace(layout_found(asked, limit, candidate, needed, tried), collectives=exchanged)
         tried.append(f"{candidate}: needs {'more than there is' if needed is None else f'{needed:.1f} GiB'}")
         say(tried[-1])
-    return nothing(asked, limit, tried, needs)
+    return nothing(asked, limit, tried, counted, all_)
 
 
 def _compiled(asked: Asked, candidate: Candidate) -> tuple[float | None, tuple[Collective, ...] | None]:

@@ -77,22 +77,22 @@ def search(
     """The first candidate that runs on the device that is here, within SHARE of so many bytes of its `memory`."""
     limit = SHARE * memory / GIB
     tried: list[str] = []
-    needs: list[float] = []
-    for candidate in candidates(asked, [MeshShape()], remats):
+    counted: list[float] = []
+    all_ = candidates(asked, [MeshShape()], remats)
+    for candidate in all_:
         needed: float | None = least_gib(asked, candidate)
         seconds = None
         if needed is not None and needed <= limit:
             say(f"compiling {candidate}")
             needed, seconds = _run(asked, candidate, limit, steps, masked)
-        if needed is not None:
-            needs.append(needed)
+            counted += [] if needed is None else [needed]
         if needed is not None and seconds is not None:
             rate = asked.batch * asked.sequence / statistics.median(seconds)
             found = layout_found(asked, limit, candidate, needed, tried)
             return replace(found, step_seconds=tuple(seconds), tokens_per_second=round(rate, 1))
         tried.append(f"{candidate}: needs {'more than there is' if needed is None else f'{needed:.1f} GiB'}")
         say(tried[-1])
-    return nothing(asked, limit, tried, needs)
+    return nothing(asked, limit, tried, counted, all_)
 
 
 def _run(

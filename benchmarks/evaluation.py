@@ -29,8 +29,11 @@ WINDOW = 1_024
 def ours(folder: Path) -> Any:
     from analysis.evals.engine import Ask, generate, likelihoods
     from analysis.evals.model import opened
+    from experiments.run.trained import mesh_for
+    from models.devices.threads import a_device_a_core
 
-    model = opened(folder)
+    a_device_a_core()
+    model = opened(folder, mesh_for)
 
     def run(kind: str, requests: list, tokens: int) -> list[float] | list[str]:
         if kind == "score":

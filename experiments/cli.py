@@ -352,7 +352,9 @@ def evaluate(
 ) -> None:
     """Score one finished stage or exported model (CohereForCausalLM); what was scored before is not scored again."""
     from experiments.commands.evaluate import evaluate_target, print_evaluated
+    from models.devices.threads import a_device_a_core
 
+    a_device_a_core()
     print_result(evaluate_target(target, store, tasks, items, shots, out), json, print_evaluated)
 
 

@@ -126,10 +126,12 @@ def mesh_for(config: ModelConfig) -> "Mesh | None":
     import jax
 
     from models.devices.parallel import make_mesh
-    from models.devices.scoring import mesh_shape
+    from models.devices.scoring import mesh_shape, used
 
-    devices = jax.device_count()
-    return make_mesh(mesh_shape(config, devices)) if devices > 1 else None
+    devices = jax.devices()
+    if devices[0].platform == "cpu":
+        devices = devices[: used(config)]
+    return make_mesh(mesh_shape(config, len(devices)), devices) if len(devices) > 1 else None
 
 
 def find_stage(name: str, store: Path) -> Path:

@@ -14,6 +14,8 @@ gather nothing."""
 DIVIDED = 16
 """Devices at most that hold a model's weights in parts: the ring of a v5e slice. More would save little and gather no
 faster."""
+_COPIES_BYTES = 8e9
+"""Of all copies of a model's weights in a machine's memory, where its cores are devices."""
 TOKENS = {False: 32_768, True: 8_192}
 """That go through an accelerator at once; fewer where they are several: what is asked at once would not fill them, and
 8,192 take five times as long as to gather the weights that are divided."""
@@ -26,6 +28,11 @@ def mesh_shape(config: ModelConfig, devices: int) -> MeshShape:
     large = 4 * parameters(config).total > WHOLE_BYTES
     fsdp = math.gcd(devices, config.width, config.feed_forward, config.vocabulary, DIVIDED) if large else 1
     return MeshShape(data=devices // fsdp, fsdp=fsdp)
+
+
+def used(config: ModelConfig) -> int:
+    """Of a machine's cores, as many as hold a copy of the weights each."""
+    return max(1, int(_COPIES_BYTES // (4 * parameters(config).total)))
 
 
 def slots(config: ModelConfig, columns: int) -> int:

@@ -47,6 +47,18 @@ def one_thread() -> None:
         os.environ["NPROC"] = "1"
 
 
+def a_device_a_core() -> None:
+    """Have jax see a CPU's cores, later in this process, as devices of one thread each; accelerators are left alone.
+
+    For work that is no study's: how many rows a device has may move the last bits of a score.
+    """
+    one_thread()
+    if not accelerated():
+        import jax
+
+        jax.config.update("jax_num_cpu_devices", len(cores()))
+
+
 def environment() -> dict[str, str]:
     """Of a process that computes. On an accelerator it is this one's: its host copies of a state are not to be kept."""
     if accelerated():

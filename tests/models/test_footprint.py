@@ -3,10 +3,11 @@
 import jax
 
 from models import footprint
-from models.config import parameters
+from models.config import config, parameters
 from models.devices.layout import MeshShape
 from models.devices.memory import step_gib
 from models.devices.parallel import make_mesh
+from models.devices.scoring import mesh_shape, slots, used
 from tests.models.tiny import TINY
 
 
@@ -22,3 +23,11 @@ def test_what_a_chip_holds_is_counted_from_shapes() -> None:
     ]
     more = 2 * TINY.layers * 4 * 64 * TINY.width
     assert caches[3] - caches[2] == more < caches[1] - caches[0]
+
+
+def test_a_model_lies_whole_on_every_chip_that_has_room_for_it() -> None:
+    """And a larger one in as few parts as the ring of a slice has chips, or as there are."""
+    assert mesh_shape(config("470m"), 256) == MeshShape(data=256)
+    assert [mesh_shape(config("2.8b"), chips) for chips in (256, 4)] == [MeshShape(16, 16), MeshShape(1, 4)]
+    assert [slots(config("2.8b"), columns) for columns in (1_024, 2_048, 8_192, 1 << 17)] == [8, 4, 1, 1]
+    assert [used(config(name)) for name in ("2.8b", "470m")] == [1, 4]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from models.devices.threads import accelerated, environment
+from models.devices.threads import accelerated, cores, environment
 from tests.conftest import ROOT
 from tests.models.digest import digest
 
@@ -77,3 +77,12 @@ def test_a_cpu_keeps_memory_and_what_the_user_says_of_the_allocator_stands(monke
     assert "glibc.malloc.mmap_max=0" in environment()["GLIBC_TUNABLES"].split(":")
     monkeypatch.setenv("GLIBC_TUNABLES", "glibc.malloc.check=3")
     assert environment()["GLIBC_TUNABLES"] == "glibc.malloc.check=3"
+
+
+def test_the_cores_are_devices_of_one_thread_each_where_they_are_asked_for() -> None:
+    program = (
+        "import os; from models.devices.threads import a_device_a_core; a_device_a_core()\n"
+        "import jax; print(jax.device_count(), os.environ['NPROC'])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [str(len(cores())), "1"]

@@ -50,7 +50,7 @@ class Fit:
         model, topology, sequence, batch, precision: what was asked.
         fits: whether a layout was found.
         hbm_gib: of one chip, in the layout found; else the least that any layout needed.
-        scoring_gib: of one chip, what scoring needs there (models/footprint.py); None where nobody asked.
+        scoring_gib: of one chip, what scoring needs there (models/footprint.py); None where it is not known.
         limit_gib: what a layout may need of a chip.
         remat, microbatch: the layout found; sequences of one chip in one pass. None when nothing fits.
         microbatches, mesh: the same layout in full.

@@ -14,7 +14,7 @@ from jax.sharding import Mesh, NamedSharding
 from models import decode
 from models.config import ModelConfig
 from models.devices import parallel, scoring
-from models.devices.memory import step_gib
+from models.devices.memory import gave_out, needed_gib, step_gib
 from models.devices.parallel import BATCH, placed
 from models.transformer import Params, shapes
 
@@ -45,11 +45,9 @@ def advancing(config: ModelConfig, mesh: Mesh, slots: int, columns: int) -> jax.
     return advance.lower(_params(config, mesh), _slots(config, mesh, slots, columns), alive)
 
 
-def scoring_gib(config: ModelConfig, devices: Sequence[Any], sequence: int, say: Callable[[str], None]) -> float:
-    """The most that any program of scoring needs of a chip: full rows of a window of `sequence`, and texts of _COLUMNS.
-
-    Raises:
-        jax.errors.JaxRuntimeError: the compiler says that one does not fit.
+def scoring_gib(config: ModelConfig, devices: Sequence[Any], sequence: int, say: Callable[[str], None]) -> float | None:
+    """GiB of a chip, the most that any program of scoring needs: full rows of a window of `sequence` tokens, and texts
+    of _COLUMNS. None where the compiler refuses one and does not say what it needs; `say` is told.
     """
     mesh = parallel.make_mesh(scoring.mesh_shape(config, len(devices)), devices)
     slots, most = scoring.slots(config, _COLUMNS), 0.0
@@ -60,7 +58,16 @@ def scoring_gib(config: ModelConfig, devices: Sequence[Any], sequence: int, say:
     }
     for name, lowered in programs.items():
         say(f"compiling {name}")
-        most = max(most, step_gib(lowered().compile().memory_analysis()))
+        try:
+            needed: float | None = step_gib(lowered().compile().memory_analysis())
+        except jax.errors.JaxRuntimeError as error:
+            if not gave_out(str(error)):
+                raise
+            needed = needed_gib(str(error))
+            say(f"{name}: needs {'more than there is' if needed is None else f'{needed:.1f} GiB'}")
+        if needed is None:
+            return None
+        most = max(most, needed)
     return round(most, 2)
 
 

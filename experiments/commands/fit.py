@@ -35,6 +35,7 @@ def fit_model(
         if found.fits:
             from models.footprint import scoring_gib
 
+            keep(row(found, size, compiler), table)  # training needs no more, and the rest takes minutes again
             found = replace(found, scoring_gib=scoring_gib(size, described(topology), sequence, _say))
     keep(row(found, size, compiler), table)
     return asdict(found)

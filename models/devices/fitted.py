@@ -31,7 +31,7 @@ class Fitted:
         fits: whether a layout was found.
         hbm_gib: of a device, in that layout, with document masks and z-loss; else the least that any was seen to need.
         data, fsdp, microbatches, remat: the layout; None where none fits.
-        scoring_gib: of a device, what scoring needs (models/footprint.py); None where nobody has looked.
+        scoring_gib: of a device, what scoring needs (models/footprint.py); None where it is not known.
         tokens_per_second, mfu: measured, where it was run.
         made: the day.
         jax, compiler: versions.

@@ -1,6 +1,9 @@
 """The programs of scoring and writing on shapes alone; here for a CPU, for TPU as benchmarks/scoring.md has it."""
 
+from typing import Any
+
 import jax
+import pytest
 
 from models import footprint
 from models.config import config, parameters
@@ -31,3 +34,28 @@ def test_a_model_lies_whole_on_every_chip_that_has_room_for_it() -> None:
     assert [mesh_shape(config("2.8b"), chips) for chips in (256, 4)] == [MeshShape(16, 16), MeshShape(1, 4)]
     assert [slots(config("2.8b"), columns) for columns in (1_024, 2_048, 8_192, 1 << 17)] == [8, 4, 1, 1]
     assert [used(config(name)) for name in ("2.8b", "470m")] == [1, 4]
+
+
+@pytest.mark.parametrize(
+    ("refusal", "needed"),
+    [
+        (
+            "RESOURCE_EXHAUSTED: Ran out of memory in memory space vmem",
+            None,
+        ),
+        (
+            "RESOURCE_EXHAUSTED: total memory required for HLO temporaries (18.81G) exceeds HBM",
+            18.81,
+        ),
+    ],
+)
+def test_scoring_that_the_compiler_refuses_is_said_and_counted(
+    refusal: str, needed: float | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any) -> None:
+        raise jax.errors.JaxRuntimeError(refusal)
+
+    monkeypatch.setattr(jax.stages.Lowered, "compile", refuse)
+    said: list[str] = []
+    assert footprint.scoring_gib(TINY, jax.devices()[:1], 64, said.append) == needed
+    assert "likelihoods: needs more than there is" in said or "writing: needs 18.8 GiB" in said

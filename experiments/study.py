@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from itertools import pairwise
+from pathlib import Path
 from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt, Interval
@@ -12,10 +12,10 @@ from analysis.evals.tasks import WINDOW_BYTES, Asked, Place, task_name
 from mixtures.mixture import Mixture
 from mixtures.prepare import DataSpec
 from models.config import ModelConfig
-from models.recipe import AdamW
+from models.recipe import AdamW, NextToken, Ranking
 from store.errors import UserError
 
-STAGE_KINDS = ("pretrain", "continue", "cooldown")
+STAGE_KINDS = ("pretrain", "continue", "cooldown", "finetune")
 
 Count = Annotated[int, Gt(0)]
 Size = Annotated[int, Interval(gt=0, le=2**24)]
@@ -42,6 +42,14 @@ class Piece:
 
 
 @dataclass(frozen=True)
+class Epochs:
+    """A budget: as many tokens as it takes to read `source` so often, in whole steps and never more often."""
+
+    source: str
+    count: Count | Annotated[Fraction, Gt(0)]
+
+
+@dataclass(frozen=True)
 class Stage:
     """One mixture, one token budget, one schedule, and what happens at the boundary to the stage before.
 
@@ -49,9 +57,9 @@ class Stage:
     (`peak=CONTINUE`), and the optimizer state is kept or reset.
 
     Attributes:
-        kind: pretrain, continue or cooldown.
+        kind: pretrain, continue, cooldown or finetune.
         mixture: what is read.
-        tokens: budget; rounded up to whole steps.
+        tokens: budget; rounded up to whole steps. 0 where `epochs` says it.
         decay: shape of the learning rate after warm-up: "cosine", "linear", "1-sqrt" or "constant".
         peak: highest learning rate. With CONTINUE, the first update is one step down from where the parent ended.
         end: learning rate of the last step.
@@ -60,17 +68,20 @@ class Stage:
         document_mask: whether attention stops at document boundaries.
         infilling: whether the sources that the study's data prepare for it are read in fill-in-the-middle order.
         rope_theta: base of the rotary positions; None for that of the stage before, at first the model's.
-        sequence: tokens of a training sequence; None for that of the stage before, at first the study's. A step holds
-            as many sequences as in any stage.
+        sequence: tokens of a training sequence; None for that of the stage before, at first the study's.
         stable: share or number of the steps that stay at the peak before the decay begins.
         reset_optimizer: whether moments and their count start again from zero; by default the parent's are kept.
         scored: whether all that is asked of the end of a run is asked at the end of this stage, too.
-        piece: for a part of a longer stage; `cut` and `turned` make these.
+        piece: for a part of a longer stage; `pieces.cut` and `pieces.turned` make these.
+        epochs: the budget in passes over a source, in place of `tokens`.
+        batch: sequences of a step; None for that of the stage before, at first the study's.
+        optimizer: its settings; None for those of the stage before, at first the study's.
+        objective: what is minimised.
     """
 
     kind: str
     mixture: Mixture
-    tokens: Count
+    tokens: Annotated[int, Ge(0)]
     decay: str
     peak: Rate
     end: Rate
@@ -84,6 +95,10 @@ class Stage:
     reset_optimizer: bool = False
     scored: bool = False
     piece: Piece | None = None
+    epochs: Epochs | None = None
+    batch: Size | None = None
+    optimizer: AdamW | None = None
+    objective: NextToken | Ranking = NextToken()  # noqa: RUF009 - immutable
 
     def restarts(self, source: str) -> bool:
         return self.restart if isinstance(self.restart, bool) else source in self.restart
@@ -94,62 +109,36 @@ class Stage:
         return self.piece is not None and self.piece.first > 0 and not self.piece.turns
 
 
-def cut(stage: Stage, *tokens: int) -> tuple[Stage, ...]:
-    """`stage` in pieces that end after `tokens` of it and at its end.
+@dataclass(frozen=True)
+class FromStage:
+    """Weights that another study has trained, in the same store; it is run first if it has not been.
 
-    The pieces one after another give what the whole stage gives, bit for bit, and every one of them is a stage with a
-    checkpoint, from which other stages can branch. A trunk with a constant rate and a cooldown at each of its points,
-    each of the arms as good as a run of that length alone (arXiv:2405.18392):
-
-        trunk = Stage("pretrain", WEB, 200 * B, "constant", PEAK, PEAK, warmup=0.01)
-        first, second, third = cut(trunk, 50 * B, 100 * B)
-        Arm("50B", "", (first, cooldown(5 * B))), Arm("100B", "", (first, second, cooldown(10 * B))), ...
-
-    Raises:
-        UserError: the points do not rise from above zero to below the stage's tokens, or the stage is a piece itself.
+    Attributes:
+        study: that trained them.
+        arm: of which run; each seed starts from the same seed's, or from `seed`'s.
+        stage: number of the stage in that arm, the last by default.
+        step: of its checkpoints; None for its end.
+        seed: whose run, for all.
+        keep_optimizer: whether the moments come with the weights.
     """
-    points = (0, *tokens, stage.tokens)
-    if stage.piece is not None or any(after <= before for before, after in pairwise(points)):
-        raise UserError(
-            f"a stage of {stage.tokens:,} tokens of mixture '{stage.mixture.name}' cannot be cut at "
-            f"{', '.join(f'{point:,}' for point in tokens)}; give rising points inside a whole stage"
-        )
-    first, *later = (
-        replace(stage, tokens=after - before, piece=Piece(before, stage.tokens)) for before, after in pairwise(points)
-    )
-    return (first, *(replace(piece, restart=False, reset_optimizer=False) for piece in later))
+
+    study: "Study"
+    arm: str
+    stage: int = -1
+    step: Count | None = None
+    seed: Seed | None = None
+    keep_optimizer: bool = False
 
 
-def turned(stage: Stage, tokens: int, mix: Mixture, restart: bool = False) -> tuple[Stage, Stage]:
-    """`stage`, which after so many tokens reads `mix` instead, under the one schedule of the whole.
+@dataclass(frozen=True)
+class FromFolder:
+    """Weights in a Hugging Face folder of this architecture: one that `ablate export` wrote, or a foreign one."""
 
-    Args:
-        stage: of one schedule.
-        tokens: that are read of its own mixture.
-        mix: of the rest.
-        restart: whether the rest reads its sources from their first windows on; they carry on if not.
-
-    Raises:
-        UserError: no tokens are left on one side, or the stage is a piece itself.
-    """
-    if stage.piece is not None or not 0 < tokens < stage.tokens:
-        raise UserError(
-            f"a stage of {stage.tokens:,} tokens of mixture '{stage.mixture.name}' cannot turn to '{mix.name}' after "
-            f"{tokens:,}; give a point inside a whole stage"
-        )
-    first = replace(stage, tokens=tokens, piece=Piece(0, stage.tokens))
-    rest = replace(first, kind="continue", mixture=mix, tokens=stage.tokens - tokens, restart=restart)
-    return first, replace(rest, reset_optimizer=False, piece=Piece(tokens, stage.tokens, turns=True))
+    folder: Path
 
 
-def cut_every(stage: Stage, tokens: int) -> tuple[Stage, ...]:
-    """`stage` in pieces of so many tokens, each scored at its end; one that is no longer than that stays whole.
-
-    Raises:
-        UserError: the stage is a piece itself, or the pieces have no tokens.
-    """
-    points = range(tokens, stage.tokens, tokens) if tokens > 0 else (0,)
-    return cut(replace(stage, scored=True), *points) if points else (replace(stage, scored=True),)
+INFERENCE = ("float32", "bfloat16", "int8", "int4")
+"""What a model computes with when it is scored; integers are those of the weights alone."""
 
 
 @dataclass(frozen=True)
@@ -162,6 +151,8 @@ class Arm:
         model: if it is another than the study's.
         against: the arm that it is compared with, if that is not the study's baseline; its own name for none.
         origin: where the paper has it, or why we have it where the paper has not.
+        start: where its runs start; None for fresh weights.
+        inference: one of INFERENCE; arms that differ in it alone are one run, scored in several ways.
     """
 
     name: str
@@ -170,6 +161,53 @@ class Arm:
     model: ModelConfig | None = None
     against: str | None = None
     origin: str = ""
+    start: FromStage | FromFolder | None = None
+    inference: str = "float32"
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A teacher that knows: the problems' own solutions."""
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """A teacher behind an OpenAI-compatible server, whose answers are kept and replayed."""
+
+    model: str
+    base_url: str
+
+
+@dataclass(frozen=True)
+class Made:
+    """A source that checkpoints write: answers to problems, executed, scored, and kept as documents.
+
+    Attributes:
+        source: its name; the study's data have a source of this name, which is read as soon as it is made.
+        task: the code task whose problems are asked.
+        problems: the first so many by sha256 of the id; None for all.
+        student: who answers.
+        teachers: who answers beside it; may be none.
+        samples: answers of the student, and of each teacher that draws, to each problem.
+        temperatures: they are drawn at, in turn.
+        top_p: share of the probability that tokens are drawn from.
+        keep: "ranked" keeps all answers to a problem with their scores, "passed" the first that passes.
+        drop_worse_teacher: whether a problem goes that the student solves better than every teacher (PanGu-Coder2,
+            arXiv:2307.14936, section 3).
+        expected_tokens: as of a source, for plans before it is made.
+    """
+
+    source: str
+    task: str
+    problems: Count | None
+    student: FromStage
+    teachers: tuple[FromStage | Reference | Endpoint, ...] = ()
+    samples: Count = 4
+    temperatures: tuple[Annotated[float, Ge(0)], ...] = (0.2, 0.8)
+    top_p: Annotated[float, Interval(gt=0, le=1)] = 0.95
+    keep: Literal["ranked", "passed"] = "ranked"
+    drop_worse_teacher: bool = True
+    expected_tokens: Count | None = None
 
 
 @dataclass(frozen=True)
@@ -270,6 +308,7 @@ class Study:
         expected: what the hypothesis says, in metrics.
         parts: of a union, the studies whose arms it has; each of them gets a report.
         left_out: the tasks that `--without` took out of its evaluation.
+        made: sources of its data that checkpoints write.
     """
 
     name: str
@@ -299,6 +338,7 @@ class Study:
     expected: tuple[Expected, ...] = ()
     parts: tuple["Study", ...] = ()
     left_out: tuple[str, ...] = ()
+    made: tuple[Made, ...] = ()
 
     @property
     def key(self) -> str:

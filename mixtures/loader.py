@@ -3,6 +3,7 @@
 import hashlib
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,20 @@ _rows = lru_cache(maxsize=8)(rows)
 """A plan is its own key, so plans compare by identity."""
 
 
+class Ranked(NamedTuple):
+    """Answers of a batch's rows, where they are ranked; E is the most that a row holds.
+
+    Attributes:
+        answer_BxS: int32, for every target the number of the answer of its row that it belongs to, from 1; 0 for none.
+        set_BxE: int32, for every answer the number of its set in the row, from 1; 0 where the row has no such answer.
+        score_BxE: int32, of every answer.
+    """
+
+    answer_BxS: npt.NDArray[np.int32]
+    set_BxE: npt.NDArray[np.int32]
+    score_BxE: npt.NDArray[np.int32]
+
+
 @dataclass(frozen=True)
 class Batch:
     """What a host feeds.
@@ -25,11 +40,16 @@ class Batch:
         source_id_B: int32, indexes allocation.sources.
         segment_ids_BxS: int32, the document of its window that every input position belongs to, counted from 0; None
             unless the plan asks for a document mask. Positions run 0..S-1 either way.
+        weights_BxS: float32, 1 for every target (the token after an input) that carries loss and 0 for others; None
+            where all do.
+        ranked: the answers, where they are ranked.
     """
 
     tokens_BxS: npt.NDArray[np.int32]
     source_id_B: npt.NDArray[np.int32]
     segment_ids_BxS: npt.NDArray[np.int32] | None = None
+    weights_BxS: npt.NDArray[np.float32] | None = None
+    ranked: Ranked | None = None
 
     @cached_property
     def digest(self) -> str:

@@ -8,6 +8,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -37,6 +38,8 @@ class DataPlan:
         batch: sequences in the global batch.
         sequence: training tokens in a sequence.
         document_mask: batches say which document every position belongs to.
+        loss: what carries loss where sources are examples: "all" that is no padding, the "answers" alone, or answers
+            that are "ranked".
         stored: sequences that the store has of every source, when `windows` is only a part of them: the part is then
             drawn from all of them, the same for every arm and seed. A prefix would be the first languages of a source
             whose files are sorted by language.
@@ -50,6 +53,7 @@ class DataPlan:
     sequence: int
     document_mask: bool = False
     stored: Mapping[str, int] | None = None
+    loss: Literal["all", "answers", "ranked"] = "all"
 
 
 @dataclass(frozen=True)

@@ -78,7 +78,8 @@ class DataSpec:
         tokenizer_bytes_per_kind: bytes of every kind that the tokenizer is trained on, at most.
         cleaning: the benchmarks that the sources are cleaned against.
         fim: how documents are permuted for stages with `infilling`, if there are any; the others read them as they are.
-        tokenizer: a tokenizer.json to be used instead of training one.
+        tokenizer: a tokenizer.json to be used instead of training one, or other data, whose tokenizer is used.
+        packing: tokens of the sequences into which sources of examples are packed.
         end: the token that closes a document in it, if it is called none of the usual names.
     """
 
@@ -88,8 +89,9 @@ class DataSpec:
     tokenizer_bytes_per_kind: Annotated[int, Gt(0)]
     cleaning: Cleaning = field(default_factory=Cleaning)
     fim: Fim | None = None
-    tokenizer: Path | None = None
+    tokenizer: "Path | DataSpec | None" = None
     end: str | None = None
+    packing: tuple[Annotated[int, Gt(0)], ...] = ()
 
 
 def kinds(spec: DataSpec) -> dict[str, str]:

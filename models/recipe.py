@@ -1,6 +1,9 @@
 """What decides the numbers besides shape and schedule: the optimizer's settings and the version of the numerics."""
 
 from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from annotated_types import Ge
 
 from store.errors import UserError
 
@@ -47,3 +50,36 @@ class AdamW:
                 f"AdamW has eps {self.eps}, weight_decay {self.weight_decay} and clip {self.clip}; "
                 "eps and clip must be above 0 and weight_decay not below it"
             )
+
+
+@dataclass(frozen=True)
+class NextToken:
+    """Mean cross-entropy of the tokens that carry loss, over the global batch.
+
+    Attributes:
+        on: "all" tokens, or of examples (a prompt and its answer) the "answers" alone. Padding never carries loss, and
+            of sources that are no examples every token does.
+    """
+
+    on: Literal["all", "answers"] = "all"
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """RRTF (PanGu-Coder2, arXiv:2307.14936, section 3): better answers to a prompt become likelier than worse ones.
+
+    With p the mean log-probability of an answer's tokens and r its score, a set of answers adds
+
+        rank * sum over pairs with r_a > r_b of (r_a - r_b) * max(0, p_b - p_a)  +  tuning * L_ft
+
+    where L_ft is the negative log-likelihood of the best answer, the first of several. The batch's value is the mean
+    over its sets. The paper weighs both by 1 and sums L_ft over the tokens.
+
+    Attributes:
+        rank, tuning: weights of the two terms.
+        reduction: of L_ft over the tokens of the answer.
+    """
+
+    rank: Annotated[float, Ge(0)] = 1.0
+    tuning: Annotated[float, Ge(0)] = 1.0
+    reduction: Literal["sum", "mean"] = "sum"

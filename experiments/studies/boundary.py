@@ -17,9 +17,10 @@ Cost at laptop scale: three seeds of 11.4 units of 194,560 tokens, about 9 minut
 
 from dataclasses import replace
 
+from experiments.pieces import cut, turned
 from experiments.runs import continued, pretrain, run
 from experiments.scales import Scale, ask
-from experiments.study import CONTINUE, Arm, Expected, Stage, Study, cut, turned
+from experiments.study import CONTINUE, Arm, Expected, Stage, Study
 from mixtures.paper import mixtures
 
 BASE = "balanced-to-text"

@@ -12,9 +12,10 @@ Cost at laptop scale: three seeds of 6 units of 194,560 tokens, about 5 minutes 
 preparation for nine derived sources. Command: `ablate run placebo`.
 """
 
+from experiments.pieces import turned
 from experiments.runs import pretrain
 from experiments.scales import Scale, ask, with_sources
-from experiments.study import Arm, Expected, Study, turned
+from experiments.study import Arm, Expected, Study
 from mixtures.catalogue.derived import derived, derived_part
 from mixtures.mixture import Mixture, Part, mixture, shares
 from mixtures.paper import mixtures

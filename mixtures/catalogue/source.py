@@ -52,6 +52,7 @@ class Source:
         inputs: files of this machine that it reads: paths, folders or patterns, as `catalogue.files` takes them. Their
             contents are part of its identity. A source of a function of your own names them here; files that the
             function or its arguments spell are found as well (`traced.py`).
+        examples: whether its documents are prompts with an answer, of which a window holds none but whole ones.
         identity: what its documents are decided by, while a command runs; `identity.pinned` sets it.
 
     Raises:
@@ -69,6 +70,7 @@ class Source:
     filters: tuple[str, ...] = ()
     upstream: tuple[Upstream, ...] = ()
     inputs: tuple[str, ...] = ()
+    examples: bool = False
     identity: Mapping[str, Any] | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:

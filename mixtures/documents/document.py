@@ -22,12 +22,18 @@ class Document:
         text: the whole text.
         same: what makes another document its duplicate, where that is not the text: programs that differ in their names
             alone have one shape. Readers give it; it is not kept with the text.
+        prompt: of an example, the characters at its beginning that are asked; the others are the answer.
+        set: what the answers to one prompt have in common, where they are ranked.
+        score: of an answer among those, higher is better.
     """
 
     id: str
     group: str
     text: str
     same: str = ""
+    prompt: int = 0
+    set: str = ""
+    score: int = 0
 
 
 def hash64(text: str) -> int:

@@ -11,11 +11,12 @@ import pytest
 
 from analysis.records import MAX_SKIPPED, StepRecord, read_ledger
 from experiments.audit import audit
+from experiments.pieces import cut, turned
 from experiments.plan.make import make_plan
 from experiments.plan.stage import Plan, PlannedStage
 from experiments.plan.status import checkpoints
 from experiments.run.trainer import train_stage
-from experiments.study import CONTINUE, Arm, Piece, Stage, cut, turned
+from experiments.study import CONTINUE, Arm, Piece, Stage
 from mixtures.mixture import mixture
 from models import checkpoint
 from models.recipe import AdamW

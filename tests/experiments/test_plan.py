@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from experiments.pieces import cut, cut_every
 from experiments.plan import status
 from experiments.plan.check import check
 from experiments.plan.find import find_study
@@ -14,7 +15,7 @@ from experiments.plan.make import make_plan
 from experiments.show import rates
 from experiments.show.plans import plan_json
 from experiments.show.states import status_json
-from experiments.study import Arm, Evaluation, cut, cut_every
+from experiments.study import Arm, Evaluation
 from mixtures.mixture import mixture
 from mixtures.order import ORDER_VERSION
 from store.errors import UserError

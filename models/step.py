@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -10,13 +10,13 @@ import optax
 from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 
+from models import objectives, transformer
 from models import optimizer as adamw
-from models import transformer
 from models.config import ModelConfig
 from models.devices import parallel
 from models.devices.layout import Layout, check
-from models.loss import cross_entropy
-from models.recipe import PRECISIONS, PRODUCTS, AdamW
+from models.objectives import Head, Objective, Ranked, Rows
+from models.recipe import PRECISIONS, PRODUCTS, AdamW, NextToken, Ranking
 from models.transformer import Params
 from store.errors import UserError
 
@@ -32,7 +32,7 @@ class Metrics(NamedTuple):
     """Scalars of one step."""
 
     loss: jax.Array
-    """Mean cross-entropy of the batch before the update, nats per token."""
+    """The objective's value of the batch before the update; of next tokens, mean cross-entropy in nats."""
     grad_norm: jax.Array
     """Global norm of the gradient before clipping."""
     finite: jax.Array
@@ -40,7 +40,8 @@ class Metrics(NamedTuple):
 
 
 Step = jax.stages.Wrapped
-"""(state, tokens [B, S+1] int32, learning rate, segments [B, S] int32 or None) -> (state, Metrics)."""
+"""(state, tokens [B, S+1] int32, learning rate, segments, weights, ranked) -> (state, Metrics); the last three may be
+left out, and are what objectives.Rows says."""
 
 
 def init_state(config: ModelConfig, optimizer: AdamW, seed: int, mesh: Mesh | None = None) -> TrainState:
@@ -72,8 +73,9 @@ def train_step(
     layout: Layout = Layout(),  # noqa: B008 - immutable
     mesh: Mesh | None = None,
     z_loss: float = 0.0,
+    objective: Objective = NextToken(),  # noqa: B008 - immutable
 ) -> Step:
-    """The jitted function (state, tokens [B, S+1], learning rate[, segments [B, S]]) -> (state, Metrics).
+    """The jitted function (state, tokens [B, S+1], learning rate[, segments, weights, ranked]) -> (state, Metrics).
 
     It consumes the state. On a mesh the state is that of `init_state` on the same mesh.
 
@@ -83,17 +85,25 @@ def train_step(
         layout: how a device's rows go through the model.
         mesh: the devices; None for one.
         z_loss: weight of the squared log-normaliser in the gradient; the loss of the metrics is without it.
+        objective: what is minimised. A batch without any weight, or without a set of answers, has the value and
+            the gradient 0.
 
     Raises:
         UserError: an unknown precision, or (at the first call) a mesh or layout that does not divide the batch.
+        ValueError: ranking with z-loss, or (at the first call) without answers or segments.
     """
-    gradients_of = loss_and_gradients(config, precision, layout, mesh, z_loss)
+    gradients_of = loss_and_gradients(config, precision, layout, mesh, z_loss, objective)
 
     def step(
-        state: TrainState, tokens_BxS1: jax.Array, learning_rate: jax.Array, segments_BxS: jax.Array | None = None
+        state: TrainState,
+        tokens_BxS1: jax.Array,
+        learning_rate: jax.Array,
+        segments_BxS: jax.Array | None = None,
+        weights_BxS: jax.Array | None = None,
+        ranked: Ranked | None = None,
     ) -> tuple[TrainState, Metrics]:
         check(parallel.shape_of(mesh), len(tokens_BxS1), layout.microbatches)
-        loss, gradients = gradients_of(state.params, tokens_BxS1, segments_BxS)
+        loss, gradients = gradients_of(state.params, Rows(tokens_BxS1, segments_BxS, weights_BxS, ranked))
         params, opt_state, grad_norm = adamw.update(optimizer, gradients, state.optimizer, state.params, learning_rate)
         finite = jnp.isfinite(loss) & jnp.isfinite(grad_norm)
         kept = jax.tree.map(lambda new, old: jnp.where(finite, new, old), TrainState(params, opt_state), state)
@@ -105,52 +115,69 @@ def train_step(
     return jax.jit(step, donate_argnums=0, out_shardings=(placed, None))
 
 
-Gradients = Callable[[Params, jax.Array, jax.Array | None], tuple[jax.Array, Params]]
-"""(parameters, tokens [B, S+1], segments [B, S] or None) -> (mean loss of the batch, its gradients)."""
+Gradients = Callable[[Params, Rows], tuple[jax.Array, Params]]
+"""(parameters, all rows) -> (value of the batch, its gradients)."""
 
 
 def loss_and_gradients(
-    config: ModelConfig, precision: str, layout: Layout, mesh: Mesh | None, z_loss: float = 0.0
+    config: ModelConfig,
+    precision: str,
+    layout: Layout,
+    mesh: Mesh | None,
+    z_loss: float = 0.0,
+    objective: Objective = NextToken(),  # noqa: B008 - immutable
 ) -> Gradients:
     """What a step knows before the update; not jitted. Arguments and errors are those of `train_step`."""
     if precision not in PRECISIONS:
         raise UserError(f"precision '{precision}' is unknown; choose one of {', '.join(PRECISIONS)}")
+    if z_loss and isinstance(objective, Ranking):
+        raise ValueError("ranking has no z-loss: its weights of tokens are of both signs")
     setting = parallel.setting(mesh, jnp.dtype(precision), layout, layout.scans(config))
     platform = parallel.platform(mesh)
     parts = parallel.shape_of(mesh).devices * layout.microbatches
 
-    def loss_of(params: Params, tokens_BxS1: jax.Array, segments_BxS: jax.Array | None) -> jax.Array:
-        """This device's part of the mean over the batch and its microbatches."""
-        hidden_BxSxD = transformer.bind(config, params).hidden(tokens_BxS1[:, :-1], segments_BxS, setting)
-        hidden_NxD, targets_N = hidden_BxSxD.reshape(-1, config.width), tokens_BxS1[:, 1:].reshape(-1)
-        return cross_entropy(hidden_NxD, params["embedding"], targets_N, setting.head, platform, z_loss) / parts
+    def part_of(params: Params, rows: Rows, whole: jax.Array | int) -> jax.Array:
+        """The rows' part of the value of the batch."""
+        hidden_BxSxD = transformer.bind(config, params).hidden(rows.tokens_BxS1[:, :-1], rows.segments_BxS, setting)
+        head = Head(params["embedding"], setting.head, platform, z_loss)
+        return objectives.value(objective, head, hidden_BxSxD, rows, whole)
+
+    def whole_of(rows: Rows) -> jax.Array | int:
+        """Of all microbatches and devices."""
+        amount = objectives.amount(objective, rows)
+        if amount is None:
+            return parts
+        amount = amount if mesh is None else jax.lax.psum(amount, mesh.axis_names)
+        return jnp.where(amount > 0, amount, 1.0)
 
     @jax.default_matmul_precision(PRODUCTS[precision])
-    def local(params: Params, *rows: Any) -> tuple[jax.Array, Params]:
+    def local(params: Params, rows: Rows) -> tuple[jax.Array, Params]:
+        objectives.check(objective, rows)
+        whole = whole_of(rows)
         if layout.microbatches == 1:
-            return jax.value_and_grad(loss_of)(params, *rows)
+            return jax.value_and_grad(part_of)(params, rows, whole)
         cut = jax.tree.map(lambda x: x.reshape(layout.microbatches, -1, *x.shape[1:]), rows)
 
-        def add(total: tuple[jax.Array, Params], rows: Any) -> tuple[tuple[jax.Array, Params], None]:
-            return jax.tree.map(jnp.add, total, jax.value_and_grad(loss_of)(params, *rows)), None
+        def add(total: tuple[jax.Array, Params], rows: Rows) -> tuple[tuple[jax.Array, Params], None]:
+            return jax.tree.map(jnp.add, total, jax.value_and_grad(part_of)(params, rows, whole)), None
 
         return jax.lax.scan(add, (jnp.zeros(()), jax.tree.map(jnp.zeros_like, params)), cut)[0]
 
     if mesh is None:
         return local
 
-    def shared(params: Params, *rows: Any) -> tuple[jax.Array, Params]:
-        loss, gradients = local(params, *rows)
+    def shared(params: Params, rows: Rows) -> tuple[jax.Array, Params]:
+        loss, gradients = local(params, rows)
         return jax.lax.psum(loss, mesh.axis_names), parallel.summed(gradients, mesh)
 
-    def gradients(params: Params, tokens: jax.Array, segments: jax.Array | None) -> tuple[jax.Array, Params]:
+    def gradients(params: Params, rows: Rows) -> tuple[jax.Array, Params]:
         placed = parallel.specs(params)
         return jax.shard_map(
             shared,
             mesh=mesh,
-            in_specs=(placed, parallel.BATCH, parallel.BATCH),
+            in_specs=(placed, parallel.BATCH),
             out_specs=(P(), placed),
             check_vma=False,  # Every exchange and its transpose is written out in models/devices/parallel.py.
-        )(params, tokens, segments)
+        )(params, rows)
 
     return gradients

@@ -13,6 +13,7 @@ import pytest
 from models.devices.layout import Layout, MeshShape, check
 from models.devices.parallel import setting
 from models.devices.roofline import link_bytes
+from models.objectives import Rows
 from models.recipe import AdamW
 from models.step import init_state, loss_and_gradients, train_step
 from store.errors import UserError
@@ -46,7 +47,7 @@ Gradient = tuple[float, dict[str, np.ndarray]]
 
 def _gradient(precision: str, layout: Layout) -> Gradient:
     params = init_state(TINY, AdamW(), 0).params
-    loss, gradients = jax.jit(loss_and_gradients(TINY, precision, layout, None))(params, tokens(4, 33), None)
+    loss, gradients = jax.jit(loss_and_gradients(TINY, precision, layout, None))(params, Rows(tokens(4, 33)))
     return float(loss), jax.device_get(gradients)
 
 

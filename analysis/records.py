@@ -31,7 +31,8 @@ class StepRecord:
     tokens: int
     """Training tokens read by this stage up to and with this step."""
     loss: float | None
-    """Mean cross-entropy of the batch, nats per token, before the update; None when it was not finite."""
+    """The objective's value (models/recipe.py) of the batch before the update, of next tokens nats a token; None when
+    it was not finite."""
     grad_norm: float | None
     learning_rate: float
     counts: Mapping[str, int]
@@ -41,6 +42,8 @@ class StepRecord:
     """Wall time of the step; the one field that differs between repeated runs."""
     skipped: bool = False
     """The loss or the gradient was not finite, so no update was made."""
+    trained: int | None = None
+    """Targets of the batch that carry loss, where that is not all of them."""
 
 
 @dataclass(frozen=True)
@@ -341,7 +344,10 @@ _LINE_SEAL = b',"checksum":"'
 
 def ledger_line(row: StepRecord) -> bytes:
     """A line of the ledger; its last key is a checksum of the others."""
-    body = json.dumps(asdict(row), separators=(",", ":"), allow_nan=False).encode()[:-1]
+    values = asdict(row)
+    if row.trained is None:  # a line of all tokens is what it was before there were others
+        del values["trained"]
+    body = json.dumps(values, separators=(",", ":"), allow_nan=False).encode()[:-1]
     return body + _LINE_SEAL + _short_checksum(body) + b'"}\n'
 
 

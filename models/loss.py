@@ -46,7 +46,8 @@ def cross_entropy(
     it is gathered once, and the gradient of the whole is scattered once, after the last chunk.
 
     The gradients are those of the cross-entropy plus `z_loss` times the mean (the weighted sum) of log² of softmax's
-    normaliser (PaLM, arXiv:2204.02311, section 5). The value leaves that out, so that losses compare whatever was added.
+    normaliser (PaLM, arXiv:2204.02311, section 5). The value leaves that out, so that losses compare whatever was
+    added.
     """
     return _forward(hidden_NxD, embedding, targets_N, exchange, platform, z_loss, weights_N)[0]
 

@@ -57,30 +57,41 @@ class Head(NamedTuple):
     z_loss: float
 
 
-def check(objective: Objective, rows: Rows) -> None:
-    """Whether the rows have what the objective needs.
+def check(objective: Objective, z_loss: float, rows: Rows) -> None:
+    """Whether the objective can do with what it is given.
 
     Raises:
-        ValueError: they do not.
+        ValueError: it cannot.
     """
-    if isinstance(objective, Ranking) and (rows.ranked is None or rows.segments_BxS is None):
-        raise ValueError("ranking needs answers, and segments: an answer must not see the ones before it")
+    if not isinstance(objective, Ranking):
+        return
+    if rows.ranked is None or rows.segments_BxS is None:
+        raise ValueError("ranking needs answers, and segments: an answer must not see those before it")
+    if z_loss:
+        raise ValueError("ranking has no z-loss: what it weighs tokens by is of both signs")
 
 
-def amount(objective: Objective, rows: Rows) -> jax.Array | None:
-    """What the rows have of that by which the value is divided: the sum of their weights, or how many sets of answers.
+def whole(objective: Objective, rows: Rows, parts: int, axes: tuple[str, ...] = ()) -> jax.Array | int:
+    """What values are divided by: how many sets of answers the whole batch has, or the sum of its weights.
 
-    None for the plain mean, of which equal parts of the batch have equal shares.
+    Args:
+        objective: what is minimised.
+        rows: all of this device.
+        parts: devices and microbatches, of equal shares in a plain mean.
+        axes: of the mesh, inside a step of several devices.
     """
     if isinstance(objective, Ranking):
         assert rows.ranked is not None
-        return _best(rows.ranked).sum().astype(jnp.float32)
-    return None if rows.weights_BxS is None else rows.weights_BxS.sum()
+        here = _best(rows.ranked).sum()
+    elif rows.weights_BxS is not None:
+        here = rows.weights_BxS.sum()
+    else:
+        return parts
+    total = jax.lax.psum(here, axes) if axes else here
+    return jnp.where(total > 0, total, 1)  # of nothing at all, 0
 
 
-def value(
-    objective: Objective, head: Head, hidden_BxSxD: jax.Array, rows: Rows, whole: jax.Array | int
-) -> jax.Array:
+def value(objective: Objective, head: Head, hidden_BxSxD: jax.Array, rows: Rows, whole: jax.Array | int) -> jax.Array:
     """The rows' part of the batch's value, a float32 scalar.
 
     Args:
@@ -88,7 +99,7 @@ def value(
         head: how states become nats.
         hidden_BxSxD: final states of the inputs.
         rows: what was fed.
-        whole: the batch's `amount`; where that is None, how many such parts the batch has.
+        whole: as `whole` has it.
     """
     hidden_NxD = hidden_BxSxD.reshape(-1, hidden_BxSxD.shape[-1])
     states = hidden_NxD, head.embedding, rows.tokens_BxS1[:, 1:].reshape(-1), head.exchange, head.platform

@@ -16,7 +16,7 @@ from models.config import ModelConfig
 from models.devices import parallel
 from models.devices.layout import Layout, check
 from models.objectives import Head, Objective, Ranked, Rows
-from models.recipe import PRECISIONS, PRODUCTS, AdamW, NextToken, Ranking
+from models.recipe import PRECISIONS, PRODUCTS, AdamW, NextToken
 from models.transformer import Params
 from store.errors import UserError
 
@@ -90,7 +90,7 @@ def train_step(
 
     Raises:
         UserError: an unknown precision, or (at the first call) a mesh or layout that does not divide the batch.
-        ValueError: ranking with z-loss, or (at the first call) without answers or segments.
+        ValueError: (at the first call) ranking without answers or segments, or with z-loss.
     """
     gradients_of = loss_and_gradients(config, precision, layout, mesh, z_loss, objective)
 
@@ -130,8 +130,6 @@ def loss_and_gradients(
     """What a step knows before the update; not jitted. Arguments and errors are those of `train_step`."""
     if precision not in PRECISIONS:
         raise UserError(f"precision '{precision}' is unknown; choose one of {', '.join(PRECISIONS)}")
-    if z_loss and isinstance(objective, Ranking):
-        raise ValueError("ranking has no z-loss: its weights of tokens are of both signs")
     setting = parallel.setting(mesh, jnp.dtype(precision), layout, layout.scans(config))
     platform = parallel.platform(mesh)
     parts = parallel.shape_of(mesh).devices * layout.microbatches
@@ -142,18 +140,10 @@ def loss_and_gradients(
         head = Head(params["embedding"], setting.head, platform, z_loss)
         return objectives.value(objective, head, hidden_BxSxD, rows, whole)
 
-    def whole_of(rows: Rows) -> jax.Array | int:
-        """Of all microbatches and devices."""
-        amount = objectives.amount(objective, rows)
-        if amount is None:
-            return parts
-        amount = amount if mesh is None else jax.lax.psum(amount, mesh.axis_names)
-        return jnp.where(amount > 0, amount, 1.0)
-
     @jax.default_matmul_precision(PRODUCTS[precision])
     def local(params: Params, rows: Rows) -> tuple[jax.Array, Params]:
-        objectives.check(objective, rows)
-        whole = whole_of(rows)
+        objectives.check(objective, z_loss, rows)
+        whole = objectives.whole(objective, rows, parts, () if mesh is None else mesh.axis_names)
         if layout.microbatches == 1:
             return jax.value_and_grad(part_of)(params, rows, whole)
         cut = jax.tree.map(lambda x: x.reshape(layout.microbatches, -1, *x.shape[1:]), rows)

@@ -63,6 +63,7 @@ def plan_stage(
         epochs=epochs(study, windows, passes, sequences),
         tokens_before=sum(before.tokens for before in chain),
         sequence=sequence,
+        optimizer=stage.optimizer or (chain[-1].optimizer if chain else study.optimizer),
         model=replace(model, rope_theta=stage.rope_theta or model.rope_theta),
     )
     if len(planned.id.encode()) > LONGEST_ID:

@@ -13,6 +13,7 @@ from mixtures.prepare import kinds
 from mixtures.tokens.manifest import Manifest
 from models.config import ModelConfig
 from models.devices.flops import train_flops_per_token
+from models.recipe import AdamW
 from models.schedules import Schedule, learning_rate
 
 FINGERPRINT = 16
@@ -47,6 +48,7 @@ class PlannedStage:
         epochs: how often the lineage has read every source at the end; by the catalogue's counts until the data are
             prepared, and only of those sources that have one.
         sequence: tokens of one.
+        optimizer: its settings.
         model: the study's, with the stage's rotary positions.
     """
 
@@ -66,6 +68,7 @@ class PlannedStage:
     epochs: Mapping[str, float]
     tokens_before: int
     sequence: int
+    optimizer: AdamW
     model: ModelConfig
 
     @property

@@ -37,6 +37,7 @@ from mixtures.tokens.arrays import open_tokens
 from models import checkpoint, optimizer
 from models.devices import hosts, parallel
 from models.devices.placement import enough_memory, placement
+from models.objectives import Ranked, Rows
 from models.step import Metrics, TrainState, abstract_state, init_state, train_step
 from store.errors import Away, Failure
 from store.lock import Check
@@ -55,7 +56,7 @@ class _Pending:
     Attributes:
         ledger: where their rows will go.
         held: raises when another process may train the stage: nothing may be written then.
-        rows: step, tokens by source, digest of the batch, learning rate, metrics.
+        rows: step, tokens by source, how many targets carry loss, digest of the batch, learning rate, metrics.
         since: when the first of them began.
         skipped: updates in a row that were skipped, up to the last row that was written.
     """
@@ -64,7 +65,7 @@ class _Pending:
     data: DataPlan
     ledger: Ledger
     held: Check
-    rows: list[tuple[int, dict[str, int], str, float, Metrics]] = field(default_factory=list)
+    rows: list[tuple[int, dict[str, int], int | None, str, float, Metrics]] = field(default_factory=list)
     since: float = field(default_factory=time.perf_counter)
     skipped: int = 0
 
@@ -105,7 +106,8 @@ def train_stage(
     with hosts.together():
         if hosts.first():
             ledger.cut_back(folder, start, where)
-    step_function = train_step(stage.model, study.optimizer, study.precision, layout, mesh, study.z_loss)
+    what = (stage.model, stage.optimizer, study.precision, layout, mesh, study.z_loss, stage.stage.objective)
+    step_function = train_step(*what)
     feed = Feed(data, tokens, range(stage.first_read + start, stage.first_read + stage.steps))
     pending, saved_at, stop = _Pending(stage, data, Ledger(folder), held), time.monotonic(), None
     blocked: list[float] = []
@@ -113,11 +115,11 @@ def train_stage(
         for step in range(start, stage.steps):
             mine, batch = feed.taken()
             rate = stage.rate(step)
-            tokens_BxS, segments_BxS = _on_devices(mesh, mine)
-            state, metrics = step_function(state, tokens_BxS, rate, segments_BxS)
+            tokens_BxS1, *marks = _on_devices(mesh, mine)
+            state, metrics = step_function(state, tokens_BxS1, rate, *marks)
             # The device is at work and nobody waits for it yet: the time to read the next batch.
             feed.read_ahead()
-            pending.rows.append((step, token_counts(data, batch), batch.digest, rate, metrics))
+            pending.rows.append((step, token_counts(data, batch), _trained(batch), batch.digest, rate, metrics))
             # One step may wait for another, so that the device has work; ten would outlast the grace of a stop.
             jax.block_until_ready(pending.rows[-2:-1])
             last, stop = step + 1 == stage.steps, stop_now()
@@ -145,10 +147,17 @@ def train_stage(
             raise stopped(stop)
 
 
-def _on_devices(mesh: Mesh | None, mine: Batch) -> tuple[jax.Array, jax.Array | None]:
-    """Tokens [B, S+1] and, under a document mask, segments [B, S] of all processes from the rows of this one."""
+def _on_devices(mesh: Mesh | None, mine: Batch) -> Rows:
+    """What all processes feed, from the rows of this one."""
     put = jnp.asarray if mesh is None else functools.partial(parallel.global_batch, mesh)
-    return put(mine.tokens_BxS), None if mine.segment_ids_BxS is None else put(mine.segment_ids_BxS)
+    segments_BxS, weights_BxS = (None if x is None else put(x) for x in (mine.segment_ids_BxS, mine.weights_BxS))
+    ranked = None if mine.ranked is None else Ranked(*map(put, mine.ranked))
+    return Rows(put(mine.tokens_BxS), segments_BxS, weights_BxS, ranked)
+
+
+def _trained(batch: Batch) -> int | None:
+    """Targets of a batch that carry loss; None where all do."""
+    return None if batch.weights_BxS is None else int(np.count_nonzero(batch.weights_BxS))
 
 
 def _due(due_at: float, full: bool) -> bool:
@@ -202,8 +211,9 @@ def _flush(pending: _Pending, now: bool) -> None:
             digest=digest,
             seconds=round(seconds, 6),
             skipped=not bool(metrics.finite),
+            trained=trained,
         )
-        for (step, counts, digest, rate, _), metrics in zip(pending.rows, values, strict=True)
+        for (step, counts, trained, digest, rate, _), metrics in zip(pending.rows, values, strict=True)
     ]
     if hosts.first():
         pending.held()

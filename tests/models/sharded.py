@@ -20,9 +20,11 @@ from models.devices import parallel
 from models.devices.layout import Layout, MeshShape
 from models.devices.placement import V5E_KIND, Machine, agree, place
 from models.fit import collectives
-from models.recipe import AdamW
+from models.objectives import Objective, Rows
+from models.recipe import AdamW, NextToken, Ranking
 from models.step import abstract_state, init_state, train_step
 from store.errors import Failure
+from tests.models.answers import packed
 
 SMALL = ModelConfig("small", vocabulary=64, width=32, layers=2, heads=4, feed_forward=48)
 STEPS, BATCH, SEQUENCE = 3, 16, 32
@@ -43,18 +45,30 @@ def crossed(devices: Sequence[Any]) -> list[Any]:
     ]
 
 
+def masked() -> list[Rows]:
+    return [Rows(each, np.cumsum(each[:, :-1] == _END, axis=1, dtype=np.int32)) for each in batches()]
+
+
+def answers() -> list[Rows]:
+    """Examples: some rows have ten times the weight and the answers of others, some have none."""
+    return [packed(BATCH, SMALL.vocabulary, seed) for seed in range(STEPS)]
+
+
 def train(
-    shape: tuple[int, int] | None, layout: Layout, masked: bool = False, devices: Sequence[Any] | None = None
+    shape: tuple[int, int] | None,
+    layout: Layout,
+    fed: Sequence[Rows] = (),
+    devices: Sequence[Any] | None = None,
+    objective: Objective = NextToken(),  # noqa: B008 - immutable
 ) -> list[list[float]]:
-    """Loss and gradient norm of every step."""
+    """Loss and gradient norm of every step, by default of plain batches."""
     mesh = parallel.make_mesh(MeshShape(*shape), devices) if shape else None
     state = init_state(SMALL, AdamW(), 0)
     if mesh is not None:
         state = jax.device_put(state, parallel.shardings(mesh, state))
-    step, seen = train_step(SMALL, AdamW(), "float32", layout, mesh), []
-    for tokens in batches():
-        segments = np.cumsum(tokens[:, :-1] == _END, axis=1, dtype=np.int32) if masked else None
-        state, metrics = step(state, tokens, 3e-3, segments)
+    step, seen = train_step(SMALL, AdamW(), "float32", layout, mesh, 0.0, objective), []
+    for tokens, *marks in fed or map(Rows, batches()):
+        state, metrics = step(state, tokens, 3e-3, *marks)
         seen.append([float(metrics.loss), float(metrics.grad_norm)])
     return seen
 
@@ -98,8 +112,11 @@ if __name__ == "__main__":
                     "one": train(None, Layout()),
                     "data": train((8, 1), Layout()),
                     "fsdp": train((1, 8), cut),
-                    "one masked": train(None, Layout(), masked=True),
-                    "all masked": train((2, 4), cut, masked=True),
+                    "one masked": train(None, Layout(), masked()),
+                    "one weighted": train(None, Layout(), answers()),
+                    "all weighted": train((2, 4), cut, answers()),
+                    "one ranked": train(None, Layout(), answers(), objective=Ranking()),
+                    "all ranked": train((2, 4), cut, answers(), objective=Ranking()),
                     "crossed": train((2, 4), cut, devices=crossed(jax.devices())),
                     "exchanged": exchanged((2, 4), cut),
                 }

@@ -22,9 +22,8 @@ _WIDE = 1 << 21
 """Entries of the embedding up to which its gradient is summed as [D, V] on CPU."""
 
 
-Gradients = tuple[jax.Array, jax.Array]
 Residuals = tuple[jax.Array, jax.Array]
-Rows = tuple[jax.Array, jax.Array | None]
+Chunk = tuple[jax.Array, jax.Array | None]
 """States [C, D] of a chunk, and their weights [C, 1]."""
 
 
@@ -80,7 +79,7 @@ def _forward(
     def weighted(x_NxD: jax.Array) -> jax.Array:
         return x_NxD / tokens if weights_Nx1 is None else x_NxD * weights_Nx1
 
-    def chunk(total: jax.Array, rows: Rows) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+    def chunk(total: jax.Array, rows: Chunk) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
         hidden_CxD, weights_Cx1 = rows
         logits_CxV = _float32_product(hidden_CxD, embedding_VxD.T)
         highest_Cx1 = logits_CxV.max(axis=1, keepdims=True)

@@ -71,7 +71,7 @@ def check(objective: Objective, z_loss: float, rows: Rows) -> None:
         raise ValueError("ranking has no z-loss: what it weighs tokens by is of both signs")
 
 
-def whole(objective: Objective, rows: Rows, parts: int, axes: tuple[str, ...] = ()) -> jax.Array | int:
+def divisor(objective: Objective, rows: Rows, parts: int, axes: tuple[str, ...] = ()) -> jax.Array | int:
     """What values are divided by: how many sets of answers the whole batch has, or the sum of its weights.
 
     Args:
@@ -91,7 +91,7 @@ def whole(objective: Objective, rows: Rows, parts: int, axes: tuple[str, ...] = 
     return jnp.where(total > 0, total, 1)  # of nothing at all, 0
 
 
-def value(objective: Objective, head: Head, hidden_BxSxD: jax.Array, rows: Rows, whole: jax.Array | int) -> jax.Array:
+def value(objective: Objective, head: Head, hidden_BxSxD: jax.Array, rows: Rows, divisor: jax.Array | int) -> jax.Array:
     """The rows' part of the batch's value, a float32 scalar.
 
     Args:
@@ -99,17 +99,17 @@ def value(objective: Objective, head: Head, hidden_BxSxD: jax.Array, rows: Rows,
         head: how states become nats.
         hidden_BxSxD: final states of the inputs.
         rows: what was fed.
-        whole: as `whole` has it.
+        divisor: as `divisor` has it.
     """
     hidden_NxD = hidden_BxSxD.reshape(-1, hidden_BxSxD.shape[-1])
     states = hidden_NxD, head.embedding, rows.tokens_BxS1[:, 1:].reshape(-1), head.exchange, head.platform
     if isinstance(objective, Ranking):
         assert rows.ranked is not None
         nats_BxS = token_nats(*states).reshape(hidden_BxSxD.shape[:2])
-        return ranking(objective, nats_BxS, rows.ranked) / whole
+        return ranking(objective, nats_BxS, rows.ranked) / divisor
     if rows.weights_BxS is None:
-        return cross_entropy(*states, head.z_loss) / whole
-    return cross_entropy(*states, head.z_loss, (rows.weights_BxS / whole).reshape(-1))
+        return cross_entropy(*states, head.z_loss) / divisor
+    return cross_entropy(*states, head.z_loss, (rows.weights_BxS / divisor).reshape(-1))
 
 
 def ranking(objective: Ranking, nats_BxS: jax.Array, ranked: Ranked) -> jax.Array:

@@ -134,22 +134,22 @@ def loss_and_gradients(
     platform = parallel.platform(mesh)
     parts = parallel.shape_of(mesh).devices * layout.microbatches
 
-    def part_of(params: Params, rows: Rows, whole: jax.Array | int) -> jax.Array:
+    def part_of(params: Params, rows: Rows, divisor: jax.Array | int) -> jax.Array:
         """The rows' part of the value of the batch."""
         hidden_BxSxD = transformer.bind(config, params).hidden(rows.tokens_BxS1[:, :-1], rows.segments_BxS, setting)
         head = Head(params["embedding"], setting.head, platform, z_loss)
-        return objectives.value(objective, head, hidden_BxSxD, rows, whole)
+        return objectives.value(objective, head, hidden_BxSxD, rows, divisor)
 
     @jax.default_matmul_precision(PRODUCTS[precision])
     def local(params: Params, rows: Rows) -> tuple[jax.Array, Params]:
         objectives.check(objective, z_loss, rows)
-        whole = objectives.whole(objective, rows, parts, () if mesh is None else mesh.axis_names)
+        divisor = objectives.divisor(objective, rows, parts, () if mesh is None else mesh.axis_names)
         if layout.microbatches == 1:
-            return jax.value_and_grad(part_of)(params, rows, whole)
+            return jax.value_and_grad(part_of)(params, rows, divisor)
         cut = jax.tree.map(lambda x: x.reshape(layout.microbatches, -1, *x.shape[1:]), rows)
 
         def add(total: tuple[jax.Array, Params], rows: Rows) -> tuple[tuple[jax.Array, Params], None]:
-            return jax.tree.map(jnp.add, total, jax.value_and_grad(part_of)(params, rows, whole)), None
+            return jax.tree.map(jnp.add, total, jax.value_and_grad(part_of)(params, rows, divisor)), None
 
         return jax.lax.scan(add, (jnp.zeros(()), jax.tree.map(jnp.zeros_like, params)), cut)[0]
 

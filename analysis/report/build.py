@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from analysis.catching_up import reached
 from analysis.claims.of_study import published_at
 from analysis.clean import CleanScore, clean_csv, clean_scores, dirty_items
 from analysis.compare import Comparison, compare
@@ -124,7 +125,11 @@ def assemble(
         ],
         "Stage by stage": results.recipes(comparison, _stage_means(comparison, stages)),
         "Fine-tuning": _tuning(comparison, ledgers, stages, look),
-        "Along the runs": [*(each for each in curves if each), *evidence.skipped(ledgers)],
+        "Along the runs": [
+            *(each for each in curves if each),
+            *results.caught_up(reached(study, stages, primary(comparison))),
+            *evidence.skipped(ledgers),
+        ],
         "Code that was executed": [*code[:1], *sets, *code[1:]],
         "Win rates": [*_drawn(paper.win_bars(judges)), *evidence.win_rates(study, judges)],
         "All comparisons": results.all_rows(comparison),

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from analysis.catching_up import reached
 from analysis.claims.of_study import published_at
 from analysis.clean import CleanScore, clean_csv, clean_scores, dirty_items
 from analysis.compare import Comparison, compare
@@ -16,7 +17,7 @@ from analysis.metrics import metrics_for, value
 from analysis.records import StudyRecord
 from analysis.report import evidence, files, findings, results
 from analysis.report.blocks import ENDS, STAGES, Block, Bullets, Figure, Fold, Report, Section, Text, blocks_of
-from analysis.report.figures import drawing, losses, panels, paper
+from analysis.report.figures import drawing, losses, panels, paper, solved, tuning
 from analysis.report.page import page
 from analysis.report.values import before_after, by_source, primary, shown
 from analysis.scores import FINAL, Evaluated, evaluated, points
@@ -111,6 +112,9 @@ def assemble(
     read = paper.what_was_read(comparison, ledgers)
     cooled = [m for m in shown(comparison) if any(before_after(comparison, m, arm)[1] for arm in study.arms)]
     curves = [paper.along(stages, shown(comparison), look), *([losses.losses(runs, look)] if runs else [])]
+    passes = [metric for metric in comparison.metrics if metric.score.name == "pass@1"]
+    sets = [figure for metric in passes if (figure := solved.overlap(comparison, metric, look))]
+    code = evidence.executed(comparison)
     sections = {
         "What the arms are": results.arms(comparison, ledgers, extras.get("stages", ""), read),
         "What was expected": results.expected(comparison),
@@ -120,8 +124,13 @@ def assemble(
             *(results.cooldown(comparison, cooled) if cooled else []),
         ],
         "Stage by stage": results.recipes(comparison, _stage_means(comparison, stages)),
-        "Along the runs": [*(each for each in curves if each), *evidence.skipped(ledgers)],
-        "Code that was executed": evidence.executed(comparison),
+        "Fine-tuning": _tuning(comparison, ledgers, stages, look),
+        "Along the runs": [
+            *(each for each in curves if each),
+            *results.caught_up(reached(study, stages, primary(comparison))),
+            *evidence.skipped(ledgers),
+        ],
+        "Code that was executed": [*code[:1], *sets, *code[1:]],
         "Win rates": [*_drawn(paper.win_bars(judges)), *evidence.win_rates(study, judges)],
         "All comparisons": results.all_rows(comparison),
         "Where the variance comes from": results.components(comparison),
@@ -217,6 +226,14 @@ def _figures(
     return (drawn[0] if drawn else None), [
         Fold(figure.title, (figure,)) if figure.name == "sources" else figure for figure in drawn[1:]
     ]
+
+
+def _tuning(comparison: Comparison, ledgers: Ledgers, found: Evaluated, look: drawing.Look) -> list[Block]:
+    stages = {folder: stage for folder, (stage, _) in ledgers.items()}
+    places = {(run.arm, run.seed): tuning.spots(run, stages) for run in comparison.study.runs}
+    metrics = shown(comparison)
+    drawn = [tuning.by_epoch(found, places, metrics, look), tuning.by_size(comparison, places, metrics, look)]
+    return [figure for figure in drawn if figure]
 
 
 def _along(store: Path, study: StudyRecord) -> Evaluated:

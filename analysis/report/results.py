@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from markupsafe import Markup
 
+from analysis.catching_up import Reached
 from analysis.compare import Comparison, Row, against, arm_label
 from analysis.components import COMPONENTS, METHOD, sd_text
 from analysis.ledgers import Ledgers, shares_by_kind, tokens_by_arm
@@ -13,7 +14,7 @@ from analysis.report import findings, traces
 from analysis.report.blocks import Block, Bullets, Cell, Figure, Fold, Heading, Table, Text, grouped
 from analysis.report.values import before_after, shown
 from analysis.scores import BEFORE, FINAL
-from analysis.tabular import p_text, percents_text
+from analysis.tabular import count_text, p_text, percents_text
 from analysis.verdict import LEGEND, Verdict
 
 MOST_COLUMNS, FEW_COLUMNS = 6, 3
@@ -290,3 +291,32 @@ def missing(comparison: Comparison) -> list[Block]:
         return []
     lines = Bullets(tuple(("", gap) for gap in comparison.gaps))
     return [lines] if len(comparison.gaps) <= MANY_ARMS else [Fold(f"{len(comparison.gaps)} gaps", (lines,))]
+
+
+def caught_up(rows: Sequence[Reached]) -> list[Block]:
+    """Where the arms of which the runs were scored along the way are as good as their baselines end."""
+    if not rows:
+        return []
+    body = []
+    for row in rows:
+        ends = "–"
+        if row.earlier is not None and row.of > 1:
+            ends = f"[{count_text(row.earlier.low)}, {count_text(row.earlier.high)}]"
+        body.append(
+            (
+                *(row.metric.label, row.arm, row.baseline, row.metric.score.value_text(row.level)),
+                f"{len(row.when)} of {row.of}",
+                count_text(sum(row.when) / len(row.when)) if row.when else "never",
+                "–" if row.earlier is None else f"{count_text(row.earlier.centre)} of {count_text(row.end)}",
+                ends,
+            )
+        )
+    said = (
+        "Tokens of its lineage at which an arm is first as good as its baseline is at its end, between two scored "
+        "checkpoints on a straight line, and how long before its own end that is. The interval is of seeds alone."
+    )
+    columns = (
+        *("metric", "arm", "baseline", "baseline's end", "seeds that reach it", "at tokens", "before its end"),
+        "95 % interval",
+    )
+    return [Heading("When an arm is where its baseline ends"), Text(said), Table("", columns, grouped(body), words=3)]

@@ -121,7 +121,8 @@ def _prepared(record: StageRecord, store: Path) -> Manifest | None:
         except Failure:  # of another study, or an older version's
             continue
         if manifest is not None and manifest.tokenizer_digest == record.identity["tokenizer"]:
-            there = {name: source.form(infilling).digest for name, source in manifest.sources.items()}
+            sequence = record.identity["sequence"]
+            there = {name: source.form(sequence, infilling).digest for name, source in manifest.sources.items()}
             if record.identity["data"].items() <= there.items():
                 return manifest
     return None

@@ -20,8 +20,8 @@ def cut(stage: Stage, *tokens: int) -> tuple[Stage, ...]:
         Arm("50B", "", (first, cooldown(5 * B))), Arm("100B", "", (first, second, cooldown(10 * B))), ...
 
     Raises:
-        UserError: the points do not rise from above zero to below the stage's tokens, or the stage is a piece itself or has
-            a budget in epochs.
+        UserError: the points do not rise from above zero to below the stage's tokens, or the stage is a piece itself
+            or has a budget in epochs.
     """
     _require_tokens(stage)
     points = (0, *tokens, stage.tokens)

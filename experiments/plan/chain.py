@@ -7,7 +7,7 @@ from fractions import Fraction
 from experiments.plan.budget import span
 from experiments.plan.epochs import in_tokens
 from experiments.plan.examples import check_examples
-from experiments.plan.stage import Form, PlannedStage, Start, StageStart
+from experiments.plan.stage import Form, PlannedStage, StageStart, Start
 from experiments.plan.supply import Windows, epochs, passes_before
 from experiments.study import CONTINUE, Arm, Stage, Study
 from mixtures.curriculum import sequences_by_source, stage_steps

@@ -44,6 +44,7 @@ def check(study: Study) -> None:
         _check_types(study)
         _check_names(study)
         _check_choices(study)
+        _check_data(study)
         _check_tasks(study)
         _check_sources(study, "max_epochs_of", study.max_epochs_of)
         _check_sources(study, "supply", study.supply)
@@ -147,18 +148,21 @@ def _check_choices(study: Study) -> None:
         raise UserError(f"seeds {study.seeds} are empty or doubled; give distinct seeds")
     if study.precision not in PRECISIONS:
         raise UserError(f"precision '{study.precision}' is unknown; choose one of {', '.join(PRECISIONS)}")
+
+
+def _check_data(study: Study) -> None:
     if not study.data.sources:
         raise UserError("data.sources is (); give at least one source")
     if study.data.end is not None and study.data.tokenizer is None:
         raise UserError(f"data.end is '{study.data.end}', and no data.tokenizer is named that has it; leave it out")
-    if not study.data.packing and (examples := [source.name for source in study.data.sources if source.examples]):
-        raise UserError(
-            f"source '{examples[0]}' holds examples, and data.packing does not say into how long sequences they are "
-            f"packed; give the DataSpec packing=({study.sequence},)"
-        )
     for source in study.data.sources:
         if source.kind not in KINDS:
             raise UserError(f"source '{source.name}' has kind '{source.kind}'; choose one of {', '.join(KINDS)}")
+        if source.examples and not study.data.packing:
+            raise UserError(
+                f"source '{source.name}' holds examples, and data.packing does not say into how long sequences they "
+                f"are packed; give the DataSpec packing=({study.sequence},)"
+            )
 
 
 def _check_seeds(study: Study) -> None:

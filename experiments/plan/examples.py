@@ -38,11 +38,15 @@ def check_examples(study: Study, stage: Stage, sequence: int) -> None:
 
 def _check_ranking(study: Study, stage: Stage, others: list[str], what: str) -> None:
     if others:
-        raise UserError(f"its objective ranks answers, and source '{others[0]}' of {what} has no examples; leave it out")
+        raise UserError(
+            f"its objective ranks answers, and source '{others[0]}' of {what} has no examples; leave it out"
+        )
     if not stage.document_mask:
         raise UserError("its objective ranks answers, which must not see each other; set document_mask=True")
     if study.z_loss:
-        raise UserError(f"its objective ranks answers, for which there is no z_loss, and it is {study.z_loss}; set it 0")
+        raise UserError(
+            f"its objective ranks answers, for which there is no z_loss, and it is {study.z_loss}; set it 0"
+        )
 
 
 def check_sets(manifest: Manifest, planned: PlannedStage) -> None:

@@ -75,37 +75,16 @@ def _identity(
 
     `cut` are the windows of sources of which only a part is read.
     """
-    # Only where it changes what is read, so that a stage keeps its fingerprint when a field is new.
-    special: dict[str, Any] = {} if cut is None else {"windows": dict(cut)}
-    if planned.stage.document_mask:
-        special["document_mask"] = True
-    if planned.stage.infilling:
-        special["infilling"] = True
-    if study.data.end is not None:
-        special["eod"] = manifest.eod
-    if study.z_loss:
-        special["z_loss"] = study.z_loss
-    if isinstance(planned.start, StageStart):
-        parent, start = planned.start.identity, planned.start
-        if start.step < start.last:
-            special["parent_step"] = start.step
-        if not start.keeps_optimizer:
-            special["reset_optimizer"] = True
-    elif isinstance(planned.start, FolderStart):
-        special["start"] = planned.start.identity
-    if planned.stage.reset_optimizer and parent is not None:
-        special["reset_optimizer"] = True
-    if planned.first_read:
-        special["first_step"] = planned.first_read
-    if planned.stage.objective != NextToken():
-        special["objective"] = [type(planned.stage.objective).__name__, asdict(planned.stage.objective)]
     fractions = shares(planned.stage.mixture)
     return {
         "numerics_version": NUMERICS_VERSION,
         "order_version": ORDER_VERSION,
         # Pairs, because the order of sources breaks ties between them and the keys of an object are sorted.
         "mixture": [[source, str(share)] for source, share in fractions.items()],
-        "data": {source: manifest.sources[source].form(planned.sequence, planned.stage.infilling).digest for source in fractions},
+        "data": {
+            source: manifest.sources[source].form(planned.sequence, planned.stage.infilling).digest
+            for source in fractions
+        },
         "starts": dict(planned.starts),
         "tokenizer": manifest.tokenizer_digest,
         "batch": planned.batch,
@@ -118,8 +97,40 @@ def _identity(
         "data_seed": planned.data_seed,
         "init_seed": planned.init_seed,
         "parent": parent,
-        **special,
+        **_special(study, manifest, planned, cut),
+        **_start(planned, parent),
     }
+
+
+def _special(study: Study, manifest: Manifest, planned: PlannedStage, cut: Mapping[str, int] | None) -> dict[str, Any]:
+    """What is there only where it changes something, so that a stage keeps its fingerprint when a field is new."""
+    found: dict[str, Any] = {} if cut is None else {"windows": dict(cut)}
+    if planned.stage.document_mask:
+        found["document_mask"] = True
+    if planned.stage.infilling:
+        found["infilling"] = True
+    if study.data.end is not None:
+        found["eod"] = manifest.eod
+    if study.z_loss:
+        found["z_loss"] = study.z_loss
+    if planned.stage.objective != NextToken():
+        found["objective"] = [type(planned.stage.objective).__name__, asdict(planned.stage.objective)]
+    if planned.first_read:
+        found["first_step"] = planned.first_read
+    return found
+
+
+def _start(planned: PlannedStage, parent: str | None) -> dict[str, Any]:
+    """What is there only where a stage does not take all over from the end of its parent, or has one elsewhere."""
+    start, found = planned.start, dict[str, Any]()
+    resets = planned.stage.reset_optimizer and parent is not None
+    if isinstance(start, StageStart):
+        found["parent"], resets = start.identity, planned.stage.reset_optimizer or not start.keeps_optimizer
+        if start.step < start.last:
+            found["parent_step"] = start.step
+    elif start is not None:
+        found["start"] = start.identity
+    return found | ({"reset_optimizer": True} if resets else {})
 
 
 @cache

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from analysis.records import stage_folder
 from experiments.plan import status
-from experiments.plan.stage import FolderStart, Plan, PlannedStage, PreparedPlan, PreparedStage, Start, StageStart
+from experiments.plan.stage import FolderStart, Plan, PlannedStage, PreparedPlan, PreparedStage, StageStart, Start
 from experiments.study import Arm, FromFolder, FromStage, Seed, Study
 from mixtures.tokens import tokenizer as bpe
 from mixtures.tokens.manifest import Manifest

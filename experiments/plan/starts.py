@@ -16,7 +16,7 @@ from store import layout
 from store.errors import UserError
 
 Planner = Callable[[Study], Plan]
-"""Gives the plan of another study."""
+"""Gives the plan of another study, the same one each time."""
 
 SHAPE = ("vocabulary", "width", "layers", "heads", "feed_forward", "norm_epsilon")
 """What weights that a run starts from have in common with its model: all but the name and the rotary base."""

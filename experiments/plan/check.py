@@ -78,7 +78,8 @@ def _check_types(study: Study) -> None:
         _declared().validate_python((study,))
     except ValidationError as error:
         faults = [(_place(study, fault["loc"][1:]), fault) for fault in error.errors(include_url=False)]
-        field, value = faults[0][0]
+        places = [place for place, _ in faults if place[0].startswith(faults[0][0][0])]
+        field, value = max(places, key=lambda place: len(place[0]))  # the member of a union that got furthest
         wanted = [fault["msg"] for (where, _), fault in faults if where == field]  # one for each member of a union
         text = " ".join(repr(value).split())
         shown = text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
@@ -96,8 +97,6 @@ def _place(study: Study, location: Sequence[int | str]) -> tuple[str, Any]:
             path, here = f"{path}[{part}]", here[part]
         elif isinstance(part, str) and hasattr(here, part):
             path, here = f"{path}.{part}", getattr(here, part)
-        else:
-            break
     return path.removeprefix("."), here
 
 

@@ -4,7 +4,6 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from analysis.records import stage_folder
 from experiments.plan import status
 from experiments.plan.stage import FolderStart, Plan, PlannedStage, PreparedPlan, PreparedStage, StageStart, Start
 from experiments.study import Arm, FromFolder, FromStage, Seed, Study
@@ -12,7 +11,6 @@ from mixtures.tokens import tokenizer as bpe
 from mixtures.tokens.manifest import Manifest
 from models import cohere
 from models.config import ModelConfig
-from store import layout
 from store.errors import UserError
 
 Planner = Callable[[Study], Plan]
@@ -168,16 +166,11 @@ def check_trained(plan: Plan, store: Path) -> None:
     Raises:
         UserError: the message has the commands that come first.
     """
-    starts = [stage.start for stage in plan.stages if isinstance(stage.start, StageStart)]
-    missing = [start for start in starts if start.folder is None or not _done(start.folder, store)]
+    missing = [stage.start for stage in plan.stages if stage.start and not status.start_trained(stage, store)]
     if missing:
-        commands = ", ".join(dict.fromkeys(f"`ablate train {start.study}`" for start in missing))
+        studies = dict.fromkeys(start.study for start in missing if isinstance(start, StageStart))
+        commands = ", ".join(f"`ablate train {study}`" for study in studies)
         raise UserError(
             f"study '{plan.study.typed}' starts from {missing[0].name}, which is not trained in {store}; first "
             f"{commands}, or `ablate run {plan.study.typed}`, which trains what it needs"
         )
-
-
-def _done(folder: str, store: Path) -> bool:
-    its = stage_folder(store, folder)
-    return (its / layout.DONE).exists() and (its / layout.STAGE).exists()

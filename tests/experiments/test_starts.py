@@ -12,6 +12,7 @@ import pytest
 
 from analysis.records import read_ledger
 from experiments.audit import audit
+from experiments.commands import run
 from experiments.plan.check import check
 from experiments.plan.make import make_plan, prepared_plan
 from experiments.plan.stage import FolderStart, PreparedPlan, PreparedStage, StageStart
@@ -213,7 +214,7 @@ MORE_IDS = ModelConfig("ids", vocabulary=512, width=16, layers=2, heads=2, feed_
         ("has width 16 and model 'wide' has 32", lambda: started(start=FromStage(BASE, "text-only"), model=WIDE)),
         ("vocabulary 320 and model 'ids' has 512", lambda: started(start=FromStage(BASE, "text-only"), model=MORE_IDS)),
         ("it has no config.json", lambda: started(start=FromFolder(Path("/nonexistent")))),
-        ("start is FromStage.study='base'", lambda: started(start=FromStage("base", "text-only"))),  # type: ignore[arg-type]
+        ("arms.0..start.study is 'base'", lambda: started(start=FromStage("base", "text-only"))),  # type: ignore[arg-type]
     ],
 )
 def test_what_cannot_be_started_from_is_refused_in_a_line(
@@ -260,9 +261,7 @@ def test_a_plan_shows_what_comes_first_and_is_refused_to_workers_until_then(
     planned = prepared_plan(asked, tmp_path)
     start = planned.stages[0].start
     assert isinstance(start, StageStart) and start.identity == planned.stages[0].identity["parent"]
-    with pytest.raises(
-        UserError, match=r"not trained in .*; first `ablate train base`, or `ablate run after`"
-    ):
+    with pytest.raises(UserError, match=r"not trained in .*; first `ablate train base`, or `ablate run after`"):
         check_trained(planned, tmp_path)
     check_trained(prepared_plan(asked, store), store)
     assert plan_json(prepared_plan(asked, store), store)["needed"][0]["done"] == 1
@@ -285,3 +284,24 @@ def test_arms_that_start_alike_share_a_stage_and_others_do_not(trained: Path) ->
     ]
     (part,) = plan.needed
     assert [row.id for row in part.stages] == ["text-s0", "text-to-half-s0"]
+
+
+def test_a_run_trains_what_it_needs_of_others_and_no_more(
+    finished_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the other study the stages that lead to the start, not scored, and neither its other arms nor what follows."""
+    shutil.copytree(finished_store / "prepared", tmp_path / "prepared")
+    other = replace(BASE, arms=(*BASE.arms, Arm("half-only", "", (stage("pretrain", HALF, 6),))))
+    asked = started(start=FromStage(other, "text-only", stage=0))
+    with pytest.raises(UserError, match="first `ablate train base`"):
+        run.train_study(asked, tmp_path)
+    monkeypatch.setattr(run, "_reports", lambda plan, store: store / "no report")
+    run.run_study(asked, tmp_path, 1)
+    (before,) = (stage.folder for stage in prepared_plan(other, tmp_path).stages if stage.id == "text-s0")
+    (after,) = prepared_plan(asked, tmp_path).stages
+    folders = {path.name for path in (tmp_path / "stages").iterdir()}
+    assert folders == {before, after.folder}
+    assert not list((tmp_path / "stages" / before).glob("evals/*.json"))
+    assert list((tmp_path / "stages" / after.folder).glob("evals/*.json"))
+    assert {path.name for path in (tmp_path / "studies").iterdir()} == {"after"}
+    assert audit(prepared_plan(asked, tmp_path), tmp_path)["equal"]

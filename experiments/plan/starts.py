@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 from experiments.plan import status
 from experiments.plan.stage import FolderStart, Plan, PlannedStage, PreparedPlan, PreparedStage, StageStart, Start
@@ -13,6 +14,7 @@ from models import cohere
 from models.config import ModelConfig
 from store.errors import UserError
 
+AnyPlan = TypeVar("AnyPlan", bound=Plan)
 Planner = Callable[[Study], Plan]
 """Gives the plan of another study, the same one each time."""
 
@@ -144,7 +146,7 @@ def needed(study: Study, plan_of: Planner) -> tuple[Plan, ...]:
     return tuple(only(plan, wanted[id(plan)]) if id(plan) in wanted else plan for plan in plans)
 
 
-def only(plan: Plan, ids: Collection[str]) -> Plan:
+def only(plan: AnyPlan, ids: Collection[str]) -> AnyPlan:
     """`plan` with these stages and their ancestors alone."""
     kept = set(ids)
     for stage in reversed(plan.stages):  # children come after their parents

@@ -230,12 +230,12 @@ def _starts(document: Row) -> list[str]:
     return [f"{_few(ids)} start{'s' * (len(ids) == 1)} from {name}" for name, ids in found.items()]
 
 
-def _tokens(row: Row) -> str:
+def _tokens(row: Mapping[str, Any]) -> str:
     asked = row["epochs_requested"]
     return amount(row["tokens"]) + (f" ({asked['count']:g} of {asked['source']})" if asked else "")
 
 
-def _kind(row: Row) -> str:
+def _kind(row: Mapping[str, Any]) -> str:
     return str(row["kind"]) if row["objective"] == "all" else f"{row['kind']}, {row['objective']}"
 
 

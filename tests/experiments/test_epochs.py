@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from experiments.commands import run
 from experiments.pieces import cut, cut_every, turned
 from experiments.plan.epochs import in_tokens, waits_for_counts
 from experiments.plan.make import make_plan
@@ -69,6 +70,9 @@ def test_before_preparation_it_goes_by_the_catalogue_or_waits(tmp_path: Path) ->
     assert waits_for_counts(uncounted)
     with pytest.raises(UserError, match=r"length is not known yet; prepare the data first, or give .* expected_tokens"):
         make_plan(uncounted, tmp_path)
+    run._announce(uncounted, tmp_path)  # as `ablate run` begins, which prepares before it plans
+    with pytest.raises(UserError, match="kind is 'distil'"):
+        run._announce(asked(replace(epochs(TEXT, "prose", 2), kind="distil")), tmp_path)
     sources = tuple(replace(each, expected_tokens=32 * 8 * 10 + 40) for each in study().data.sources)
     counted = asked(epochs(TEXT, "prose", 2), data=replace(study().data, sources=sources))
     assert not waits_for_counts(counted)

@@ -23,7 +23,7 @@ from experiments.run.trained import export_stage
 from experiments.run.trainer import train_stage
 from experiments.show.dag import draw
 from experiments.show.plans import plan_json
-from experiments.study import CONTINUE, Arm, FromFolder, FromStage, Stage, Study
+from experiments.study import CONTINUE, Arm, FromFolder, FromStage, Made, Reference, Stage, Study
 from mixtures.prepare import DataSpec
 from models import checkpoint
 from models.config import ModelConfig
@@ -265,6 +265,12 @@ def test_a_plan_shows_what_comes_first_and_is_refused_to_workers_until_then(
         check_trained(planned, tmp_path)
     check_trained(prepared_plan(asked, store), store)
     assert plan_json(prepared_plan(asked, store), store)["needed"][0]["done"] == 1
+
+
+def test_who_writes_a_source_comes_first_too(tmp_path: Path) -> None:
+    made = Made("answers", "humaneval", None, FromStage(BASE, "text-only", stage=0), teachers=(Reference(),))
+    (part,) = make_plan(study(made=(made,)), tmp_path).needed
+    assert (part.study.name, [row.id for row in part.stages]) == ("base", ["text-s0"])
 
 
 def test_arms_that_start_alike_share_a_stage_and_others_do_not(trained: Path) -> None:

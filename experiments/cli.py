@@ -59,12 +59,13 @@ def plan(
     json: Json = False,
 ) -> None:
     """Show stages, tokens, epochs, FLOPs, time and cost before anything is trained."""
+    from experiments.made import as_made
     from experiments.plan.make import make_plan
     from experiments.show.plans import plan_json, print_plan
     from experiments.study import without
 
     per_hour = chip_hour_price(price)
-    planned = make_plan(without(asked(study, scale), leave_out or []), store)
+    planned = make_plan(as_made(without(asked(study, scale), leave_out or []), store), store)
     if plot is not None:
         from experiments.show import rates
 

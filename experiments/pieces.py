@@ -20,8 +20,10 @@ def cut(stage: Stage, *tokens: int) -> tuple[Stage, ...]:
         Arm("50B", "", (first, cooldown(5 * B))), Arm("100B", "", (first, second, cooldown(10 * B))), ...
 
     Raises:
-        UserError: the points do not rise from above zero to below the stage's tokens, or the stage is a piece itself.
+        UserError: the points do not rise from above zero to below the stage's tokens, or the stage is a piece itself
+            or has a budget in epochs.
     """
+    _require_tokens(stage)
     points = (0, *tokens, stage.tokens)
     if stage.piece is not None or any(after <= before for before, after in pairwise(points)):
         raise UserError(
@@ -44,8 +46,9 @@ def turned(stage: Stage, tokens: int, mix: Mixture, restart: bool = False) -> tu
         restart: whether the rest reads its sources from their first windows on; they carry on if not.
 
     Raises:
-        UserError: no tokens are left on one side, or the stage is a piece itself.
+        UserError: no tokens are left on one side, or the stage is a piece itself or has a budget in epochs.
     """
+    _require_tokens(stage)
     if stage.piece is not None or not 0 < tokens < stage.tokens:
         raise UserError(
             f"a stage of {stage.tokens:,} tokens of mixture '{stage.mixture.name}' cannot turn to '{mix.name}' after "
@@ -60,7 +63,16 @@ def cut_every(stage: Stage, tokens: int) -> tuple[Stage, ...]:
     """`stage` in pieces of so many tokens, each scored at its end; one that is no longer than that stays whole.
 
     Raises:
-        UserError: the stage is a piece itself, or the pieces have no tokens.
+        UserError: the stage is a piece itself or has a budget in epochs, or the pieces have no tokens.
     """
+    _require_tokens(stage)
     points = range(tokens, stage.tokens, tokens) if tokens > 0 else (0,)
     return cut(replace(stage, scored=True), *points) if points else (replace(stage, scored=True),)
+
+
+def _require_tokens(stage: Stage) -> None:
+    if stage.epochs is not None:
+        raise UserError(
+            f"a stage of mixture '{stage.mixture.name}' has a budget in epochs, of which nobody knows yet how many "
+            "tokens they are; give it tokens, or an arm for every number of epochs"
+        )

@@ -59,7 +59,7 @@ class Stage:
     Attributes:
         kind: pretrain, continue, cooldown or finetune.
         mixture: what is read.
-        tokens: budget; rounded up to whole steps. 0 where `epochs` says it.
+        tokens: budget; rounded up to whole steps. 0 where `epochs` says it; a plan has the number there, too.
         decay: shape of the learning rate after warm-up: "cosine", "linear", "1-sqrt" or "constant".
         peak: highest learning rate. With CONTINUE, the first update is one step down from where the parent ended.
         end: learning rate of the last step.
@@ -67,7 +67,8 @@ class Stage:
         restart: sources that start again at their first window here, or True for all; the others carry on.
         document_mask: whether attention stops at document boundaries.
         infilling: whether the sources that the study's data prepare for it are read in fill-in-the-middle order.
-        rope_theta: base of the rotary positions; None for that of the stage before, at first the model's.
+        rope_theta: base of the rotary positions; None for that of the stage before, at first the model's, or that of
+            the weights that the run starts from.
         sequence: tokens of a training sequence; None for that of the stage before, at first the study's.
         stable: share or number of the steps that stay at the peak before the decay begins.
         reset_optimizer: whether moments and their count start again from zero; by default the parent's are kept.
@@ -111,7 +112,11 @@ class Stage:
 
 @dataclass(frozen=True)
 class FromStage:
-    """Weights that another study has trained, in the same store; it is run first if it has not been.
+    """Weights that another study has trained, in the same store; `ablate run` trains them first if it has not.
+
+    The data are read from their beginning. With the moments, and of data that were not read before, it is what one more
+    stage of that arm would be, to the bit. A stage keeps its newest two checkpoints; who wants others to be there cuts
+    it (`pieces.cut_every`) and names the piece as `stage`.
 
     Attributes:
         study: that trained them.
@@ -132,7 +137,10 @@ class FromStage:
 
 @dataclass(frozen=True)
 class FromFolder:
-    """Weights in a Hugging Face folder of this architecture: one that `ablate export` wrote, or a foreign one."""
+    """Weights in a Hugging Face folder of this architecture: one that `ablate export` wrote, or a foreign one.
+
+    They are known by their contents, wherever the folder is. The study's data take the tokenizer that lies there.
+    """
 
     folder: Path
 

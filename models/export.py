@@ -17,25 +17,14 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 from tokenizers import Tokenizer
 
+from models.cohere import ARCHITECTURE, CONFIG, FIXED, INDEX, SHAPE, WEIGHTS, read_config
 from models.config import ModelConfig, parameters
 from models.transformer import Params, shapes
 from store.errors import Failure, UserError
 
-_ARCHITECTURE = "CohereForCausalLM"
-_CONFIG, _TOKENIZER = "config.json", "tokenizer.json"
-_WEIGHTS, _INDEX = "model.safetensors", "model.safetensors.index.json"
+_TOKENIZER = "tokenizer.json"
 PART_BYTES = 5_000_000_000
 """Of a file of weights at most, as transformers and the hub long had it."""
-
-_SHAPE = {
-    "vocabulary": "vocab_size",
-    "width": "hidden_size",
-    "layers": "num_hidden_layers",
-    "heads": "num_attention_heads",
-    "feed_forward": "intermediate_size",
-}
-_FIXED = {"hidden_act": "silu", "attention_bias": False, "use_qk_norm": False, "tie_word_embeddings": True}
-"""What the architecture leaves open and this project's model has decided; also its defaults."""
 
 _BLOCK = {
     "norm.scale": "input_layernorm",
@@ -79,7 +68,7 @@ def export(
     tokenizer, settings = _tokenizer(config, tokenizer_json, eod, sequence)
     ids = {"bos_token_id": eod, "eos_token_id": eod, "pad_token_id": eod}
     with _whole_folder(out) as folder:
-        _write(folder / _CONFIG, _configuration(config, sequence) | ids)
+        _write(folder / CONFIG, _configuration(config, sequence) | ids)
         _write(folder / "generation_config.json", ids)
         _write(folder / "tokenizer_config.json", settings)
         (folder / _TOKENIZER).write_text(tokenizer, encoding="utf-8")
@@ -90,16 +79,16 @@ def _write_weights(
     folder: Path, config: ModelConfig, params: Callable[[Sequence[str]], Params], part_bytes: int
 ) -> None:
     names, parts = _names(config), _parts(config, part_bytes)
-    files = [_WEIGHTS]
+    files = [WEIGHTS]
     if len(parts) > 1:
         files = [f"model-{n:05}-of-{len(parts):05}.safetensors" for n in range(1, len(parts) + 1)]
         where = {names[ours]: file for file, part in zip(files, parts, strict=True) for ours in part}
         total = 4 * parameters(config).total
-        _write(folder / _INDEX, {"metadata": {"total_size": total}, "weight_map": dict(sorted(where.items()))})
+        _write(folder / INDEX, {"metadata": {"total_size": total}, "weight_map": dict(sorted(where.items()))})
     for file, part in zip(files, parts, strict=True):
         save_file(_tensors(config, part, params), folder / file, metadata={"format": "pt"})
         # The writer of weights leaves them to their owner alone.
-        (folder / file).chmod((folder / _CONFIG).stat().st_mode)
+        (folder / file).chmod((folder / CONFIG).stat().st_mode)
 
 
 def _parts(config: ModelConfig, part_bytes: int) -> list[list[str]]:
@@ -140,7 +129,8 @@ def read(folder: Path) -> tuple[ModelConfig, dict[str, np.ndarray], Path]:
         UserError: there is no such folder, or it holds another architecture or a variant that this project has not.
         Failure: a file is missing or damaged, or a tensor is missing, superfluous or of a wrong shape.
     """
-    config, kv_heads, logit_scale = _model(folder)
+    described = read_config(folder)
+    config, kv_heads, logit_scale = described.config, described.kv_heads, described.logit_scale
     if not (folder / _TOKENIZER).is_file():
         raise Failure(f"{folder} has no {_TOKENIZER}; copy the model's own there")
     tensors, names = _read_tensors(folder), _names(config)
@@ -155,7 +145,7 @@ def read(folder: Path) -> tuple[ModelConfig, dict[str, np.ndarray], Path]:
             array = array * np.float32(logit_scale)
         params[ours] = array
     if surplus := sorted(tensors.keys() - {"lm_head.weight"}):  # The head is the tied embedding.
-        raise Failure(f"{folder} has tensor {surplus[0]}, which its {_CONFIG} does not account for; fetch it again")
+        raise Failure(f"{folder} has tensor {surplus[0]}, which its {CONFIG} does not account for; fetch it again")
     return config, params, folder / _TOKENIZER
 
 
@@ -181,10 +171,10 @@ def _copied(array_DxG: np.ndarray, kv_heads: int, config: ModelConfig) -> np.nda
 def _configuration(config: ModelConfig, sequence: int) -> dict[str, Any]:
     """What config.json says; `name` is ours, so that a folder reads back as the same model."""
     return {
-        "architectures": [_ARCHITECTURE],
+        "architectures": [ARCHITECTURE],
         "model_type": "cohere",
         "name": config.name,
-        **{theirs: getattr(config, ours) for ours, theirs in _SHAPE.items()},
+        **{theirs: getattr(config, ours) for ours, theirs in SHAPE.items()},
         "num_key_value_heads": config.heads,
         "max_position_embeddings": sequence,
         "layer_norm_eps": config.norm_epsilon,
@@ -192,7 +182,7 @@ def _configuration(config: ModelConfig, sequence: int) -> dict[str, Any]:
         # The two places where versions of transformers look for it.
         "rope_theta": config.rope_theta,
         "rope_parameters": {"rope_type": "default", "rope_theta": config.rope_theta},
-        **_FIXED,
+        **FIXED,
         "torch_dtype": "float32",
     }
 
@@ -238,52 +228,11 @@ def _as_trained(text: str, end: str) -> str:
     return text if used == found else json.dumps(used, ensure_ascii=False)
 
 
-def _read_configuration(folder: Path) -> dict[str, Any]:
-    path = folder / _CONFIG
-    if not path.is_file():
-        raise UserError(f"{folder} is no exported model, it has no {_CONFIG}; name the folder that holds one")
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise Failure(f"{path} cannot be read ({error}); fetch or export the model again") from error
-    architectures = found.get("architectures") if isinstance(found, dict) else None
-    if architectures != [_ARCHITECTURE]:
-        raise UserError(f"{path} is of architecture {architectures}; only {_ARCHITECTURE} can be read")
-    for key, value in _FIXED.items():
-        if found.get(key, value) != value:
-            raise UserError(f"{path} has {key} {found[key]!r}; this project's model has only {value!r}")
-    return found
-
-
-def _model(folder: Path) -> tuple[ModelConfig, int, float]:
-    """The model that config.json describes, its number of heads with keys and values, and its scale of the logits."""
-    path, found = folder / _CONFIG, _read_configuration(folder)
-    rope = found.get("rope_parameters") or found.get("rope_scaling") or {}
-    try:
-        if rope.get("rope_type", rope.get("type", "default")) != "default":
-            raise UserError(f"{path} scales its rotary positions ({rope}); this project's model has plain ones")
-        config = ModelConfig(
-            name=str(found.get("name", folder.resolve().name)),
-            **{ours: int(found[theirs]) for ours, theirs in _SHAPE.items()},
-            rope_theta=float(rope["rope_theta"] if "rope_theta" in rope else found["rope_theta"]),
-            norm_epsilon=float(found.get("layer_norm_eps", 1e-5)),
-        )
-        kv_heads, logit_scale = int(found.get("num_key_value_heads") or config.heads), float(found["logit_scale"])
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise Failure(f"{path} lacks a value or has a bad one ({error!r}); fetch or export the model again") from error
-    if found.get("head_dim", config.head_width) != config.head_width or config.heads % kv_heads:
-        raise UserError(
-            f"{path} has {config.heads} heads, head_dim {found.get('head_dim')} and {kv_heads} heads of keys; this "
-            f"project's heads are {config.head_width} wide there, and a number of them that divides may share keys"
-        )
-    return config, kv_heads, logit_scale
-
-
 def _read_tensors(folder: Path) -> dict[str, np.ndarray]:
     """Every tensor of model.safetensors, or of the parts that an index names when there are several."""
-    path = index = folder / _INDEX
+    path = index = folder / INDEX
     try:
-        parts = [_WEIGHTS]
+        parts = [WEIGHTS]
         if index.is_file():
             parts = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
         tensors: dict[str, np.ndarray] = {}
@@ -302,7 +251,7 @@ def _taken(folder: Path, tensors: dict[str, np.ndarray], name: str, shape: tuple
         raise Failure(f"{folder} has no tensor {name}; fetch or export the model again")
     tensor = tensors.pop(name)
     if tensor.shape != shape:
-        raise Failure(f"tensor {name} of {folder} has shape {tensor.shape}, and its {_CONFIG} asks for {shape}")
+        raise Failure(f"tensor {name} of {folder} has shape {tensor.shape}, and its {CONFIG} asks for {shape}")
     if tensor.dtype.name not in ("float32", "float16", "bfloat16"):
         raise UserError(f"tensor {name} of {folder} is of {tensor.dtype}; only float32, float16 and bfloat16 are read")
     return np.asarray(tensor, np.float32)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
+from experiments.made import as_made
 from experiments.plan.find import find_study, is_study, known_studies
 from experiments.plan.warnings import data_warnings
 from experiments.progress import Display
@@ -70,7 +71,7 @@ def prepare_target(name: str, scale: str, store: Path, executor: Executor) -> di
         UserError: `name` is neither.
     """
     if is_study(name):
-        manifest = prepare_study(find_study(name, scale), store, executor)
+        manifest = prepare_study(as_made(find_study(name, scale), store), store, executor)
         return {"target": name, "sources": [_prepared_row(source, manifest) for source in manifest.sources]}
     return prepare_source(known_source(name), store, executor)
 

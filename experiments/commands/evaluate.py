@@ -7,6 +7,7 @@ stage's own: those are compared with the other arms', which were asked a study's
 import hashlib
 import math
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -121,9 +122,11 @@ def _prepared(record: StageRecord, store: Path) -> Manifest | None:
         except Failure:  # of another study, or an older version's
             continue
         if manifest is not None and manifest.tokenizer_digest == record.identity["tokenizer"]:
-            there = {name: source.form(infilling).digest for name, source in manifest.sources.items()}
-            if record.identity["data"].items() <= there.items():
-                return manifest
+            read = {name: manifest.sources.get(name) for name in record.identity["data"]}
+            with suppress(UserError):  # it has no form of them for such sequences
+                forms = {name: its and its.form(record.identity["sequence"], infilling) for name, its in read.items()}
+                if record.identity["data"] == {name: form and form.digest for name, form in forms.items()}:
+                    return manifest
     return None
 
 

@@ -1,6 +1,7 @@
 """`ablate run`: prepare, train what is missing, score what is missing, write the report. Every part is idempotent.
 
-`ablate train` is the second part alone.
+What the study needs of others comes first: stages that it starts from, and sources that checkpoints write. `ablate
+train` is the training alone.
 """
 
 import sys
@@ -10,8 +11,12 @@ from pathlib import Path
 
 from analysis.records import write
 from experiments.commands.data import warn
+from experiments.made import as_made
+from experiments.plan.check import check
+from experiments.plan.epochs import waits_for_counts
 from experiments.plan.make import make_plan, prepared_plan
 from experiments.plan.stage import PreparedPlan
+from experiments.plan.starts import check_trained, direct, found, only, trained
 from experiments.progress import Display
 from experiments.run.train import study_record
 from experiments.study import Study
@@ -37,8 +42,8 @@ def run_study(study: Study, store: Path, workers: int | None = None) -> Path:
         Failure: another process uses the store, a source cannot be had, or as `experiments.workers.crew.run`.
         StopRequested: SIGTERM came while training or scoring; the state is saved.
     """
-    for line in make_plan(study, store).changes:  # which refuses a bad plan before the first byte is fetched
-        print(line, file=sys.stderr)
+    _announce(as_made(study, store), store)
+    study = _supplied(study, store, workers)
     with _at_work(study, store) as share:
         with Display("prepare") as display:
             manifest = prepare(study.data, store, display.update)
@@ -49,6 +54,39 @@ def run_study(study: Study, store: Path, workers: int | None = None) -> Path:
         with followed(plan, store):
             run(plan, store, workers or default_count(plan))
             return _reports(plan, store)
+
+
+def _announce(study: Study, store: Path) -> None:
+    """Say what changed, and refuse a bad plan before the first byte is fetched."""
+    if waits_for_counts(study) and read_manifest(prepared_folder(study.data, store)) is None:
+        check(study)  # all that can be said before
+        return
+    for line in make_plan(study, store).changes:
+        print(line, file=sys.stderr)
+
+
+def _supplied(study: Study, store: Path, workers: int | None) -> Study:
+    """Train what `study` starts from, and have its sources made; `study` that reads these."""
+    wanted = list(direct(study))
+    for other in {id(start.study): start.study for start, _ in wanted}.values():
+        ready = _supplied(other, store, workers)
+        starts = [(start, seed) for start, seed in wanted if start.study is other]
+        with _at_work(ready, store) as share:
+            with Display("prepare") as display:
+                prepare(ready.data, store, display.update)
+            plan = prepared_plan(ready, store)
+            part = only(plan, {found(start, seed, plan).id for start, seed in starts})
+            share()
+            if not trained(part, store):
+                print(f"training what study '{study.typed}' needs of '{other.typed}'", file=sys.stderr)
+                with followed(part, store):
+                    run(part, store, workers or default_count(part), scores=False)
+    if study.made:
+        from experiments.make.node import make
+
+        with shared_store(store), Display("make") as display:
+            make(study, store, display.update)
+    return as_made(study, store)
 
 
 @contextmanager
@@ -83,12 +121,14 @@ def train_study(study: Study, store: Path, workers: int | None = None) -> None:
     """Train whatever of `study` is missing, in so many processes of this machine (`default_count`).
 
     Raises:
-        UserError: the plan cannot be met, or the data are not prepared.
+        UserError: the plan cannot be met, the data are not prepared, or what the study starts from is not trained.
         Failure: another process uses the store, or as `experiments.workers.crew.run`.
         StopRequested: SIGTERM came; the state is saved.
     """
+    study = as_made(study, store)
     with shared_store(store):
         plan = prepared_plan(study, store)
+        check_trained(plan, store)
         _record(plan, store)
         with followed(plan, store):
             run(plan, store, workers or default_count(plan), scores=False)

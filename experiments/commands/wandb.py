@@ -24,6 +24,7 @@ def push(
 ) -> None:
     """Send what W&B does not have of a study: runs, scores, tables; call it as often as you like."""
     from analysis.records import read_study
+    from experiments.made import as_made
     from experiments.plan.find import as_last_run, find_study
     from experiments.plan.make import prepared_plan
     from experiments.tracking import mode
@@ -42,7 +43,7 @@ def push(
     if follow and offline:
         raise UserError("--follow sends to a server; leave out --offline, or --follow")
     read_study(store, asked.key)  # before a plan asks for data of a study that was never run
-    plan = prepared_plan(as_last_run(asked, store), store)
+    plan = prepared_plan(as_made(as_last_run(asked, store), store), store)
     if follow:
         sending.follow(plan, store, _pause, lambda line: print(line, file=sys.stderr))
         return

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from analysis.records import write
+from experiments.made import as_made
 from experiments.plan import status
 from experiments.plan.make import prepared_plan
+from experiments.plan.starts import check_trained
 from experiments.run.stops import StopRequested
 from experiments.run.train import study_record
 from experiments.study import Study
@@ -50,12 +52,15 @@ def work_on(study: Study, store: Path, asked: Asked) -> None:
     """Work on `study` until nothing of it is left that could come this way.
 
     Raises:
-        UserError: what is asked does not go together, the plan cannot be met, or its data are not prepared.
+        UserError: what is asked does not go together, the plan cannot be met, its data are not prepared, or what
+            it starts from is not trained.
         Failure: stages failed as often as they may, the cap was reached before, or the store is away.
         StopRequested: SIGTERM came or the cap was reached; the state is saved.
     """
     _require_sense(asked)
+    study = as_made(study, store)
     plan = prepared_plan(study, store)
+    check_trained(plan, store)
     terms = Terms(
         trains=asked.only != "score",
         scores=asked.only != "train",

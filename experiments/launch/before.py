@@ -8,8 +8,10 @@ from typing import Any
 
 from experiments.launch import jobset
 from experiments.launch.programs import check_installed
+from experiments.made import as_made
 from experiments.plan.make import lay_out, make_plan, prepared_plan
 from experiments.plan.stage import Plan, PreparedPlan
+from experiments.plan.starts import check_trained
 from experiments.plan.supply import expected
 from experiments.show.plans import plan_json
 from experiments.study import Study
@@ -30,8 +32,8 @@ def ready(study: Study, store: Path, price: float | None, engine: str, image: st
     """The plan of a study that can be launched here and now, and its forecast.
 
     Raises:
-        UserError: the engine is not installed, workers could not reach the store, they have no image, or the data are
-            not prepared.
+        UserError: the engine is not installed, workers could not reach the store, they have no image, the data are not
+            prepared, or what the study starts from is not trained.
         Failure: the store cannot be read, or the engine has no cluster for this user.
     """
     check_installed(engine)
@@ -39,7 +41,8 @@ def ready(study: Study, store: Path, price: float | None, engine: str, image: st
         raise UserError(f"store {store} is on this machine, where workers cannot reach it; --store gs://bucket/path")
     if engine != "local" and not image:
         raise UserError("no image is named that workers run; build one and name it with --image")
-    plan = prepared_plan(study, store)
+    plan = prepared_plan(as_made(study, store), store)
+    check_trained(plan, store)
     forecast = plan_json(plan, store, price)
     if engine == "jobset":
         jobset.check_access()
@@ -96,5 +99,5 @@ def _read(
         if remote(typed):  # which a launch would refuse
             raise Failure(str(error)) from error
         raise
-    plan = make_plan(study, store)
+    plan = make_plan(as_made(study, store), store)
     return plan, plan_json(plan, store, price), store

@@ -280,9 +280,9 @@ def check_fits(plan: Plan, slice_: Slice) -> list[str]:
     unknown, study = {}, plan.study
     for stage in plan.stages if slice_.chips else ():
         model, found = stage.model, forecast.memory_fit(plan, stage)
-        check_divides(model, topology(slice_.topology), study.batch)
+        check_divides(model, topology(slice_.topology), stage.batch)
         if found is None:
-            unknown[model.name] = command(model, slice_.topology, study.precision, study.batch, stage.sequence)
+            unknown[model.name] = command(model, slice_.topology, study.precision, stage.batch, stage.sequence)
         elif not found.fits:
             raise UserError(
                 f"model '{model.name}' does not fit {slice_.name}: it needs {found.gib:.1f} GiB a chip, of which "

@@ -10,18 +10,18 @@ MOST_STEPS = 10_000_000
 """Of a stage: two hundred times the paper's. More is a slip, and planning takes a moment for every step."""
 
 
-def span(study: Study, stage: Stage, sequence: int) -> tuple[int, int]:
+def span(stage: Stage, batch: int, sequence: int) -> tuple[int, int]:
     """The steps [first, last) that the stage is of the whole one; a stage that is no piece starts at 0.
 
     Raises:
         UserError: the budget is empty, or two cuts of a stage fall into one block.
     """
     piece = stage.piece or Piece(0, stage.tokens)
-    first = stage_steps(piece.first, study.batch, sequence) if piece.first else 0
-    last = stage_steps(piece.first + stage.tokens, study.batch, sequence)
+    first = stage_steps(piece.first, batch, sequence) if piece.first else 0
+    last = stage_steps(piece.first + stage.tokens, batch, sequence)
     if last > MOST_STEPS:
         raise UserError(
-            f"tokens is {stage.tokens:,}, which makes {last:,} steps of {study.batch * sequence:,} tokens; a stage has "
+            f"tokens is {stage.tokens:,}, which makes {last:,} steps of {batch * sequence:,} tokens; a stage has "
             f"at most {MOST_STEPS:,}, so give it fewer tokens or a larger batch"
         )
     if first == last:
@@ -41,11 +41,11 @@ def simulated_share(study: Study) -> Fraction:
     if study.simulated_tokens is None:
         return Fraction(1)
     stages = next(arm.stages for arm in study.arms if arm.name == study.baseline)
-    budget, sequence = 0, study.sequence
+    budget, batch, sequence = 0, study.batch, study.sequence
     for stage in stages:
-        sequence = stage.sequence or sequence
-        first, last = span(study, stage, sequence)
-        budget += (last - first) * study.batch * sequence
+        batch, sequence = stage.batch or batch, stage.sequence or sequence
+        first, last = span(stage, batch, sequence)
+        budget += (last - first) * batch * sequence
     if study.simulated_tokens < budget:
         raise UserError(
             f"study '{study.name}': simulated_tokens is {study.simulated_tokens:,}, less than the {budget:,} that its "

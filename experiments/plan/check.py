@@ -17,9 +17,9 @@ from analysis.evals import harness_tasks
 from analysis.evals.benchmarks import EXECUTED, benchmark_of
 from analysis.evals.tasks import HARNESS, task_name
 from analysis.metrics import metrics_for
-from experiments.study import CONTINUE, STAGE_KINDS, Arm, Piece, Stage, Study
+from experiments.study import CONTINUE, STAGE_KINDS, Arm, FromStage, Piece, Stage, Study
 from mixtures.catalogue.source import KINDS
-from mixtures.mixture import Mixture
+from mixtures.mixture import Mixture, shares
 from models.devices.roofline import TOPOLOGIES
 from models.recipe import PRECISIONS
 from store.errors import Failure, UserError
@@ -44,6 +44,7 @@ def check(study: Study) -> None:
         _check_types(study)
         _check_names(study)
         _check_choices(study)
+        _check_data(study)
         _check_tasks(study)
         _check_sources(study, "max_epochs_of", study.max_epochs_of)
         _check_sources(study, "supply", study.supply)
@@ -77,7 +78,8 @@ def _check_types(study: Study) -> None:
         _declared().validate_python((study,))
     except ValidationError as error:
         faults = [(_place(study, fault["loc"][1:]), fault) for fault in error.errors(include_url=False)]
-        field, value = faults[0][0]
+        places = [place for place, _ in faults if place[0].startswith(faults[0][0][0])]
+        field, value = max(places, key=lambda place: len(place[0]))  # the member of a union that got furthest
         wanted = [fault["msg"] for (where, _), fault in faults if where == field]  # one for each member of a union
         text = " ".join(repr(value).split())
         shown = text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
@@ -95,8 +97,6 @@ def _place(study: Study, location: Sequence[int | str]) -> tuple[str, Any]:
             path, here = f"{path}[{part}]", here[part]
         elif isinstance(part, str) and hasattr(here, part):
             path, here = f"{path}.{part}", getattr(here, part)
-        else:
-            break
     return path.removeprefix("."), here
 
 
@@ -147,6 +147,9 @@ def _check_choices(study: Study) -> None:
         raise UserError(f"seeds {study.seeds} are empty or doubled; give distinct seeds")
     if study.precision not in PRECISIONS:
         raise UserError(f"precision '{study.precision}' is unknown; choose one of {', '.join(PRECISIONS)}")
+
+
+def _check_data(study: Study) -> None:
     if not study.data.sources:
         raise UserError("data.sources is (); give at least one source")
     if study.data.end is not None and study.data.tokenizer is None:
@@ -154,6 +157,11 @@ def _check_choices(study: Study) -> None:
     for source in study.data.sources:
         if source.kind not in KINDS:
             raise UserError(f"source '{source.name}' has kind '{source.kind}'; choose one of {', '.join(KINDS)}")
+        if source.examples and not study.data.packing:
+            raise UserError(
+                f"source '{source.name}' holds examples, and data.packing does not say into how long sequences they "
+                f"are packed; give the DataSpec packing=({study.sequence},)"
+            )
 
 
 def _check_seeds(study: Study) -> None:
@@ -216,6 +224,7 @@ def _check_arm(study: Study, arm: Arm) -> None:
     for number, stage in enumerate(arm.stages):
         if stage.kind not in STAGE_KINDS:
             raise UserError(f"stages[{number}].kind is '{stage.kind}'; choose one of {', '.join(STAGE_KINDS)}")
+        _check_budget(study, stage, f"stages[{number}]")
         if not isinstance(stage.restart, bool):
             _check_sources(study, f"stages[{number}].restart", sorted(stage.restart))
         if stage.infilling and study.data.fim is None:
@@ -226,12 +235,32 @@ def _check_arm(study: Study, arm: Arm) -> None:
     _check_boundaries(arm)
 
 
+def _check_budget(study: Study, stage: Stage, what: str) -> None:
+    """Refuse a stage without a budget, or one in epochs that cannot be counted."""
+    budget = stage.epochs
+    if budget is None:
+        if not stage.tokens:
+            raise UserError(f"{what}.tokens is 0, and it has no epochs; give one of the two")
+        return
+    if stage.tokens:
+        raise UserError(f"{what} has {stage.tokens:,} tokens and a budget in epochs; give one of the two")
+    if stage.piece is not None:
+        raise UserError(f"{what} has a budget in epochs and is a part of a longer stage; give it tokens")
+    if budget.source not in (read := shares(stage.mixture)):
+        raise UserError(
+            f"{what}.epochs counts passes over source '{budget.source}', which mixture '{stage.mixture.name}' does not "
+            f"read; its sources are {', '.join(read)}"
+        )
+    if study.simulated_tokens is not None:
+        raise UserError(f"{what} has a budget in epochs, and simulated_tokens cuts the sources by budgets; give tokens")
+
+
 def _check_boundaries(arm: Arm) -> None:
     """Refuse stages that do not fit the stage before them."""
     for before, stage in pairwise((None, *arm.stages)):
         assert stage is not None
         what = f"its stage of mixture '{stage.mixture.name}'"
-        if before is None and CONTINUE in (stage.peak, stage.end):
+        if before is None and CONTINUE in (stage.peak, stage.end) and not isinstance(arm.start, FromStage):
             raise UserError(f"{what} continues a learning rate, but is the first; give it a peak and an end")
         if stage.peak == CONTINUE and stage.warmup:
             raise UserError(f"{what} continues the learning rate, so it cannot warm up; set warmup=0 or a peak")
@@ -262,6 +291,6 @@ def _follows(before: Stage, stage: Stage) -> bool:
 def _spans(before: Stage, stage: Stage) -> bool:
     """Whether the schedule of `before`, which is a first piece, goes on in `stage`."""
     assert stage.piece is not None
-    schedules = [(s.decay, s.peak, s.end, s.warmup, s.stable, s.sequence) for s in (before, stage)]
+    schedules = [(s.decay, s.peak, s.end, s.warmup, s.stable, s.sequence, s.batch) for s in (before, stage)]
     first = replace(before, tokens=stage.piece.first, piece=Piece(0, stage.piece.whole))
     return schedules[0] == schedules[1] and before == first

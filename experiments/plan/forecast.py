@@ -108,7 +108,7 @@ def _assumed(plan: Plan, stage: PlannedStage) -> Speed:
     if study.topology == "cpu":
         return Speed(CORE_FLOPS * abreast(), 0, None, f"assumed for {abreast()} CPU cores")
     peak, chips = _peak(study.topology)
-    row = fitted(stage.model, study.topology, stage.sequence, study.batch, study.precision)
+    row = fitted(stage.model, study.topology, stage.sequence, stage.batch, study.precision)
     if row is None or not row.fits:
         basis = f"assumed, of {peak / 1e12:,.0f} TFLOP/s a chip"
         return Speed(ASSUMED_SHARE * peak * chips, chips, ASSUMED_SHARE, basis)
@@ -153,7 +153,7 @@ def chip_hours(speed: Speed, flops: float) -> float | None:
 
 def memory_fit(plan: Plan, stage: PlannedStage) -> MemoryFit | None:
     study = plan.study
-    row = fitted(stage.model, study.topology, stage.sequence, study.batch, study.precision)
+    row = fitted(stage.model, study.topology, stage.sequence, stage.batch, study.precision)
     if row is None:
         return None
     return MemoryFit(row.fits, row.hbm_gib, round(topology(row.topology).chip.usable_gib, 2), row.basis)
@@ -192,8 +192,8 @@ def saved_by_a_trunk(plan: Plan) -> int:
     lengths: dict[object, list[int]] = {}
     for stage in plan.stages:
         if stage.parent is None and stage.stage.piece is None:
-            seeds = (stage.init_seed, stage.data_seed)
-            lengths.setdefault((tuple(shares(stage.stage.mixture).items()), seeds, stage.model), []).append(
+            begin = (stage.start, stage.init_seed, stage.data_seed)
+            lengths.setdefault((tuple(shares(stage.stage.mixture).items()), begin, stage.model), []).append(
                 stage.tokens
             )
     return sum(math.floor(0.9 * tokens) for each in lengths.values() for tokens in sorted(each)[:-1])

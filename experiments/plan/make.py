@@ -11,10 +11,11 @@ from pathlib import Path
 from experiments.plan.chain import ending, plan_stage
 from experiments.plan.check import check, naming
 from experiments.plan.prepared import with_data
-from experiments.plan.stage import Plan, PlannedStage, PreparedPlan
+from experiments.plan.stage import Plan, PlannedStage, PreparedPlan, StageStart
+from experiments.plan.starts import Planner, begin, needed
 from experiments.plan.supply import Windows, expected, prepared
 from experiments.study import Study
-from mixtures.prepare import changes, prepared_folder, with_identities
+from mixtures.prepare import DataSpec, changes, prepared_folder, with_identities
 from mixtures.tokens import tokenizer as bpe
 from mixtures.tokens.manifest import Manifest, read_manifest
 from store.errors import UserError
@@ -23,8 +24,10 @@ from store.errors import UserError
 def make_plan(study: Study, store: Path) -> Plan:
     """Lay out the DAG of `study`, with epochs and fingerprints when its data are prepared in `store`.
 
+    Where runs start from stages of other studies, fingerprints are known when the data of those are prepared, too.
+
     Raises:
-        UserError: the study is declared badly, or a mixture, budget or schedule cannot be met; the message names
+        UserError: the study is declared badly, or a mixture, budget, schedule or start cannot be met; the message names
             the study, and the field, source or stage.
     """
     check(study)
@@ -32,28 +35,57 @@ def make_plan(study: Study, store: Path) -> Plan:
         data = with_identities(study.data, store)
         manifest = read_manifest(prepared_folder(data, store))
         _check_tokenizer(study, manifest)
-        plan = lay_out(study, expected(study) if manifest is None else prepared(study, manifest))
+        windows = expected(study) if manifest is None else prepared(study, manifest)
+        plan = lay_out(study, windows, lambda other: make_plan(other, store))
         plan = replace(plan, changes=tuple(changes(data, store)))
-        return plan if manifest is None else with_data(plan, manifest, store)
+        starts = [stage.start for stage in plan.stages if isinstance(stage.start, StageStart)]
+        if manifest is None or any(start.folder is None for start in starts):
+            return plan
+        return with_data(plan, manifest, store)
 
 
-def lay_out(study: Study, windows: Windows) -> Plan:
+def _by_the_catalogue(study: Study) -> Plan:
+    return lay_out(study, expected(study))
+
+
+def lay_out(study: Study, windows: Windows, plan_of: Planner = _by_the_catalogue) -> Plan:
     """The DAG of a study that was checked, on sources of which there is what `windows` says.
 
+    Args:
+        study: that was checked.
+        windows: sequences in an epoch of every source.
+        plan_of: gives the plans of studies that its runs start from.
+
     Raises:
-        UserError: a mixture, budget or schedule cannot be met; the message names the arm and the stage.
+        UserError: a mixture, budget, schedule or start cannot be met; the message names the arm and the stage.
     """
     stages: dict[Hashable, PlannedStage] = {}
     runs: dict[tuple[str, int], tuple[str, ...]] = {}
+    plan_of = _once(plan_of)
     for seed in study.seeds:
         for arm in study.arms:
+            with naming(f"arm '{arm.name}'"):
+                start = begin(study, arm, seed, plan_of)
             chain: list[PlannedStage] = []
             for number, stage in enumerate(arm.stages):
                 with naming(f"arm '{arm.name}', stages[{number}]"):
-                    planned = plan_stage(study, arm, seed, stage, chain, windows)
+                    planned = plan_stage(study, arm, seed, stage, chain, windows, start)
                 chain.append(_merge(stages, planned, ending(study, planned.model, seed)))
             runs[arm.name, seed] = tuple(stage.id for stage in chain)
-    return Plan(study, tuple(stages.values()), runs, ())
+    return Plan(study, tuple(stages.values()), runs, (), needed=needed(study, plan_of))
+
+
+def _once(plan_of: Planner) -> Planner:
+    """`plan_of` that plans every study once."""
+    known: list[tuple[Study, Plan]] = []
+
+    def once(study: Study) -> Plan:
+        found = next((plan for other, plan in known if other is study), None)
+        if found is None:
+            known.append((study, found := plan_of(study)))
+        return found
+
+    return once
 
 
 def prepared_plan(study: Study, store: Path) -> PreparedPlan:
@@ -64,7 +96,9 @@ def prepared_plan(study: Study, store: Path) -> PreparedPlan:
     """
     plan = make_plan(study, store)
     if not isinstance(plan, PreparedPlan):
-        raise UserError(f"the data of study '{study.name}' are not in {store}; first `ablate prepare {study.typed}`")
+        lacking = [other.study for other in plan.needed if not isinstance(other, PreparedPlan)]
+        first = ", ".join(f"`ablate prepare {each.typed}`" for each in (lacking or [study]))
+        raise UserError(f"the data of study '{(lacking or [study])[0].name}' are not in {store}; first {first}")
     return plan
 
 
@@ -73,11 +107,11 @@ def _check_tokenizer(study: Study, manifest: Manifest | None) -> None:
 
     A model may know more ids than there are; published ones round their number up.
     """
-    data, models = study.data, [study.model, *(arm.model for arm in study.arms if arm.model)]
+    data, models = _tokenizing(study.data), [study.model, *(arm.model for arm in study.arms if arm.model)]
     ids, loss = data.vocabulary, ""
     if manifest is not None:
         ids, loss = manifest.vocabulary, "" if manifest.bits_per_byte else manifest.loss
-    if data.tokenizer is None:
+    if not isinstance(data.tokenizer, Path):
         ids = max(ids, data.vocabulary, bpe.SMALLEST)
     elif manifest is None:
         tokenizer = bpe.load(data.tokenizer, data.end)
@@ -94,6 +128,11 @@ def _check_tokenizer(study: Study, manifest: Manifest | None) -> None:
             f"primary names '{counted[0]}', which is in bits per byte, and the tokenizer loses text ({loss}); declare "
             "other metrics, or use a tokenizer that keeps texts"
         )
+
+
+def _tokenizing(data: DataSpec) -> DataSpec:
+    """The data that say which tokenizer `data` have."""
+    return _tokenizing(data.tokenizer) if isinstance(data.tokenizer, DataSpec) else data
 
 
 def _merge(stages: dict[Hashable, PlannedStage], planned: PlannedStage, ending: str) -> PlannedStage:

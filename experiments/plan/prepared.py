@@ -7,33 +7,46 @@ their fingerprints match.
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from experiments.plan import supply
-from experiments.plan.stage import FINGERPRINT, Plan, PlannedStage, PreparedPlan, PreparedStage
+from experiments.plan.examples import check_sets, loss
+from experiments.plan.folders import digest
+from experiments.plan.stage import FINGERPRINT, FolderStart, Plan, PlannedStage, PreparedPlan, PreparedStage, StageStart
+from experiments.plan.starts import check_tokenizer
 from experiments.study import Study
 from mixtures.allocate import allocate
 from mixtures.mixture import shares
 from mixtures.order import ORDER_VERSION, DataPlan
 from mixtures.tokens.arrays import windows_in
 from mixtures.tokens.manifest import Manifest
-from models.recipe import NUMERICS_VERSION
+from models.recipe import NUMERICS_VERSION, NextToken
 from models.schedules import Schedule, learning_rate
 from store import layout
 from store.paths import names
 
 
 def with_data(plan: Plan, manifest: Manifest, store: Path) -> PreparedPlan:
-    """`plan` on the data of `manifest`, with the stages that other studies left in `store` under their names."""
+    """`plan` on the data of `manifest`, with the stages that other studies left in `store` under their names.
+
+    Raises:
+        UserError: weights that a run starts from have another tokenizer, or answers are ranked that have no sets.
+        Failure: a folder of weights cannot be read.
+    """
     stages: dict[str, PreparedStage] = {}
     folders = {name[-FINGERPRINT:]: name for name in names(store / layout.STAGES)}
     for planned in plan.stages:
         parent = stages[planned.parent].fingerprint if planned.parent else None
+        if planned.start is not None:
+            check_tokenizer(planned.start, manifest)
+        if isinstance(planned.start, FolderStart):
+            planned = replace(planned, start=replace(planned.start, digest=digest(planned.start.folder, store)))
+        check_sets(manifest, planned)
         stages[planned.id] = _prepared(plan.study, manifest, planned, parent, folders)
-    return PreparedPlan(plan.study, tuple(stages.values()), plan.runs, plan.changes, manifest)
+    return PreparedPlan(plan.study, tuple(stages.values()), plan.runs, plan.changes, manifest, needed=plan.needed)
 
 
 def _prepared(
@@ -62,41 +75,62 @@ def _identity(
 
     `cut` are the windows of sources of which only a part is read.
     """
-    # Only where it changes what is read, so that a stage keeps its fingerprint when a field is new.
-    special: dict[str, Any] = {} if cut is None else {"windows": dict(cut)}
-    if planned.stage.document_mask:
-        special["document_mask"] = True
-    if planned.stage.infilling:
-        special["infilling"] = True
-    if study.data.end is not None:
-        special["eod"] = manifest.eod
-    if study.z_loss:
-        special["z_loss"] = study.z_loss
-    if planned.stage.reset_optimizer and parent is not None:
-        special["reset_optimizer"] = True
-    if planned.first_read:
-        special["first_step"] = planned.first_read
     fractions = shares(planned.stage.mixture)
     return {
         "numerics_version": NUMERICS_VERSION,
         "order_version": ORDER_VERSION,
         # Pairs, because the order of sources breaks ties between them and the keys of an object are sorted.
         "mixture": [[source, str(share)] for source, share in fractions.items()],
-        "data": {source: manifest.sources[source].form(planned.stage.infilling).digest for source in fractions},
+        "data": {
+            source: manifest.sources[source].form(planned.sequence, planned.stage.infilling).digest
+            for source in fractions
+        },
         "starts": dict(planned.starts),
         "tokenizer": manifest.tokenizer_digest,
-        "batch": study.batch,
+        "batch": planned.batch,
         "sequence": planned.sequence,
         "steps": planned.steps,
         "model": asdict(planned.model),
-        "optimizer": asdict(study.optimizer),
+        "optimizer": asdict(planned.optimizer),
         "learning_rates": _rates_digest(planned.schedule, planned.first_step, planned.steps),
         "dtype": study.precision,
         "data_seed": planned.data_seed,
         "init_seed": planned.init_seed,
         "parent": parent,
-        **special,
+        **_special(study, manifest, planned, cut),
+        **_start(planned, parent),
     }
+
+
+def _special(study: Study, manifest: Manifest, planned: PlannedStage, cut: Mapping[str, int] | None) -> dict[str, Any]:
+    """What is there only where it changes something, so that a stage keeps its fingerprint when a field is new."""
+    found: dict[str, Any] = {} if cut is None else {"windows": dict(cut)}
+    if planned.stage.document_mask:
+        found["document_mask"] = True
+    if planned.stage.infilling:
+        found["infilling"] = True
+    if study.data.end is not None:
+        found["eod"] = manifest.eod
+    if study.z_loss:
+        found["z_loss"] = study.z_loss
+    if planned.stage.objective != NextToken():
+        found["objective"] = [type(planned.stage.objective).__name__, asdict(planned.stage.objective)]
+    if planned.first_read:
+        found["first_step"] = planned.first_read
+    return found
+
+
+def _start(planned: PlannedStage, parent: str | None) -> dict[str, Any]:
+    """What is there only where a stage does not take all over from the end of its parent, or has one elsewhere."""
+    start, found = planned.start, dict[str, Any]()
+    resets = planned.stage.reset_optimizer and parent is not None
+    if isinstance(start, StageStart):
+        found["parent"], resets = start.identity, planned.stage.reset_optimizer or not start.keeps_optimizer
+        if start.step < start.last:
+            found["parent_step"] = start.step
+    elif start is not None:
+        found["start"] = start.identity
+    return found | ({"reset_optimizer": True} if resets else {})
 
 
 @cache
@@ -109,7 +143,8 @@ def data_plan(plan: PreparedPlan, stage: PreparedStage) -> DataPlan:
     """What the loader needs to feed `stage`."""
     stored = None
     if supply.is_cut(plan.study):
-        forms = {name: plan.manifest.sources[name].form(stage.stage.infilling) for name in stage.sequences}
+        form = stage.form
+        forms = {name: plan.manifest.sources[name].form(form.sequence, form.infilling) for name in stage.sequences}
         stored = {name: windows_in(form.shard_tokens, stage.sequence) for name, form in forms.items()}
     allocation = allocate(shares(stage.stage.mixture))
     return DataPlan(
@@ -117,8 +152,9 @@ def data_plan(plan: PreparedPlan, stage: PreparedStage) -> DataPlan:
         windows=stage.windows,
         starts=stage.starts,
         data_seed=stage.data_seed,
-        batch=plan.study.batch,
+        batch=stage.batch,
         sequence=stage.sequence,
         document_mask=stage.stage.document_mask,
         stored=stored,
+        loss=loss(stage.stage.objective),
     )

@@ -1,9 +1,11 @@
 """The words of a plan: a stage of its DAG, and the DAG."""
 
+import re
 from collections import Counter
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any, cast
 
 from analysis.evals.tasks import task_name
@@ -29,6 +31,87 @@ class Form:
 
 
 @dataclass(frozen=True)
+class StageStart:
+    """A checkpoint of another study's stage, in the same store, from which a run starts.
+
+    Attributes:
+        study: which trains it, as it is typed.
+        stage: its id there.
+        folder: under stages/; None until the data of that study are prepared.
+        step: of the checkpoint.
+        last: the step at which that stage ends.
+        tokens: that its lineage read up to the checkpoint.
+        rate: of the update before it.
+        model: of that stage.
+        tokenizer: digest of that study's; None until its data are prepared.
+        keeps_optimizer: whether the moments come with the weights.
+    """
+
+    study: str
+    stage: str
+    folder: str | None
+    step: int
+    last: int
+    tokens: int
+    rate: float
+    model: ModelConfig
+    tokenizer: str | None
+    keeps_optimizer: bool
+
+    @property
+    def name(self) -> str:
+        """For people."""
+        return f"{self.stage} of {self.study}" + (f" at step {self.step}" if self.step < self.last else "")
+
+    @property
+    def stem(self) -> str:
+        """How the ids of what follows begin."""
+        lineage = self.stage.rpartition("-s")[0].removesuffix(f"-{self.model.name}")
+        return lineage if self.step == self.last else f"{lineage}@{self.step}"
+
+    @property
+    def identity(self) -> str | None:
+        """Of the weights; None while it is not known."""
+        return None if self.folder is None else self.folder[-FINGERPRINT:]
+
+
+@dataclass(frozen=True)
+class FolderStart:
+    """A Hugging Face folder from whose weights a run starts.
+
+    Attributes:
+        folder: of this machine.
+        model: that its config.json describes.
+        tokenizer: digest of its own.
+        digest: of configuration and weights; None until it is looked for.
+    """
+
+    folder: Path
+    model: ModelConfig
+    tokenizer: str
+    digest: str | None = None
+    tokens: int = 0
+
+    @property
+    def name(self) -> str:
+        """For people."""
+        return str(self.folder)
+
+    @property
+    def stem(self) -> str:
+        """How the ids of what follows begin."""
+        return re.sub(r"[^\w+.@-]+", "-", self.folder.resolve().name).lstrip(".-") or "folder"
+
+    @property
+    def identity(self) -> str | None:
+        """Of the weights; None while it is not known."""
+        return self.digest
+
+
+Start = StageStart | FolderStart
+
+
+@dataclass(frozen=True)
 class PlannedStage:
     """A stage of the DAG, as it is known before its data are prepared.
 
@@ -48,8 +131,10 @@ class PlannedStage:
         epochs: how often the lineage has read every source at the end; by the catalogue's counts until the data are
             prepared, and only of those sources that have one.
         sequence: tokens of one.
+        batch: sequences of a step.
         optimizer: its settings.
         model: the study's, with the stage's rotary positions.
+        start: where a first stage starts; None for fresh weights.
     """
 
     id: str
@@ -68,8 +153,10 @@ class PlannedStage:
     epochs: Mapping[str, float]
     tokens_before: int
     sequence: int
+    batch: int
     optimizer: AdamW
     model: ModelConfig
+    start: Start | None = field(default=None, kw_only=True)
 
     @property
     def form(self) -> Form:
@@ -82,8 +169,9 @@ class PlannedStage:
         return (
             *(stage.kind, tuple(shares(stage.mixture).items()), self.parent, self.schedule),
             *(self.first_step, self.first_read, self.steps, tuple(self.starts.items()), self.sequence),
+            *(self.batch, self.optimizer, self.start),
             *(self.model, self.init_seed, self.data_seed),
-            *(stage.document_mask, stage.infilling, stage.reset_optimizer),
+            *(stage.document_mask, stage.infilling, stage.reset_optimizer, stage.objective),
         )
 
     def rate(self, step: int) -> float:
@@ -122,13 +210,15 @@ class PreparedStage(PlannedStage):
 class Plan:
     """All stages in an order in which parents come first, and the chain of every run.
 
-    `changes` says what of the sources is not what was prepared last, a line each.
+    `changes` says what of the sources is not what was prepared last, a line each. `needed` are the parts of other
+    studies' plans that are trained first.
     """
 
     study: Study
     stages: tuple[PlannedStage, ...]
     runs: Mapping[tuple[str, int], tuple[str, ...]]
     changes: tuple[str, ...]
+    needed: tuple["Plan", ...] = field(default=(), kw_only=True)
 
     def stage(self, id: str) -> PlannedStage:
         return self._by_id[id]

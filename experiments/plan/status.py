@@ -12,7 +12,7 @@ from analysis.evals.code import executed
 from analysis.evals.questions import VERSION
 from analysis.evals.tasks import HARNESS, Asked, parse_task, task_name
 from analysis.records import eval_path, gap_path, last_step, stage_folder
-from experiments.plan.stage import Plan, PlannedStage, PreparedPlan, PreparedStage
+from experiments.plan.stage import Plan, PlannedStage, PreparedPlan, PreparedStage, StageStart
 from mixtures.benchmarks.load import pin
 from store import layout
 from store.files import read_json
@@ -37,6 +37,16 @@ def trained(stage: PreparedStage, store: Path) -> bool:
     return (folder / layout.DONE).exists() and (folder / layout.STAGE).exists()
 
 
+def start_trained(stage: PlannedStage, store: Path) -> bool:
+    """Whether what a first stage starts from is there, as far as another study trains it."""
+    if not isinstance(stage.start, StageStart):
+        return True
+    if stage.start.folder is None:
+        return False
+    folder = stage_folder(store, stage.start.folder)
+    return (folder / layout.DONE).exists() and (folder / layout.STAGE).exists()
+
+
 def states(plan: Plan, store: Path) -> dict[str, str]:
     """Of every stage, by its id: done | running | failed | interrupted | ready | waiting"""
     there = _listed(plan, store)
@@ -54,7 +64,7 @@ def states(plan: Plan, store: Path) -> dict[str, str]:
         elif layout.LEDGER in its:
             found[stage.id] = "interrupted"
         else:
-            is_ready = stage.parent is None or found[stage.parent] == "done"
+            is_ready = found[stage.parent] == "done" if stage.parent else start_trained(stage, store)
             found[stage.id] = "ready" if is_ready else "waiting"
     return found
 

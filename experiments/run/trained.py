@@ -91,7 +91,7 @@ def _end(folder: Path, store: Path) -> _End:
     eod = stage.identity["eod"] if "eod" in stage.identity else bpe.eod_id(bpe.load(tokenizer))
 
     def params(like: "Mapping[str, ShapeDtypeStruct]") -> "Params":
-        with _or_train_again(store, folder.name):
+        with or_train_again(store, folder.name):
             return checkpoint.restore_params(checkpoints(store, folder.name), stage.steps, like)
 
     return _End(ModelConfig(**stage.identity["model"]), tokenizer, eod, stage.identity["sequence"], params)
@@ -105,12 +105,13 @@ def restore_end(store: Path, stage: str, steps: int, like: "TrainState") -> "Tra
     """
     from models import checkpoint
 
-    with _or_train_again(store, stage):
+    with or_train_again(store, stage):
         return checkpoint.restore(checkpoints(store, stage), steps, like)
 
 
 @contextmanager
-def _or_train_again(store: Path, stage: str) -> Iterator[None]:
+def or_train_again(store: Path, stage: str) -> Iterator[None]:
+    """While the block reads a checkpoint of the finished stage, a Failure says how to have it written again."""
     try:
         yield
     except Away:

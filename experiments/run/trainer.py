@@ -9,7 +9,6 @@ do what the first decides, and it alone writes records and ledger.
 """
 
 import functools
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -29,17 +28,17 @@ from experiments.run.feed import Feed
 from experiments.run.folder import claim, done, finish
 from experiments.run.interval import interval
 from experiments.run.ledger import Ledger
+from experiments.run.start import resume
 from experiments.run.stops import stop_requests, stopped
-from experiments.run.trained import restore_end
 from mixtures.loader import Batch, token_counts
 from mixtures.order import DataPlan
 from mixtures.tokens.arrays import open_tokens
-from models import checkpoint, optimizer
+from models import checkpoint
 from models.devices import hosts, parallel
 from models.devices.placement import enough_memory, placement
 from models.objectives import Ranked, Rows
-from models.step import Metrics, TrainState, abstract_state, init_state, train_step
-from store.errors import Away, Failure
+from models.step import Metrics, train_step
+from store.errors import Failure
 from store.lock import Check
 
 FLUSH_STEPS = 10
@@ -73,7 +72,7 @@ class _Pending:
 def train_stage(
     plan: PreparedPlan, stage: PreparedStage, store: Path, progress: Progress, held: Check = lambda: None
 ) -> None:
-    """Train `stage` to its target step, from its newest good checkpoint, else from its parent's end.
+    """Train `stage` to its target step, from its newest good checkpoint, else as its run begins or its parent ends.
 
     Args:
         plan: the prepared plan.
@@ -102,7 +101,7 @@ def train_stage(
     with hosts.together():
         tokens = open_tokens(plan.manifest, stage.stage.infilling)
         tokens.check(data.allocation.sources)
-    start, state = _resume(plan, stage, store, mesh)
+    start, state = resume(plan, stage, store, mesh)
     with hosts.together():
         if hosts.first():
             ledger.cut_back(folder, start, where)
@@ -164,31 +163,6 @@ def _due(due_at: float, full: bool) -> bool:
     """Whether it is time for a checkpoint. Several processes ask the first, and only where they wait anyway."""
     due = time.monotonic() > due_at
     return due if jax.process_count() == 1 else full and hosts.agreed(due)
-
-
-def _resume(plan: PreparedPlan, stage: PreparedStage, store: Path, mesh: Mesh | None) -> tuple[int, TrainState]:
-    """The newest checkpoint that can be read, else the parent's end, else fresh weights."""
-    folder, like = checkpoints(store, stage.folder), abstract_state(stage.model, plan.study.optimizer, mesh)
-    saved = checkpoint.steps(folder)
-    if saved and saved[-1] > stage.steps:
-        raise Failure(
-            f"stage {stage.id} ends at step {stage.steps}, but {folder} has a checkpoint of step {saved[-1]}; "
-            "move the folder away"
-        )
-    for step in reversed(saved):
-        try:
-            return step, checkpoint.restore(folder, step, like)
-        except Away:
-            raise  # Nothing says that it is damaged.
-        except Failure as error:
-            print(f"warning: {error}; using the one before it", file=sys.stderr)
-    if stage.parent is None:
-        return 0, init_state(stage.model, plan.study.optimizer, stage.init_seed, mesh)
-    parent = plan.stage(stage.parent)
-    state = restore_end(store, parent.folder, parent.steps, like)
-    if stage.stage.reset_optimizer:
-        state = TrainState(state.params, optimizer.reset(state.optimizer))
-    return 0, state
 
 
 def _flush(pending: _Pending, now: bool) -> None:

@@ -94,7 +94,7 @@ def _line(parent: _Box, child: _Box) -> str:
 def _drawn(plan: Plan, box: _Box) -> list[str]:
     (x, y), stage = box.corner, box.stage
     model = "" if stage.model.name == plan.study.model.name else f"{stage.model.name}, "
-    name = stage.stage.mixture.name
+    name = stage.stage.mixture.name if stage.start is None else f"{stage.start.stem} → {stage.stage.mixture.name}"
     seeds = f" × {box.seeds} seeds" if box.seeds > 1 else ""
     about = f"{model}{stage.stage.kind}, {amount(stage.tokens)} tokens{seeds}"
     return [
@@ -108,7 +108,8 @@ def _drawn(plan: Plan, box: _Box) -> list[str]:
 
 
 def _title(stage: PlannedStage) -> str:
-    return f"{stage.id}: {stage.tokens:,} tokens in {stage.steps:,} steps, read by {', '.join(stage.arms)}"
+    start = "" if stage.start is None else f", from {stage.start.name}"
+    return f"{stage.id}: {stage.tokens:,} tokens in {stage.steps:,} steps{start}, read by {', '.join(stage.arms)}"
 
 
 def _short(name: str) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 
 from rich.console import Console
 
+from experiments.made import as_made
 from experiments.plan.find import as_last_run, find_study
 from experiments.plan.make import make_plan
 from experiments.show.plans import duration, print_plan
@@ -46,7 +47,7 @@ def launches_json(records: list[dict[str, Any]], store: Path) -> dict[str, Any]:
     rows = []
     for record in records:
         study = as_last_run(find_study(record["study"], record["scale"]), store)
-        state = status_json(make_plan(study, store), store)
+        state = status_json(make_plan(as_made(study, store), store), store)
         counts = state["counts"]
         rows.append(record | {"counts": counts, "running": _of(state, "running"), "failed": _of(state, "failed")})
         rows[-1]["done"] = set(counts) <= {"done", "gaps"}

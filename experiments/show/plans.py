@@ -11,6 +11,7 @@ from rich.console import Console
 from experiments.plan import forecast, status
 from experiments.plan.budget import simulated_share
 from experiments.plan.detect import comparisons
+from experiments.plan.examples import loss
 from experiments.plan.forecast import Speed
 from experiments.plan.stage import Plan, PlannedStage, PreparedPlan, PreparedStage
 from experiments.plan.warnings import design_warnings, heldout_warnings, part_warnings
@@ -27,7 +28,8 @@ def plan_json(plan: Plan, store: Path, price: float | None = None) -> Row:
 def forecast_json(plan: Plan, store: Path, price: float | None = None) -> Row:
     """The plan and its cost; evaluation is a kind of stage.
 
-    `{"study", "scale", "changes", "warnings", "stages": [...], "totals": {...}, "paper": {...}}`
+    `{"study", "scale", "changes", "warnings", "needed": [...], "stages": [...], "totals": {...}, "paper": {...}}`;
+    "needed" is what is trained of other studies before, and no part of the totals.
     """
     speeds = forecast.speeds(plan, store)
     rows, states = [], status.states(plan, store)
@@ -45,9 +47,26 @@ def forecast_json(plan: Plan, store: Path, price: float | None = None) -> Row:
             *part_warnings(plan.study, store),
             *design_warnings(plan),
         ],
+        "needed": [_needed_row(other, store) for other in plan.needed],
         "stages": rows,
         "totals": _totals(plan, states, rows, speeds, price),
         "paper": {"chip_hours": sum(paper) if paper else None},
+    }
+
+
+def _needed_row(plan: Plan, store: Path) -> Row:
+    """Of the part of another study that is trained first, and not scored; the hours are those that are left."""
+    speeds, states = forecast.speeds(plan, store), status.states(plan, store)
+    left = [stage for stage in plan.stages if states[stage.id] != "done"]
+    hours = {stage.id: plan.flops(stage) / speeds[stage.model.name].flops_per_second / 3600 for stage in left}
+    chips = [forecast.chip_hours(speeds[stage.model.name], plan.flops(stage)) for stage in left]
+    return {
+        "study": plan.study.typed,
+        "stages": len(plan.stages),
+        "done": len(plan.stages) - len(left),
+        "tokens": sum(stage.tokens for stage in plan.stages),
+        "hours_left": sum(hours.values()),
+        "chip_hours_left": None if plan.study.topology == "cpu" else sum(each or 0.0 for each in chips),
     }
 
 
@@ -91,10 +110,15 @@ def _stage_row(plan: Plan, stage: PlannedStage, state: str, speeds: Mapping[str,
         "parent": stage.parent,
         "tokens": stage.tokens,
         "tokens_requested": stage.stage.tokens,
+        "epochs_requested": _epochs(stage),
         "tokens_by_source": stage.tokens_by_source,
         "tokens_by_kind": plan.tokens_by_kind(stage),
         "epochs_by_source": dict(stage.epochs),
         "steps": stage.steps,
+        "batch": stage.batch,
+        "sequence": stage.sequence,
+        "objective": loss(stage.stage.objective),
+        "start": None if stage.start is None else stage.start.name,
         "warmup_steps": min(max(0, stage.schedule.warmup_steps - stage.first_step), stage.steps),
         "peak_learning_rate": stage.schedule.peak,
         "flops": flops,
@@ -106,11 +130,17 @@ def _stage_row(plan: Plan, stage: PlannedStage, state: str, speeds: Mapping[str,
     }
 
 
+def _epochs(stage: PlannedStage) -> Row | None:
+    budget = stage.stage.epochs
+    return None if budget is None else {"source": budget.source, "count": float(budget.count)}
+
+
 def _evaluation_row(plan: Plan, stage: PlannedStage, state: str, speeds: Mapping[str, Speed]) -> Row:
     flops = forecast.evaluation_flops(plan, stage)
     return {
         **{"id": f"evaluate-{stage.id}", "kind": "evaluate", "mixture": None, "parent": stage.id},
         **dict.fromkeys(("tokens", "tokens_requested", "steps", "warmup_steps", "peak_learning_rate"), 0),
+        **dict.fromkeys(("epochs_requested", "batch", "sequence", "objective", "start")),
         **{"tokens_by_source": {}, "tokens_by_kind": {}, "epochs_by_source": {}},
         "flops": flops,
         "hours": flops / speeds[stage.model.name].flops_per_second / 3600,
@@ -154,17 +184,18 @@ def print_plan(document: Row, console: Console, every_stage: bool = False) -> No
     columns: dict[str, Column] = {
         "stage": "id",
         **({"seeds": "seeds"} if folded else {}),
-        "kind": "kind",
+        "kind": _kind,
         "arms": lambda row: _few(row["arms"]),
         "state": "state",
-        "tokens": lambda row: amount(row["tokens"]),
+        "tokens": _tokens,
         "steps": "steps",
         "tokens by kind, %": _by_kind,
         "most epochs": _most_epochs,
         **({"chip-hours": ("chip_hours", ",.0f"), "HBM GiB": _memory} if accelerated else {"minutes": _minutes}),
     }
     console.print(table(f"Plan of {document['study']}", shown, columns))
-    say(console, *document["changes"], *document["warnings"], *_sums(document), *_detectable(document["comparisons"]))
+    say(console, *document["changes"], *map(_first, document["needed"]), *document["warnings"])
+    say(console, *_starts(document), *_sums(document), *_detectable(document["comparisons"]))
 
 
 def _folded(rows: Sequence[Row]) -> list[Row]:
@@ -179,6 +210,33 @@ def _folded(rows: Sequence[Row]) -> list[Row]:
         sums = {key: sum(row[key] or 0.0 for row in each) for key in ("hours", "chip_hours")}
         found.append({**each[0], **sums, "id": id, "seeds": len(each), "state": state})
     return found
+
+
+def _first(row: Row) -> str:
+    """What is trained of another study, on a line."""
+    chips = row["chip_hours_left"]
+    cost = f"{chips:,.0f} chip-hours" if chips is not None else f"about {duration(row['hours_left'])}"
+    left = row["stages"] - row["done"]
+    todo = f"{left} to train, {cost}" if left else "all trained"
+    return f"first {row['stages']} stages of {row['study']}, {amount(row['tokens'])} tokens: {todo}"
+
+
+def _starts(document: Row) -> list[str]:
+    """A line for everything that runs start from."""
+    found: dict[str, list[str]] = {}
+    for row in document["stages"]:
+        if row["start"] is not None:
+            found.setdefault(row["start"], []).append(row["id"])
+    return [f"{_few(ids)} start{'s' * (len(ids) == 1)} from {name}" for name, ids in found.items()]
+
+
+def _tokens(row: Mapping[str, Any]) -> str:
+    asked = row["epochs_requested"]
+    return amount(row["tokens"]) + (f" ({asked['count']:g} of {asked['source']})" if asked else "")
+
+
+def _kind(row: Mapping[str, Any]) -> str:
+    return str(row["kind"]) if row["objective"] == "all" else f"{row['kind']}, {row['objective']}"
 
 
 def _few(arms: Sequence[str]) -> str:

@@ -42,7 +42,7 @@ def curves(plan: Plan) -> list[tuple[tuple[str, ...], list[Segment]]]:
     chains = {arm.name: [plan.stage(id) for id in plan.runs[arm.name, seed]] for arm in plan.study.arms}
     groups: dict[tuple[object, ...], list[str]] = {}
     for arm, chain in chains.items():
-        key = tuple((stage.stage.kind, stage.schedule, stage.first_step, stage.steps) for stage in chain)
+        key = tuple((s.stage.kind, s.schedule, s.first_step, s.steps, s.tokens_before) for s in chain)
         groups.setdefault(key, []).append(arm)
     return [
         (tuple(arms), [_segment(stages) for stages in zip(*(chains[arm] for arm in arms), strict=True)])

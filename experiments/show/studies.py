@@ -6,6 +6,7 @@ from typing import Any
 from rich.console import Console
 
 from experiments.plan import forecast
+from experiments.plan.epochs import waits_for_counts
 from experiments.plan.find import find_study, known_studies, scales_of
 from experiments.plan.make import lay_out
 from experiments.plan.supply import expected
@@ -20,8 +21,8 @@ FIGURES = ("arms", "models", "stages", "tokens", "hours")
 def studies_json() -> list[dict[str, Any]]:
     """A row a study: "name", "question", "scales", and FIGURES each by scale; "" is the scale of one that has its own.
 
-    A study that cannot be asked at a scale, for want of sources, has no figures there; one whose file is broken has
-    "error".
+    A study that cannot be asked at a scale, for want of sources, has no figures there, nor one whose epochs are counted
+    when its data are prepared; one whose file is broken has "error".
     """
     return [_row(name) for name in known_studies()]
 
@@ -31,7 +32,7 @@ def _row(name: str) -> dict[str, Any]:
         studies = {scale: study for scale in scales_of(name) or ("",) if (study := _at(name, scale)) is not None}
     except UserError as error:
         return {"name": name, "question": "", "scales": [], **{figure: {} for figure in FIGURES}, "error": str(error)}
-    found = {scale: _figures(study) for scale, study in studies.items()}
+    found = {scale: _figures(study) for scale, study in studies.items() if not waits_for_counts(study)}
     first = next(iter(studies.values()), None)
     return {
         "name": first.name if first else name,

@@ -137,7 +137,7 @@ def _first_line(error: Exception) -> str:
 
 def open_tokens(manifest: Manifest, infilling: bool = False) -> "TokenStore":
     """The tokens of prepared data; with `infilling`, of the sources that have it, the fill-in-the-middle form."""
-    forms = {name: source.form(infilling) for name, source in manifest.sources.items()}
+    forms = {name: source.form(0, infilling) for name, source in manifest.sources.items()}
     folders = {name: f"{name}{INFILLED}" for name, form in forms.items() if isinstance(form, Infilled)}
     return TokenStore(manifest.tokens, {name: form.shard_tokens for name, form in forms.items()}, folders)
 

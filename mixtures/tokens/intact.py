@@ -27,7 +27,7 @@ def problems(manifest: Manifest, full: bool, progress: Callable[[str], None]) ->
             try:
                 tokens = open_tokens(manifest, infilling)
                 tokens.check([name])
-                if full and tokens.digest(name) != source.form(infilling).digest:
+                if full and tokens.digest(name) != source.form(0, infilling).digest:
                     what = "infilled tokens" if infilling else "tokens"
                     found.append(f"the {what} of source '{name}' are not the manifest's; {remedy}")
             except Failure as error:

@@ -53,8 +53,8 @@ class SourceManifest:
     infilled: Infilled | None = None
     """The form that stages with `infilling` read, where the study's data have one."""
 
-    def form(self, infilling: bool) -> "SourceManifest | Infilled":
-        """What a stage reads of it: `shard_tokens` and `digest`."""
+    def form(self, sequence: int, infilling: bool) -> "SourceManifest | Infilled":
+        """What a stage of this sequence reads of it: `shard_tokens` and `digest`."""
         return self.infilled if infilling and self.infilled else self
 
 

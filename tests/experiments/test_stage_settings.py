@@ -1,5 +1,8 @@
-"""What a stage may set for itself: rotary base, length of the sequences, document mask, fill-in-the-middle order."""
+"""What a stage may set for itself: rotary base, length of the sequences, document mask, fill-in-the-middle order,
+batch, optimizer and objective."""
 
+import math
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,14 +15,17 @@ from experiments.plan.make import make_plan
 from experiments.plan.prepared import data_plan
 from experiments.plan.stage import PlannedStage
 from experiments.run.trainer import train_stage
+from experiments.show.plans import plan_json
 from experiments.study import Arm, Stage, Study
 from mixtures.loader import load_batch
+from mixtures.mixture import mixture
 from mixtures.prepare import prepare
 from mixtures.tokens import tokenizer as bpe
 from mixtures.tokens.arrays import open_tokens, windows_in
 from mixtures.tokens.fim import Fim
+from models.recipe import AdamW, NextToken, Ranking
 from store.errors import UserError
-from tests.experiments.tiny import CODE, HALF, TEXT, stage, study
+from tests.experiments.tiny import CODE, HALF, TEXT, source, stage, study
 
 LONG = 512
 """Tokens of the longer sequences, in which a document or two lie whole."""
@@ -98,3 +104,102 @@ def test_infilling_that_is_not_prepared_is_refused(store: Path) -> None:
         check(study(arms=(Arm("text-only", "", (INFILLED,)),)))
     with pytest.raises(UserError, match="sequences of 32 tokens and infilling is prepared for 512"):
         plan_stages(store, replace(FIRST, infilling=True))
+
+
+def test_batch_and_optimizer_last_until_a_stage_sets_them_again(store: Path) -> None:
+    gentle = AdamW(b2=0.99)
+    small = replace(stage("continue", HALF, 2), batch=3, optimizer=gentle)
+    plan = make_plan(infilling_study(FIRST, small, stage("cooldown", HALF, 1)), store)
+    first, second, last = plan.stages
+    assert [(each.batch, each.optimizer) for each in plan.stages] == [(8, AdamW()), (3, gentle), (3, gentle)]
+    # A block is the smallest multiple of the batch of at least 8 sequences.
+    assert (second.steps, second.tokens) == (2 * math.ceil(2 * 8 / 9) * 3 // 2, 2 * 9 * 32)
+    assert (last.steps, last.tokens) == (3, 9 * 32)
+    assert [each.identity["batch"] for each in plan.stages] == [8, 3, 3]  # type: ignore[attr-defined]
+    assert second.identity["optimizer"]["b2"] == 0.99  # type: ignore[attr-defined]
+    assert first.fingerprint == plan_stages(store, FIRST)[0].fingerprint  # type: ignore[attr-defined]
+    for planned in plan.stages:
+        train_stage(plan, planned, store, lambda step: None)  # type: ignore[arg-type]
+        rows = read_ledger(store / "stages" / planned.folder)  # type: ignore[attr-defined]
+        assert [row.tokens for row in rows] == [(step + 1) * planned.batch * 32 for step in range(planned.steps)]
+    assert audit(plan, store)["equal"]
+
+
+@pytest.mark.parametrize("change", [{"batch": 16}, {"optimizer": AdamW(weight_decay=0.0)}])
+def test_each_of_them_decides_the_result(store: Path, change: dict[str, object]) -> None:
+    before, after = (plan_stages(store, each)[0] for each in (FIRST, replace(FIRST, **change)))  # type: ignore[arg-type]
+    assert before.fingerprint != after.fingerprint
+
+
+def test_what_is_said_and_inherited_is_one_stage(tmp_path: Path) -> None:
+    arms = (Arm("text-only", "", (FIRST,)), Arm("said", "", (replace(FIRST, batch=8, optimizer=AdamW()),)))
+    (one,) = make_plan(study(arms=arms, seeds=(0,)), tmp_path).stages
+    assert one.arms == ("text-only", "said")
+
+
+PAIRS = mixture("pairs", {"pairs": 1})
+MIXED = mixture("mixed", {"pairs": 1, "prose": 3})
+TUNE = stage("finetune", PAIRS, 2)
+
+
+def with_examples(tuned: Stage, **changes: object) -> Study:
+    """A study with a source of examples, in sequences of 32 tokens."""
+    pairs = replace(source("pairs", "instruct"), examples=True, expected_tokens=10_000)
+    data = replace(study().data, sources=(*study().data.sources, pairs), packing=(32,))
+    return study(**({"arms": (Arm("text-only", "", (tuned,)),), "data": data, "seeds": (0,)} | changes))
+
+
+@pytest.mark.parametrize(
+    ("tuned", "wanted"),
+    [
+        (TUNE, "all"),
+        (replace(TUNE, objective=NextToken("answers")), "answers"),
+        (replace(TUNE, mixture=MIXED, objective=NextToken("answers")), "answers"),
+        (replace(TUNE, objective=Ranking(), document_mask=True), "ranked"),
+    ],
+)
+def test_the_plan_says_what_carries_loss(tuned: Stage, wanted: str, tmp_path: Path) -> None:
+    plan = make_plan(with_examples(tuned), tmp_path)
+    assert plan_json(plan, tmp_path)["stages"][0]["objective"] == wanted
+
+
+def test_objectives_are_other_stages(tmp_path: Path) -> None:
+    kinds = [NextToken(), NextToken("answers"), Ranking(), Ranking(rank=0.5)]
+    arms = tuple(
+        Arm(f"arm-{number}", "", (replace(TUNE, objective=each, document_mask=True),))
+        for number, each in enumerate(kinds)
+    )
+    assert len(make_plan(with_examples(TUNE, arms=arms, baseline="arm-0"), tmp_path).stages) == 4
+
+
+@pytest.mark.parametrize(
+    ("message", "tuned", "changes"),
+    [
+        ("packed into sequences of 32 tokens, and the stage reads 64", replace(TUNE, sequence=64), {}),
+        (
+            "its objective is the loss on answers, and no source of mixture 'text' has examples",
+            replace(TUNE, mixture=TEXT, objective=NextToken("answers")),
+            {},
+        ),
+        ("source 'prose' of mixture 'mixed' has no examples", replace(TUNE, mixture=MIXED, objective=Ranking()), {}),
+        ("must not see each other; set document_mask=True", replace(TUNE, objective=Ranking()), {}),
+        (
+            "ranks answers, for which there is no z_loss, and it is 0.1",
+            replace(TUNE, objective=Ranking(), document_mask=True),
+            {"z_loss": 0.1},
+        ),
+        ("objective.on is 'prompts'", replace(TUNE, objective=NextToken("prompts")), {}),  # type: ignore[arg-type]
+        ("objective.rank is -1.0", replace(TUNE, objective=Ranking(rank=-1.0)), {}),
+    ],
+)
+def test_objectives_that_cannot_be_met_are_refused(
+    message: str, tuned: Stage, changes: dict[str, object], tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match=re.escape(message)):
+        make_plan(with_examples(tuned, **changes), tmp_path)
+
+
+def test_examples_without_a_length_to_pack_them_into_are_refused() -> None:
+    unpacked = with_examples(TUNE)
+    with pytest.raises(UserError, match=r"source 'pairs' holds examples, .* give the DataSpec packing=\(32,\)"):
+        check(replace(unpacked, data=replace(unpacked.data, packing=())))

@@ -28,6 +28,7 @@ from experiments.run.trained import find_stage, mesh_for, open_stage
 from experiments.show.table import Column, say, table
 from experiments.study import Evaluation
 from mixtures.tokens.manifest import Manifest, read_manifest
+from mixtures.tokens.manifest import forms as manifest_forms
 from store.errors import Failure, UserError
 from store.files import write_json
 from store.layout import PREPARED
@@ -121,7 +122,8 @@ def _prepared(record: StageRecord, store: Path) -> Manifest | None:
         except Failure:  # of another study, or an older version's
             continue
         if manifest is not None and manifest.tokenizer_digest == record.identity["tokenizer"]:
-            there = {name: source.form(infilling).digest for name, source in manifest.sources.items()}
+            forms = manifest_forms(manifest, record.identity["sequence"], infilling)
+            there = {name: form.digest for name, form in forms.items()}
             if record.identity["data"].items() <= there.items():
                 return manifest
     return None

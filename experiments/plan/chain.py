@@ -84,10 +84,10 @@ def _check_present(study: Study, stage: Stage, sequence: int, sequences: Mapping
 
 def _check_infilling(study: Study, stage: Stage, sequence: int) -> None:
     fim = study.data.fim
-    if stage.infilling and fim is not None and fim.sequence != sequence:
+    if stage.infilling and fim is not None and sequence not in fim.suffixes:
         raise UserError(
             f"a stage of mixture '{stage.mixture.name}' reads sequences of {sequence:,} tokens and infilling is "
-            f"prepared for {fim.sequence:,}; set the fim of the study's data to the same length"
+            f"prepared for {', '.join(map('{:,}'.format, fim.suffixes))}; add that to the fim of the study's data"
         )
 
 

@@ -82,7 +82,10 @@ def _identity(
         "order_version": ORDER_VERSION,
         # Pairs, because the order of sources breaks ties between them and the keys of an object are sorted.
         "mixture": [[source, str(share)] for source, share in fractions.items()],
-        "data": {source: manifest.sources[source].form(planned.stage.infilling).digest for source in fractions},
+        "data": {
+            source: manifest.sources[source].form(planned.sequence, planned.stage.infilling).digest
+            for source in fractions
+        },
         "starts": dict(planned.starts),
         "tokenizer": manifest.tokenizer_digest,
         "batch": study.batch,
@@ -109,7 +112,9 @@ def data_plan(plan: PreparedPlan, stage: PreparedStage) -> DataPlan:
     """What the loader needs to feed `stage`."""
     stored = None
     if supply.is_cut(plan.study):
-        forms = {name: plan.manifest.sources[name].form(stage.stage.infilling) for name in stage.sequences}
+        forms = {
+            name: plan.manifest.sources[name].form(stage.sequence, stage.stage.infilling) for name in stage.sequences
+        }
         stored = {name: windows_in(form.shard_tokens, stage.sequence) for name, form in forms.items()}
     allocation = allocate(shares(stage.stage.mixture))
     return DataPlan(

@@ -72,7 +72,7 @@ def prepared(study: Study, manifest: Manifest) -> Callable[[str, Form], int]:
     share = simulated_share(study)
 
     def windows(source: str, form: Form) -> int:
-        stored = windows_in(manifest.sources[source].form(form.infilling).shard_tokens, form.sequence)
+        stored = windows_in(manifest.sources[source].form(form.sequence, form.infilling).shard_tokens, form.sequence)
         return _cut(study, source, form, int(stored * share))
 
     return windows

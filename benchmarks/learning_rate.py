@@ -26,7 +26,7 @@ def main(store: str = "runs") -> None:
     plan = prepared_plan(STUDY, Path(store))
     stage = next(stage for stage in plan.stages if stage.id == "balanced-s0")
     data = data_plan(plan, stage)
-    tokens = open_tokens(plan.manifest)
+    tokens = open_tokens(plan.manifest, data.sequence)
     step = train_step(STUDY.model, STUDY.optimizer)
     print(f"{stage.steps} steps of {data.batch} x {data.sequence} tokens, model {STUDY.model.name}")
     for peak in PEAKS:

@@ -102,7 +102,7 @@ def _of_records(stage: PreparedStage, folder: Path) -> list[str]:
 
 def _replay(plan: PreparedPlan, stage: PreparedStage, rows: list[StepRecord], steps: list[int]) -> list[str]:
     data = data_plan(plan, stage)
-    tokens = open_tokens(plan.manifest, stage.stage.infilling)
+    tokens = open_tokens(plan.manifest, stage.sequence, stage.stage.infilling)
     return [
         f"step {step + 1}: the batch's digest differs from the ledger's"
         for step in steps

@@ -4,14 +4,12 @@ Every step leaves whole files (store/layout.py), so preparation carries on after
 missing. Whatever needs the identity of a source raises what `identity.pinned` does.
 """
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
 from annotated_types import Gt, Interval
-from tokenizers import Tokenizer
 
 from mixtures.benchmarks.item import Item
 from mixtures.benchmarks.load import gap, name_of, pin
@@ -29,11 +27,13 @@ from mixtures.steps.candidate import Candidate
 from mixtures.steps.executors import Executor, Work, pool
 from mixtures.steps.leaks import ScanJob, scan_shard
 from mixtures.steps.read import ReadJob, read_shard
-from mixtures.steps.select import sample, select
+from mixtures.steps.select import select
 from mixtures.steps.summing import summed
+from mixtures.steps.vocabulary import checked, trained
 from mixtures.tokens import tokenizer as bpe
 from mixtures.tokens.fim import Fim
 from mixtures.tokens.manifest import SCHEMA, Manifest, SourceManifest, read_manifest, write_manifest
+from mixtures.tokens.packing import PACKING_VERSION
 from mixtures.tokens.tokenise import TokeniseJob, tokenise_shard
 from store import layout
 from store.digests import short
@@ -44,9 +44,6 @@ from store.paths import missing
 
 PREPARE_VERSION = 3
 """Bump when the same sources would give other tokens."""
-
-CHECKED_BYTES = 2_000_000
-"""Of documents that a tokenizer of the user's own has to give back as they were."""
 
 Progress = Callable[[str, int, int], None]
 """Called with (what, done, total)."""
@@ -79,8 +76,8 @@ class DataSpec:
         cleaning: the benchmarks that the sources are cleaned against.
         fim: how documents are permuted for stages with `infilling`, if there are any; the others read them as they are.
         tokenizer: a tokenizer.json to be used instead of training one, or other data, whose tokenizer is used.
+        end: the token that closes a document in it, if it is called none of the usual names; other data say their own.
         packing: tokens of the sequences into which sources of examples are packed.
-        end: the token that closes a document in it, if it is called none of the usual names.
     """
 
     sources: tuple[Source, ...]
@@ -94,6 +91,11 @@ class DataSpec:
     packing: tuple[Annotated[int, Gt(0)], ...] = ()
 
 
+def tokenizer_of(spec: DataSpec) -> tuple[DataSpec, Path | None]:
+    """The data whose own tokenizer `spec` uses, itself or others, and its file; None where it is trained on them."""
+    return tokenizer_of(spec.tokenizer) if isinstance(spec.tokenizer, DataSpec) else (spec, spec.tokenizer)
+
+
 def kinds(spec: DataSpec) -> dict[str, str]:
     return {source.name: source.kind for source in spec.sources}
 
@@ -103,15 +105,12 @@ def prepared_folder(spec: DataSpec, store: Path) -> Path:
 
     Raises:
         Failure: a package that a source reads is not installed.
-        UserError: a benchmark is unknown, lists of near-duplicates are of no source, or a file is missing.
+        UserError: a benchmark is unknown, lists of near-duplicates are of no source, a file is missing, or nothing says
+            how long the sequences of examples are.
     """
-    if spec.tokenizer is not None and not spec.tokenizer.is_file():
-        raise UserError(f"tokenizer {spec.tokenizer} does not exist; name a tokenizer.json")
     identity = {
         "version": [PREPARE_VERSION, SCHEMA],
-        "tokenizer": [bpe.digest(spec.tokenizer), spec.end]
-        if spec.tokenizer
-        else [spec.vocabulary, spec.tokenizer_bytes_per_kind],
+        "tokenizer": _tokenizer_identity(spec, store),
         "heldout": spec.heldout,
         "fim": asdict(spec.fim) if spec.fim else None,
         "cleaning": _cleaned_of(spec.cleaning, store),
@@ -120,11 +119,31 @@ def prepared_folder(spec: DataSpec, store: Path) -> Path:
             for source in spec.sources
         ],
     }
+    if packed := [source.name for source in spec.sources if source.examples]:
+        if not spec.packing:
+            raise UserError(f"source '{packed[0]}' is of examples; say in the data's packing how long sequences are")
+        identity["packing"] = [PACKING_VERSION, *_packing(spec)]
     if lists := spec.cleaning.near_duplicates:
         if unknown := lists.keys() - {source.name for source in spec.sources}:
             raise UserError(f"near-duplicates of '{min(unknown)}' are named, which is no source; mend the name")
         identity["near duplicates"] = near.identity(lists, store)
     return store / layout.PREPARED / short(identity)
+
+
+def _packing(spec: DataSpec) -> tuple[int, ...]:
+    return tuple(sorted(set(spec.packing)))
+
+
+def _tokenizer_identity(spec: DataSpec, store: Path) -> list[Any]:
+    its, path = tokenizer_of(spec)
+    if its is not spec and spec.end is not None:
+        raise UserError(f"data.end is '{spec.end}', and the data whose tokenizer is used say that; leave it out")
+    if path is None:
+        same = its is spec
+        return [its.vocabulary, its.tokenizer_bytes_per_kind] if same else ["of", prepared_folder(its, store).name]
+    if not path.is_file():
+        raise UserError(f"tokenizer {path} does not exist; name a tokenizer.json")
+    return [bpe.digest(path), its.end]
 
 
 def documents_folder(source: Source, store: Path) -> Path:
@@ -173,6 +192,22 @@ def prepare(spec: DataSpec, store: Path, progress: Progress, executor: Executor 
     if manifest is not None:
         return manifest
     executor = executor or pool()
+    candidates, chosen = _with_tokenizer(spec, at, store, progress, executor)
+    _tokenise(spec, candidates, progress, executor)
+    manifest = _manifest(spec, at, {c.source.name: summed(c, chosen[c.source.name]) for c in candidates}, store)
+    write_manifest(manifest)
+    progress("prepared", 1, 1)
+    return manifest
+
+
+Chosen = Mapping[str, Mapping[str, Any]]
+"""By source what `select` says."""
+
+
+def _with_tokenizer(
+    spec: DataSpec, at: Prepared, store: Path, progress: Progress, executor: Executor
+) -> tuple[list[Candidate], Chosen]:
+    """The data as far as their tokenizer: documents are read, looked through and chosen."""
     documents = read_sources(spec.sources, store, progress, executor)
     scans = scan_sources(documents, spec.cleaning, store, progress, executor)
     candidates = [
@@ -181,12 +216,20 @@ def prepare(spec: DataSpec, store: Path, progress: Progress, executor: Executor 
     ]
     chosen = _choose(candidates, spec.heldout, at, progress)
     if not at.tokenizer.exists():
-        bpe.save(_tokenizer(spec, candidates, chosen, progress), at.tokenizer)
-    _tokenise(spec, candidates, progress, executor)
-    manifest = _manifest(spec, at, {c.source.name: summed(c, chosen[c.source.name]) for c in candidates}, store)
-    write_manifest(manifest)
-    progress("prepared", 1, 1)
-    return manifest
+        its, path = tokenizer_of(spec)
+        if its is not spec and path is None:
+            its = with_identities(its, store)
+            other = Prepared(prepared_folder(its, store))
+            if not other.tokenizer.exists():
+                _with_tokenizer(its, other, store, progress, executor)
+            path = other.tokenizer
+        if path is None:
+            progress("training the tokenizer", 0, 1)
+            tokenizer = trained(candidates, chosen, spec.vocabulary, spec.tokenizer_bytes_per_kind)
+        else:
+            tokenizer = checked(path, its.end, candidates)
+        bpe.save(tokenizer, at.tokenizer)
+    return candidates, chosen
 
 
 def read_sources(
@@ -291,9 +334,7 @@ def _benchmark_items(name: str | RowsFile, store: Path) -> tuple[Item, ...]:
     return () if gap(name, store / layout.DOWNLOADS) else load_benchmark(name, store / layout.DOWNLOADS)
 
 
-def _choose(
-    candidates: Sequence[Candidate], share: float, at: Prepared, progress: Progress
-) -> dict[str, dict[str, Any]]:
+def _choose(candidates: Sequence[Candidate], share: float, at: Prepared, progress: Progress) -> Chosen:
     if not at.selection.exists():
         progress("choosing documents", 0, 1)
         with scratch(at.choice) as folder:  # roles are changed in place, and another process may prepare the same
@@ -305,50 +346,31 @@ def _choose(
     return read_sealed(at.selection, "the choice of documents")
 
 
-def _tokenizer(
-    spec: DataSpec, candidates: Sequence[Candidate], chosen: Mapping[str, Mapping[str, Any]], progress: Progress
-) -> Tokenizer:
-    """The user's, checked on training text, or one that is trained on it."""
-    if spec.tokenizer is not None:
-        tokenizer = bpe.load(spec.tokenizer, spec.end)
-        bpe.eod_id(tokenizer, spec.end)
-        share = CHECKED_BYTES // len(candidates)
-        bpe.check_kept(tokenizer, (text for candidate in candidates for text in sample(candidate, share)))
-        return tokenizer
-    progress("training the tokenizer", 0, 1)
-    sizes = {name: facts["training_bytes"] for name, facts in chosen.items()}
-    # The same bytes of every kind, which its sources share by their size.
-    by_kind: Counter[str] = Counter()
-    for source in spec.sources:
-        by_kind[source.kind] += sizes[source.name]
-    budget = min(spec.tokenizer_bytes_per_kind, *by_kind.values())
-    shares = [budget * sizes[c.source.name] // by_kind[c.source.kind] for c in candidates]
-    texts = (text for c, share in zip(candidates, shares, strict=True) for text in sample(c, share))
-    return bpe.train(texts, spec.vocabulary)
-
-
 def _tokenise(spec: DataSpec, candidates: Sequence[Candidate], progress: Progress, executor: Executor) -> None:
+    end = tokenizer_of(spec)[0].end
     jobs = [
-        TokeniseJob(path, c.source.name, number, c.at, spec.end, fim)
+        TokeniseJob(path, c.source.name, number, c.at, end, fim, packing)
         for c in candidates
-        for fim in [spec.fim if spec.fim and c.source.kind in spec.fim.kinds else None]
+        for packing in [_packing(spec) if c.source.examples else ()]
+        for fim in [spec.fim if spec.fim and c.source.kind in spec.fim.kinds and not packing else None]
         for number, path in enumerate(c.shards)
     ]
     untokenised = missing(job.path for job in jobs)
     todo = [job for job in jobs if job.path in untokenised]
-    slow = bpe.encoder(candidates[0].at.tokenizer, spec.end).slow
+    slow = bpe.encoder(candidates[0].at.tokenizer, end).slow
     what = f"tokenising, slowly: the bulk encoder cannot be used ({slow})" if slow else "tokenising"
     _work(tokenise_shard, todo, len(jobs), what, progress, executor)
 
 
 def _manifest(spec: DataSpec, at: Prepared, sources: Mapping[str, SourceManifest], store: Path) -> Manifest:
-    tokenizer = bpe.load(at.tokenizer, spec.end)
+    end = tokenizer_of(spec)[0].end
+    tokenizer = bpe.load(at.tokenizer, end)
     items = {name_of(each): len(_benchmark_items(each, store)) for each in spec.cleaning.benchmarks}
     return Manifest(
         folder=at.folder,
         vocabulary=bpe.size(tokenizer),
         tokenizer_digest=bpe.digest(at.tokenizer),
-        eod=bpe.eod_id(tokenizer, spec.end),
+        eod=bpe.eod_id(tokenizer, end),
         loss=bpe.loss(tokenizer),
         bits_per_byte=not bpe.loss(tokenizer, form=bpe.canonical),
         benchmarks=items,

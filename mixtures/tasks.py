@@ -2,11 +2,13 @@
 
 A document Task yields a source's documents through the preprocessors that preparation uses. A window Task yields
 the store's fixed windows, so that a seqio Mixture's example rates are token fractions in expectation; exactness is
-claimed for `mixtures.loader` alone.
+claimed for `mixtures.loader` alone. Of examples there is no window Task: a window of them is nothing without its
+weights, for which a Mixture with other sources has no place.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from mixtures.mixture import Mixture, shares
 from mixtures.tokens import tokenizer as bpe
 from mixtures.tokens.arrays import TokenStore, windows_in
 from mixtures.tokens.manifest import Manifest
+from store.errors import UserError
 
 
 def vocabulary(tokenizer_json: Path, eod: int) -> Any:
@@ -66,13 +69,27 @@ def vocabulary(tokenizer_json: Path, eod: int) -> Any:
 
 
 def register(manifest: Manifest, mixtures: Iterable[Mixture], sequence: int) -> None:
-    """Register `<source>` (documents), `<source>.windows` and every mixture over the windows."""
+    """Register `<source>` (documents), `<source>.windows` and every mixture over the windows.
+
+    Raises:
+        UserError: a mixture has a source of examples.
+    """
+    mixtures = list(mixtures)
+    examples = {name for name, source in manifest.sources.items() if source.packed}
+    if found := [(mix.name, min(its)) for mix in mixtures if (its := examples & shares(mix).keys())]:
+        raise UserError(
+            "mixture '{}' has source '{}', which is of examples, and seqio's windows carry no weights; feed it with "
+            "mixtures.loader".format(*found[0])
+        )
+
     import seqio
 
     vocab = vocabulary(manifest.tokenizer, manifest.eod)
     features = {"targets": seqio.Feature(vocab, add_eos=False)}
     for name in manifest.sources:
         _add(name, partial(_documents, manifest, name, vocab), features)
+        if name in examples:
+            continue
         count = windows_in(manifest.sources[name].shard_tokens, sequence)
         _add(f"{name}.windows", partial(_windows, manifest, name, sequence, count), features, sequence, count)
     for mix in mixtures:
@@ -102,8 +119,10 @@ def _add(
 
 def _documents(manifest: Manifest, name: str, vocab: Any) -> Iterator[list[int]]:
     for path, roles in zip(manifest.documents(name), manifest.roles(name), strict=True):
-        for text in parquet.texts(path, read_roles(roles) == TRAINING):
-            yield [*vocab.encode(clean(text)), vocab.eos_id]
+        for document in compress(parquet.read_documents(path), read_roles(roles) == TRAINING):
+            text, prompt = document.text, document.prompt  # which is 0 of what is no example
+            parts = [text[:prompt], text[prompt:]] if prompt else [clean(text)]
+            yield [*(id for part in parts for id in vocab.encode(part)), vocab.eos_id]
 
 
 def _windows(manifest: Manifest, name: str, sequence: int, count: int) -> Iterator[Any]:

@@ -48,6 +48,7 @@ STAGE, LEDGER, DONE, FAILED = "stage.json", "ledger.jsonl", "done.json", "failed
 CHECKPOINTS, EVALS, ANSWERS = "checkpoints", "evals", "answers"
 STUDY, JUDGED, MANIFEST = "study.json", "judge", "manifest.json"
 ROLES, HELDOUT, INFILLED = "roles", "heldout", "+infilled"
+PACKED = "+packed"
 
 
 def shard_name(number: int) -> str:
@@ -62,7 +63,8 @@ class Prepared:
     roles/<source>/<shard>.npy    which of the documents this study trains on or holds out
     selection.json    what came of choosing them
     tokenizer.json
-    tokens/<source>/<number>/    the token store; of documents in fill-in-the-middle order in <source>+infilled
+    tokens/<source>/<number>/    the token store; of documents in fill-in-the-middle order in <source>+infilled or
+        <source>+infilled-<sequence>, of examples packed into sequences in <source>+packed-<sequence>
     heldout/<source>/<shard>.parquet
     facts/<source>/<shard>.json    sizes and digests of what tokenising a shard left
     searched/<hash>/<source>/<shard>.json    a judge's prompts in the documents that are trained on
@@ -95,8 +97,8 @@ class Prepared:
     def manifest(self) -> Path:
         return self.folder / MANIFEST
 
-    def shard(self, source: str, number: int, infilled: bool = False) -> Path:
-        return self.tokens / (f"{source}{INFILLED}" if infilled else source) / shard_name(number)
+    def shard(self, source: str, number: int, form: str = "") -> Path:
+        return self.tokens / f"{source}{form}" / shard_name(number)
 
     def roles(self, source: str, shard: str) -> Path:
         return self.choice / source / f"{shard}.npy"

@@ -33,7 +33,7 @@ from mixtures.documents.document import hash64
 from mixtures.prepare import Cleaning, changes, documents_folder, prepare, prepared_folder, read_sources, scan_sources
 from mixtures.readers.files import paths_in, read_files
 from mixtures.steps.executors import Executor
-from mixtures.tokens.manifest import Manifest, in_common, read_manifest
+from mixtures.tokens.manifest import Manifest, in_common, packing_lines, read_manifest
 from store.errors import UserError
 from store.files import read_sealed
 from store.layout import DOWNLOADS
@@ -60,7 +60,9 @@ def prepare_study(study: Study, store: Path, executor: Executor | None = None) -
 
 def warn(study: Study, manifest: Manifest) -> None:
     """Say loudly what is wrong with the data."""
-    for line in data_warnings(study, manifest):
+    left_out = {name: [form for form in its.packed if form.left_out] for name, its in manifest.sources.items()}
+    packed = [line for name, forms in left_out.items() for line in packing_lines(name, forms)]
+    for line in data_warnings(study, manifest) + packed:
         print(f"WARNING: {line}", file=sys.stderr)
 
 
@@ -104,8 +106,11 @@ def prepare_source(source: Source, store: Path, executor: Executor) -> dict[str,
 def _prepared_row(name: str, manifest: Manifest) -> dict[str, Any]:
     source = manifest.sources[name]
     counts = {count: getattr(source, count) for count in ("documents", "bytes", "tokens", "heldout_documents")}
-    common = in_common(name, source.duplicates, source.shared)
-    return {"source": name, "kind": source.kind, **counts, "dropped": dict(source.dropped), "in_common": common}
+    said = {
+        "in_common": in_common(name, source.duplicates, source.shared),
+        "packed": packing_lines(name, source.packed),
+    }
+    return {"source": name, "kind": source.kind, **counts, "dropped": dict(source.dropped), **said}
 
 
 def _read_row(source: Source, paths: Sequence[Path], scans: Sequence[Path]) -> dict[str, Any]:
@@ -120,7 +125,7 @@ def _read_row(source: Source, paths: Sequence[Path], scans: Sequence[Path]) -> d
         size += int(np.delete(sizes, contaminated).sum())
     counts = {"documents": documents, "bytes": size, "tokens": None, "heldout_documents": None}
     about = {"source": source.name, "kind": source.kind}
-    return {**about, **counts, "dropped": dict(sorted(dropped.items())), "in_common": []}
+    return {**about, **counts, "dropped": dict(sorted(dropped.items())), "in_common": [], "packed": []}
 
 
 def print_prepared(document: dict[str, Any], console: Console) -> None:
@@ -134,7 +139,7 @@ def print_prepared(document: dict[str, Any], console: Console) -> None:
     console.print(table(f"Data of {document['target']}", document["sources"], columns))
     if "files" in document:
         say(console, f"documents: {document['files']}")
-    say(console, *(line for row in document["sources"] for line in row["in_common"]))
+    say(console, *(line for row in document["sources"] for line in (*row["in_common"], *row["packed"])))
 
 
 def sources_json() -> dict[str, Any]:

@@ -7,7 +7,6 @@ stage's own: those are compared with the other arms', which were asked a study's
 import hashlib
 import math
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,6 +28,7 @@ from experiments.run.trained import find_stage, mesh_for, open_stage
 from experiments.show.table import Column, say, table
 from experiments.study import Evaluation
 from mixtures.tokens.manifest import Manifest, read_manifest
+from mixtures.tokens.manifest import forms as manifest_forms
 from store.errors import Failure, UserError
 from store.files import write_json
 from store.layout import PREPARED
@@ -122,11 +122,10 @@ def _prepared(record: StageRecord, store: Path) -> Manifest | None:
         except Failure:  # of another study, or an older version's
             continue
         if manifest is not None and manifest.tokenizer_digest == record.identity["tokenizer"]:
-            read = {name: manifest.sources.get(name) for name in record.identity["data"]}
-            with suppress(UserError):  # it has no form of them for such sequences
-                forms = {name: its and its.form(record.identity["sequence"], infilling) for name, its in read.items()}
-                if record.identity["data"] == {name: form and form.digest for name, form in forms.items()}:
-                    return manifest
+            forms = manifest_forms(manifest, record.identity["sequence"], infilling)
+            there = {name: form.digest for name, form in forms.items()}
+            if record.identity["data"].items() <= there.items():
+                return manifest
     return None
 
 

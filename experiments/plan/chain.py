@@ -112,12 +112,10 @@ def _check_present(stage: Stage, batch: int, sequence: int, sequences: Mapping[s
 
 def _check_infilling(study: Study, stage: Stage, sequence: int) -> None:
     fim = study.data.fim
-    lengths = () if fim is None else fim.sequence if isinstance(fim.sequence, tuple) else (fim.sequence,)
-    if stage.infilling and lengths and sequence not in lengths:
+    if stage.infilling and fim is not None and sequence not in fim.suffixes:
         raise UserError(
             f"a stage of mixture '{stage.mixture.name}' reads sequences of {sequence:,} tokens and infilling is "
-            f"prepared for {', '.join(f'{length:,}' for length in lengths)}; set the fim of the study's data to the "
-            "same length"
+            f"prepared for {', '.join(map('{:,}'.format, fim.suffixes))}; add that to the fim of the study's data"
         )
 
 

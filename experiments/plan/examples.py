@@ -5,7 +5,7 @@ from typing import Literal
 from experiments.plan.stage import PlannedStage
 from experiments.study import Stage, Study
 from mixtures.mixture import shares
-from mixtures.tokens.manifest import Manifest
+from mixtures.tokens.manifest import Manifest, Packed
 from models.recipe import NextToken, Ranking
 from store.errors import UserError
 
@@ -59,7 +59,7 @@ def check_sets(manifest: Manifest, planned: PlannedStage) -> None:
         return
     for source in planned.sequences:
         form = manifest.sources[source].form(planned.sequence, planned.stage.infilling)
-        if getattr(form, "most_answers", 0) < 2:
+        if not isinstance(form, Packed) or form.most_answers < 2:
             raise UserError(
                 f"stage {planned.id} ranks answers, and no sequence of {planned.sequence:,} tokens holds two of source "
                 f"'{source}'; give its examples sets of several answers, or the stage a longer sequence"

@@ -15,7 +15,7 @@ from experiments.plan.stage import Plan, PlannedStage, PreparedPlan, StageStart
 from experiments.plan.starts import Planner, begin, needed
 from experiments.plan.supply import Windows, expected, prepared
 from experiments.study import Study
-from mixtures.prepare import DataSpec, changes, prepared_folder, with_identities
+from mixtures.prepare import changes, prepared_folder, tokenizer_of, with_identities
 from mixtures.tokens import tokenizer as bpe
 from mixtures.tokens.manifest import Manifest, read_manifest
 from store.errors import UserError
@@ -107,14 +107,14 @@ def _check_tokenizer(study: Study, manifest: Manifest | None) -> None:
 
     A model may know more ids than there are; published ones round their number up.
     """
-    data, models = _tokenizing(study.data), [study.model, *(arm.model for arm in study.arms if arm.model)]
+    (data, path), models = tokenizer_of(study.data), [study.model, *(arm.model for arm in study.arms if arm.model)]
     ids, loss = data.vocabulary, ""
     if manifest is not None:
         ids, loss = manifest.vocabulary, "" if manifest.bits_per_byte else manifest.loss
-    if not isinstance(data.tokenizer, Path):
+    if path is None:
         ids = max(ids, data.vocabulary, bpe.SMALLEST)
     elif manifest is None:
-        tokenizer = bpe.load(data.tokenizer, data.end)
+        tokenizer = bpe.load(path, data.end)
         bpe.eod_id(tokenizer, data.end)
         ids, loss = bpe.size(tokenizer), bpe.loss(tokenizer, form=bpe.canonical)
     model = min(models, key=lambda model: model.vocabulary)
@@ -128,11 +128,6 @@ def _check_tokenizer(study: Study, manifest: Manifest | None) -> None:
             f"primary names '{counted[0]}', which is in bits per byte, and the tokenizer loses text ({loss}); declare "
             "other metrics, or use a tokenizer that keeps texts"
         )
-
-
-def _tokenizing(data: DataSpec) -> DataSpec:
-    """The data that say which tokenizer `data` have."""
-    return _tokenizing(data.tokenizer) if isinstance(data.tokenizer, DataSpec) else data
 
 
 def _merge(stages: dict[Hashable, PlannedStage], planned: PlannedStage, ending: str) -> PlannedStage:

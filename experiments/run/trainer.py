@@ -99,7 +99,7 @@ def train_stage(
     step_of = (stage.model, study.precision, data.batch, data.sequence)
     mesh, layout = placement(*step_of)
     with hosts.together():
-        tokens = open_tokens(plan.manifest, stage.stage.infilling)
+        tokens = open_tokens(plan.manifest, stage.sequence, stage.stage.infilling)
         tokens.check(data.allocation.sources)
     start, state = resume(plan, stage, store, mesh)
     with hosts.together():

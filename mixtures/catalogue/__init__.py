@@ -1,5 +1,5 @@
-"""What there is to read: `files`, `hub` and `generated` make a source of yours; others come along (`laptop.py`)."""
+"""What there is to read: `files`, `examples`, `hub` and `generated` make a source of yours; `laptop.py` has others."""
 
-from mixtures.catalogue.own import files, generated, hub
+from mixtures.catalogue.own import examples, files, generated, hub
 
-__all__ = ["files", "generated", "hub"]
+__all__ = ["examples", "files", "generated", "hub"]

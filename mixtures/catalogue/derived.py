@@ -29,6 +29,8 @@ def derived(base: Source, change: str) -> Source:
     """
     if change not in changed.CHANGES:
         raise UserError(f"source '{base.name}': no change {change!r}; choose one of {', '.join(changed.CHANGES)}")
+    if base.examples:
+        raise UserError(f"source '{base.name}' is of examples, which have no other form; change a source of files")
     if base.kind != "code":
         raise UserError(f"source '{base.name}' is {base.kind}; only code can be {change}")
     name = derived_part(base.name, change)

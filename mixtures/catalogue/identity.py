@@ -56,6 +56,7 @@ def pinned(source: Source, store: Path) -> Source:
         "readers": traced.readers,
         "code": traced.code,
         "values": {"given": reads, **traced.globals},
+        **({"examples": True} if source.examples else {}),
     }
     identity = json.loads(json.dumps(identity, sort_keys=True))
     return replace(source, identity={**identity, "files": _contents(source, traced, identity, store)})

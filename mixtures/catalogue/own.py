@@ -1,4 +1,4 @@
-"""A corpus of your own as a source, in one line: files on this machine, a data set of the hub, generated problems."""
+"""A corpus of your own as a source, in one line: files or examples on this machine, a hub's data set, our problems."""
 
 import os
 import re
@@ -10,6 +10,7 @@ from typing import Any
 
 from mixtures.catalogue.source import ACROSS, WITHIN, Source, hub_source, naming
 from mixtures.documents.document import Document
+from mixtures.readers import examples as own_examples
 from mixtures.readers import files as own_files
 from mixtures.readers import rows
 from mixtures.readers.hub import HubDataset
@@ -41,21 +42,80 @@ def files(
     Raises:
         UserError: a name or kind that cannot be, no pattern, or an unknown filter.
     """
+    _refuse_what_is_no_text(name, field=(field or ".",), group=(group or ".",))
+    corpus = own_files.Corpus(_local(name, patterns), field, group)
+    return Source(
+        *(name, kind, "files", naming(name, partial(own_files.read, corpus)), partial(own_files.shards, corpus)),
+        inputs=corpus.patterns,
+        **options,
+    )
+
+
+def examples(
+    name: str,
+    *patterns: str | os.PathLike[str],
+    prompt: str = "instruction",
+    answer: str = "output",
+    group: str = "",
+    set: str = "",
+    score: str = "",
+    kind: str = "instruct",
+    **options: Any,
+) -> Source:
+    """A source of prompts with answers, one a row of files: `examples("pairs", "pairs.jsonl", prompt="q", answer="a")`.
+
+    A sequence holds whole examples alone, so the study's data say in `packing` how long sequences are. A stage's
+    objective says whether the prompts carry loss. A row without prompt or answer is dropped and counted.
+
+    Args:
+        name: what mixtures call it.
+        patterns: as for `files`; of rows all.
+        prompt: the field that is asked, or a text with fields in braces: "{instruction}\\n\\n{input}\\n\\n". What it
+            ends with is asked, too. Its paragraphs whose fields are all empty are left out. A field of several texts
+            gives one a line.
+        answer: the field that is answered.
+        group: what is held out together; if not said, what has the same prompt.
+        set: of answers that are ranked, what those to one prompt have in common, within one file.
+        score: of such an answer, a whole number; higher is better.
+        kind: one of `mixtures.catalogue.source.KINDS`.
+        options: as for `files`.
+
+    Raises:
+        UserError: as `files`, or a template that cannot be.
+    """
+    given = {"prompt": (prompt,), "answer": (answer,)}
+    optional = {what: (value or ".",) for what, value in (("group", group), ("set", set), ("score", score))}
+    _refuse_what_is_no_text(name, **given, **optional)
+    try:
+        fields = own_examples.fields_of(prompt)
+    except ValueError as error:
+        raise UserError(
+            f"source '{name}': prompt {prompt!r} is no template ({error}); write fields in braces"
+        ) from error
+    if not fields:
+        raise UserError(f"source '{name}': prompt {prompt!r} has no field in it; write some in braces")
+    corpus = own_files.Corpus(_local(name, patterns), answer)
+    its = own_examples.Fields(prompt, answer, group, set, score)
+    return Source(
+        *(name, kind, "examples", naming(name, partial(own_examples.read, corpus, its))),
+        partial(own_files.shards, corpus),
+        inputs=corpus.patterns,
+        examples=True,
+        **options,
+    )
+
+
+def _local(name: str, patterns: Sequence[str | os.PathLike[str]]) -> tuple[str, ...]:
+    """`patterns` from the root of the file system, of source `name`."""
     if not patterns:
         raise UserError(f"source '{name}': no files; name some, such as \"corpus/**/*.jsonl.zst\"")
-    _refuse_what_is_no_text(name, pattern=patterns, field=(field or ".",), group=(group or ".",))
+    _refuse_what_is_no_text(name, pattern=patterns)
     if far := [pattern for pattern in map(str, patterns) if "://" in pattern]:
         raise UserError(
             f"source '{name}': pattern {far[0]!r} is an address, and files are read from this machine; copy them here, "
             "or use hub(...) with ABLATE_MIRROR"
         )
-    absolute = tuple(own_files.absolute(pattern) for pattern in patterns)
-    corpus = own_files.Corpus(absolute, field, group)
-    return Source(
-        *(name, kind, "files", naming(name, partial(own_files.read, corpus)), partial(own_files.shards, corpus)),
-        inputs=absolute,
-        **options,
-    )
+    return tuple(own_files.absolute(pattern) for pattern in patterns)
 
 
 def hub(

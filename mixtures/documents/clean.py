@@ -26,6 +26,26 @@ def clean(text: str) -> str:
     return text
 
 
+def clean_example(text: str, prompt: int) -> tuple[str, int]:
+    """`clean` of an example, whose prompt is the first `prompt` characters, and its prompt's characters then.
+
+    Prompt and answer are cleaned apart, and where they meet nothing is: what the prompt ends with is asked, what the
+    answer begins with is answered, be it a blank or an empty line.
+    """
+    asked, answer = (LINE_END.sub("\n", part) for part in (text[:prompt], text[prompt:]))
+    if "\n" not in asked + answer:
+        asked, answer = asked.replace("\r", "\n"), answer.replace("\r", "\n")
+    asked, answer = asked.lstrip(BEFORE), answer.lstrip(BEFORE[0]).rstrip("\n")
+    return asked + answer, len(asked)
+
+
+def example_drop_reason(text: str, prompt: int, kind: str) -> str | None:
+    """`drop_reason` of an example, which may be short and not without a prompt or an answer."""
+    if not text[:prompt].strip():
+        return "no prompt"
+    return _unfit(text, kind) if text[prompt:].strip() else "no answer"
+
+
 def drop_reason(text: str, kind: str) -> str | None:
     """Why a cleaned document of a source of `kind` is left out, or None.
 
@@ -34,8 +54,10 @@ def drop_reason(text: str, kind: str) -> str | None:
     visible = text.strip()
     if not visible:
         return "empty"
-    if len(visible) < MIN_CHARACTERS:
-        return "shorter than 16 characters"
+    return "shorter than 16 characters" if len(visible) < MIN_CHARACTERS else _unfit(text, kind)
+
+
+def _unfit(text: str, kind: str) -> str | None:
     if "\0" in text:
         return "NUL bytes"
     try:

@@ -9,6 +9,8 @@ Rows = Iterable[tuple[str, Mapping[str, Any]]]
 """Rows of a data file, each with its place: "path#number"."""
 STORED = ("id", "group", "text", "id_hash", "group_hash", "text_hash", "bytes")
 """The columns of a file of documents (parquet.py)."""
+OF_EXAMPLES = ("prompt", "set", "score")
+"""Those that a file of examples has beside them."""
 
 
 @dataclass(frozen=True)
@@ -23,8 +25,9 @@ class Document:
         same: what makes another document its duplicate, where that is not the text: programs that differ in their names
             alone have one shape. Readers give it; it is not kept with the text.
         prompt: of an example, the characters at its beginning that are asked; the others are the answer.
-        set: what the answers to one prompt have in common, where they are ranked.
-        score: of an answer among those, higher is better.
+        set: what the answers to one prompt have in common, where they are ranked; they share a group and a shard. ""
+            for an answer that is ranked with no other.
+        score: of an answer among those, higher is better; 32 bits.
     """
 
     id: str

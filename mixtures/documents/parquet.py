@@ -18,7 +18,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mixtures.documents.document import STORED, Document, hash64
+from mixtures.documents.document import OF_EXAMPLES, STORED, Document, hash64
 from store import layout
 from store.errors import Failure, said
 from store.files import whole
@@ -31,34 +31,43 @@ PAGE_DOCUMENTS = 64
 """After so many a page may end, so that a few documents can be read without the rest of their group."""
 TYPES = (*(3 * [pa.string()]), *(2 * [pa.uint64()]), pa.binary(16), pa.uint32())
 SCHEMA = pa.schema([pa.field(name, type, False) for name, type in zip(STORED, TYPES, strict=True)])
+_EXAMPLE_TYPES = (pa.uint32(), pa.string(), pa.int32())
+EXAMPLES = pa.schema(
+    [*SCHEMA, *(pa.field(name, type, False) for name, type in zip(OF_EXAMPLES, _EXAMPLE_TYPES, strict=True))]
+)
 DROPPED, TRAINING, HELDOUT, CONTAMINATED, NEAR_DUPLICATE = range(5)
 """A contaminated document is neither trained on nor held out, and neither is one that is nearly another."""
 Roles = npt.NDArray[np.uint8]
+WHOLE = ("id", "group", "text", *OF_EXAMPLES)
+"""The columns that make a document; the last are those of examples alone."""
 
 
-def write(path: Path, documents: Iterable[Document], facts: Mapping[str, Any]) -> None:
+def write(path: Path, documents: Iterable[Document], facts: Mapping[str, Any], examples: bool = False) -> None:
     """Write a shard of documents, which are streamed; otherwise as `writing`."""
-    with writing(path, facts) as add:
+    with writing(path, facts, examples) as add:
         for document in documents:
             add(document)
 
 
 @contextmanager
-def writing(path: Path, facts: Mapping[str, Any]) -> Iterator[Callable[[Document], None]]:
+def writing(path: Path, facts: Mapping[str, Any], examples: bool = False) -> Iterator[Callable[[Document], None]]:
     """Write the documents that the function is given, as one shard.
 
-    Within a row group they stand in the order of their id's hash; at most GROUP_BYTES of them are held.
+    Within a row group they stand in the order of their id's hash; at most GROUP_BYTES of them are held. The hash of an
+    answer in a set is the set's, so that a source's size takes or leaves the whole set.
 
     Args:
         path: appears whole or not at all.
         facts: kept in the file's header. Read after the last document, so a caller may fill it meanwhile.
+        examples: whether prompt, set and score are kept.
 
     Raises:
         Failure: the disk is full.
     """
     settings = {"compression": "lz4", "use_dictionary": False, "write_statistics": False, "write_page_checksum": True}
     settings |= {"write_batch_size": PAGE_DOCUMENTS}
-    with whole(path) as temporary, pq.ParquetWriter(temporary, SCHEMA, **settings) as file:
+    schema = EXAMPLES if examples else SCHEMA
+    with whole(path) as temporary, pq.ParquetWriter(temporary, schema, **settings) as file:
         held: list[Document] = []
         size = 0
 
@@ -74,7 +83,7 @@ def writing(path: Path, facts: Mapping[str, Any]) -> Iterator[Callable[[Document
             rows = sorted(map(_row, held), key=lambda row: (row["id_hash"], row["id"]))
             held.clear()
             size = 0
-            file.write_table(pa.Table.from_pylist(rows, SCHEMA))
+            file.write_table(pa.Table.from_pylist(rows, schema))
 
         yield add
         if held:
@@ -86,8 +95,9 @@ def _row(document: Document) -> dict[str, Any]:
     text = document.text.encode()
     return {
         **{"id": document.id, "group": document.group, "text": text, "bytes": len(text)},
-        **{"id_hash": hash64(document.id), "group_hash": hash64(document.group)},
+        **{"id_hash": hash64(document.set or document.id), "group_hash": hash64(document.group)},
         "text_hash": hashlib.sha256(document.same.encode() or text).digest()[:16],
+        **{name: getattr(document, name) for name in OF_EXAMPLES},
     }
 
 
@@ -98,8 +108,8 @@ def facts(path: Path) -> dict[str, Any]:
         return found
 
 
-def read(path: Path, columns: tuple[str, ...] = ("id", "group", "text")) -> Iterator[pa.RecordBatch]:
-    """The row groups of a shard, with `columns` alone."""
+def read(path: Path, columns: tuple[str, ...] = WHOLE) -> Iterator[pa.RecordBatch]:
+    """The row groups of a shard, with those of `columns` alone that it has."""
     with _reading(path), binary(path) as raw, pq.ParquetFile(raw, page_checksum_verification=True) as file:
         for number in range(file.num_row_groups):
             table = file.read_row_group(number, columns=list(columns), use_threads=False)
@@ -114,8 +124,9 @@ def read_documents(path: Path) -> Iterator[Document]:
 def documents(groups: Iterable[pa.RecordBatch]) -> Iterator[Document]:
     """The documents of row groups, in their order."""
     for batch in groups:
-        columns = (batch.column(name).to_pylist() for name in ("id", "group", "text"))
-        yield from (Document(id, group, text) for id, group, text in zip(*columns, strict=True))
+        names = [name for name in WHOLE if name in batch.schema.names]
+        rows = zip(*(batch.column(name).to_pylist() for name in names), strict=True)
+        yield from (Document(**dict(zip(names, row, strict=True))) for row in rows)
 
 
 def texts(path: Path, wanted: npt.NDArray[np.bool_]) -> Iterator[str]:

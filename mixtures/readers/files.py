@@ -176,7 +176,7 @@ def read(corpus: Corpus, shard: str, downloads: Path) -> Iterator[Document]:
     Raises:
         Failure: its files changed after they were listed; or as `documents`.
     """
-    for name, path in _part(corpus, shard, downloads).items():
+    for name, path in part(corpus, shard, downloads).items():
         yield from documents(path, name, corpus.field, corpus.group)
 
 
@@ -202,13 +202,18 @@ _remembered_parts = lru_cache(maxsize=4)(_parts)
 """A worker reads many shards of a corpus, and listing a million files takes its time."""
 
 
-def _part(corpus: Corpus, shard: str, downloads: Path) -> dict[str, Path]:
+def part(corpus: Corpus, shard: str, downloads: Path) -> dict[str, Path]:
+    """The files of a shard by their names.
+
+    Raises:
+        Failure: they changed after they were listed.
+    """
     number, _, digest = shard.partition("-")
     for _ in range(2):
-        part = dict(enumerate(_remembered_parts(corpus, downloads.parent))).get(int(number), {})
-        known = digests(part.values(), memory(corpus.patterns, downloads))
-        if _digest(part, known) == digest:
-            return part
+        found = dict(enumerate(_remembered_parts(corpus, downloads.parent))).get(int(number), {})
+        known = digests(found.values(), memory(corpus.patterns, downloads))
+        if _digest(found, known) == digest:
+            return found
         _remembered_parts.cache_clear()
     raise Failure("its files changed while they were read; run the command again")
 
@@ -234,7 +239,7 @@ def documents(path: Path, name: str, field: str = "", group: str = "") -> Iterat
     else:
         columns = [part for part in (field, group) if part] if field else []
         for number, row in tables.rows(path, columns):
-            if not (field or group) and isinstance(row, dict) and tuple(row) == STORED:
+            if not (field or group) and isinstance(row, dict) and tuple(row)[: len(STORED)] == STORED:
                 yield Document(row["id"], row["group"], row["text"])
             else:
                 yield document(row, f"{name}#{number}", tables.place(path, number), field, group)

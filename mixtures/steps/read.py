@@ -13,7 +13,7 @@ from typing import Any
 
 from mixtures.catalogue.source import Source
 from mixtures.documents import parquet
-from mixtures.documents.clean import clean, drop_reason, parts
+from mixtures.documents.clean import clean, clean_example, drop_reason, example_drop_reason, parts
 from mixtures.documents.document import Document
 from mixtures.documents.filters import dropped_by
 from mixtures.readers import hub
@@ -46,7 +46,8 @@ def read_shard(job: ReadJob) -> None:
     facts: list[dict[str, Any]] = [{"read_characters": 0, "dropped": Counter()} for _ in job.outputs]
     with hub.reading_from(job.mirror), ExitStack() as stack:
         adds = [
-            stack.enter_context(parquet.writing(path, its)) for (_, path), its in zip(job.outputs, facts, strict=True)
+            stack.enter_context(parquet.writing(path, its, source.examples))
+            for (source, path), its in zip(job.outputs, facts, strict=True)
         ]
         for file in job.files:
             _read_file(file, job, adds, facts)
@@ -75,6 +76,8 @@ def _read(source: Source, file: str, downloads: Path) -> Iterator[Document]:
             if not (isinstance(document, Document) and isinstance(document.text, str)):
                 raise TypeError(f"{repr(document)[:60]} is no Document with a text")
             (document.id + document.group).encode()  # both texts
+            if source.examples:
+                _check_example(document)
             yield document
     except (UserError, Failure):
         raise
@@ -84,9 +87,27 @@ def _read(source: Source, file: str, downloads: Path) -> Iterator[Document]:
         raise Failure(f"source '{source.name}', shard '{file}' cannot be read ({why})") from error
 
 
+def _check_example(document: Document) -> None:
+    document.set.encode()
+    if not 0 <= document.prompt <= len(document.text):
+        raise ValueError(f"{document.id} has a prompt of {document.prompt:,} of its {len(document.text):,} characters")
+    if type(document.score) is not int or not -(2**31) <= document.score < 2**31:
+        raise ValueError(
+            f"{document.id} has the score {repr(document.score)[:60]}; scores are whole numbers of 32 bits"
+        )
+
+
 def _cleaned(source: Source, file: str, downloads: Path, facts: dict[str, Any]) -> Iterator[Document]:
     for document in _read(source, file, downloads):
         facts["read_characters"] += len(document.text)
+        if source.examples:
+            text, prompt = clean_example(document.text, document.prompt)
+            reason = example_drop_reason(text, prompt, source.kind) or dropped_by(text, source.filters)
+            if reason:
+                facts["dropped"][reason] += 1
+            else:
+                yield replace(document, text=text, prompt=prompt)
+            continue
         text = clean(document.text)
         reason = drop_reason(text, source.kind) or dropped_by(text, source.filters)
         if reason:

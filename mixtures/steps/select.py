@@ -6,7 +6,8 @@ in an order of which each step has its reason:
 0. Near-duplicates that a list of the user's names, before all else: it may name the very copy that step 1 would keep.
 1. Duplicates, source by source: the size of a source counts what is left of it, and a text that an earlier source lost
    to its own size is no duplicate in a later one.
-2. Benchmark items, before size: what is contaminated takes no room.
+2. Benchmark items, before size: what is contaminated takes no room. The other answers of its set go with it, since the
+   prompt is theirs, too, and a set without its best or worst answer would teach another ranking.
 3. The size of a source, by the documents' hashes: a smaller size is a subset of a larger one.
 4. Held-out groups, of what is left, so that as much of every source is held out as was asked for.
 5. Copies of what is held out, which sources that keep duplicates may have under another group.
@@ -58,8 +59,10 @@ def select(candidates: Sequence[Candidate], share: float) -> dict[str, dict[str,
             drop_duplicates(texts, candidates[:end], start, facts)
             for c in candidates[start:end]:
                 its = facts[c.source.name]
-                counts = {"exact duplicate": its["duplicates"].total(), "contaminated": _contaminated(c)}
-                its["dropped"] += Counter(counts | {"over the source's size": _cap(c)})
+                contaminated, beside = _contaminated(c)
+                counts = {"exact duplicate": its["duplicates"].total(), "contaminated": contaminated}
+                counts |= {"in a set with a contaminated answer": beside, "over the source's size": _cap(c)}
+                its["dropped"] += Counter(counts)
             start = end
         _hold_out(candidates, share)
         copies = drop_heldout_copies(texts, candidates)
@@ -99,15 +102,20 @@ def sample(candidate: Candidate, max_bytes: int) -> Iterator[str]:
             yield text
 
 
-def _contaminated(candidate: Candidate) -> int:
-    """Take out what holds a benchmark item; the number of documents."""
-    count = 0
-    for scan, (_, roles) in zip(candidate.scans, each(candidate, "r+"), strict=False):
-        rows = np.array(read_sealed(scan, "what was found of the benchmarks")["contaminated"], np.int64)
-        rows = rows[roles[rows] == TRAINING]
+def _contaminated(candidate: Candidate) -> tuple[int, int]:
+    """Take out what holds a benchmark item, and the answers that are ranked with it; the numbers of documents."""
+    count = beside = 0
+    for scan, (path, roles) in zip(candidate.scans, each(candidate, "r+"), strict=False):
+        found = np.array(read_sealed(scan, "what was found of the benchmarks")["contaminated"], np.int64)
+        rows = found[roles[found] == TRAINING]
         roles[rows] = CONTAMINATED
         count += len(rows)
-    return count
+        if candidate.source.examples and len(found):
+            keys = column(path, "id_hash")  # of an answer in a set, the set's
+            others = np.isin(keys, keys[found]) & (roles == TRAINING)
+            roles[others] = CONTAMINATED
+            beside += int(others.sum())
+    return count, beside
 
 
 def _cap(candidate: Candidate) -> int:

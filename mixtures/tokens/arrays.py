@@ -2,7 +2,8 @@
 
 Zarr3 through TensorStore, `<source>/<00000>/{tokens,doc_offsets}`. A shard's documents are concatenated, each followed
 by `<eod>`. A window reads S+1 tokens and trains on S of them; window r of a shard starts at r*S and never crosses into
-the next shard. The tail of a shard that fills no window is dropped and counted.
+the next shard. The tail of a shard that fills no window is dropped and counted. Of packed examples (packing.py) a third
+array, `<00000>/examples`, says what is known.
 """
 
 import hashlib
@@ -18,10 +19,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mixtures.tokens.manifest import Infilled, Manifest
+from mixtures.tokens.manifest import Manifest, Packed, SourceManifest, forms
 from store.errors import Failure
 from store.files import publish, scratch
-from store.layout import INFILLED, shard_name
+from store.layout import shard_name
 from store.paths import kvstore
 
 # A file holds many chunks of an array behind an index (few objects in an object store), and every chunk and the index
@@ -49,7 +50,12 @@ def token_dtype(vocabulary: int) -> str:
     return "uint16" if vocabulary <= 2**16 else "uint32"
 
 
-def write_shard(folder: Path, tokens_N: npt.NDArray[Any], doc_offsets: npt.NDArray[np.int64]) -> str:
+def write_shard(
+    folder: Path,
+    tokens_N: npt.NDArray[Any],
+    doc_offsets: npt.NDArray[np.int64],
+    table_Dx3: npt.NDArray[np.int32] | None = None,
+) -> str:
     """Write one shard; the folder appears whole or not at all, and replaces one that is there.
 
     Args:
@@ -57,8 +63,10 @@ def write_shard(folder: Path, tokens_N: npt.NDArray[Any], doc_offsets: npt.NDArr
         tokens_N: uint16 or uint32 ids of the documents, each with its `<eod>`.
         doc_offsets: [documents + 1]: document d is tokens_N[doc_offsets[d] : doc_offsets[d + 1]], never empty.
 
+        table_Dx3: of packed examples, what is known of every document (packing.py).
+
     Returns:
-        The digest of tokens and offsets together.
+        The digest of all of them together.
 
     Raises:
         ValueError: the offsets do not cut tokens_N into documents.
@@ -70,12 +78,21 @@ def write_shard(folder: Path, tokens_N: npt.NDArray[Any], doc_offsets: npt.NDArr
         try:
             _write_array(own / "tokens", tokens_N)
             _write_array(own / "doc_offsets", doc_offsets)
+            if table_Dx3 is not None:
+                _write_array(own / "examples", table_Dx3)
             publish(own, folder)
         except _READ_ERRORS as error:
             raise Failure(
                 f"cannot write tokens to {folder} ({_first_line(error)}); free some space or choose another --store"
             ) from error
-    return _digest(tokens_N.dtype, len(tokens_N), [tokens_N], doc_offsets)
+    return shard_digest(tokens_N, doc_offsets, table_Dx3)
+
+
+def shard_digest(
+    tokens_N: npt.NDArray[Any], doc_offsets: npt.NDArray[np.int64], table_Dx3: npt.NDArray[np.int32] | None = None
+) -> str:
+    """What `write_shard` returns."""
+    return _digest(tokens_N.dtype, len(tokens_N), [tokens_N], doc_offsets, table_Dx3)
 
 
 def _check_offsets(doc_offsets: npt.NDArray[np.int64], tokens: int) -> None:
@@ -84,11 +101,15 @@ def _check_offsets(doc_offsets: npt.NDArray[np.int64], tokens: int) -> None:
 
 
 def _digest(
-    dtype: npt.DTypeLike, tokens: int, parts: Iterable[npt.NDArray[Any]], doc_offsets: npt.NDArray[np.int64]
+    dtype: npt.DTypeLike,
+    tokens: int,
+    parts: Iterable[npt.NDArray[Any]],
+    doc_offsets: npt.NDArray[np.int64],
+    table_Dx3: npt.NDArray[np.int32] | None,
 ) -> str:
     """Of a shard, whose tokens come in parts."""
     total = hashlib.sha256(f"{np.dtype(dtype)} {tokens} {len(doc_offsets)}\n".encode())
-    for array in itertools.chain(parts, [doc_offsets]):
+    for array in itertools.chain(parts, [doc_offsets], [] if table_Dx3 is None else [table_Dx3]):
         total.update(np.ascontiguousarray(array, array.dtype.newbyteorder("<")).data)
     return total.hexdigest()
 
@@ -101,14 +122,15 @@ def joined_digest(digests: Iterable[str]) -> str:
 def _write_array(path: Path, values: npt.NDArray[Any]) -> None:
     import tensorstore as ts
 
-    chunk = CHUNK_TOKENS if path.name == "tokens" else max(1, len(values))  # offsets are always read whole
+    chunk = CHUNK_TOKENS if path.name == "tokens" else max(1, len(values))  # others are always read whole
     whole = max(1, -(-len(values) // chunk)) * chunk
     file = min(whole, FILE_TOKENS) if path.name == "tokens" else whole
-    shards = {"chunk_shape": [chunk], "codecs": _CHECKED, "index_codecs": _CHECKED}
+    rest = values.shape[1:]
+    shards = {"chunk_shape": [chunk, *rest], "codecs": _CHECKED, "index_codecs": _CHECKED}
     metadata = {
-        "shape": [len(values)],
+        "shape": [len(values), *rest],
         "data_type": str(values.dtype),
-        "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [file]}},
+        "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [file, *rest]}},
         "codecs": [{"name": "sharding_indexed", "configuration": shards}],
     }
     array = ts.open(_spec(path) | {"metadata": metadata}, create=True, delete_existing=True).result()
@@ -135,33 +157,41 @@ def _first_line(error: Exception) -> str:
     return str(error).splitlines()[0][:200] if str(error) else type(error).__name__
 
 
-def open_tokens(manifest: Manifest, infilling: bool = False) -> "TokenStore":
-    """The tokens of prepared data; with `infilling`, of the sources that have it, the fill-in-the-middle form."""
-    forms = {name: source.form(0, infilling) for name, source in manifest.sources.items()}
-    folders = {name: f"{name}{INFILLED}" for name, form in forms.items() if isinstance(form, Infilled)}
-    return TokenStore(manifest.tokens, {name: form.shard_tokens for name, form in forms.items()}, folders)
+def open_tokens(manifest: Manifest, sequence: int, infilling: bool = False) -> "TokenStore":
+    """The tokens of prepared data as stages read them in such sequences: `manifest.forms` says in which form."""
+    its = forms(manifest, sequence, infilling)
+    folders = {name: f"{name}{form.suffix}" for name, form in its.items() if not isinstance(form, SourceManifest)}
+    answers = {name: form.most_answers for name, form in its.items() if isinstance(form, Packed)}
+    return TokenStore(manifest.tokens, {name: form.shard_tokens for name, form in its.items()}, folders, answers)
 
 
 class TokenStore:
     """Random windows of prepared sources. Shards are opened when first read; `check` opens them all."""
 
     def __init__(
-        self, folder: Path | str, shards: Mapping[str, Sequence[int]], folders: Mapping[str, str] | None = None
+        self,
+        folder: Path | str,
+        shards: Mapping[str, Sequence[int]],
+        folders: Mapping[str, str] | None = None,
+        most_answers: Mapping[str, int] | None = None,
     ):
         """
         Args:
             folder: of all sources, or the URL of an object store (gs://, s3://).
             shards: per source the tokens of every shard, from the manifest.
             folders: of the sources whose folder has another name than they.
+            most_answers: of the sources of packed examples, how many a window has at most.
         """
         import tensorstore as ts
 
         self._folder = str(folder).rstrip("/")
         self._shards = shards
+        self.most_answers = dict(most_answers or {})
         self._folders = {name: f"{self._folder}/{(folders or {}).get(name, name)}" for name in shards}
         self._context = ts.Context({"cache_pool": {"total_bytes_limit": _CACHE_BYTES}})
         self._array = cache(self._opened)
         self._offsets = lru_cache(_OFFSETS_IN_MEMORY)(self._read_offsets)
+        self._tables = lru_cache(_OFFSETS_IN_MEMORY)(self._read_table)
         self._ends = cache(self._window_ends)
 
     def check(self, sources: Sequence[str]) -> None:
@@ -173,9 +203,11 @@ class TokenStore:
         opening = [(name, n, self._open(name, n, "tokens")) for name in sources for n in range(len(self._shards[name]))]
         for name, number, future in opening:
             self._checked(name, number, future)
+            if name in self.most_answers:
+                self._tables(name, number)
 
     def digest(self, source: str) -> str:
-        """Of all tokens and document offsets of a source, read from the store: that of its manifest if they are whole.
+        """Of all that is stored of a source, read from the store: that of its manifest if it is whole.
 
         Raises:
             Failure: a shard is missing, of another size than the manifest says, or fails its checksum.
@@ -187,7 +219,9 @@ class TokenStore:
         size = array.shape[0]
         ends = ((at, min(at + _DIGESTED, size)) for at in range(0, size, _DIGESTED))
         with self._named(name, number):
-            return _digest(array.dtype.numpy_dtype, size, (array[at:end].read().result() for at, end in ends), offsets)
+            table = self._tables(name, number) if name in self.most_answers else None
+            parts = (array[at:end].read().result() for at, end in ends)
+            return _digest(array.dtype.numpy_dtype, size, parts, offsets, table)
 
     def read(self, requests: Sequence[tuple[str, int]], sequence: int) -> npt.NDArray[np.int32]:
         """int32 [len(requests), sequence + 1]: the window of every (source, window) pair.
@@ -217,7 +251,8 @@ class TokenStore:
     def segments(self, requests: Sequence[tuple[str, int]], sequence: int) -> npt.NDArray[np.int32]:
         """int32 [len(requests), sequence]: which document of its window every input position belongs to, from 0.
 
-        An `<eod>` belongs to the document that it ends.
+        An `<eod>` belongs to the document that it ends. But a packed example begins with the `<eod>` before it, as it
+        does when it is scored, and all that comes after an example is another document.
 
         Raises:
             Failure: a shard's document offsets are missing or corrupt.
@@ -225,12 +260,28 @@ class TokenStore:
         """
         segments_BxS = np.zeros((len(requests), sequence), np.int32)
         for row, (name, window) in enumerate(requests):
+            if name in self.most_answers:
+                lengths, _ = self.examples(name, window, sequence)
+                segments_BxS[row] = np.repeat(np.arange(len(lengths)), lengths)
+                continue
             shard, start = self._place(name, window, sequence)
             offsets = self._offsets(name, shard)
             ends = offsets[offsets.searchsorted(start + 1) : offsets.searchsorted(start + sequence)] - start
             for document, (begin, end) in enumerate(pairwise([*ends.tolist(), sequence]), 1):
                 segments_BxS[row, begin:end] = document
         return segments_BxS
+
+    def examples(self, name: str, window: int, sequence: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int32]]:
+        """Of a window of packed examples, the lengths of the documents that its targets are, and what is known of them.
+
+        Raises:
+            Failure: a shard's document offsets or table are missing or corrupt.
+            IndexError: a source has no such window.
+        """
+        shard, start = self._place(name, window, sequence)
+        offsets = self._offsets(name, shard)
+        first, last = offsets.searchsorted([start + 1, start + 1 + sequence])
+        return np.diff(offsets[first : last + 1]), self._tables(name, shard)[first:last]
 
     def _place(self, name: str, window: int, sequence: int) -> tuple[int, int]:
         """Shard of a source's window, and the token in it at which the window starts."""
@@ -266,6 +317,14 @@ class TokenStore:
             offsets = np.asarray(self._open(name, number, "doc_offsets").result().read().result(), np.int64)
             _check_offsets(offsets, self._shards[name][number])
         return offsets
+
+    def _read_table(self, name: str, number: int) -> npt.NDArray[np.int32]:
+        documents = len(self._offsets(name, number)) - 1
+        with self._named(name, number):
+            table = np.asarray(self._open(name, number, "examples").result().read().result(), np.int32)
+        if table.shape != (documents, 3):
+            raise self._corrupt(name, number, f"{len(table):,} rows of examples for {documents:,} documents")
+        return table
 
     @contextmanager
     def _named(self, name: str, number: int) -> Iterator[None]:

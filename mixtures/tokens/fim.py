@@ -15,6 +15,7 @@ from tokenizers import Tokenizer
 
 from mixtures.tokens.tokenizer import FIM_MIDDLE, FIM_PREFIX, FIM_SUFFIX, Encoder, Ids, encode
 from store.errors import UserError
+from store.layout import INFILLED
 
 
 @dataclass(frozen=True)
@@ -22,16 +23,24 @@ class Fim:
     """How a study's documents are permuted.
 
     Attributes:
-        sequence: tokens in a training sequence; only documents that lie whole in one are permuted.
+        sequence: tokens in a training sequence; only documents that lie whole in one are permuted. Of several lengths
+            there is a form of its own for each.
         kinds: the kinds of data it applies to.
         rate: share of those documents that is permuted.
         seed: names the draw.
     """
 
-    sequence: int
+    sequence: int | tuple[int, ...]
     kinds: tuple[str, ...] = ("code",)
     rate: float = 0.9
     seed: int = 0
+
+    @property
+    def suffixes(self) -> dict[int, str]:
+        """By sequence, what the folder of that form is called behind the source's name."""
+        if isinstance(self.sequence, int):
+            return {self.sequence: INFILLED}
+        return {sequence: f"{INFILLED}-{sequence}" for sequence in self.sequence}
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from mixtures.documents import parquet
 from mixtures.tokens import tokenizer as bpe
 from mixtures.tokens.arrays import joined_digest, open_tokens
-from mixtures.tokens.manifest import Manifest
+from mixtures.tokens.manifest import Manifest, SourceManifest
 from store.errors import Failure
 
 
@@ -23,12 +23,15 @@ def problems(manifest: Manifest, full: bool, progress: Callable[[str], None]) ->
         found.append(f"the tokenizer {manifest.tokenizer} is missing or not the manifest's; {remedy}")
     for name, source in manifest.sources.items():
         progress(name)
-        for infilling in (False, True) if source.infilled else (False,):
+        # What stages read: of examples the packed forms, of all else the plain one and those that are infilled.
+        packed = [(form.sequence, False) for form in source.packed]
+        for sequence, infilling in packed or [(0, False), *((form.sequence, True) for form in source.infilled)]:
             try:
-                tokens = open_tokens(manifest, infilling)
+                tokens = open_tokens(manifest, sequence, infilling)
                 tokens.check([name])
-                if full and tokens.digest(name) != source.form(0, infilling).digest:
-                    what = "infilled tokens" if infilling else "tokens"
+                form = source.form(sequence, infilling)
+                if full and tokens.digest(name) != form.digest:
+                    what = f"tokens{'' if isinstance(form, SourceManifest) else form.suffix}"
                     found.append(f"the {what} of source '{name}' are not the manifest's; {remedy}")
             except Failure as error:
                 found.append(str(error))

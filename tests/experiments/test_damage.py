@@ -106,8 +106,8 @@ def test_audit_covers_the_prepared_data(plan: Plan, store: Path, full: bool) -> 
     program = plan.manifest.tokens / "program" / "00000"
     from mixtures.tokens.arrays import open_tokens, write_shard
 
-    offsets = open_tokens(plan.manifest)._offsets("prose", 0)
-    tokens = open_tokens(plan.manifest)._array("prose", 0).read().result()
+    offsets = open_tokens(plan.manifest, 32)._offsets("prose", 0)
+    tokens = open_tokens(plan.manifest, 32)._array("prose", 0).read().result()
     tokens[-1] ^= 1
     write_shard(prose, tokens, offsets)
     (held,) = plan.manifest.heldout("prose")

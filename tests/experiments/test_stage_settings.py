@@ -61,7 +61,7 @@ def test_a_run_that_changes_all_of_them_trains_and_its_tokens_are_exact(store: P
     [row] = read_ledger(store / "stages" / last.folder)
     assert row.tokens == 8 * LONG and not row.skipped
     # What was read is what the record says: code with documents in another order, marks and all.
-    tokens = open_tokens(plan.manifest, infilling=True)
+    tokens = open_tokens(plan.manifest, LONG, infilling=True)
     assert load_batch(data_plan(plan, last), tokens, 0).digest == row.digest
     prefix = bpe.load(plan.manifest.tokenizer).token_to_id(bpe.FIM_PREFIX)
     assert (load_batch(data_plan(plan, last), tokens, 0).tokens_BxS == prefix).any()

@@ -29,6 +29,7 @@ from mixtures.tokens import tokenizer as bpe
 from mixtures.tokens.arrays import open_tokens, windows_in
 from mixtures.tokens.manifest import Manifest, read_manifest
 from store.errors import Failure, UserError
+from store.files import write_sealed
 from tests.mixtures.test_fim import original
 
 LINE = "numbers {} and {} make a line that only document {} of {} has\n"
@@ -115,12 +116,12 @@ def trained(manifest: Manifest, name: str) -> list[list[Document]]:
     ]
 
 
-def stored(manifest: Manifest, name: str, shard: int, infilling: bool = False) -> list[int]:
-    """All tokens of a shard, read as one window."""
-    counts = manifest.sources[name].form(infilling).shard_tokens
+def stored(manifest: Manifest, name: str, shard: int, infilled: int = 0) -> list[int]:
+    """All tokens of a shard, read as one window; `infilled` is the length of the sequences of that form."""
+    counts = manifest.sources[name].form(infilled, infilled > 0).shard_tokens
     sequence = counts[shard] - 1
     window = windows_in(counts[:shard], sequence)
-    return [int(id) for id in open_tokens(manifest, infilling).read([(name, window)], sequence)[0]]
+    return [int(id) for id in open_tokens(manifest, infilled, infilled > 0).read([(name, window)], sequence)[0]]
 
 
 def test_every_document_is_kept_held_out_or_counted_by_reason(manifest: Manifest) -> None:
@@ -337,18 +338,44 @@ def test_any_tokenizer_json_can_be_used_and_its_hash_is_in_the_manifest(manifest
         prepare(replace(given, tokenizer=tmp_path / "no.json"), tmp_path, quiet)
 
 
-def test_infilling_moves_whole_documents_only(manifest: Manifest, tmp_path: Path) -> None:
-    sequence = 700
+@pytest.mark.parametrize("sequence", [700, (350, 700)])
+def test_infilling_moves_whole_documents_only(
+    manifest: Manifest, tmp_path: Path, sequence: int | tuple[int, ...]
+) -> None:
     moved = prepare(replace(spec(PLAIN, DIRTY), fim=fim.Fim(sequence)), tmp_path, quiet)
     assert moved.sources["plain"] == manifest.sources["plain"]  # text has no other form
     dirty = moved.sources["dirty"]
-    assert replace(dirty, infilled=None) == manifest.sources["dirty"]  # stages that do not ask read it as it is
-    assert dirty.infilled is not None
-    assert 0.2 < dirty.infilled.permuted_documents / dirty.documents < 0.9
+    assert replace(dirty, infilled=()) == manifest.sources["dirty"]  # stages that do not ask read it as it is
+    assert [form.sequence for form in dirty.infilled] == ([700] if sequence == 700 else [350, 700])
+    for form in dirty.infilled:
+        assert 0.2 < form.permuted_documents / dirty.documents < 0.9
+        _check_moved(moved, form.sequence, form.permuted_documents)
+    with pytest.raises(UserError, match=r"source 'dirty' is prepared for .*700 tokens and not of 64; .* fim"):
+        dirty.form(64, True)
+
+
+def test_manifests_of_before_packing_are_read(manifest: Manifest, tmp_path: Path) -> None:
+    """They say of one infilled form at most, and not for which sequences, which then are those that are asked."""
+    row = json.loads((manifest.folder / "manifest.json").read_text())
+    row = {key: value for key, value in row.items() if key in ("schema", "tokenizer", "decontamination", "sources")}
+    for source in row["sources"].values():
+        del source["packed"]
+        source["infilled"] = None
+    row["sources"]["dirty"]["infilled"] = {"shard_tokens": [7, 8, 9], "permuted_documents": 5, "digest": "d"}
+    write_sealed(tmp_path / "manifest.json", row)
+    old = read_manifest(tmp_path)
+    assert old is not None
+    assert old.sources["plain"] == manifest.sources["plain"]
+    assert old.sources["dirty"].form(96, True).shard_tokens == (7, 8, 9)
+    assert old.sources["dirty"].form(96, False) == old.sources["dirty"]
+
+
+def _check_moved(moved: Manifest, sequence: int, expected: int) -> None:
+    """That no moved document lies across a window's edge, and all are as they were but for their order."""
     tokenizer = bpe.load(moved.tokenizer)
     prefix, count = tokenizer.token_to_id(bpe.FIM_PREFIX), 0
     for number, documents in enumerate(trained(moved, "dirty")):
-        ids = stored(moved, "dirty", number, infilling=True)
+        ids = stored(moved, "dirty", number, infilled=sequence)
         ends = [place for place, id in enumerate(ids) if id == bpe.EOD_ID]
         start = 0
         for document, end in zip(documents, ends, strict=True):
@@ -360,7 +387,7 @@ def test_infilling_moves_whole_documents_only(manifest: Manifest, tmp_path: Path
             else:
                 assert tokenizer.decode(its) == document.text
             start = end + 1
-    assert count == dirty.infilled.permuted_documents
+    assert count == expected
 
 
 @pytest.mark.slow

@@ -20,6 +20,7 @@ from mixtures.readers import (
     archived,
     changed,
     commits,
+    examples,
     files,
     hub,
     installed,
@@ -67,6 +68,18 @@ def _commits(folder: Path) -> Iterable[Document]:
     tagged = "<commit_before>x = 1\n<commit_msg>Double it\n\nBecause.\n<commit_after>x = 2\n"
     yield from commits.read([old, replace(new, version="1.1")], folder)
     yield from texts([commits.parse(tagged), commits.one_file("Add it", "a.py", "", "x\r\n\f\n")])
+
+
+def _examples(folder: Path) -> Iterable[Document]:
+    row = {"q": "\nWhy? \n", "more": None, "tests": ["a", "b"], "n": 2.5, "a": " So.", "s": 1, "g": None, "r": "-3"}
+    rows = [row, {**row, "more": "Say", "a": None, "s": "", "g": "own", "r": None}, {}]
+    (folder / "rows.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows[:2]))
+    corpus = files.Corpus((str(folder / "rows.jsonl"),), "a")
+    (shard,) = files.shards(corpus, folder)
+    template = examples.Fields("{{ {q}\n\n{more}\n\n{tests}{n}\n", "a", "g", "s", "r")
+    found = [*examples.read(corpus, template, shard, folder)]
+    found += examples.documents([("b#1", "", rows[0]), ("b#2", "", rows[2])], examples.Fields("q", "a", "", "s"), "b")
+    return [replace(d, same=repr((d.prompt, d.set, d.score))) for d in found]
 
 
 def _files(folder: Path) -> Iterable[Document]:
@@ -199,8 +212,8 @@ def _tables(folder: Path) -> Iterable[Document]:
 
 
 SAMPLES = {
-    **{"archived": _archived, "changed": _changed, "commits": _commits, "files": _files, "hub": _hub},
-    **{"installed": _installed, "literature": _literature, "notebooks": _notebooks},
+    **{"archived": _archived, "changed": _changed, "commits": _commits, "examples": _examples, "files": _files},
+    **{"hub": _hub, "installed": _installed, "literature": _literature, "notebooks": _notebooks},
     **{"prose": _prose, "rows": _rows, "tables": _tables, "threads": _threads},
 }
 

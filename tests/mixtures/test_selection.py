@@ -30,7 +30,7 @@ def corpus(folder: Path, **sources: Any) -> list[Candidate]:
     for name, (documents, changes, *scans) in sources.items():
         paths = tuple(folder / name / f"{number}.parquet" for number in range(len(documents)))
         for path, shard in zip(paths, documents, strict=True):
-            parquet.write(path, shard, {})
+            parquet.write(path, shard, {}, changes.get("examples", False))
         source = Source(name, "text", "plain", lambda *_: iter(()), one_shard, **changes)
         candidates.append(Candidate(source, paths, tuple(scans), Prepared(folder)))
     return candidates
@@ -121,6 +121,25 @@ def test_a_size_counts_what_is_left_of_duplicates_and_benchmark_items(tmp_path: 
     found = chosen(candidates)["it"]
     assert found["b"] == CONTAMINATED
     assert Counter(found.values()) == {DROPPED: 3, CONTAMINATED: 1, TRAINING: 4}
+
+
+def test_a_leak_in_one_answer_takes_its_set_with_it_and_a_size_takes_whole_sets(tmp_path: Path) -> None:
+    answers = [
+        Document(f"{name}{n}", f"group of {name}", f"The question of {name}? {n}", "", 18, f"set {name}", n)
+        for name in "abcdefgh"
+        for n in range(3)
+    ]
+    changes = {"examples": True, "max_bytes": 9 * len(answers[0].text)}
+    candidates = corpus(tmp_path, pairs=([answers], changes, tmp_path / "found.json"))
+    order = [document.id for document in parquet.read_documents(candidates[0].shards[0])]
+    assert [name[0] for name in order] == [name for name in dict.fromkeys(name[0] for name in order) for _ in range(3)]
+    write_sealed(tmp_path / "found.json", {"contaminated": [order.index("c1")]})
+    dropped = select(candidates, 0.25)["pairs"]["dropped"]
+    assert dropped == {"contaminated": 1, "in a set with a contaminated answer": 2, "over the source's size": 12}
+    roles = chosen(candidates)["pairs"]
+    assert {roles[f"c{n}"] for n in range(3)} == {CONTAMINATED}
+    assert all(len({roles[f"{name}{n}"] for n in range(3)}) == 1 for name in "abdefgh"), "a set shares its role"
+    assert Counter(roles.values()) == {CONTAMINATED: 3, DROPPED: 12, TRAINING: 6, HELDOUT: 3}
 
 
 @settings(deadline=None, max_examples=25)

@@ -74,7 +74,7 @@ class Seats(NamedTuple):
     top_k_B: Any
 
 
-SEAT_KINDS = Seats(*[jnp.int32] * 5, jnp.float32, jnp.float32, jnp.int32)
+SEAT_KINDS = (*[jnp.int32] * 5, jnp.float32, jnp.float32, jnp.int32)
 """Of every array."""
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from analysis.evals.code import box, executed, selftest
 from analysis.evals.code.judge import Check, Verdict
+from analysis.evals.decoding import default
 from analysis.evals.engine import Ask
 from analysis.evals.model import LanguageModel
 from analysis.records import EvalRecord, read_eval, write
@@ -52,7 +53,7 @@ SOUND = {"holds": True, "sandbox": {}, "grouped": True, "cases": []}
 
 
 def task(samples: int = 1) -> CodeTask:
-    return CodeTask("humaneval_exec", PROBLEMS, (True,) * 3, samples, box.find())
+    return CodeTask("humaneval_exec", PROBLEMS, (True,) * 3, default(samples), box.find())
 
 
 @needs_bwrap
@@ -109,7 +110,7 @@ def test_what_does_not_run_here_is_decided_by_the_reference_and_by_no_sample(mod
         assert coding._runs(problems, box.find(), tmp_path) == (True, False, False, True)
     answers = [sound.solution, *FORCES] * 4
     monkeypatch.setattr(coding, "generate", lambda model, asks: enumerate(answers))
-    task = CodeTask("humaneval_exec", problems, (True, False, False, True), 4, box.find())
+    task = CodeTask("humaneval_exec", problems, (True, False, False, True), default(4), box.find())
     rows = coding.score(model, task, tmp_path / "kept.jsonl")
     assert [(row["runs"], row["samples"], row["passed"]) for row in rows] == [
         *((True, 4, 1), (False, 4, 0), (False, 4, 0), (True, 4, 1))
@@ -135,18 +136,23 @@ def test_a_reference_that_failed_once_is_tried_again_before_its_problem_is_lost(
     assert calls == [3, 1, 1, 1]
 
 
-def test_a_completion_has_room_and_samples_differ(model):
-    asks = [coding._ask(model, problem, sample, task_of(4)) for problem in PROBLEMS for sample in range(4)]
+def test_a_completion_has_room_and_samples_differ(model, tmp_path, monkeypatch):
+    asks = []
+    monkeypatch.setattr(coding, "generate", lambda model, wanted: enumerate(["x"] * len(asks.extend(wanted) or asks)))
+    coding._completions(
+        model, task_of(4), [ask for ask, _ in coding._asked(model, task_of(4))], tmp_path / "kept.jsonl"
+    )
     assert {ask.max_tokens for ask in asks} > {16}  # a quarter of the window, after the prompt that fills it
     assert all(16 <= ask.max_tokens < 64 for ask in asks)
     assert len({ask.seed for ask in asks}) == len(asks)
     assert (asks[0].temperature, asks[0].top_p) == (0.8, 0.95)
-    greedy = coding._ask(model, PROBLEMS[0], 0, task_of(1))
+    assert len(asks) == 12
+    greedy = coding._ask(model, PROBLEMS[0], task_of(1))
     assert (greedy.temperature, greedy.top_p) == (0, 1)
 
 
 def task_of(samples: int) -> CodeTask:
-    return CodeTask("humaneval_exec", PROBLEMS, (True,) * 3, samples, box.Sandbox("", "", "", "", None))
+    return CodeTask("humaneval_exec", PROBLEMS, (True,) * 3, default(samples), box.Sandbox("", "", "", "", None))
 
 
 def test_without_a_sandbox_the_reason_is_one_line_and_nothing_is_fetched(tmp_path: Path, monkeypatch):

@@ -17,6 +17,7 @@ from analysis.records import EvalRecord
 from analysis.task_scores import scores_of
 from experiments.score import coding
 from experiments.score.coding import CodeTask
+from mixtures.benchmarks import load as benchmarks
 from mixtures.tokens import fim
 from mixtures.tokens import tokenizer as bpe
 from store.errors import Failure, UserError
@@ -24,6 +25,7 @@ from tests.analysis import language
 from tests.conftest import boxes
 
 needs_bwrap = pytest.mark.skipif(not boxes(), reason="no bubblewrap, or no right to its namespaces")
+DOWNLOADS = Path(__file__).parents[2] / "runs" / "downloads"
 HEAD = 'def f(x):\n    """One more, not below 1."""\n'
 SOLUTION = "    y = x + 1\n\n    if y < 1:\n        return 1\n    return y\n"
 TESTS = "assert f(1) == 2\nassert f(-5) == 1"
@@ -52,6 +54,13 @@ def test_there_are_as_many_as_in_the_published_sets_rule():
     }
     assert [h.middle for h in infilling.holes("single-line", [PROBLEM])][1:3] == ["    if y < 1:", "        return 1"]
     assert "    y = x + 1\n\n    if y < 1:" in [h.middle for h in infilling.holes("multi-line", [PROBLEM])]
+
+
+@pytest.mark.network
+def test_humaneval_has_the_published_number_of_holes():
+    problems = [executed.humaneval(item) for item in benchmarks.load("humaneval", DOWNLOADS)]
+    sizes = {kind: len(infilling.holes(kind, problems)) for kind in infilling.HOLES}
+    assert sizes == {"single-line": 1_033, "multi-line": 5_815, "random-span": 1_640}
 
 
 def test_spans_are_anywhere_and_the_same_each_time():

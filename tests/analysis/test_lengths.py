@@ -1,13 +1,14 @@
 """Long contexts: windows of any length, places in them, and keys that a context hides."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
 
 from analysis import metrics
 from analysis.evals import lengths, long_context
-from analysis.evals.engine import likelihoods
+from analysis.evals.engine import Likelihood, likelihoods
 from analysis.evals.tasks import parse_task
 from analysis.records import EvalRecord
 from analysis.task_scores import scores_of
@@ -28,7 +29,7 @@ def test_long_documents_come_first_and_short_ones_are_joined_within_their_group(
     joined = [[by_text[text] for text in each.texts] for each in task.passages[6:]]
     assert all(sum(len(d.text.encode()) for d in its) >= lengths.BYTES * 128 for its in joined)
     groups = [d.group for its in joined for d in its]
-    assert len([a for a, b in zip(groups, groups[1:], strict=False) if a != b]) <= 3
+    assert sum(a != b for a, b in pairwise(groups)) < 4
     shuffled = lengths.reading("longcontext/text:128", {"src": [*LONG[::-1], *SHORT[::-1]]}, 10 * 4 * 128)
     assert shuffled == task and shuffled.prompt_hash == task.prompt_hash
     assert lengths.reading("longcontext/text:128", {"src": SHORT[:1]}, 9_999).passages == ()
@@ -101,8 +102,6 @@ def test_keys_are_found_by_likelihood_and_in_words(monkeypatch):
     gold = {context: key.keys[key.gold] for context, key in zip(contexts, task.keys, strict=True)}
 
     def likely(model, pairs):
-        from analysis.evals.engine import Likelihood
-
         for n, (context, choice) in enumerate(pairs):
             yield n, Likelihood(1.0 if choice.strip() == gold[context] else 2.0, False)
 
@@ -125,12 +124,7 @@ def test_keys_are_found_by_likelihood_and_in_words(monkeypatch):
 def test_names_of_long_contexts():
     assert parse_task("longcontext/code:1024").name == "longcontext/code:1024"
     assert parse_task("key_retrieval:2048").name == "key_retrieval:2048"
-    for name in (
-        "longcontext/code",
-        "key_retrieval",
-        "key_retrieval:64",
-        "longcontext/code:4x",
-        "key_retrieval:512@2shot",
-    ):
+    wrong = ("longcontext/code", "key_retrieval", "key_retrieval:64", "longcontext/code:4x", "key_retrieval:512@2shot")
+    for name in wrong:
         with pytest.raises(UserError, match="write the tokens of the window"):
             parse_task(name)

@@ -139,9 +139,8 @@ def test_a_reference_that_failed_once_is_tried_again_before_its_problem_is_lost(
 def test_a_completion_has_room_and_samples_differ(model, tmp_path, monkeypatch):
     asks = []
     monkeypatch.setattr(coding, "generate", lambda model, wanted: enumerate(["x"] * len(asks.extend(wanted) or asks)))
-    coding._completions(
-        model, task_of(4), [ask for ask, _ in coding._asked(model, task_of(4))], tmp_path / "kept.jsonl"
-    )
+    first = [ask for ask, _ in coding._asked(model, task_of(4))]
+    coding._completions(model, task_of(4), first, tmp_path / "kept.jsonl")
     assert {ask.max_tokens for ask in asks} > {16}  # a quarter of the window, after the prompt that fills it
     assert all(16 <= ask.max_tokens < 64 for ask in asks)
     assert len({ask.seed for ask in asks}) == len(asks)
@@ -174,7 +173,9 @@ def test_a_study_executes_programs_where_it_can_and_else_says_why_not(finished_s
     ]
     (store / "benchmarks").mkdir()
     (store / "benchmarks" / "mbpp.jsonl").write_text("\n".join(map(json.dumps, rows)))
-    size = replace(STUDY.evaluation, executed=("mbpp_exec",), problems=2, samples=2)
+    programs = ("mbpp_exec", "mbpp_exec:phind", "mbpp_infilling_exec:single-line")
+    long = ("longcontext/code:128", "key_retrieval:128")
+    size = replace(STUDY.evaluation, compared=long, executed=programs, problems=2, samples=2)
     plan = make_plan(replace(STUDY, evaluation=size), store)
     write(store / "studies" / "tiny" / "study.json", study_record(plan, store))  # as a run does first
     with monkeypatch.context() as without:
@@ -190,7 +191,16 @@ def test_a_study_executes_programs_where_it_can_and_else_says_why_not(finished_s
     assert len(records) == len(plan.stages)  # all of them end before or with a cooldown
     assert all([row["samples"] for row in record.items] == [2, 2] for record in records)
     assert not list(store.glob("stages/*/evals/*.jsonl"))
-    assert len(list(store.glob("sandbox-*.json"))) == len(list(store.glob("references-*.json"))) == 1
+    assert len(list(store.glob("sandbox-*.json"))) == 1
+    for name, how, count in ((programs[1], "phind", 1), (programs[2], "greedy", 1), (programs[0], "sampled", 2)):
+        others = [read_eval(path) for path in store.glob(f"stages/*/evals/{name}@*.json")]
+        assert len(others) == len(plan.stages) and {each.decoding["name"] for each in others} == {how}
+        assert {row["samples"] for each in others for row in each.items} == {count}
+        assert {len(each.items) for each in others} == {2}
     assert all(row["runs"] for record in records for row in record.items)
     page = write_report(plan, store).read_text()
-    assert "mbpp_exec/pass@1" in page and "was not scored" not in page
+    for name in (*(f"{name}/pass@1" for name in programs), "mbpp_infilling_exec:single-line/exact_match"):
+        assert name in page
+    for label in ("MBPP (phind decoding), pass@1", "Key retrieval up to 128 tokens, accuracy"):
+        assert label in page
+    assert "longcontext/code:128/64-127/bpb" in page and "was not scored" not in page

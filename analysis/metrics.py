@@ -30,7 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.evals import lengths
-from analysis.evals.benchmarks import EXECUTED, TASKS, benchmark_of, of
+from analysis.evals.benchmarks import TASKS, benchmark_of, of
 from analysis.evals.executed_tasks import executed_task, is_executed
 from analysis.statistics import Floats, Interval, Side, clustered
 
@@ -278,7 +278,7 @@ def _forms(tasks: Collection[str], benchmarks: Sequence[str]) -> list[str]:
 
 def _program_order(task: str) -> tuple[int, bool, str]:
     """Tasks without a preset or holes first."""
-    return EXECUTED.index(executed_task(task).task), task not in EXECUTED, task
+    return list(TASKS).index(executed_task(task).task), task not in TASKS, task
 
 
 def _program_scores(task: str) -> tuple[str, ...]:

@@ -1,22 +1,19 @@
 """The names of executed tasks: a benchmark's programs, as a study draws them, under a preset, or with a hole to fill.
 
-humaneval_exec                            with the study's number of samples
-humaneval_exec:phind                      under a preset of `analysis.evals.decoding`
-humaneval_infilling_exec:single-line      a hole of a kind of `analysis.evals.code.infilling` in every solution
-humaneval_infilling_exec:single-line-spm  asked suffix first
+"humaneval_exec" is drawn with the study's number of samples, "humaneval_exec:phind" under that preset of decoding.py.
+"humaneval_infilling_exec:single-line" has a hole of that kind in every solution (code/infilling.py), and in
+"humaneval_infilling_exec:single-line-spm" what follows the hole is shown first. So for every task of programs.
 """
 
-import re
 from dataclasses import dataclass
 
-from analysis.evals.benchmarks import EXECUTED
+from analysis.evals.benchmarks import EXECUTED, TASKS
 from analysis.evals.code.executed import VERSION
 from analysis.evals.code.infilling import HOLES, INFILLING_VERSION
 from analysis.evals.decoding import PRESETS, Decoding
 from store.errors import UserError
 
-_NAME = re.compile(r"(?P<rows>\w+?)(?P<infilling>_infilling)?_exec(:(?P<variant>[\w-]+))?")
-_SPM = "-spm"
+_FILLED, _SPM = "_infilling_exec", "-spm"
 
 
 @dataclass(frozen=True)
@@ -49,11 +46,16 @@ class ExecutedTask:
 
 def is_executed(name: object) -> bool:
     """Whether a task is one of programs, in any way."""
-    return isinstance(name, str) and _base(name.partition(":")[0]) in EXECUTED
+    return isinstance(name, str) and _of_programs(_whole(name.partition(":")[0]))
 
 
-def _base(task: str) -> str:
-    return task.replace("_infilling_exec", "_exec")
+def _whole(task: str) -> str:
+    """The task whose solutions have the holes."""
+    return f"{task.removesuffix(_FILLED)}_exec" if task.endswith(_FILLED) else task
+
+
+def _of_programs(task: str) -> bool:
+    return task in TASKS and TASKS[task].problem is not None
 
 
 def executed_task(name: str) -> ExecutedTask:
@@ -62,19 +64,18 @@ def executed_task(name: str) -> ExecutedTask:
     Raises:
         UserError: there is no such task, preset or kind of hole.
     """
-    found = _NAME.fullmatch(name)
-    if found is None or not is_executed(name):
-        raise UserError(f"code task '{name}' is unknown; known are {', '.join(EXECUTED)}")
-    task, variant = f"{found['rows']}_exec", found["variant"] or ""
-    if not found["infilling"]:
+    task, _, variant = name.partition(":")
+    if _of_programs(task):
         if variant and variant not in PRESETS:
             raise UserError(f"code task '{name}' is drawn in no known way; known are {', '.join(PRESETS)}")
         return ExecutedTask(task, PRESETS.get(variant))
+    if not is_executed(name):
+        raise UserError(f"code task '{name}' is unknown; known are {', '.join(EXECUTED)}")
     holes = variant.removesuffix(_SPM)
     if holes not in HOLES:
-        kinds = ", ".join(f"{task.replace('_exec', '_infilling_exec')}:{kind}" for kind in HOLES)
-        raise UserError(f"code task '{name}' has no known kind of hole; known are {kinds}, each also with {_SPM}")
-    return ExecutedTask(task, None, holes, variant != holes)
+        known = ", ".join(f"{task}:{kind}" for kind in HOLES)
+        raise UserError(f"code task '{name}' has no known kind of hole; known are {known}, each also with {_SPM}")
+    return ExecutedTask(_whole(task), None, holes, variant != holes)
 
 
 def row_of(task: str, item: str) -> str:

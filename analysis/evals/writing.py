@@ -185,8 +185,8 @@ def _prompts(seats: dict[int, _Text], each: int, devices: int, least: int) -> de
             rows.append((at, prompt, *seat))
         rows += [(each, 0, *decode.Seats(0, 0, 0, 0, 0, 1.0, 1.0, 0))] * (each - len(own))
     slot, prompt_row, *columns = zip(*rows, strict=True)
-    at = decode.Seats(*(np.array(own, kind) for own, kind in zip(columns, decode.SEAT_KINDS, strict=True)))
-    return decode.Prompts(tokens, np.array(slot, np.int32), np.array(prompt_row, np.int32), at)
+    state = decode.Seats(*(np.array(own, kind) for own, kind in zip(columns, decode.SEAT_KINDS, strict=True)))
+    return decode.Prompts(tokens, np.array(slot, np.int32), np.array(prompt_row, np.int32), state)
 
 
 def _said(tokenizer: Tokenizer, prompt: Sequence[int], ids: Sequence[int]) -> str:

@@ -14,10 +14,9 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from analysis import metrics, statistics
-from analysis.evals import harness_tasks
+from analysis.evals import harness_tasks, lengths
 from analysis.evals.benchmarks import FORMATS, benchmark_of
 from analysis.evals.executed_tasks import executed_task, is_executed
-from analysis.evals.lengths import is_long, parse
 from analysis.evals.tasks import HARNESS, parse_task
 from analysis.metrics import SCORES, Metric, TaskScores
 from analysis.records import EvalRecord, StageRecord, eval_path, read_eval, read_stage
@@ -157,8 +156,8 @@ def _names(tasks: str, shots: int, target: Target) -> list[str]:
         elif is_executed(name):
             executed_task(name)
             names.append(name)
-        elif is_long(name):
-            parse(name)
+        elif lengths.is_long(name):
+            lengths.parse(name)
             names.append(name)
         else:
             spec = parse_task(name)

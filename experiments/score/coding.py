@@ -51,8 +51,8 @@ class CodeTask:
     def prompt_hash(self) -> str:
         """Of all that is asked: problems, tests, holes, samples and how they are drawn."""
         asked: list[Any] = [[asdict(problem) for problem in self.problems]]
-        if executed_task(self.name).preset:
-            asked.append(asdict(self.decoding))
+        if self.decoding.name in decoding.PRESETS:
+            asked.append(asdict(replace(self.decoding, ours="")))
         else:
             drawing = {"temperature": self.decoding.temperature, "top_p": self.decoding.top_p}
             asked += [self.decoding.samples, drawing, self.decoding.new_tokens]

@@ -14,17 +14,19 @@ from analysis.evals.engine import Ask
 from analysis.evals.model import LanguageModel
 from analysis.records import EvalRecord, read_eval, write
 from analysis.task_scores import scores_of
+from experiments.plan.check import check
 from experiments.plan.make import make_plan
 from experiments.run.train import study_record
 from experiments.score import coding
 from experiments.score.coding import CodeTask
 from experiments.show.report import write_report
+from experiments.study import Study
 from mixtures.tokens import tokenizer as bpe
 from models.config import ModelConfig
 from models.recipe import AdamW
 from models.step import init_state
 from store import kept_rows
-from store.errors import Failure
+from store.errors import Failure, UserError
 from tests.conftest import boxes
 from tests.experiments.run_worker import again
 from tests.experiments.tiny import STUDY
@@ -152,6 +154,21 @@ def test_a_completion_has_room_and_samples_differ(model, tmp_path, monkeypatch):
 
 def task_of(samples: int) -> CodeTask:
     return CodeTask("humaneval_exec", PROBLEMS, (True,) * 3, default(samples), box.Sandbox("", "", "", "", None))
+
+
+def test_a_study_that_asks_what_there_is_not_is_refused():
+    def asking(primary: str = "heldout/code/bpb", **changes: object) -> Study:
+        return replace(STUDY, evaluation=replace(STUDY.evaluation, **changes), primary=(primary,))
+
+    check(asking("longcontext/code:128/64-127/bpb", compared=("longcontext/code:128",)))
+    check(asking("mbpp_infilling_exec:random-span-spm/exact_match", executed=("mbpp_infilling_exec:random-span-spm",)))
+    for study, said in (
+        (asking(executed=("mbpp_exec:phin",)), "evaluation.executed: code task 'mbpp_exec:phin' is drawn in no known"),
+        (asking(compared=("longcontext/markup:128",)), "evaluation.compared: task 'longcontext/markup:128' reads held"),
+        (asking("mbpp_exec:pangu-coder2/pass@10", executed=("mbpp_exec:pangu-coder2",)), "is not scored in this study"),
+    ):
+        with pytest.raises(UserError, match=said):
+            check(study)
 
 
 def test_without_a_sandbox_the_reason_is_one_line_and_nothing_is_fetched(tmp_path: Path, monkeypatch):

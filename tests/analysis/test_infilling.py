@@ -1,7 +1,9 @@
 """Holes in solutions: which there are, how they are shown, what fills them; and the names and presets of programs."""
 
+import hashlib
+import json
 from collections import Counter
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -214,6 +216,8 @@ def test_a_preset_decides_what_is_asked_and_another_is_another_task():
     hashes = {hash_of(f"humaneval_exec:{name}", preset) for name, preset in presets.items()}
     hashes |= {hash_of("humaneval_exec", decoding.default(n)) for n in (1, 5)}
     assert len(hashes) == len(presets) + 2
+    without = json.dumps([[asdict(PROBLEM)], 5, {"temperature": 0.8, "top_p": 0.95}, 512])  # as before there were any
+    assert hashlib.sha256(without.encode()).hexdigest()[:16] in hashes
     posed = decoding.posed(PROBLEM, presets["phind-task"])
     assert (posed.prompt, posed.stops, posed.head) == (f"{HEAD}\n: ", ("\n\n\n",), HEAD)
     assert executed.extract(posed, "    return 2\n\n    pass\n\n\nrest") == "    return 2\n\n    pass"

@@ -22,6 +22,7 @@ import numpy as np
 
 from analysis.compare import Comparison
 from analysis.evals.benchmarks import benchmark_of
+from analysis.evals.executed_tasks import row_of
 from analysis.ledgers import Ledgers
 from analysis.metrics import Metric, side
 from analysis.records import StudyRecord
@@ -144,7 +145,7 @@ def _parts(
     for task, weight in metric.parts:
         scores = [comparison.evaluated.scores[arm, seed, FINAL][task] for seed in seeds]
         bad = {item for of in dirty for item in of[benchmark_of(task)]}
-        clean_N = np.array([id_ not in bad for id_ in scores[0].ids])
+        clean_N = np.array([row_of(task, id_) not in bad for id_ in scores[0].ids])
         found.append(_Part(weight, clean_N, side(metric.score, scores), side(metric.score, scores, clean_N)))
     return found
 

@@ -28,7 +28,7 @@ Columns = Mapping[str, "pa.Array"]
 """By the name of a field of `Item`; a field that no item has is not there, or all null."""
 
 TEXTS = ("id", "source", "cluster")
-NUMBERS = ("nats", "bytes", "correct", "score", "cut", "alike")
+NUMBERS = ("nats", "bytes", "correct", "exact", "score", "cut", "alike")
 SOME_LACK = ("source", "cluster", "cut", "alike")
 """Fields that an item may have where others have not."""
 COUNTS = {"samples": "int64", "passed": "int64", "runs": "bool_", "weak": "bool_"}

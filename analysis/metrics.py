@@ -10,7 +10,7 @@ Every metric is a weighted sum over its tasks of (sum of scores / sum of sizes):
                    (arXiv:2504.11393), which ranks small models where accuracy is still at chance
     margin         nats per byte of the best wrong choice less those of the right one; above 0 the right one is ahead
     lead           the one of acc, acc_norm and exact_match that stands for the task (analysis/evals/benchmarks.py)
-    exact_match    what the model says is an accepted answer
+    exact_match    what the model says is an accepted answer, the text that a hole had, or the key that was hidden
     score          any other score for an item that lm-evaluation-harness gives
     pass@k         at least one of k programs that the model writes passes the problem's tests; problems whose tests do
                    not run here have size 0
@@ -29,7 +29,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.evals.benchmarks import EXECUTED, TASKS, benchmark_of, of
+from analysis.evals import lengths
+from analysis.evals.benchmarks import TASKS, benchmark_of, of
+from analysis.evals.executed_tasks import executed_task, is_executed
 from analysis.statistics import Floats, Interval, Side, clustered
 
 HELDOUT_KINDS = ("text", "code", "markup", "synthetic", "adjacent")
@@ -97,6 +99,7 @@ SCORES = {
         *(Score(f"pass@{k}", f"pass@{k}", "runs", f"pass@{k}", share=True) for k in KS),
     )
 }
+RETRIEVED = ("acc", "exact_match", "gold_bpb", "correct_prob", "margin")
 CHOICE_SCORES = ("acc", "acc_norm", "gold_bpb", "correct_prob", "margin")
 
 
@@ -145,9 +148,14 @@ class Metric:
         if head.startswith("heldout/"):
             _, kind, *source = head.split("/", 2)
             shown, form = f"Held-out {kind}", "".join(source)
+        elif lengths.is_long(head):
+            kind, tokens, part = lengths.parsed(head)
+            shown = f"Held-out {kind} in windows of {tokens:,}" if kind else f"Key retrieval up to {tokens:,} tokens"
+            form = f"{'tokens' if kind else 'context of'} {part}" if part else ""
         else:
             benchmark = benchmark_of(head)
             shown, form = NAMES.get(benchmark, benchmark), head[len(benchmark) + 1 :].replace("@", " ")
+            form = executed_task(head).form if is_executed(head) else form
         return f"{shown} ({form})" if form else shown
 
 
@@ -161,8 +169,11 @@ def metrics_for(tasks: Collection[str]) -> tuple[Metric, ...]:
     choice, questions = [t for t in CHOICES if t in tasks], [t for t in QUESTIONS if t in tasks]
     large = [task for task in choice if not TASKS[task].small]
     found = [_metric(task, "bpb") for task in heldout]
-    found += [_metric(task, "gold_bpb") for task in _forms(set(tasks) - {*EXECUTED}, CODE)]
-    found += [_metric(task, f"pass@{k}") for task in EXECUTED if task in tasks for k in KS]
+    programs, long = set(filter(is_executed, tasks)), sorted(filter(lengths.is_long, tasks), key=lengths.order)
+    found += [_metric(task, "gold_bpb") for task in _forms(set(tasks) - programs, CODE)]
+    found += [_metric(task, score) for task in sorted(programs, key=_program_order) for score in _program_scores(task)]
+    for task in long:
+        found += [_metric(task, score) for score in (("bpb",) if task.startswith(lengths.READ) else RETRIEVED)]
     if choice and questions:
         whole = _even(choice, 0.5) + _even(questions, 0.5)
         found += [_metric("nl", score, whole) for score in ("acc", "gold_bpb")]
@@ -177,7 +188,7 @@ def metrics_for(tasks: Collection[str]) -> tuple[Metric, ...]:
     for task in _forms(tasks, (*CHOICES, *QUESTIONS)):
         others = CHOICE_SCORES if benchmark_of(task) in CHOICES else ("gold_bpb",)
         found += [_metric(task, score) for score in dict.fromkeys((TASKS[benchmark_of(task)].lead, *others))]
-    for task in sorted(task for task in set(tasks) - set(heldout) if benchmark_of(task) not in TASKS):
+    for task in sorted(task for task in set(tasks) - {*heldout, *long} if benchmark_of(task) not in TASKS):
         found += [_metric(task, score) for score in (*CHOICE_SCORES, "exact_match", "score")]
     return tuple(found)
 
@@ -263,6 +274,18 @@ def _guessed(task: str) -> float:
 def _forms(tasks: Collection[str], benchmarks: Sequence[str]) -> list[str]:
     """The tasks of `benchmarks`, their variants and those with examples included, in the benchmarks' order."""
     return [task for benchmark in benchmarks for task in sorted(tasks) if benchmark_of(task) == benchmark]
+
+
+def _program_order(task: str) -> tuple[int, bool, str]:
+    """Tasks without a preset or holes first."""
+    return list(TASKS).index(executed_task(task).task), task not in TASKS, task
+
+
+def _program_scores(task: str) -> tuple[str, ...]:
+    its = executed_task(task)
+    if its.holes:
+        return ("pass@1", "exact_match", "gold_bpb")
+    return tuple(f"pass@{k}" for k in (its.preset.ks if its.preset else KS))
 
 
 def _heldout_order(task: str) -> tuple[int, str]:

@@ -89,7 +89,8 @@ class Item(TypedDict, total=False):
 
     id: Required[str]
     source: str
-    """Of a held-out document."""
+    """Of a held-out document; of a text that is scored by position, which positions ("512-1023"); the length of the
+    context that a key is hidden in ("1024"). Each has scores of its own, as the task "TASK/SOURCE"."""
     cluster: str
     """What makes items depend on each other: the package or work of a held-out document, the dialogue of a turn."""
     nats: float
@@ -102,6 +103,10 @@ class Item(TypedDict, total=False):
     correct: float
     """1 if the likeliest candidate is the gold one, its share if it is one of several, or 1 if what was said is an
     accepted answer, else 0."""
+    exact: float
+    """1 if what was said is the text that was there or the key that was hidden, else 0; a share of several samples."""
+    depth: float
+    """Of a key that is to be found: at which share of its context it lies, whose length in tokens is the "source"."""
     score: float
     """Any other score that lm-evaluation-harness gives."""
     gold: int
@@ -141,6 +146,8 @@ class EvalRecord:
     """Why the task could not be scored; empty when it was."""
     seconds: float = 0.0
     """Wall time of the scoring; tasks are scored together, so this is the task's share by tokens."""
+    decoding: Mapping[str, Any] = field(default_factory=dict)
+    """How programs were drawn (analysis/evals/decoding.py); {} for other tasks, and in older records."""
 
 
 @dataclass(frozen=True)

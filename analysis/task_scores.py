@@ -102,7 +102,7 @@ def _made(record: EvalRecord, columns: Columns, where: str) -> "dict[str, pa.Arr
     task = record.task
     found = {
         field: numbers(columns[field])
-        for field in ("nats", "bytes", "correct", "score")
+        for field in ("nats", "bytes", "correct", "exact", "score")
         if _in_all(columns, field, task, where)
     }
     if "nats" in found and found.get("bytes", np.zeros(1)).sum() > 0:
@@ -174,7 +174,9 @@ def _shares(columns: dict[str, Floats], task: str) -> dict[str, Floats]:
     """The columns that tell a right answer to be said ("matched") from a right choice, and the one that leads."""
     known = TASKS.get(benchmark_of(task))
     found = {}
-    if "correct" in columns and "correct_norm" not in columns:
+    if "exact" in columns:
+        found["matched"] = columns.pop("exact")
+    elif "correct" in columns and "correct_norm" not in columns:
         found["matched"] = columns["correct"] if known else columns.pop("correct")
     if "correct" in columns:
         found["lead"] = (columns | found).get(SCORES[known.lead].column if known else "correct", columns["correct"])

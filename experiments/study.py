@@ -252,7 +252,8 @@ class Evaluation:
         compared: benchmarks that are asked where arms are compared: at the end of every run, before and after a
             cooldown, and at the end of stages that say `scored`.
         items: items of each of those, the first by sha256 of the id.
-        executed: code tasks, whose problems are answered at the same places and run in the sandbox.
+        executed: code tasks, whose problems are answered at the same places and run in the sandbox; under a decoding
+            of a name, or with holes to fill, as analysis/evals/executed_tasks.py says.
         problems: of each of those, the first by sha256 of the id; None for all.
         samples: answers to each problem: one greedily, or several at temperature 0.8 and top-p 0.95.
         heldout_window: bytes that are scored of a held-out document, at most.

@@ -60,7 +60,8 @@ class Seats(NamedTuple):
     Attributes:
         token_B, position_B: the last token, which has not gone through the model, and its position.
         said_B, left_B: tokens generated, and still to generate.
-        seed_B, temperature_B, top_p_B: how to choose; at temperature 0 the most likely token.
+        seed_B, temperature_B, top_p_B, top_k_B: how to choose; at temperature 0 the most likely token. A `top_k` of 0
+            leaves all.
     """
 
     token_B: Any
@@ -70,6 +71,11 @@ class Seats(NamedTuple):
     seed_B: Any
     temperature_B: Any
     top_p_B: Any
+    top_k_B: Any
+
+
+SEAT_KINDS = (*[jnp.int32] * 5, jnp.float32, jnp.float32, jnp.int32)
+"""Of every array."""
 
 
 class Slots(NamedTuple):
@@ -216,7 +222,7 @@ def _empty_slots(config: ModelConfig, slots: int, columns: int, scan: bool) -> S
         shape = (slots, config.heads, columns, config.head_width)
         return tuple(jnp.zeros(shape) for _ in range(config.layers))
 
-    at = Seats(*(jnp.zeros(slots, jnp.int32) for _ in range(5)), *(jnp.zeros(slots) for _ in range(2)))
+    at = Seats(*(jnp.zeros(slots, kind) for kind in SEAT_KINDS))
     return Slots(cache(), cache(), at)
 
 

@@ -217,6 +217,7 @@ TASKS: Mapping[str, Benchmark] = {
     "mbpp": Benchmark("MBPP", "code", "gold_bpb", {"": Format(_mbpp), "harness": Format(_mbpp_harness)}),
     "humaneval_exec": Benchmark("HumanEval", "executed", "pass@1", problem=executed.humaneval),
     "mbpp_exec": Benchmark("MBPP", "executed", "pass@1", problem=executed.mbpp),
+    "key_retrieval": Benchmark("Key retrieval", "retrieval", "acc", chance=1 / 8),
 }  # fmt: skip
 """By the name of the task, in the order in which to show them; an executed one has another's rows (`benchmark_of`)."""
 
@@ -237,8 +238,9 @@ EXECUTED = of("executed")
 
 
 def benchmark_of(task: str) -> str:
-    """Whose rows a task asks: "boolq" of "boolq:plain@5shot", "mbpp" of "mbpp_exec"; a held-out task is its own."""
-    return re.split("[:@]", task, maxsplit=1)[0].removesuffix("_exec")
+    """Whose rows a task asks: "boolq" of "boolq:plain@5shot", "mbpp" of "mbpp_exec" and "mbpp_infilling_exec:..."; a
+    held-out task is its own."""
+    return re.split("[:@]", task, maxsplit=1)[0].removesuffix("_exec").removesuffix("_infilling")
 
 
 def of_rows(item: Item) -> Question:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 import jax
 import numpy as np
+import numpy.typing as npt
 
 from analysis.evals import together
 from analysis.evals.model import LanguageModel
@@ -19,7 +20,7 @@ from models import decode
 from models.devices import scoring
 from models.devices.parallel import platform
 
-__all__ = ["Ask", "Likelihood", "generate", "likelihoods", "too_long"]
+__all__ = ["Ask", "Likelihood", "generate", "likelihoods", "token_nats", "too_long"]
 
 _BATCH_TOKENS = 4_096
 """That go through the model at once on CPU, where more gain nothing."""
@@ -52,6 +53,16 @@ def likelihoods(model: LanguageModel, pairs: Sequence[tuple[str, str]]) -> Itera
     for number, found in _scored(model, spans):
         for index in wanted[unique[number]]:
             yield index, replace(found, cut=cut[number])
+
+
+def token_nats(
+    model: LanguageModel, sequences: Sequence[tuple[Sequence[int], int]]
+) -> Iterator[tuple[int, npt.NDArray[np.float64]]]:
+    """Of every (ids, start) the nats of each token from `start` (1 or more) on, with its number: no `<eod>` is put
+    before them, and they are at most the window and one more."""
+    spans = [Span(number, tuple(ids), start) for number, (ids, start) in enumerate(sequences)]
+    for parts in _parts(model, spans):
+        yield from ((owner, nats_E) for owner, nats_E, _ in parts)
 
 
 def generate(model: LanguageModel, asks: Sequence[Ask]) -> Iterator[tuple[int, str]]:

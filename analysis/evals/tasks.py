@@ -3,7 +3,7 @@
 A benchmark's task is named after its format, and after the number of examples it shows if there are any: "boolq",
 "boolq:plain", "triviaqa@5shot", "nq_open:harness@5shot". A user's own file of rows gives a task of its name, and may be
 given by its path: "rows/gsm8k.jsonl@5shot" is the task "gsm8k@5shot". "lm_eval/arc_challenge@5shot" is one of
-lm-evaluation-harness (harness_tasks.py).
+lm-evaluation-harness (harness_tasks.py). Long contexts have names of their own (lengths.py).
 """
 
 import difflib
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from analysis.evals import lengths
 from analysis.evals.benchmarks import FORMATS, benchmark_of, of_rows
 from analysis.evals.questions import VERSION, Format, Question, render
 from mixtures.benchmarks import load as benchmarks
@@ -86,6 +87,9 @@ def parse_task(name: Asked) -> TaskSpec:
         UserError: there is no such benchmark or variant, or it is written in another way.
     """
     if isinstance(name, RowsFile):
+        return TaskSpec(name)
+    if lengths.is_long(name):
+        lengths.parse(name)
         return TaskSpec(name)
     if found := _ASKED.fullmatch(name):
         rows, shots = found["name"], int(found["shots"] or 0)

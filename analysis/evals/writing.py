@@ -35,19 +35,22 @@ class Ask:
     """A text to continue.
 
     Attributes:
+        prompt: the text, or token ids, which may be marks that no text has.
         stops: texts that end the answer, which has none of them.
         max_tokens: after which it ends in any case.
         temperature: 0 takes the most likely token each time.
         top_p: share of the probability that tokens are drawn from, the most likely ones.
         seed: of the draws; with the number of the token it decides them.
+        top_k: of the most likely tokens, how many are drawn from; 0 for all.
     """
 
-    prompt: str
+    prompt: str | tuple[int, ...]
     stops: tuple[str, ...]
     max_tokens: int
     temperature: float = 0.0
     top_p: float = 1.0
     seed: int = 0
+    top_k: int = 0
 
 
 @dataclass(frozen=True)
@@ -111,8 +114,13 @@ def _sizes(model: LanguageModel, texts: Sequence[_Text]) -> tuple[int, int]:
 
 def too_long(model: LanguageModel, asks: Sequence[Ask]) -> list[bool]:
     """Of every ask, whether its prompt loses its beginning because the window has no room for it."""
-    encoded = model.encoded(ask.prompt for ask in asks)
-    return [1 + len(ids) > _room_for(model, ask) for ask, ids in zip(asks, encoded, strict=True)]
+    return [1 + len(ids) > _room_for(model, ask) for ask, ids in zip(asks, _encoded(model, asks), strict=True)]
+
+
+def _encoded(model: LanguageModel, asks: Sequence[Ask]) -> list[Sequence[int]]:
+    """The ids of every prompt."""
+    texts = iter(model.encoded(ask.prompt for ask in asks if isinstance(ask.prompt, str)))
+    return [next(texts) if isinstance(ask.prompt, str) else ask.prompt for ask in asks]
 
 
 def _room_for(model: LanguageModel, ask: Ask) -> int:
@@ -122,9 +130,8 @@ def _room_for(model: LanguageModel, ask: Ask) -> int:
 
 def _texts(model: LanguageModel, asks: Sequence[Ask]) -> list[_Text]:
     """Short ones first, equal prompts together. A prompt keeps its newest tokens, as many as there is room for."""
-    encoded = model.encoded(ask.prompt for ask in asks)
     texts = []
-    for number, (ask, ids) in enumerate(zip(asks, encoded, strict=True)):
+    for number, (ask, ids) in enumerate(zip(asks, _encoded(model, asks), strict=True)):
         prompt = (model.eod, *ids)[-_room_for(model, ask) :]
         texts.append(_Text(number, ask, prompt, min(ask.max_tokens, model.window - len(prompt))))
     return sorted(texts, key=lambda text: (len(text.prompt) + text.most, text.prompt))
@@ -172,14 +179,14 @@ def _prompts(seats: dict[int, _Text], each: int, devices: int, least: int) -> de
             tokens[device * height + prompt, : len(text.prompt) - 1] = text.prompt[:-1]
             ask = text.ask
             seat = decode.Seats(
-                text.prompt[-1], text.position, 0, text.most, ask.seed % 2**31, ask.temperature, ask.top_p
+                *(text.prompt[-1], text.position, 0, text.most, ask.seed % 2**31),
+                *(ask.temperature, ask.top_p, ask.top_k),
             )
             rows.append((at, prompt, *seat))
-        rows += [(each, 0, *decode.Seats(0, 0, 0, 0, 0, 1.0, 1.0))] * (each - len(own))
-    *whole, temperature, top_p = zip(*rows, strict=True)
-    slot, prompt_row, *at_B = (np.array(column, np.int32) for column in whole)
-    drawn = (np.array(column, np.float32) for column in (temperature, top_p))
-    return decode.Prompts(tokens, slot, prompt_row, decode.Seats(*at_B, *drawn))
+        rows += [(each, 0, *decode.Seats(0, 0, 0, 0, 0, 1.0, 1.0, 0))] * (each - len(own))
+    slot, prompt_row, *columns = zip(*rows, strict=True)
+    state = decode.Seats(*(np.array(own, kind) for own, kind in zip(columns, decode.SEAT_KINDS, strict=True)))
+    return decode.Prompts(tokens, np.array(slot, np.int32), np.array(prompt_row, np.int32), state)
 
 
 def _said(tokenizer: Tokenizer, prompt: Sequence[int], ids: Sequence[int]) -> str:

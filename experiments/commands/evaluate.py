@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from analysis import metrics, statistics
-from analysis.evals import harness_tasks
-from analysis.evals.benchmarks import EXECUTED, FORMATS, benchmark_of
+from analysis.evals import harness_tasks, lengths
+from analysis.evals.benchmarks import FORMATS, benchmark_of
+from analysis.evals.executed_tasks import executed_task, is_executed
 from analysis.evals.tasks import HARNESS, parse_task
 from analysis.metrics import SCORES, Metric, TaskScores
 from analysis.records import EvalRecord, StageRecord, eval_path, read_eval, read_stage
@@ -83,7 +84,7 @@ def evaluate_target(name: str, store: Path, tasks: str, items: int, shots: int, 
     from experiments.score.asked import cost, load_task
     from experiments.score.checkpoints import Checkpoint, score
 
-    benchmarks, number = tuple(name for name in names if name not in EXECUTED), items or None
+    benchmarks, number = tuple(name for name in names if not is_executed(name)), items or None
     size = Evaluation(HELDOUT_BYTES, () if items else benchmarks, benchmarks, items, problems=number)
     loaded = [load_task(each, size, target.heldout, store) for each in names]
     paths = [_path(target, task) for task in loaded]
@@ -154,7 +155,11 @@ def _names(tasks: str, shots: int, target: Target) -> list[str]:
                 there = ", ".join(heldout) or "none: its prepared data are not in the store"
                 raise UserError(f"task '{name}' is not to be had for {target.name}; held-out text there: {there}")
             names.append(name)
-        elif name in EXECUTED:
+        elif is_executed(name):
+            executed_task(name)
+            names.append(name)
+        elif lengths.is_long(name):
+            lengths.parse(name)
             names.append(name)
         else:
             spec = parse_task(name)

@@ -13,8 +13,9 @@ from typing import Any
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from analysis.evals import harness_tasks
-from analysis.evals.benchmarks import EXECUTED, benchmark_of
+from analysis.evals import harness_tasks, lengths
+from analysis.evals.benchmarks import benchmark_of
+from analysis.evals.executed_tasks import executed_task
 from analysis.evals.tasks import HARNESS, task_name
 from analysis.metrics import metrics_for
 from experiments.study import CONTINUE, STAGE_KINDS, Arm, FromStage, Piece, Stage, Study
@@ -172,16 +173,19 @@ def _check_seeds(study: Study) -> None:
 
 def _check_tasks(study: Study) -> None:
     size = study.evaluation
+    kinds = dict.fromkeys(source.kind for source in study.data.sources)
     for field, names in (("every_stage", size.every_stage), ("compared", size.compared)):
         for name in names:
             with naming(f"evaluation.{field}"):
                 if isinstance(name, str) and name.startswith(HARNESS):
                     harness_tasks.check(benchmark_of(name).removeprefix(HARNESS))
+                if lengths.is_long(name) and (kind := lengths.parse(str(name))[0]) not in ("", *kinds):
+                    raise UserError(f"task '{name}' reads held-out {kind}; its sources are {', '.join(kinds)}")
                 if size.asked[task_name(name)] != name:
                     raise UserError(f"two tasks are called '{task_name(name)}'; give one of the files another name")
-    for name in size.executed:
-        if name not in EXECUTED:
-            raise UserError(f"evaluation.executed: code task '{name}' is unknown; known are {', '.join(EXECUTED)}")
+    with naming("evaluation.executed"):
+        for name in size.executed:
+            executed_task(name)
     _check_primary(study)
 
 
@@ -191,7 +195,8 @@ def _check_primary(study: Study) -> None:
     heldout = {f"heldout/{kind}" for kind in kinds} | {f"heldout/{s.kind}/{s.name}" for s in study.data.sources}
     if not study.data.heldout:
         heldout = set()
-    metrics = metrics_for({*heldout, *size.asked, *size.executed})
+    long = {part for name in size.asked if lengths.is_long(name) for part in lengths.parts(name)}
+    metrics = metrics_for({*heldout, *size.asked, *size.executed, *long})
     scored = [metric.name for metric in metrics]
     kinds_of_score = list(dict.fromkeys(metric.score.name for metric in metrics))
     for name in study.margins:

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from analysis.evals.benchmarks import EXECUTED, benchmark_of
-from analysis.evals.code import executed
+from analysis.evals.benchmarks import benchmark_of
+from analysis.evals.executed_tasks import executed_task, is_executed
+from analysis.evals.lengths import LENGTHS_VERSION, is_long
 from analysis.evals.questions import VERSION
 from analysis.evals.tasks import HARNESS, Asked, parse_task, task_name
 from analysis.records import eval_path, gap_path, last_step, stage_folder
@@ -135,6 +136,8 @@ def asked(plan: Plan, store: Path) -> dict[str, str]:
 
     def rows(task: Asked) -> list[Any]:
         benchmark = parse_task(task).benchmark
+        if is_long(benchmark):
+            return [benchmark, size.heldout_bytes]
         named = isinstance(benchmark, str) and benchmark.startswith(HARNESS)
         return [benchmark] if named else pin(benchmark, store / layout.DOWNLOADS)
 
@@ -146,7 +149,9 @@ def asked(plan: Plan, store: Path) -> dict[str, str]:
 
 
 def task_version(name: str) -> int:
-    return executed.VERSION if name in EXECUTED else VERSION
+    if is_executed(name):
+        return executed_task(name).version
+    return LENGTHS_VERSION if is_long(name) else VERSION
 
 
 def scoring(plan: Plan, store: Path, of: Mapping[str, str]) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from analysis.evals.benchmarks import benchmark_of
+from analysis.evals.lengths import is_long
 from analysis.evals.tasks import parse_task, task_name
 from experiments.plan.stage import Plan
 from experiments.study import Cap, Study
@@ -20,7 +21,7 @@ def data_warnings(study: Study, manifest: Manifest) -> list[str]:
         so = "letters with accents are composed" if manifest.bits_per_byte else "there will be no bits per byte"
         lines.append(f"the tokenizer does not keep texts as they are ({manifest.loss}); {so}")
     size = study.evaluation
-    asked = {benchmark_of(task) for task in (*size.asked, *size.executed)}
+    asked = {benchmark_of(task) for task in (*size.asked, *size.executed) if not is_long(task)}
     if uncovered := sorted(asked - set(manifest.benchmarks)):
         lines.append(
             f"the data of study '{study.name}' were not cleaned against {', '.join(uncovered)}, on which it is "

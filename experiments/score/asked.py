@@ -2,20 +2,22 @@
 
 from pathlib import Path
 
-from analysis.evals import harness_tasks
-from analysis.evals.benchmarks import EXECUTED
+from analysis.evals import harness_tasks, lengths
+from analysis.evals.executed_tasks import is_executed
 from analysis.evals.harness_tasks import HarnessTask
+from analysis.evals.lengths import LongTask
 from analysis.evals.questions import prompt_hash
 from analysis.evals.tasks import HARNESS, Asked, Task, benchmark_task, heldout_task, parse_task
 from experiments.plan.status import task_version
 from experiments.score import coding
 from experiments.score.coding import CodeTask
 from experiments.study import Evaluation
+from mixtures.documents.document import Document
 from mixtures.documents.parquet import read_documents
 from mixtures.tokens.manifest import Manifest
 from store.errors import Failure
 
-AnyTask = Task | CodeTask | HarnessTask
+AnyTask = Task | CodeTask | HarnessTask | LongTask
 TOKEN_COST = 20
 """Characters of a prompt that take as long as one token that is written, roughly: it only paces the progress."""
 
@@ -32,9 +34,11 @@ def load_task(asked: Asked, size: Evaluation, manifest: Manifest | None, store: 
     if isinstance(asked, str) and asked.startswith("heldout/"):
         assert manifest is not None, asked
         return heldout(manifest, asked.removeprefix("heldout/"), size)
-    name = asked if isinstance(asked, str) and asked in EXECUTED else parse_task(asked).name
+    if isinstance(asked, str) and lengths.is_long(asked):
+        return _long(asked, size, manifest)
+    name = asked if isinstance(asked, str) and is_executed(asked) else parse_task(asked).name
     try:
-        if name in EXECUTED:
+        if is_executed(name):
             return coding.load(name, size.problems, size.samples, store)
         items = None if asked in size.every_stage else size.items
         if name.startswith(HARNESS):
@@ -46,11 +50,27 @@ def load_task(asked: Asked, size: Evaluation, manifest: Manifest | None, store: 
 
 def heldout(manifest: Manifest, kind: str, size: Evaluation) -> Task:
     """The task of the held-out documents of a kind, as `heldout_task` has it."""
-    sources = [name for name, source in manifest.sources.items() if source.kind == kind]
-    documents = {name: [d for path in manifest.heldout(name) for d in read_documents(path)] for name in sources}
-    why = f"nothing of {', '.join(sources)} is held out: all of it is of one group, or none was asked for"
+    documents = _documents(manifest, kind)
+    why = f"nothing of {', '.join(documents)} is held out: all of it is of one group, or none was asked for"
     task = heldout_task(kind, documents, size.heldout_bytes, size.heldout_window, size.heldout_place)
     return task if task.questions else Task(task.name, task.version, (), why)
+
+
+def _documents(manifest: Manifest, kind: str) -> dict[str, list[Document]]:
+    """All that is held out of a kind, by source."""
+    sources = [name for name, source in manifest.sources.items() if source.kind == kind]
+    return {name: [d for path in manifest.heldout(name) for d in read_documents(path)] for name in sources}
+
+
+def _long(name: str, size: Evaluation, manifest: Manifest | None) -> LongTask | Task:
+    kind, tokens = lengths.parse(name)
+    if not kind:
+        return lengths.retrieval(name)
+    if manifest is None:
+        return Task(name, task_version(name), (), "the held-out text of the model's study is not here")
+    task = lengths.reading(name, _documents(manifest, kind), size.heldout_bytes)
+    why = f"the held-out text of kind '{kind}' does not fill a window of {tokens:,} tokens"
+    return task if task.passages else Task(name, task_version(name), (), why)
 
 
 def prompts(task: AnyTask) -> str:
@@ -63,8 +83,8 @@ def prompts(task: AnyTask) -> str:
 def cost(task: AnyTask) -> float:
     """What scoring a task takes, about, in characters that the model reads."""
     if isinstance(task, CodeTask):
-        return sum(len(problem.prompt) + TOKEN_COST * 256 for problem in task.problems) * task.samples
-    if isinstance(task, HarnessTask):
+        return sum(len(problem.prompt) + TOKEN_COST * 256 for problem in task.problems) * task.decoding.samples
+    if isinstance(task, HarnessTask | LongTask):
         return task.characters
     read = sum(len(context) + len(text) for question in task.questions for context, text in question.candidates)
     return read + sum(TOKEN_COST * question.max_tokens for question in task.questions)

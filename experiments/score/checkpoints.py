@@ -10,12 +10,13 @@ import itertools
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from analysis.evals import engine, harness_tasks, scoring, together
+from analysis.evals import engine, harness_tasks, long_context, scoring, together
 from analysis.evals.harness_tasks import HarnessTask
+from analysis.evals.lengths import LongTask
 from analysis.evals.model import LanguageModel
 from analysis.evals.questions import Question
 from analysis.evals.tasks import Task
@@ -155,15 +156,20 @@ def score(
 def _record(of: Checkpoint, task: AnyTask, items: Iterable[Item] = (), gap: str = "", seconds: float = 0) -> EvalRecord:
     version = task.version if isinstance(task, Task) else task_version(task.name)
     key = (task.name, version, prompts(task), of.fingerprint, of.step)
-    return EvalRecord(*key, tuple(items), gap, round(seconds, 3))
+    decoding = asdict(task.decoding) if isinstance(task, CodeTask) else {}
+    return EvalRecord(*key, tuple(items), gap, round(seconds, 3), decoding)
 
 
-def _asked_whole(of: Checkpoint, task: CodeTask | HarnessTask, path: Path, model: LanguageModel) -> EvalRecord:
-    """Programs to be executed, or a task of the harness."""
+def _asked_whole(
+    of: Checkpoint, task: CodeTask | HarnessTask | LongTask, path: Path, model: LanguageModel
+) -> EvalRecord:
+    """Programs to be executed, a task of the harness, or long contexts."""
     started = time.perf_counter()
     try:
         if isinstance(task, HarnessTask):
             items = harness_tasks.score(model, task)
+        elif isinstance(task, LongTask):
+            items = long_context.score(model, task)
         else:
             items = coding.score(model, task, _partial(path))
     except Failure as error:  # the machine gives no box any more, or the harness scores in another way

@@ -74,7 +74,7 @@ def permuted(encoder: Encoder, pieces: Sequence[Pieces]) -> list[Ids]:
     Raises:
         UserError: the tokenizer has no fill-in-the-middle tokens.
     """
-    prefix_id, middle_id, suffix_id = _marks(encoder.reference)
+    prefix_id, middle_id, suffix_id = marks(encoder.reference)
     texts: list[str] = []
     for p in pieces:
         texts += [p.suffix, p.prefix + p.middle] if p.suffix_first else [p.prefix, p.suffix, p.middle]
@@ -89,7 +89,12 @@ def permuted(encoder: Encoder, pieces: Sequence[Pieces]) -> list[Ids]:
     return [ids.astype(np.uint32) for ids in out]
 
 
-def _marks(tokenizer: Tokenizer) -> tuple[int, int, int]:
+def marks(tokenizer: Tokenizer) -> tuple[int, int, int]:
+    """The tokens before a prefix, a middle and a suffix.
+
+    Raises:
+        UserError: the tokenizer has none, or its texts would not join.
+    """
     prefix, middle, suffix = (tokenizer.token_to_id(name) for name in (FIM_PREFIX, FIM_MIDDLE, FIM_SUFFIX))
     if prefix is None or middle is None or suffix is None:
         raise UserError(f"the tokenizer has no {FIM_PREFIX}, {FIM_MIDDLE}, {FIM_SUFFIX}; add them or leave out fim")

@@ -4,12 +4,11 @@ import math
 
 import pytest
 
-from analysis.evals.benchmarks import TASKS
+from analysis.evals.benchmarks import EXECUTED, TASKS
 from analysis.evals.scoring import credit
 from analysis.metrics import (
     CHOICES,
     CODE,
-    EXECUTED,
     HELDOUT_KINDS,
     QUESTIONS,
     above_chance,

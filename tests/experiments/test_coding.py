@@ -9,21 +9,24 @@ import pytest
 
 from analysis.evals.code import box, executed, selftest
 from analysis.evals.code.judge import Check, Verdict
+from analysis.evals.decoding import default
 from analysis.evals.engine import Ask
 from analysis.evals.model import LanguageModel
 from analysis.records import EvalRecord, read_eval, write
 from analysis.task_scores import scores_of
+from experiments.plan.check import check
 from experiments.plan.make import make_plan
 from experiments.run.train import study_record
 from experiments.score import coding
 from experiments.score.coding import CodeTask
 from experiments.show.report import write_report
+from experiments.study import Study
 from mixtures.tokens import tokenizer as bpe
 from models.config import ModelConfig
 from models.recipe import AdamW
 from models.step import init_state
 from store import kept_rows
-from store.errors import Failure
+from store.errors import Failure, UserError
 from tests.conftest import boxes
 from tests.experiments.run_worker import again
 from tests.experiments.tiny import STUDY
@@ -52,7 +55,7 @@ SOUND = {"holds": True, "sandbox": {}, "grouped": True, "cases": []}
 
 
 def task(samples: int = 1) -> CodeTask:
-    return CodeTask("humaneval_exec", PROBLEMS, (True,) * 3, samples, box.find())
+    return CodeTask("humaneval_exec", PROBLEMS, (True,) * 3, default(samples), box.find())
 
 
 @needs_bwrap
@@ -109,7 +112,7 @@ def test_what_does_not_run_here_is_decided_by_the_reference_and_by_no_sample(mod
         assert coding._runs(problems, box.find(), tmp_path) == (True, False, False, True)
     answers = [sound.solution, *FORCES] * 4
     monkeypatch.setattr(coding, "generate", lambda model, asks: enumerate(answers))
-    task = CodeTask("humaneval_exec", problems, (True, False, False, True), 4, box.find())
+    task = CodeTask("humaneval_exec", problems, (True, False, False, True), default(4), box.find())
     rows = coding.score(model, task, tmp_path / "kept.jsonl")
     assert [(row["runs"], row["samples"], row["passed"]) for row in rows] == [
         *((True, 4, 1), (False, 4, 0), (False, 4, 0), (True, 4, 1))
@@ -135,18 +138,37 @@ def test_a_reference_that_failed_once_is_tried_again_before_its_problem_is_lost(
     assert calls == [3, 1, 1, 1]
 
 
-def test_a_completion_has_room_and_samples_differ(model):
-    asks = [coding._ask(model, problem, sample, task_of(4)) for problem in PROBLEMS for sample in range(4)]
+def test_a_completion_has_room_and_samples_differ(model, tmp_path, monkeypatch):
+    asks = []
+    monkeypatch.setattr(coding, "generate", lambda model, wanted: enumerate(["x"] * len(asks.extend(wanted) or asks)))
+    first = [ask for ask, _ in coding._asked(model, task_of(4))]
+    coding._completions(model, task_of(4), first, tmp_path / "kept.jsonl")
     assert {ask.max_tokens for ask in asks} > {16}  # a quarter of the window, after the prompt that fills it
     assert all(16 <= ask.max_tokens < 64 for ask in asks)
     assert len({ask.seed for ask in asks}) == len(asks)
     assert (asks[0].temperature, asks[0].top_p) == (0.8, 0.95)
-    greedy = coding._ask(model, PROBLEMS[0], 0, task_of(1))
+    assert len(asks) == 12
+    greedy = coding._ask(model, PROBLEMS[0], task_of(1))
     assert (greedy.temperature, greedy.top_p) == (0, 1)
 
 
 def task_of(samples: int) -> CodeTask:
-    return CodeTask("humaneval_exec", PROBLEMS, (True,) * 3, samples, box.Sandbox("", "", "", "", None))
+    return CodeTask("humaneval_exec", PROBLEMS, (True,) * 3, default(samples), box.Sandbox("", "", "", "", None))
+
+
+def test_a_study_that_asks_what_there_is_not_is_refused():
+    def asking(primary: str = "heldout/code/bpb", **changes: object) -> Study:
+        return replace(STUDY, evaluation=replace(STUDY.evaluation, **changes), primary=(primary,))
+
+    check(asking("longcontext/code:128/64-127/bpb", compared=("longcontext/code:128",)))
+    check(asking("mbpp_infilling_exec:random-span-spm/exact_match", executed=("mbpp_infilling_exec:random-span-spm",)))
+    for study, said in (
+        (asking(executed=("mbpp_exec:phin",)), "evaluation.executed: code task 'mbpp_exec:phin' is drawn in no known"),
+        (asking(compared=("longcontext/markup:128",)), "evaluation.compared: task 'longcontext/markup:128' reads held"),
+        (asking("mbpp_exec:pangu-coder2/pass@10", executed=("mbpp_exec:pangu-coder2",)), "is not scored in this study"),
+    ):
+        with pytest.raises(UserError, match=said):
+            check(study)
 
 
 def test_without_a_sandbox_the_reason_is_one_line_and_nothing_is_fetched(tmp_path: Path, monkeypatch):
@@ -168,7 +190,9 @@ def test_a_study_executes_programs_where_it_can_and_else_says_why_not(finished_s
     ]
     (store / "benchmarks").mkdir()
     (store / "benchmarks" / "mbpp.jsonl").write_text("\n".join(map(json.dumps, rows)))
-    size = replace(STUDY.evaluation, executed=("mbpp_exec",), problems=2, samples=2)
+    programs = ("mbpp_exec", "mbpp_exec:phind", "mbpp_infilling_exec:single-line")
+    long = ("longcontext/code:128", "key_retrieval:128")
+    size = replace(STUDY.evaluation, compared=long, executed=programs, problems=2, samples=2)
     plan = make_plan(replace(STUDY, evaluation=size), store)
     write(store / "studies" / "tiny" / "study.json", study_record(plan, store))  # as a run does first
     with monkeypatch.context() as without:
@@ -184,7 +208,16 @@ def test_a_study_executes_programs_where_it_can_and_else_says_why_not(finished_s
     assert len(records) == len(plan.stages)  # all of them end before or with a cooldown
     assert all([row["samples"] for row in record.items] == [2, 2] for record in records)
     assert not list(store.glob("stages/*/evals/*.jsonl"))
-    assert len(list(store.glob("sandbox-*.json"))) == len(list(store.glob("references-*.json"))) == 1
+    assert len(list(store.glob("sandbox-*.json"))) == 1
+    for name, how, count in ((programs[1], "phind", 1), (programs[2], "greedy", 1), (programs[0], "sampled", 2)):
+        others = [read_eval(path) for path in store.glob(f"stages/*/evals/{name}@*.json")]
+        assert len(others) == len(plan.stages) and {each.decoding["name"] for each in others} == {how}
+        assert {row["samples"] for each in others for row in each.items} == {count}
+        assert {len(each.items) for each in others} == {2}
     assert all(row["runs"] for record in records for row in record.items)
     page = write_report(plan, store).read_text()
-    assert "mbpp_exec/pass@1" in page and "was not scored" not in page
+    for name in (*(f"{name}/pass@1" for name in programs), "mbpp_infilling_exec:single-line/exact_match"):
+        assert name in page
+    for label in ("MBPP (phind decoding), pass@1", "Key retrieval up to 128 tokens, accuracy"):
+        assert label in page
+    assert "longcontext/code:128/64-127/bpb" in page and "was not scored" not in page

@@ -2,7 +2,7 @@ import jax
 import numpy as np
 import pytest
 
-from models import decode
+from models import decode, drawing
 from models.config import ModelConfig
 from models.transformer import Params, initial
 from tests.models.reference import logits
@@ -33,6 +33,7 @@ def continued(
     end: int = NEVER,
     temperature: float = 0.0,
     top_p: float = 1.0,
+    top_k: int = 0,
     spare: int = 0,
     steps: int = 4,
 ) -> list[list[int]]:
@@ -41,9 +42,9 @@ def continued(
     padded = np.stack([np.pad(prompt, (0, longest - len(prompt)), constant_values=9) for prompt in prompts])
     lengths, numbers = np.array([len(prompt) for prompt in prompts], np.int32), np.arange(n, dtype=np.int32)
     last = np.array([prompt[-1] for prompt in prompts], np.int32)
-    full = (np.full(n, value, kind) for value, kind in ((new_tokens, np.int32), (temperature, "f4"), (top_p, "f4")))
-    left, temperatures, shares = full
-    seats = decode.Seats(last, lengths - 1, np.zeros(n, np.int32), left, numbers, temperatures, shares)
+    left, best = np.full(n, new_tokens, np.int32), np.full(n, top_k, np.int32)
+    temperatures, shares = np.full(n, temperature, np.float32), np.full(n, top_p, np.float32)
+    seats = decode.Seats(last, lengths - 1, np.zeros(n, np.int32), left, numbers, temperatures, shares, best)
     entering = decode.Prompts(padded, spare + numbers, numbers, seats)
     slots = decode.empty_slots(config, n + spare, longest)
     slots = decode.enterer(config)(params, slots, entering)
@@ -112,21 +113,38 @@ def test_draws_depend_on_seed_and_place_alone(params: Params) -> None:
     assert continued(TINY, params, prompts, 9, temperature=5.0, top_p=0.9, spare=3, steps=2) == together
 
 
-@pytest.mark.parametrize(("temperature", "top_p"), [(1.0, 1.0), (1.6, 1.0), (1.0, 0.7), (1.6, 0.4)])
-def test_tokens_are_drawn_with_the_models_probabilities(params: Params, temperature: float, top_p: float) -> None:
+@pytest.mark.parametrize(
+    ("temperature", "top_p", "top_k"),
+    [(1.0, 1.0, 0), (1.6, 1.0, 0), (1.0, 0.7, 0), (1.6, 0.4, 0), (1.6, 1.0, 5), (1.6, 0.7, 6)],
+)
+def test_tokens_are_drawn_with_the_models_probabilities(
+    params: Params, temperature: float, top_p: float, top_k: int
+) -> None:
     prompt = tokens(1, 6, seed=5)[0]
     scaled = after(params, prompt.tolist()).astype(np.float64) / temperature
     expected = np.exp(scaled - scaled.max())
-    expected /= expected.sum()
     order = np.argsort(-expected)
+    expected[order[top_k or len(order) :]] = 0  # first, so that the share is one of what they hold
+    expected /= expected.sum()
     before = np.cumsum(expected[order]) - expected[order]
     expected[order[before >= top_p]] = 0
     expected /= expected.sum()
-    draws = continued(TINY, params, [prompt] * 2_000, 1, temperature=temperature, top_p=top_p)
+    draws = continued(TINY, params, [prompt] * 2_000, 1, temperature=temperature, top_p=top_p, top_k=top_k)
     found = np.bincount([row[0] for row in draws], minlength=TINY.vocabulary) / 2_000
     assert not found[expected == 0].any()
     assert np.abs(found - expected).max() < 4.5 * np.sqrt(0.25 / 2_000)
     assert np.abs(found - expected).sum() < 0.25
+
+
+def test_the_first_k_logits_stay_whatever_their_sign_and_each_row_has_its_own_k() -> None:
+    rng = np.random.default_rng(1)
+    logits_BxV = rng.normal(0, 30, (6, 257)).astype(np.float32)
+    logits_BxV[3, ::2] = logits_BxV[3, 0]  # as likely as each other
+    logits_BxV[5] = -np.abs(logits_BxV[5])
+    k_B = np.array([0, 1, 40, 3, 300, 7], np.int32)
+    found = np.isfinite(np.asarray(drawing._first(logits_BxV, k_B)))
+    least_B = [np.sort(row)[-min(k, 257)] if k else -np.inf for row, k in zip(logits_BxV, k_B, strict=True)]
+    assert np.array_equal(found, logits_BxV >= np.array(least_B, np.float32)[:, None])
 
 
 def test_a_share_of_nothing_draws_the_most_likely(params: Params) -> None:
@@ -142,7 +160,7 @@ def test_scoring_and_generation_are_float32_on_any_device(params: Params) -> Non
         np.ones(1, np.int32),
     )
     numbers, shares = np.zeros(2, np.int32), np.zeros(2, np.float32)
-    seats = decode.Seats(*[numbers] * 5, shares, shares)
+    seats = decode.Seats(*[numbers] * 5, shares, shares, numbers)
     prompts = decode.Prompts(np.zeros((2, 8), np.int32), numbers, numbers, seats)
     slots = decode.empty_slots(TINY, 2, 16)
     for program in (

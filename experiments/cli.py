@@ -197,6 +197,14 @@ def synthesize(
     print_result(prepare_source(source, store, pool(workers)), json, print_prepared)
 
 
+@app.command()
+def make(study: StudyName, scale: ScaleName = "", store: Store = RUNS, json: Json = False) -> None:
+    """Make the data of a study that checkpoints write: they answer problems, and the sandbox says how far each gets."""
+    from experiments.commands.making import make_sources, print_made
+
+    print_result(make_sources(asked(study, scale), store), json, print_made)
+
+
 Workers = Annotated[
     int | None, typer.Option(min=1, help="Processes; by default one for each core of a CPU, and one on an accelerator.")
 ]

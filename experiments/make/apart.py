@@ -42,12 +42,8 @@ def sampled(
         Failure: a process failed, which has said why, or was killed.
     """
     known = answers.said(folder, who, order.key)
-    every = portions(order.problems, order.drawing.samples)
-    missing = [
-        number
-        for number, portion in enumerate(every)
-        if not all((problem.id, draw) in known for problem, draw in portion)
-    ]
+    every = _portions(problems, order.drawing.samples)
+    missing = [portion for portion in every if not all((problem.id, draw) in known for problem, draw in portion)]
     count = min(1 if accelerated() else len(cores()), len(missing))
     crew = [replace(order, portions=tuple(missing[n::count]), file=answers.place(folder, who, n)) for n in range(count)]
     if crew:

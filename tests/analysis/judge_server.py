@@ -31,8 +31,8 @@ class Server:
     quote: end on the second answer's words; refuse: status 400; poison: status 500, always;
     echo: say what was sent, headers and all.
 
-    `says` writes the reply to a body, in place of a verdict. `usage` is what it counts, and `ending` follows on every verdict. Trouble besides TROUBLE: hang, drip (a byte now
-    and then), drop, blab (status 500, and all that was sent).
+    `says` writes the reply to a body, in place of a verdict. `usage` is what it counts, and `ending` follows on every
+    verdict. Trouble besides TROUBLE: hang, drip (a byte now and then), drop, blab (status 500, and all that was sent).
     """
 
     def __init__(self, trouble: Sequence[str], always: str, delay: float) -> None:

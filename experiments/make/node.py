@@ -93,14 +93,14 @@ def _write(made: Made, task: CodeTask, store: Path, folder: Path, progress: Prog
         "documents": len(rows),
         "problems": dict(sorted(problems.items())),
         "answers": who,
-        "sha256": _write_rows(folder / layout.EXAMPLES, rows),
+        "sha256": write_rows(folder / layout.EXAMPLES, rows),
     }
     write_sealed(folder / layout.RECORD, record)
     for path in (folder / VERDICTS, *glob(folder / layout.ANSWERS, "*.jsonl")):
         appended.drop(path)
 
 
-def _write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> str:
+def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> str:
     """The sha256 of what is written."""
     data = "".join(json.dumps(row) + "\n" for row in rows).encode()
     with whole(path) as temporary:

@@ -1,14 +1,14 @@
 """Teachers that are no checkpoints: the problems' own solutions, and a model behind a server."""
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from analysis.evals.code import executed
 from analysis.evals.code.executed import Problem
 from analysis.evals.preference import client, endpoint
-from analysis.evals.preference.cache import Replies, Reply, Request, opened
+from analysis.evals.preference.cache import Request, opened
 from analysis.evals.preference.client import Gap
 from analysis.evals.preference.purse import Purse
 from experiments.make import answers
@@ -61,15 +61,40 @@ def replied(
         Failure: the server cannot be used, is down, or left requests without a reply; the other replies are kept.
     """
     known = answers.said(folder, number, key)
-    with opened(store / REPLIES) as replies:
-        for draw in range(drawing.samples):
-            left = [problem for problem in problems if (problem.id, draw) not in known]
-            if left:
-                rows = list(_asked(_server(who, drawing, draw), left, draw, replies))
-                answers.keep(answers.place(folder, number), key, rows)
-                known |= {(row["problem"], draw): row for row in rows}
-            progress(len(known))
+    for draw in range(drawing.samples):
+        if left := [problem for problem in problems if (problem.id, draw) not in known]:
+            server = _server(who, drawing, draw)
+            found = asked(server, {problem.id: _request(server, problem) for problem in left}, store)
+            rows = [_row(problem, draw, found[problem.id]) for problem in left]
+            answers.keep(answers.place(folder, number), key, rows)
+            known |= {(row["problem"], draw): row for row in rows}
+        progress(len(known))
     return known
+
+
+def asked(server: endpoint.Endpoint, requests: Mapping[str, Request], store: Path) -> dict[str, str | None]:
+    """What a server replies to every request, under the same names; None where it will not take it.
+
+    Raises:
+        Failure: as `replied`.
+    """
+    with opened(store / REPLIES) as replies:
+        missing = list({its.key: its for its in requests.values() if replies.get(its) is None}.values())
+        found = client.ask(missing, server, replies, Purse(None), lambda done, total: None) if missing else {}
+        gaps = [its for its in found.values() if isinstance(its, Gap) and not its.refused]
+        if gaps:
+            raise Failure(
+                f"'{server.model}' left {len(gaps)} of {len(requests)} requests without a reply ({gaps[0].reason}); "
+                "the others are kept: run again to ask these once more"
+            )
+        kept = {name: replies.get(its) for name, its in requests.items()}
+    return {name: None if its is None else its.text for name, its in kept.items()}
+
+
+def request(server: endpoint.Endpoint, system: str, user: str) -> Request:
+    """Of a server, as its replies are kept."""
+    messages = ({"role": "system", "content": system}, {"role": "user", "content": user})
+    return Request(server.model, server.public, messages, server.address)
 
 
 def _server(who: Endpoint, drawing: Drawing, draw: int) -> endpoint.Endpoint:
@@ -78,31 +103,13 @@ def _server(who: Endpoint, drawing: Drawing, draw: int) -> endpoint.Endpoint:
     return endpoint.Endpoint(who.base_url, who.model, how)
 
 
-def _asked(
-    server: endpoint.Endpoint, problems: Sequence[Problem], draw: int, replies: Replies
-) -> Iterator[dict[str, Any]]:
-    """A row for every problem."""
-    requests = {problem.id: _request(server, problem) for problem in problems}
-    missing = list({its.key: its for its in requests.values() if replies.get(its) is None}.values())
-    found = client.ask(missing, server, replies, Purse(None), lambda done, total: None) if missing else {}
-    gaps = [its for its in found.values() if isinstance(its, Gap) and not its.refused]
-    if gaps:
-        raise Failure(
-            f"teacher '{server.model}' left {len(gaps)} of {len(problems)} requests without a reply "
-            f"({gaps[0].reason}); the others are kept: run again to ask these once more"
-        )
-    for problem in problems:
-        reply = replies.get(requests[problem.id]) or found[requests[problem.id].key]
-        text, fault = _code(problem, reply.text) if isinstance(reply, Reply) else ("", answers.REFUSED)
-        yield {"problem": problem.id, "sample": draw, "text": text, "fault": fault}
-
-
 def _request(server: endpoint.Endpoint, problem: Problem) -> Request:
-    messages = (
-        {"role": "system", "content": SYSTEM},
-        {"role": "user", "content": ASKED.format(prompt=problem.prompt.rstrip("\n"))},
-    )
-    return Request(server.model, server.public, messages, server.address)
+    return request(server, SYSTEM, ASKED.format(prompt=problem.prompt.rstrip("\n")))
+
+
+def _row(problem: Problem, draw: int, reply: str | None) -> dict[str, Any]:
+    text, fault = ("", answers.REFUSED) if reply is None else _code(problem, reply)
+    return {"problem": problem.id, "sample": draw, "text": text, "fault": fault}
 
 
 def _code(problem: Problem, reply: str) -> tuple[str, str]:

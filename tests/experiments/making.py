@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from analysis.evals.code import box, selftest
-from experiments.made import placeholder
+from experiments.promises import placeholder
 from experiments.study import FromStage, Made, Reference, Study
 from store.files import write_json
 from tests.experiments.tiny import STUDY

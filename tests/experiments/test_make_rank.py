@@ -13,7 +13,7 @@ from analysis.evals.code.box import Limits
 from analysis.evals.code.executed import Problem
 from analysis.evals.code.judge import Check
 from experiments.make import answers, levels, rank
-from experiments.make.answers import Answer, answer
+from experiments.make.answers import answer
 from experiments.make.levels import PASSES, executed_levels, level
 from experiments.make.rank import KEPT, Answered, Rules, documents
 from tests.conftest import boxes
@@ -47,24 +47,22 @@ def test_programs_get_as_far_as_they_get_and_each_is_executed_once(tmp_path: Pat
 
 @needs_bwrap
 def test_a_program_that_attacks_the_sandbox_gains_nothing(tmp_path: Path) -> None:
-    """Objects equal to all, exits, forged replies and verdicts, patched builtins: below an honest wrong answer's level,
-    or at it, and never at a right one's."""
+    """Objects equal to all, exits, forged replies and verdicts, patched builtins: none is as good as what is right."""
     cases = selftest.forgery()
     problems = [Problem(case.name, "", (), "", case.check, selftest.HONEST) for case in cases]
-    texts = {case.name: (case.source, selftest.HONEST) for case in cases}
+    answered = [
+        Answered(problem, True, (answer(0, 0, case.source), answer(0, 1, selftest.HONEST)))
+        for problem, case in zip(problems, cases, strict=True)
+    ]
+    texts = {each.problem.id: each.texts for each in answered}
     found = executed_levels(box.find(), problems, texts, tmp_path / "v.jsonl", {}, lambda done: None)
-    assert len(cases) > 15 and max(found[case.name, case.source] for case in cases) < PASSES
-    assert {found[case.name, selftest.HONEST] for case in cases} == {PASSES}
-    answered = [Answered(each, True, tuple(map(_by_student, range(2), texts[each.id]))) for each in problems]
+    assert len(cases) > 15 and {found[name, attack] for name, (attack, _) in texts.items()} <= set(range(PASSES))
+    assert {found[name, honest] for name, (_, honest) in texts.items()} == {PASSES}
     rows, counts = documents(answered, found, replace(RANKED, teachers=0))
     assert counts == {KEPT: len(cases)}
     assert [row["answer"] for row in rows if row["score"] == PASSES] == [selftest.HONEST] * len(cases)
     first, _ = documents(answered, found, Rules("passed", False, 0))
     assert [row["answer"] for row in first] == [selftest.HONEST] * len(cases)
-
-
-def _by_student(sample: int, text: str) -> Answer:
-    return answer(0, sample, text)
 
 
 def test_a_programs_own_words_never_raise_its_level() -> None:

@@ -1,4 +1,4 @@
-"""Teachers behind a server, on loopback: what they say is kept and replayed, and what the network did decides nothing."""
+"""Teachers behind a server, on loopback: what they say is kept and replayed, and the network decides nothing."""
 
 import re
 import shutil
@@ -38,7 +38,7 @@ def _student(order: Any, problems: Sequence[Problem], *_: object) -> answers.Sai
 
 
 def solve(body: dict[str, Any]) -> str:
-    """Right to even numbers; to others wrong or nothing at all. At another seed in other words, of which one is prose."""
+    """Right to even numbers, wrong to 1, and nothing to 3; at the second draw with words around it."""
     number, seed = int(re.findall(r"Add (\d)", body["messages"][1]["content"])[0]), body["seed"]
     if number == 3:
         return ""
@@ -87,7 +87,7 @@ def test_a_server_that_is_down_leaves_nothing_behind_but_what_it_said(store: Pat
     with serving(["", "500"], always="500") as server:
         server.says = solve
         study = reading(taught_by(server))
-        with pytest.raises(Failure, match="source 'taught': .*is down"):
+        with pytest.raises(Failure, match=r"source 'taught': .*is down"):
             make(study, store)
         assert not list(store.glob("made/*/examples.jsonl"))
         server.always, before = "", len(server.seen)

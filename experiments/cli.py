@@ -210,7 +210,7 @@ def evolve(
     source: Annotated[str, typer.Argument(help="What comes of it is called so.")],
     url: Annotated[str, typer.Option(help="An OpenAI-compatible server's address; it ends in /v1.")],
     model: Annotated[str, typer.Option(help="Its name there. The API key is JUDGE_API_KEY of the environment.")],
-    task: Annotated[str, typer.Option(help="Whose problems it begins with.")] = "mbpp_exec",
+    task: Annotated[str, typer.Option(help="Whose problems it begins with; not one that models are scored by.")],
     problems: Annotated[int | None, typer.Option(min=1, help="So many, the first by sha256; all if not said.")] = None,
     rounds: Annotated[int, typer.Option(min=1, max=10, help="How often each is made harder.")] = 2,
     store: Store = RUNS,

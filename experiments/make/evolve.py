@@ -9,6 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -142,9 +143,9 @@ def _rounds(
     counts: Counter[str] = Counter()
     last = list(seeds)
     for number in range(what.rounds):
-        progress(f"round {number + 1}, {len(last):,} problems", number, what.rounds)
+        show = partial(_showing, progress, number, what.rounds)
         requests = {its.seed: request(server, SYSTEM, _words(its, number)) for its in last}
-        replies = asked(server, requests, store)
+        replies = asked(server, requests, store, show)
         read = [(its, *_read(its, replies[its.seed], number)) for its in last]
         counts.update(why for _, why, _ in read if why)
         fresh = [new for _, why, new in read if not why and new is not None]
@@ -159,6 +160,10 @@ def _rounds(
         kept += last
     progress("evolved", what.rounds, what.rounds)
     return kept, counts
+
+
+def _showing(progress: Progress, number: int, rounds: int, done: int, total: int) -> None:
+    progress(f"round {number + 1}, {total:,} requests", number + done / total, rounds)
 
 
 def _words(its: _Evolved, number: int) -> str:

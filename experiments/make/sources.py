@@ -46,8 +46,14 @@ def promise_of(made: Made, study: Study) -> Source:
     """The source that stands in the data of `study` for what is made.
 
     Raises:
-        UserError: there is none.
+        UserError: there is none; or it is made of problems that the study is scored by, and so would teach the test.
     """
+    scored = {benchmark_of(name) for name in (*study.evaluation.asked, *study.evaluation.executed)}
+    if benchmark_of(made.task) in scored:
+        raise UserError(
+            f"source '{made.source}' is made of the problems of '{made.task}', by which study '{study.name}' is "
+            "scored; choose another task for one of them"
+        )
     for source in study.data.sources:
         if source.name == made.source:
             return source

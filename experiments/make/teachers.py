@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,8 @@ def replied(
     for draw in range(drawing.samples):
         if left := [problem for problem in problems if (problem.id, draw) not in known]:
             server = _server(who, drawing, draw)
-            found = asked(server, {problem.id: _request(server, problem) for problem in left}, store)
+            requests = {problem.id: _request(server, problem) for problem in left}
+            found = asked(server, requests, store, partial(_onward, progress, len(known)))
             rows = [_row(problem, draw, found[problem.id]) for problem in left]
             answers.keep(answers.place(folder, number), key, rows)
             known |= {(row["problem"], draw): row for row in rows}
@@ -72,15 +74,24 @@ def replied(
     return known
 
 
-def asked(server: endpoint.Endpoint, requests: Mapping[str, Request], store: Path) -> dict[str, str | None]:
+def _onward(progress: Callable[[int], None], before: int, done: int, total: int) -> None:
+    progress(before + done)
+
+
+def asked(
+    server: endpoint.Endpoint, requests: Mapping[str, Request], store: Path, progress: client.Progress
+) -> dict[str, str | None]:
     """What a server replies to every request, under the same names; None where it will not take it.
+
+    Args:
+        progress: told how many of those that were not answered before are.
 
     Raises:
         Failure: as `replied`.
     """
     with opened(store / REPLIES) as replies:
         missing = list({its.key: its for its in requests.values() if replies.get(its) is None}.values())
-        found = client.ask(missing, server, replies, Purse(None), lambda done, total: None) if missing else {}
+        found = client.ask(missing, server, replies, Purse(None), progress) if missing else {}
         gaps = [its for its in found.values() if isinstance(its, Gap) and not its.refused]
         if gaps:
             raise Failure(

@@ -13,16 +13,23 @@ import pytest
 from rich.console import Console
 
 from analysis.evals.code import box
+from analysis.evals.code.executed import Problem
+from analysis.evals.code.judge import Check
 from experiments.commands.making import make_sources, print_made
-from experiments.make import node
+from experiments.make import answers, node
 from experiments.make.node import make
+from experiments.make.sampling import Drawing, Order, sample
 from experiments.make.sources import folder_of, read_record, with_made
+from experiments.make.stages import stage_of
 from experiments.plan.make import make_plan
+from experiments.promises import placeholder
 from experiments.study import Endpoint, FromStage, Made, Study
+from mixtures.catalogue.made import written
 from mixtures.documents.parquet import read_documents
 from mixtures.prepare import documents_folder, prepared_folder, read_sources
 from mixtures.steps.executors import pool
 from store.errors import Failure, UserError
+from store.paths import at
 from tests.conftest import ROOT, boxes
 from tests.experiments.making import MADE, SOLVED, making_store, problems, reading
 from tests.experiments.run_making import POINTS
@@ -135,6 +142,46 @@ def test_a_study_is_planned_before_its_source_is_made_and_cannot_be_prepared(fin
 
 
 @needs_bwrap
+def test_planning_with_what_is_made_loads_no_jax() -> None:
+    probe = "import sys; import experiments.make.sources, experiments.promises; print('jax' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", probe], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
+
+
+def test_what_is_kept_and_read_may_lie_in_a_bucket(bucket: object) -> None:
+    folder = at("gs://bucket/store/made/taught-0")
+    key, row = {"made": "taught-0"}, {"problem": "p", "sample": 1, "text": "    return '\ud800'"}
+    answers.keep(answers.place(folder, 0, 1), key, [row])
+    assert answers.said(folder, 0, key) == {("p", 1): row} and answers.said(folder, 1, key) == {}
+    row = {"id": "p/0", "group": "p", "prompt": "One more:\n", "answer": "    x + 1", "set": "p", "score": 3}
+    digest = node.write_rows(folder / "examples.jsonl", [row])
+    source = written(placeholder(MADE), "taught-0", digest)
+    (document,) = source.read("all", at("gs://bucket/store/downloads"))
+    assert document.text[: document.prompt] == "One more:\n" and document.text[document.prompt :] == "    x + 1"
+    assert (document.id, document.group, document.set, document.score) == ("p/0", "p", "p", 3)
+
+
+def test_a_checkpoint_answers_by_step_and_what_it_says_is_a_function_of_the_request(
+    finished_store: Path, tmp_path: Path
+) -> None:
+    stage = stage_of(MADE.student, finished_store)
+    assert stage is not None
+    problems = [Problem(str(n), f"the river {n}", (), "", Check((), ""), "") for n in range(3)]
+    drawing = Drawing(2, (0.0, 0.9), 0.95)
+    pairs = tuple((problem, draw) for problem in problems for draw in range(2))
+
+    def said(step: int | None, *portions: tuple[tuple[Problem, int], ...]) -> answers.Said:
+        folder = tmp_path / f"{step}-{len(portions)}"
+        sample(Order(finished_store, stage.folder, step, "t", portions, drawing, {}, answers.place(folder, 0)))
+        return answers.said(folder, 0, {})
+
+    whole = said(None, pairs)
+    assert said(stage.steps, pairs) == whole and len({row["text"] for row in whole.values()}) > 3
+    assert said(None, pairs[3:], pairs[:3]) == whole
+    with pytest.raises(Failure, match=r"step-?0*1.* does not exist; its folder has steps"):
+        said(1, pairs)
+
+
 def test_a_made_source_changes_the_data_that_a_study_reads(made: Path) -> None:
     promised, kept = reading(MADE).data, with_made(reading(MADE), made).data
     assert prepared_folder(promised, made) != prepared_folder(kept, made)
@@ -182,6 +229,10 @@ REFUSED: dict[str, tuple[Study, str]] = {
     "alone": (reading(replace(MADE, samples=1, teachers=())), "one answer to a problem cannot be ranked"),
     "cold": (reading(replace(MADE, temperatures=())), "there are no temperatures"),
     "no source": (replace(STUDY, made=(MADE,)), "makes source 'taught', which its data do not have"),
+    "scored": (
+        replace(reading(MADE), evaluation=replace(STUDY.evaluation, executed=("mbpp_exec",))),
+        "is made of the problems of 'mbpp_exec', by which study 'reads' is scored",
+    ),
     "not trained": (
         reading(replace(MADE, student=FromStage(replace(study(7), name="next"), "text-only"))),
         "arm 'text-only' of study 'next' is to answer and is not trained; first `ablate run next`",

@@ -1,7 +1,7 @@
 """What was said to problems: kept as it comes, and taken for a program only where it is one that could be read."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,8 @@ BLANK, TOO_LONG, CONTROL, HALF = "blank", f"over {LONGEST:,} characters", "contr
 REFUSED, NOT_ON = "refused", "does not go on from the prompt"
 """What an endpoint's answers may be besides."""
 
-_CONTROL = re.compile(r"[\x00-\x08\x0b\x0e-\x1f\x7f-\x9f]")
-"""All but white space; a form feed is some."""
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0d-\x1f\x7f-\x9f\ufeff]")
+"""All but tab, line end and form feed: cleaning may change others, and what is read is to be what was executed."""
 _HALF = re.compile(r"[\ud800-\udfff]")
 
 
@@ -68,8 +68,3 @@ def said(folder: Path, who: int, key: Mapping[str, Any]) -> Said:
     """All that one who answers has said, to whatever process."""
     files = glob(folder / layout.ANSWERS, f"{who}-*.jsonl")
     return {(row["problem"], row["sample"]): row for file in files for row in kept_rows.read(file, key)}
-
-
-def keep(path: Path, key: Mapping[str, Any], rows: Iterable[Mapping[str, Any]]) -> None:
-    """Add rows with "problem", "sample" and "text"."""
-    kept_rows.keep(path, key, rows)

@@ -131,8 +131,7 @@ def _answered(
             said = sampled(order, asked, folder, number, show)
         before += 0 if isinstance(who, Reference) else made.samples * len(task.problems)
         for (problem, sample), row in sorted(said.items(), key=lambda item: item[0][1]):
-            if problem in found:
-                found[problem].append(answers.answer(number, sample, row["text"], row.get("fault", "")))
+            found[problem].append(answers.answer(number, sample, row["text"], row.get("fault", "")))
     return [
         Answered(problem, runs, tuple(found[problem.id]))
         for problem, runs in zip(task.problems, task.runs, strict=True)

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 from analysis.evals.code import executed
 from analysis.evals.code.executed import Problem
 from analysis.records import stage_folder
-from experiments.make import answers
 from mixtures.documents.document import hash64
 from models.devices.threads import one_thread
+from store import kept_rows
 from store.errors import Failure, UserError
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def sample(order: Order) -> None:
             {"problem": problem.id, "sample": draw, "text": executed.extract(problem, texts[at])}
             for at, (problem, draw) in enumerate(portion)
         ]
-        answers.keep(order.file, order.key, rows)
+        kept_rows.keep(order.file, order.key, rows)
 
 
 def _opened(order: Order) -> "LanguageModel":

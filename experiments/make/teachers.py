@@ -15,6 +15,7 @@ from analysis.evals.preference.purse import Purse
 from experiments.make import answers
 from experiments.make.sampling import Drawing
 from experiments.study import Endpoint
+from store import kept_rows
 from store.errors import Failure
 
 MAX_TOKENS = 1_024
@@ -68,7 +69,7 @@ def replied(
             requests = {problem.id: _request(server, problem) for problem in left}
             found = asked(server, requests, store, partial(_onward, progress, len(known)))
             rows = [_row(problem, draw, found[problem.id]) for problem in left]
-            answers.keep(answers.place(folder, number), key, rows)
+            kept_rows.keep(answers.place(folder, number), key, rows)
             known |= {(row["problem"], draw): row for row in rows}
         progress(len(known))
     return known

@@ -28,11 +28,12 @@ from mixtures.catalogue.made import written
 from mixtures.documents.parquet import read_documents
 from mixtures.prepare import documents_folder, prepared_folder, read_sources
 from mixtures.steps.executors import pool
+from store import kept_rows
 from store.errors import Failure, UserError
 from store.paths import at
 from tests.conftest import ROOT, boxes
 from tests.experiments.making import MADE, SOLVED, making_store, problems, reading
-from tests.experiments.run_making import POINTS
+from tests.experiments.run_making import POINTS, in_small_portions
 from tests.experiments.tiny import STUDY, study
 
 needs_bwrap = pytest.mark.skipif(not boxes(), reason="no bubblewrap, or no right to its namespaces")
@@ -42,7 +43,7 @@ needs_bwrap = pytest.mark.skipif(not boxes(), reason="no bubblewrap, or no right
 def made(finished_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store in which it was made without a stop, by two processes; do not change it."""
     store = making_store(finished_store, tmp_path_factory.mktemp("made") / "store")
-    run_making(store, 2)
+    make_whole(store, 2)
     return store
 
 
@@ -51,10 +52,16 @@ def store(finished_store: Path, tmp_path: Path) -> Path:
     return making_store(finished_store, tmp_path / "store")
 
 
-def run_making(store: Path, processes: int, point: str = "") -> None:
-    command = [sys.executable, "-m", "tests.experiments.run_making", str(store), str(processes), point]
+def make_whole(store: Path, processes: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        in_small_portions(patch.setattr, processes)
+        make(reading(MADE), store)
+
+
+def make_and_kill(store: Path, point: str) -> None:
+    command = [sys.executable, "-m", "tests.experiments.run_making", str(store), point]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=200, check=False)
-    assert done.returncode == (-signal.SIGKILL if point else 0), (point, done.stderr)
+    assert done.returncode == -signal.SIGKILL, (point, done.stderr)
 
 
 def results(store: Path) -> dict[str, bytes]:
@@ -75,10 +82,10 @@ def record(store: Path, of: Made = MADE) -> dict[str, Any]:
 @needs_bwrap
 def test_killed_while_it_samples_executes_or_writes_it_ends_in_the_same_bytes(made: Path, store: Path) -> None:
     for point in POINTS:
-        run_making(store, 1, point)
+        make_and_kill(store, point)
         assert not list(store.glob("made/*/record.json"))
         assert list(store.glob("made/*/answers/*.jsonl" if point == "sampling" else "made/*/verdicts.jsonl"))
-    run_making(store, 1)
+    make_whole(store, 1)
     assert results(store) == results(made) and len(results(store)) == 2
     assert not list(store.glob("made/*/answers/*")) and not list(store.glob("made/*/verdicts*"))
 
@@ -151,7 +158,7 @@ def test_planning_with_what_is_made_loads_no_jax() -> None:
 def test_what_is_kept_and_read_may_lie_in_a_bucket(bucket: object) -> None:
     folder = at("gs://bucket/store/made/taught-0")
     key, row = {"made": "taught-0"}, {"problem": "p", "sample": 1, "text": "    return '\ud800'"}
-    answers.keep(answers.place(folder, 0, 1), key, [row])
+    kept_rows.keep(answers.place(folder, 0, 1), key, [row])
     assert answers.said(folder, 0, key) == {("p", 1): row} and answers.said(folder, 1, key) == {}
     row = {"id": "p/0", "group": "p", "prompt": "One more:\n", "answer": "    x + 1", "set": "p", "score": 3}
     digest = node.write_rows(folder / "examples.jsonl", [row])

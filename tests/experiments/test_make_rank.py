@@ -82,6 +82,8 @@ def test_a_programs_own_words_never_raise_its_level() -> None:
         ("    return x\0", answers.CONTROL),
         ("    return '\x1b[2J'", answers.CONTROL),
         ("    return '\ud800'", answers.HALF),
+        ("    return x\r    # and more", answers.CONTROL),
+        ("\ufeff    return x", answers.CONTROL),
         ("    return '\u2028'", ""),
         ("\treturn x\r\n\f", ""),
     ],

@@ -6,7 +6,7 @@ from mixtures.catalogue.source import Source
 
 
 def placeholder(made: Made, kind: str = "instruct") -> Source:
-    """The source of that name for `DataSpec.sources`; `experiments.make.sources.with_made` puts the real one in place.
+    """The source of that name for `DataSpec.sources`; `experiments.plan.sources.with_made` puts the real one in place.
 
     It is planned by `made.expected_tokens`, and cannot be read.
     """

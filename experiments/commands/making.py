@@ -8,7 +8,7 @@ from rich.console import Console
 
 from experiments.make.evolve import Evolving, evolve
 from experiments.make.node import make
-from experiments.make.sources import folder_of, read_record
+from experiments.plan.sources import folder_of, read_record
 from experiments.progress import Display
 from experiments.show.table import Column, say, table
 from experiments.study import Study

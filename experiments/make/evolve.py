@@ -21,8 +21,8 @@ from analysis.evals.preference import endpoint
 from experiments.make import answers
 from experiments.make.levels import PASSES, executed_levels
 from experiments.make.node import VERDICTS, Progress, write_rows
-from experiments.make.sources import RECORD_SCHEMA, read_record
 from experiments.make.teachers import asked, request
+from experiments.plan.sources import RECORD_SCHEMA, read_record
 from experiments.study import Endpoint
 from mixtures.benchmarks import load as benchmarks
 from mixtures.benchmarks.item import Item

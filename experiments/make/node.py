@@ -16,8 +16,7 @@ from experiments.make.apart import sampled
 from experiments.make.levels import executed_levels
 from experiments.make.rank import Answered, Rules
 from experiments.make.sampling import Drawing, Order
-from experiments.make.sources import RECORD_SCHEMA, folder_of, identity, known, promise_of, read_record
-from experiments.make.stages import stage_of
+from experiments.plan.sources import RECORD_SCHEMA, folder_of, identity, promise_of, read_record, stage_of
 from experiments.plan.status import trained
 from experiments.score import coding
 from experiments.score.coding import CodeTask
@@ -37,7 +36,7 @@ def make(study: Study, store: Path, progress: Progress = lambda what, done, tota
     """Make those of the sources of `study` that are not made yet.
 
     Raises:
-        UserError: as `experiments.make.sources.identity`; a stage that answers is not trained; or nothing is left.
+        UserError: as `experiments.plan.sources.identity`; a stage that answers is not trained; or nothing is left.
         Failure: there is no sandbox, a server cannot be used, or the disk is full; what was found so far is kept.
     """
     for made in study.made:
@@ -62,7 +61,7 @@ def _make(made: Made, store: Path, progress: Progress) -> None:
 
 
 def _require_trained(who: FromStage, store: Path) -> None:
-    stage = stage_of(known(who, store), store)
+    stage = stage_of(who, store)
     if stage is None or not trained(stage, store):
         raise UserError(
             f"arm '{who.arm}' of study '{who.study.name}' is to answer and is not trained; first `{who.study.command}`"
@@ -125,7 +124,7 @@ def _answered(
         elif isinstance(who, Endpoint):
             said = teachers.replied(who, asked, drawing, store, folder, number, key, show)
         else:
-            stage = stage_of(known(who, store), store)
+            stage = stage_of(who, store)
             assert stage is not None, name
             order = Order(store, stage.folder, who.step, made.task, (), drawing, key, folder)
             said = sampled(order, asked, folder, number, show)

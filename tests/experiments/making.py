@@ -39,5 +39,6 @@ def making_store(finished: Path, store: Path) -> Path:
 
 def reading(*made: Made) -> Study:
     """The tiny study, which has these sources besides."""
-    data = replace(STUDY.data, sources=(*STUDY.data.sources, *map(placeholder, made)))
+    sources = (*STUDY.data.sources, *map(placeholder, made))
+    data = replace(STUDY.data, sources=sources, packing=(STUDY.sequence,))
     return replace(STUDY, name="reads", data=data, made=made)

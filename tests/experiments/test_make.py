@@ -19,9 +19,8 @@ from experiments.commands.making import make_sources, print_made
 from experiments.make import answers, node
 from experiments.make.node import make
 from experiments.make.sampling import Drawing, Order, sample
-from experiments.make.sources import folder_of, read_record, with_made
-from experiments.make.stages import stage_of
 from experiments.plan.make import make_plan
+from experiments.plan.sources import folder_of, read_record, stage_of, with_made
 from experiments.promises import placeholder
 from experiments.study import Endpoint, FromStage, Made, Study
 from mixtures.catalogue.made import written
@@ -150,7 +149,7 @@ def test_a_study_is_planned_before_its_source_is_made_and_cannot_be_prepared(fin
 
 @needs_bwrap
 def test_planning_with_what_is_made_loads_no_jax() -> None:
-    probe = "import sys; import experiments.make.sources, experiments.promises; print('jax' in sys.modules)"
+    probe = "import sys; import experiments.plan.sources, experiments.promises; print('jax' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", probe], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
 
@@ -223,7 +222,7 @@ def test_everything_that_decides_it_is_in_its_name(store: Path, monkeypatch: pyt
     rows = store / "benchmarks" / "mbpp.jsonl"
     rows.write_text(rows.read_text().replace("Add 1", "Add one"))
     assert folder_of(MADE, store) not in folders.values()
-    monkeypatch.setattr("experiments.make.sources.MAKE_VERSION", 2)
+    monkeypatch.setattr("experiments.plan.sources.MAKE_VERSION", 2)
     assert folder_of(MADE, store) not in folders.values()
 
 

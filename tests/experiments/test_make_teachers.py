@@ -14,7 +14,7 @@ from analysis.evals.code.judge import Check
 from analysis.evals.preference import client
 from experiments.make import answers, node, teachers
 from experiments.make.node import make
-from experiments.make.sources import folder_of, read_record
+from experiments.plan.sources import folder_of, read_record
 from experiments.study import Endpoint, Made
 from store.errors import Failure, UserError
 from tests.analysis.judge_server import Server, serving

@@ -198,6 +198,34 @@ def synthesize(
     print_result(prepare_source(source, store, pool(workers)), json, print_prepared)
 
 
+@app.command()
+def make(study: StudyName, scale: ScaleName = "", store: Store = RUNS, json: Json = False) -> None:
+    """Make the data of a study that checkpoints write: they answer problems, and the sandbox says how far each gets."""
+    from experiments.commands.making import make_sources, print_made
+
+    print_result(make_sources(asked(study, scale), store), json, print_made)
+
+
+@app.command()
+def evolve(
+    source: Annotated[str, typer.Argument(help="What comes of it is called so.")],
+    url: Annotated[str, typer.Option(help="An OpenAI-compatible server's address; it ends in /v1.")],
+    model: Annotated[str, typer.Option(help="Its name there. The API key is JUDGE_API_KEY of the environment.")],
+    task: Annotated[str, typer.Option(help="Whose problems it begins with; not one that models are scored by.")],
+    problems: Annotated[int | None, typer.Option(min=1, help="So many, the first by sha256; all if not said.")] = None,
+    rounds: Annotated[int, typer.Option(min=1, max=10, help="How often each is made harder.")] = 2,
+    store: Store = RUNS,
+    json: Json = False,
+) -> None:
+    """Have a model behind a server make problems harder; those are kept whose solutions pass their tests here."""
+    from experiments.commands.making import evolve_problems, print_evolved
+    from experiments.make.evolve import Evolving
+    from experiments.study import Endpoint
+
+    what = Evolving(source, task, problems, Endpoint(model, url), rounds)
+    print_result(evolve_problems(what, store), json, print_evolved)
+
+
 Workers = Annotated[
     int | None, typer.Option(min=1, help="Processes; by default one for each core of a CPU, and one on an accelerator.")
 ]

@@ -26,6 +26,9 @@ stages/<id>-<fingerprint>/answers/*.json    what a checkpoint said to a set of p
 studies/<name>/study.json    arms, seeds, lineage; beside it the report
 studies/<name>/judge/<judge>/<answers>/<arm>.json    an arm's answers against its baseline's, by a judge or a panel
 studies/<name>/judge/<judge>/<answers>/<arm>-vs-<other>.json    against another arm's
+made/<source>-<hash>/examples.jsonl    what checkpoints wrote and the sandbox ranked, to be read as a source
+made/<source>-<hash>/record.json    of what it was made and what came of it; written last
+made/<source>-<hash>/answers/*.jsonl    while it is made: what was said, and beside it verdicts.jsonl
 evaluations/<stage>/*.json    scores that `ablate evaluate` was asked for
 launches/<name>/launch.json    what was launched, where, and what its objects are called there
 judge/replies.sqlite    what judges said, whatever they were asked for; in a bucket, pieces of rows
@@ -49,6 +52,7 @@ CHECKPOINTS, EVALS, ANSWERS = "checkpoints", "evals", "answers"
 STUDY, JUDGED, MANIFEST = "study.json", "judge", "manifest.json"
 ROLES, HELDOUT, INFILLED = "roles", "heldout", "+infilled"
 PACKED = "+packed"
+MADE, EXAMPLES, RECORD = "made", "examples.jsonl", "record.json"
 
 
 def shard_name(number: int) -> str:

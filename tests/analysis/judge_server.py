@@ -5,7 +5,7 @@ import json
 import re
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -31,13 +31,14 @@ class Server:
     quote: end on the second answer's words; refuse: status 400; poison: status 500, always;
     echo: say what was sent, headers and all.
 
-    `usage` is what it counts, and `ending` follows on every verdict. Trouble besides TROUBLE: hang, drip (a byte now
-    and then), drop, blab (status 500, and all that was sent).
+    `says` writes the reply to a body, in place of a verdict. `usage` is what it counts, and `ending` follows on every
+    verdict. Trouble besides TROUBLE: hang, drip (a byte now and then), drop, blab (status 500, and all that was sent).
     """
 
     def __init__(self, trouble: Sequence[str], always: str, delay: float) -> None:
         self.usage: Any = {"prompt_tokens": 1000, "completion_tokens": 100, "total_tokens": 1100}
         self.ending = ""
+        self.says: Callable[[dict[str, Any]], str] | None = None
         self.sent: list[str] = []
         self.trouble, self.always, self.delay = list(trouble), always, delay
         self.seen: list[dict[str, Any]] = []
@@ -85,6 +86,9 @@ class Handler(BaseHTTPRequestHandler):
             self.judge(body)
 
     def judge(self, body: dict[str, Any]) -> None:
+        if self.server.state.says is not None:
+            self.say(body, self.server.state.says(body))
+            return
         text = body["messages"][1]["content"]
         instruction, a, b = re.findall(r"begins \w+\]\n(.*?)\n\[", text, re.DOTALL)
         asked_again = len(body["messages"]) > 2
@@ -101,6 +105,9 @@ class Handler(BaseHTTPRequestHandler):
         if instruction == "poison":
             self.reply(*TROUBLE["500"])
             return
+        self.say(body, said)
+
+    def say(self, body: dict[str, Any], said: str) -> None:
         choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": said}}
         choice["message"]["content"] += self.server.state.ending
         document = {"id": "x", "object": "chat.completion", "created": 0, "model": body["model"]}

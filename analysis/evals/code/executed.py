@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from analysis import records
 from analysis.evals.code import pool
-from analysis.evals.code.box import Sandbox
+from analysis.evals.code.box import Limits, Sandbox
 from analysis.evals.code.judge import Check, Verdict
 from mixtures.benchmarks.item import Item
 from store.errors import Failure
@@ -111,6 +111,7 @@ def run(
     problems: Sequence[Problem],
     completions: Sequence[Sequence[str]],
     jobs: int = 1,
+    limits: Limits | None = None,
 ) -> list[list[Verdict]]:
     """The verdict on every completion of every problem. Equal programs of a problem are executed once.
 
@@ -123,7 +124,7 @@ def run(
         for completion in texts
     ]
     once = list(dict.fromkeys(pairs))
-    found = pool.verdicts(sandbox, [(source, problems[number].check) for number, source in once], jobs=jobs)
+    found = pool.verdicts(sandbox, [(source, problems[number].check) for number, source in once], limits, jobs)
     verdict = dict(zip(once, found, strict=True))
     at = iter(pairs)
     return [[verdict[next(at)] for _ in texts] for texts in completions]

@@ -146,9 +146,9 @@ class EvalRecord:
 
 @dataclass(frozen=True)
 class SpeedRecord:
-    """How fast one checkpoint writes on the machine that scored it: a measurement, which enters no digest and no verdict.
+    """How fast one checkpoint writes on the machine that scored it.
 
-    It has a clock in it, so that a second one differs.
+    A measurement, with a clock in it: a second one differs, and no digest and no verdict has it.
     """
 
     fingerprint: str

@@ -65,7 +65,8 @@ def points(run: RunRecord) -> dict[str, str]:
 def evaluated(
     store: Path, record: StudyRecord, wanted: Collection[str] = (BEFORE, FINAL)
 ) -> tuple[Evaluated, list[str]]:
-    """The scores of a study's runs at some of their points, and what is missing of them and why, one line each.
+    """The scores of a study's runs at some of their points, each run's in its inference; what is missing of them, and
+    why, one line each.
 
     Raises:
         Failure: a record is corrupt.
@@ -104,10 +105,10 @@ def _stages_of(runs: Sequence[RunRecord]) -> set[str]:
 def _read_stages(
     store: Path, wanted: Sequence[tuple[str, str]], record: StudyRecord
 ) -> "dict[tuple[str, str], _Stage]":
-    """By folder and inference, several at a time: pyarrow and numpy work beside one another, and there is little else to do."""
+    """By folder and inference, several at a time: pyarrow and numpy work beside one another, and do most of it."""
     frames: dict[str, Frame] = {}
     with ThreadPoolExecutor(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2) as pool:
-        stages = pool.map(lambda each: _read_stage(store, *each, record.asked, frames), wanted)
+        stages = pool.map(lambda each: _read_stage(store, each[0], each[1], record.asked, frames), wanted)
         return dict(zip(wanted, stages, strict=True))
 
 

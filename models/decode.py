@@ -289,8 +289,8 @@ def advancer(
         ) -> tuple[jax.Array, jax.Array, Slots, jax.Array]:
             number, _, slots, said_BxC = state
             weights = params
-            # Or the compiler may gather before the loop, once, what together is too much; or make the float32 weights of
-            # fewer bits there. On a CPU that is faster, but for a single row (benchmarks/quantised.md).
+            # Or the compiler may gather before the loop, once, what together is too much; or make float32 weights of
+            # those in fewer bits there. On a CPU that is faster, but for a single row (benchmarks/quantised.md).
             if divided or (in_fewer_bits(params) and (len(alive_B) == 1 or not on_cpu)):
                 weights, number = jax.lax.optimization_barrier((params, number))
             at = slots.at

@@ -11,9 +11,11 @@ token's, for the head an output, so that the same scales serve the lookup. Why a
 Suffixes: V vocabulary, D width, N tokens.
 """
 
+import functools
 import math
 from dataclasses import dataclass, field
 from types import EllipsisType
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -73,7 +75,7 @@ def quantise(params: Params, inference: str) -> Params:
     if inference == "float32":
         return params
 
-    def of(name: str, array: jax.Array) -> jax.Array:
+    def of(name: str, array: jax.Array) -> Any:
         if array.ndim < 2:
             return array
         if inference == "bfloat16":
@@ -93,6 +95,7 @@ def stored_bytes(params: Params) -> int:
     return sum(leaf.nbytes for leaf in jax.tree.leaves(params))
 
 
+@functools.partial(jax.jit, static_argnames=("axis", "bits"))
 def _rounded(matrix: jax.Array, axis: int, bits: int) -> Quantised:
     inputs = matrix.shape[axis]
     groups = 1 if bits == 8 else inputs // math.gcd(inputs, GROUP)

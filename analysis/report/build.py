@@ -14,7 +14,7 @@ from analysis.compare import Comparison, compare
 from analysis.ledgers import Ledgers, read_ledgers
 from analysis.metrics import metrics_for, value
 from analysis.records import StudyRecord
-from analysis.report import evidence, files, findings, results
+from analysis.report import evidence, files, findings, inference, results
 from analysis.report.blocks import ENDS, STAGES, Block, Bullets, Figure, Fold, Report, Section, Text, blocks_of
 from analysis.report.figures import drawing, losses, panels, paper
 from analysis.report.page import page
@@ -121,6 +121,7 @@ def assemble(
         ],
         "Stage by stage": results.recipes(comparison, _stage_means(comparison, stages)),
         "Along the runs": [*(each for each in curves if each), *evidence.skipped(ledgers)],
+        "Inference": inference.table(comparison, inference.read_speeds(store, study)),
         "Code that was executed": evidence.executed(comparison),
         "Win rates": [*_drawn(paper.win_bars(judges)), *evidence.win_rates(study, judges)],
         "All comparisons": results.all_rows(comparison),

@@ -71,7 +71,8 @@ def evaluate_target(
         inference: what a stage is scored in, one of `experiments.study.INFERENCE`.
 
     Returns:
-        {"target", "fingerprint", "step", "inference", "tasks": [{"task", "version", "prompt_hash", "n", "empty", "gap"}],
+        {"target", "fingerprint", "step", "inference",
+        "tasks": [{"task", "version", "prompt_hash", "n", "empty", "gap"}],
         "scores": [{"metric", "n", "value", "low", "high", "chance"}], "coverage", "notes"}.
 
     Raises:

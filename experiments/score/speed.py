@@ -56,8 +56,8 @@ def _writer(model: LanguageModel) -> Callable[[], int]:
     def begin(value: float, kind: str) -> np.ndarray:
         return np.full(texts, value, kind)
 
-    whole = (model.eod, 0, 0, 1 << 20, 0)  # token, position, said, left, seed
-    at = decode.Seats(*(begin(value, "i4") for value in whole), begin(0, "f4"), begin(1, "f4"))
+    token, zero, left = (begin(value, "i4") for value in (model.eod, 0, 1 << 20))
+    at = decode.Seats(token, zero, zero, left, zero, begin(0, "f4"), begin(1, "f4"))
 
     def once() -> int:
         slots = decode.empty_slots(model.config, texts, calls * _STEPS, model.mesh)._replace(at=at)

@@ -57,8 +57,8 @@ def work_on_hosts(study: Study, store: Path, terms: Terms, code: int = Failure.e
             )
         if terms.scores and any(arm.inference != FLOAT32 for arm in study.arms):
             raise UserError(
-                f"study '{study.name}' is scored in several inferences, by a process alone; train it with `ablate train "
-                f"{study.typed} --distributed`, then `ablate run {study.typed}` scores it"
+                f"study '{study.name}' is scored in several inferences, by a process alone; train it with "
+                f"`ablate train {study.typed} --distributed`, then `ablate run {study.typed}` scores it"
             )
         with hosts.together():
             if hosts.first():

@@ -112,7 +112,7 @@ def evaluate(stage: PreparedStage, store: Path, missing: Mapping[str, Path], loa
     if not hosts.first():
         together.follow(open_model)
         return
-    by_inference: dict[str, dict[str, Path]] = {}
+    by_inference: dict[str, dict[str, Path]] = {FLOAT32: {}}  # the others are told in any case that nothing is left
     for name, path in missing.items():
         task, inference = parted(name)
         by_inference.setdefault(inference, {})[task] = path

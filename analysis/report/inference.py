@@ -48,7 +48,13 @@ def table(comparison: Comparison, speeds: Mapping[str, list[SpeedRecord]]) -> li
         scores = (value_cell(comparison, arm, metric, rows.get((arm, metric))) for metric in metrics)
         size = f"{its[0].bytes / 1e6:,.2f}" if its else "–"
         body.append((arm, inferences[arm], size, _milliseconds(its), *scores))
-    head = ("arm", "inference", "MB of weights", "ms a token", *(Cell(m.subject, m.score.unit) for m in metrics))
+    head: tuple[Cell | str, ...] = (
+        "arm",
+        "inference",
+        "MB of weights",
+        "ms a token",
+        *(Cell(m.subject, m.score.unit) for m in metrics),
+    )
     devices = ", ".join(sorted({each.device for its in speeds.values() for each in its}))
     said = (
         f"Milliseconds are a measurement on {devices}, with whatever else ran there: a text at a time, greedily, the "

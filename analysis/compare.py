@@ -261,7 +261,10 @@ def _row(scored: _At, metric: Metric, arm: str, baseline: str) -> Row | None:
         shared=[ours[seed].seeds for seed in seeds],
     )
     items = {task: len(evaluated.scores[arm, seeds[0], at][task].ids) for task, _ in metric.parts}
-    prints = {name: [evaluated.stages[name, seed, at].fingerprint for seed in seeds] for name in (arm, baseline)}
+    prints = {
+        name: [(evaluated.stages[name, seed, at].fingerprint, runs[seed].inference) for seed in seeds]
+        for name, runs in ((arm, ours), (baseline, theirs))
+    }
     above = any(above_chance(metric, v, items) for v in (found.value, found.baseline_value))
     blocked: set[str] = set()
     for seed in set(declared) - set(seeds):

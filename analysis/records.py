@@ -18,6 +18,8 @@ from store.files import read_sealed, write_sealed
 from store.paths import Unreachable, glob, together
 
 SCHEMA = 2
+FLOAT32 = "float32"
+"""What a checkpoint is scored in where nothing else is said; other inferences have records of their own."""
 MAX_SKIPPED = 5
 """Steps in a row whose loss or gradient is not finite before training stops."""
 
@@ -148,6 +150,28 @@ class EvalRecord:
     """Wall time of the scoring; tasks are scored together, so this is the task's share by tokens."""
     decoding: Mapping[str, Any] = field(default_factory=dict)
     """How programs were drawn (analysis/evals/decoding.py); {} for other tasks, and in older records."""
+    inference: str = FLOAT32
+    """What the checkpoint was scored in."""
+
+
+@dataclass(frozen=True)
+class SpeedRecord:
+    """How fast one checkpoint writes on the machine that scored it.
+
+    A measurement, with a clock in it: a second one differs, and no digest and no verdict has it.
+    """
+
+    fingerprint: str
+    step: int
+    inference: str
+    bytes: int
+    """Of the weights as they lie in memory."""
+    milliseconds: tuple[float, ...]
+    """For a token of a single text, greedily; one figure for each repeat, after one that is not counted."""
+    tokens: int
+    """Of a repeat."""
+    device: str
+    """What computed, in the words of its maker."""
 
 
 @dataclass(frozen=True)
@@ -207,6 +231,8 @@ class RunRecord:
     """Of the weights; None: the run's seed."""
     data_seed: int | None = None
     """Of the order of the data; None: the run's seed."""
+    inference: str = FLOAT32
+    """What its end is scored in; runs that differ in it alone have the same stages."""
 
     @property
     def seeds(self) -> tuple[int, int]:
@@ -258,10 +284,14 @@ def stage_folder(store: Path, folder: str) -> Path:
     return store / layout.STAGES / folder
 
 
-def eval_path(stage: Path, task: str, version: int, step: int, asked: str = "") -> Path:
+def eval_path(stage: Path, task: str, version: int, step: int, asked: str = "", inference: str = FLOAT32) -> Path:
     """Where a record is; `asked` is the study's word for the task (StudyRecord), so that studies share stages."""
     name = f"{task.replace('/', '.')}@{version}{f'-{asked}' if asked else ''}"
-    return stage / layout.EVALS / f"{name}-step{step}.json"
+    return stage / layout.EVALS / f"{name}-step{step}{'' if inference == FLOAT32 else f'-{inference}'}.json"
+
+
+def speed_path(stage: Path, step: int, inference: str) -> Path:
+    return stage / layout.SPEED / f"{inference}-step{step}.json"
 
 
 def gap_path(path: Path) -> Path:
@@ -279,7 +309,7 @@ def judge_path(store: Path, study: str, judge: str, answers: str, arm: str, agai
     return folder / (f"{arm}-vs-{against}.json" if against else f"{arm}.json")
 
 
-Record = StageRecord | EndRecord | EvalRecord | AnswerRecord | JudgeRecord | StudyRecord
+Record = StageRecord | EndRecord | EvalRecord | SpeedRecord | AnswerRecord | JudgeRecord | StudyRecord
 
 
 def write(path: Path, record: Record) -> None:
@@ -321,6 +351,12 @@ def read_eval(path: Path, fingerprint: str | None = None, row: Mapping[str, Any]
     """With a fingerprint, raises Failure too if the record is of another checkpoint; `row` as for `_load`."""
     record = _load(path, EvalRecord, f"evaluation {path.stem}", SCORE_AGAIN, fingerprint, row)
     return replace(record, items=tuple(record.items))
+
+
+def read_speed(path: Path, fingerprint: str) -> SpeedRecord:
+    """Raises Failure too if the record is of another checkpoint."""
+    record = _load(path, SpeedRecord, f"speed {path.stem}", SCORE_AGAIN, fingerprint)
+    return replace(record, milliseconds=tuple(record.milliseconds))
 
 
 def read_answers(path: Path, fingerprint: str | None = None) -> AnswerRecord:

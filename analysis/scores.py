@@ -11,6 +11,7 @@ import numpy as np
 from analysis.columns import files
 from analysis.metrics import TaskScores
 from analysis.records import (
+    FLOAT32,
     MAX_SKIPPED,
     RunRecord,
     StageRecord,
@@ -48,8 +49,11 @@ class Evaluated:
 def points(run: RunRecord) -> dict[str, str]:
     """Where a run can be compared, and the stage's folder: {"stage-1": ..., "before-cooldown": ..., "final": ...}.
 
-    "stage-1" and so on are the ends of all stages but the last.
+    "stage-1" and so on are the ends of all stages but the last. They are scored in float32 alone, so that a run of
+    another inference has none of them.
     """
+    if run.inference != FLOAT32:
+        return {FINAL: run.stages[-1]} if run.stages else {}
     found = {f"stage-{number}": stage for number, stage in enumerate(run.stages[:-1], 1)}
     if "cooldown" in run.kinds[1:]:
         found[BEFORE] = run.stages[run.kinds.index("cooldown", 1) - 1]
@@ -61,7 +65,8 @@ def points(run: RunRecord) -> dict[str, str]:
 def evaluated(
     store: Path, record: StudyRecord, wanted: Collection[str] = (BEFORE, FINAL)
 ) -> tuple[Evaluated, list[str]]:
-    """The scores of a study's runs at some of their points, and what is missing of them and why, one line each.
+    """The scores of a study's runs at some of their points, each run's in its inference; what is missing of them, and
+    why, one line each.
 
     Raises:
         Failure: a record is corrupt.
@@ -73,12 +78,14 @@ def evaluated(
     runs = sorted(record.runs, key=lambda run: (list(record.arms).index(run.arm), run.seed))
     places = {(run.arm, run.seed): {at: folder for at, folder in points(run).items() if at in wanted} for run in runs}
     read = _read_stages(
-        store, list(dict.fromkeys(folder for its in places.values() for folder in its.values())), record
+        store,
+        list(dict.fromkeys((each, run.inference) for run in runs for each in places[run.arm, run.seed].values())),
+        record,
     )
     unfinished = {path.parent.name for path in absent(stage_folder(store, each) / DONE for each in _stages_of(runs))}
     for run in runs:
         for at, folder in places[run.arm, run.seed].items():
-            stage = read[folder]
+            stage = read[folder, run.inference]
             point = (run.arm, run.seed, at)
             before = run.stages[: run.stages.index(folder) + 1]
             stopped = [_stopped(store, name) for name in before if name in unfinished]
@@ -95,12 +102,14 @@ def _stages_of(runs: Sequence[RunRecord]) -> set[str]:
     return {folder for run in runs for folder in run.stages}
 
 
-def _read_stages(store: Path, folders: Sequence[str], record: StudyRecord) -> "dict[str, _Stage]":
-    """By folder, several at a time: pyarrow and numpy work beside one another, and there is little else to do."""
+def _read_stages(
+    store: Path, wanted: Sequence[tuple[str, str]], record: StudyRecord
+) -> "dict[tuple[str, str], _Stage]":
+    """By folder and inference, several at a time: pyarrow and numpy work beside one another, and do most of it."""
     frames: dict[str, Frame] = {}
     with ThreadPoolExecutor(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2) as pool:
-        stages = list(pool.map(lambda folder: _read_stage(store, folder, record.asked, frames), folders))
-    return dict(zip(folders, stages, strict=True))
+        stages = pool.map(lambda each: _read_stage(store, each[0], each[1], record.asked, frames), wanted)
+        return dict(zip(wanted, stages, strict=True))
 
 
 @dataclass(frozen=True)
@@ -117,15 +126,15 @@ class _Stage:
 
 
 def of_stage(store: Path, folder: str, asked: Mapping[str, str]) -> Mapping[str, TaskScores]:
-    """The tasks scored at the end of one stage, as a study asks them (`StudyRecord.asked`).
+    """The tasks scored in float32 at the end of one stage, as a study asks them (`StudyRecord.asked`).
 
     Raises:
         Failure: a record is corrupt.
     """
-    return _read_stage(store, folder, asked, {}).scores
+    return _read_stage(store, folder, FLOAT32, asked, {}).scores
 
 
-def _read_stage(store: Path, folder: str, asked: Mapping[str, str], frames: dict[str, Frame]) -> _Stage:
+def _read_stage(store: Path, folder: str, inference: str, asked: Mapping[str, str], frames: dict[str, Frame]) -> _Stage:
     path = stage_folder(store, folder)
     if not (path / STAGE).exists():
         return _Stage(None, {}, [f"stage {folder} was not started"], [], [])
@@ -136,7 +145,9 @@ def _read_stage(store: Path, folder: str, asked: Mapping[str, str], frames: dict
     ours = [
         each
         for file, each in read
-        if each.record.step == stage.steps and (not asked or f"-{asked.get(each.record.task)}-" in file.name)
+        if each.record.step == stage.steps
+        and each.record.inference == inference
+        and (not asked or f"-{asked.get(each.record.task)}-" in file.name)
     ]
     newest = {each.record.task: each for each in sorted(ours, key=lambda each: each.record.version)}
     found: dict[str, TaskScores] = {}
@@ -151,7 +162,8 @@ def _read_stage(store: Path, folder: str, asked: Mapping[str, str], frames: dict
         else:
             found |= each.scores
     if not newest:
-        state = "has no evaluation of its last step" if (path / DONE).exists() else "is not finished"
+        what = "evaluation" if inference == FLOAT32 else f"evaluation in {inference}"
+        state = f"has no {what} of its last step" if (path / DONE).exists() else "is not finished"
         missing.append(f"stage {folder} {state}")
     return _Stage(stage, found, missing, of_data, lost)
 

@@ -376,6 +376,9 @@ def evaluate(
     out: Annotated[
         Path | None, typer.Option(parser=local_path, help="Write scores and items to this .json file, too.")
     ] = None,
+    inference: Annotated[
+        str, typer.Option(help="What a stage is scored in: float32, bfloat16, int8 or int4 (the weights' bits).")
+    ] = "float32",
     store: Store = RUNS,
     json: Json = False,
 ) -> None:
@@ -384,7 +387,7 @@ def evaluate(
     from models.devices.threads import a_device_a_core
 
     a_device_a_core()
-    print_result(evaluate_target(target, store, tasks, items, shots, out), json, print_evaluated)
+    print_result(evaluate_target(target, store, tasks, items, shots, out, inference), json, print_evaluated)
 
 
 @app.command()

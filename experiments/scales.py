@@ -261,7 +261,7 @@ def union(scale: Scale, name: str, question: str, hypothesis: str, parts: tuple[
         for arm in part.arms:
             taken = arm.name in called.values()
             label = f"{arm.name} ({part.name})" if taken else arm.name
-            names[part.name, arm.name] = called.setdefault((arm.stages, arm.model), label)
+            names[part.name, arm.name] = called.setdefault((arm.stages, arm.model, arm.inference), label)
     arms = {
         names[part.name, arm.name]: replace(
             arm, name=names[part.name, arm.name], against=names[part.name, part.baseline_of(arm.name)]

@@ -368,9 +368,12 @@ class Study:
         cap = self.max_epochs_of.get(source, self.max_epochs)
         return cap.epochs if isinstance(cap, Cap) else cap
 
+    def arm(self, name: str) -> Arm:
+        return next(arm for arm in self.arms if arm.name == name)
+
     def baseline_of(self, arm: str) -> str:
         """The arm that `arm` is compared with: itself, if with none."""
-        return next(each.against for each in self.arms if each.name == arm) or self.baseline
+        return self.arm(arm).against or self.baseline
 
 
 def without(study: Study, names: Sequence[str]) -> Study:

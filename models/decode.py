@@ -5,7 +5,8 @@ after branch, and a node ends where the nodes below it end. So a position t sees
 and one row may hold several trees. Generation works in slots: a row of the cache of keys and values, which a prompt
 enters and leaves apart from all others. With a mesh, devices have rows and slots of their own, and of the weights the
 part that models/devices/parallel.py gives them: a layer's are gathered as it runs, for no chip need hold a large model
-whole. All of it is float32, products too, on any device: a score should not depend on where it was taken.
+whole. All of it is float32, products too, on any device: a score should not depend on where it was taken. Parameters of
+fewer bits (models/quantise.py) lie on one device, and what they are says how they reach it.
 
 Suffixes: B rows or slots, S tokens of a row, N = B*S, H heads, K width of a head, V vocabulary, E edges of the trees,
 C edges of a chunk, T columns of the cache, R prompts to enter, P their padded length, D width.
@@ -27,8 +28,9 @@ from models.config import ModelConfig
 from models.devices.layout import AXES, Layout, accelerator_chunk
 from models.devices.parallel import BATCH, platform, setting, shape_of, specs
 from models.drawing import drawn, first_highest
+from models.quantise import ANY_BITS, in_fewer_bits
 from models.recipe import PRODUCTS
-from models.setting import ONE_DEVICE, Setting
+from models.setting import Setting
 from models.transformer import Params, bind
 
 _LOGITS = 1 << 22
@@ -121,7 +123,7 @@ def _scans(config: ModelConfig, mesh: Mesh | None) -> bool:
 def _setting(config: ModelConfig, mesh: Mesh | None) -> Setting:
     """How weights reach a device."""
     if mesh is None:
-        return ONE_DEVICE
+        return ANY_BITS
     return setting(mesh, jnp.dtype(jnp.float32), Layout(), _scans(config, mesh))
 
 
@@ -277,6 +279,7 @@ def advancer(
 
     around = _setting(config, mesh)
     divided = shape_of(mesh).fsdp > 1
+    on_cpu = platform(mesh) == "cpu"
 
     def going_on(slots: Slots) -> jax.Array:
         """Whether anyone has something to say. Devices that gather from each other go round together."""
@@ -292,7 +295,9 @@ def advancer(
         ) -> tuple[jax.Array, jax.Array, Slots, jax.Array]:
             number, _, slots, said_BxC = state
             weights = params
-            if divided:  # Or the compiler may gather before the loop, once, what together is too much.
+            # Or the compiler may gather before the loop, once, what together is too much; or make float32 weights of
+            # those in fewer bits there. On a CPU that is faster, but for a single row (benchmarks/quantised.md).
+            if divided or (in_fewer_bits(params) and (len(alive_B) == 1 or not on_cpu)):
                 weights, number = jax.lax.optimization_barrier((params, number))
             at = slots.at
             held, attend = _through_cache(slots)
@@ -335,7 +340,8 @@ def _through_cache(slots: Slots) -> tuple[list[Any], Callable[..., jax.Array]]:
         q_BxHxK = q_Bx1xHxK[:, 0] * q_Bx1xHxK.shape[-1] ** -0.5
         scores_BxHxT = jnp.einsum("bhk,bhtk->bht", q_BxHxK, _of(held[0], layer, heads))
         weights_BxHxT = jax.nn.softmax(jnp.where(seen_Bx1xT, scores_BxHxT, -jnp.inf), axis=-1)
-        return jnp.einsum("bht,bhtk->bhk", weights_BxHxT, _of(held[1], layer, heads))[:, None]
+        mixed_BxHxK = jnp.einsum("bht,bhtk->bhk", weights_BxHxT, _of(held[1], layer, heads))
+        return mixed_BxHxK[:, None].astype(q_Bx1xHxK.dtype)
 
     return held, attend
 

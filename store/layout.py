@@ -22,6 +22,7 @@ stages/<id>-<fingerprint>/lock    the lease of whoever trains or scores it
 stages/<id>-<fingerprint>/checkpoints/    of its last steps
 stages/<id>-<fingerprint>/evals/*.json    scores by item of one task at one step
 stages/<id>-<fingerprint>/evals/.scores/*.arrow    of large ones, what is made of them, which is faster to read
+stages/<id>-<fingerprint>/speed/*.json    how fast it writes, in each inference that a study compares
 stages/<id>-<fingerprint>/answers/*.json    what a checkpoint said to a set of prompts
 studies/<name>/study.json    arms, seeds, lineage; beside it the report
 studies/<name>/judge/<judge>/<answers>/<arm>.json    an arm's answers against its baseline's, by a judge or a panel
@@ -48,7 +49,7 @@ DIGESTS, IDENTITY, SHARDS = "digests", "identity.json", "shards.json"
 STAGES, STUDIES, XLA, LOCK = "stages", "studies", "xla", "lock"
 LAUNCHES, LAUNCH = "launches", "launch.json"
 STAGE, LEDGER, DONE, FAILED = "stage.json", "ledger.jsonl", "done.json", "failed.json"
-CHECKPOINTS, EVALS, ANSWERS = "checkpoints", "evals", "answers"
+CHECKPOINTS, EVALS, SPEED, ANSWERS = "checkpoints", "evals", "speed", "answers"
 STUDY, JUDGED, MANIFEST = "study.json", "judge", "manifest.json"
 ROLES, HELDOUT, INFILLED = "roles", "heldout", "+infilled"
 PACKED = "+packed"

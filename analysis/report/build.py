@@ -15,7 +15,7 @@ from analysis.compare import Comparison, compare
 from analysis.ledgers import Ledgers, read_ledgers
 from analysis.metrics import metrics_for, value
 from analysis.records import StudyRecord
-from analysis.report import evidence, files, findings, results
+from analysis.report import evidence, files, findings, inference, results
 from analysis.report.blocks import ENDS, STAGES, Block, Bullets, Figure, Fold, Report, Section, Text, blocks_of
 from analysis.report.figures import drawing, losses, panels, paper, solved, tuning
 from analysis.report.page import page
@@ -130,6 +130,7 @@ def assemble(
             *results.caught_up(reached(study, stages, primary(comparison))),
             *evidence.skipped(ledgers),
         ],
+        "Inference": inference.table(comparison, inference.read_speeds(store, study)),
         "Code that was executed": [*code[:1], *sets, *code[1:]],
         "Win rates": [*_drawn(paper.win_bars(judges)), *evidence.win_rates(study, judges)],
         "All comparisons": results.all_rows(comparison),

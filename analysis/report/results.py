@@ -54,7 +54,7 @@ def _headline(comparison: Comparison, metrics: Sequence[Metric]) -> Table:
         baseline = study.baseline_of(arm)
         said = "baseline" if baseline == arm else f"against {baseline}" if baseline != study.baseline else ""
         name = Cell(arm, "; ".join(filter(None, (said, lost.get(arm, "")))), "bad" if arm in lost else "")
-        body.append((name, *(_value(comparison, arm, metric, rows.get((arm, metric))) for metric in metrics)))
+        body.append((name, *(value_cell(comparison, arm, metric, rows.get((arm, metric))) for metric in metrics)))
     caption = (
         f"Means over seeds at {_point(comparison.points[-1])}; below each the paired difference to {against(study)} "
         "and its 95 % interval. * primary metric: judged after Holm's correction, the others after Benjamini and "
@@ -67,7 +67,8 @@ def _point(at: str) -> str:
     return {"final": "the end of the runs", "before-cooldown": "the end of the stage before the cooldown"}.get(at, at)
 
 
-def _value(comparison: Comparison, arm: str, metric: Metric, row: Row | None) -> Cell:
+def value_cell(comparison: Comparison, arm: str, metric: Metric, row: Row | None) -> Cell:
+    """An arm's mean at the last point, and below it the difference to its baseline, which `row` has."""
     score, at = metric.score, comparison.points[-1]
     if row is None:
         seeds = list(comparison.by_seed(arm, metric.name, at).values())

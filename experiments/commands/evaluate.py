@@ -19,7 +19,7 @@ from analysis.evals.benchmarks import FORMATS, benchmark_of
 from analysis.evals.executed_tasks import executed_task, is_executed
 from analysis.evals.tasks import HARNESS, parse_task
 from analysis.metrics import SCORES, Metric, TaskScores
-from analysis.records import EvalRecord, StageRecord, eval_path, read_eval, read_stage
+from analysis.records import FLOAT32, EvalRecord, StageRecord, eval_path, read_eval, read_stage
 from analysis.scores import item_notes
 from analysis.task_scores import scores_of
 from experiments.plan.status import task_version
@@ -27,7 +27,7 @@ from experiments.progress import Display
 from experiments.run.train import use_compilation_cache
 from experiments.run.trained import find_stage, mesh_for, open_stage
 from experiments.show.table import Column, say, table
-from experiments.study import Evaluation
+from experiments.study import INFERENCE, Evaluation
 from mixtures.tokens.manifest import Manifest, read_manifest
 from mixtures.tokens.manifest import forms as manifest_forms
 from store.errors import Failure, UserError
@@ -55,9 +55,12 @@ class Target:
     stage: Path | None
     heldout: Manifest | None
     open_model: "Callable[[], LanguageModel]"
+    inference: str = FLOAT32
 
 
-def evaluate_target(name: str, store: Path, tasks: str, items: int, shots: int, out: Path | None) -> dict[str, Any]:
+def evaluate_target(
+    name: str, store: Path, tasks: str, items: int, shots: int, out: Path | None, inference: str = FLOAT32
+) -> dict[str, Any]:
     """Score what has no record yet and return every score.
 
     Args:
@@ -67,18 +70,22 @@ def evaluate_target(name: str, store: Path, tasks: str, items: int, shots: int, 
         items: of each benchmark, the first by sha256 of the id; 0 for all.
         shots: examples before every question of a benchmark.
         out: a file for the result and all items, beside the records.
+        inference: what a stage is scored in, one of `experiments.study.INFERENCE`.
 
     Returns:
-        {"target", "fingerprint", "step", "tasks": [{"task", "version", "prompt_hash", "n", "empty", "gap"}],
+        {"target", "fingerprint", "step", "inference",
+        "tasks": [{"task", "version", "prompt_hash", "n", "empty", "gap"}],
         "scores": [{"metric", "n", "value", "low", "high", "chance"}], "coverage", "notes"}.
 
     Raises:
-        UserError: no such target or task.
+        UserError: no such target, task or inference, or an exported model in another one than float32.
         Failure: the checkpoint or a record is damaged, or the disk is full.
     """
     if out is not None and (out.suffix != ".json" or out.is_dir()):
         raise UserError(f"cannot write scores to '{out}'; give a name of a file that ends in .json")
-    target = _stage(name, store) if not Path(name).is_dir() else _exported(Path(name), store)
+    if inference not in INFERENCE:
+        raise UserError(f"inference '{inference}' is unknown; choose one of {', '.join(INFERENCE)}")
+    target = _stage(name, store, inference) if not Path(name).is_dir() else _exported(Path(name), store, inference)
     names = _names(tasks, shots, target)
     use_compilation_cache(store)
     from experiments.score.asked import cost, load_task
@@ -94,7 +101,7 @@ def evaluate_target(name: str, store: Path, tasks: str, items: int, shots: int, 
     if work:
         with Display("evaluate") as display:
             found = score(
-                Checkpoint(target.fingerprint, target.step),
+                Checkpoint(target.fingerprint, target.step, inference),
                 work,
                 target.open_model,
                 lambda done: display.update(target.name, done, total),
@@ -106,12 +113,13 @@ def evaluate_target(name: str, store: Path, tasks: str, items: int, shots: int, 
     return document
 
 
-def _stage(name: str, store: Path) -> Target:
+def _stage(name: str, store: Path, inference: str) -> Target:
     folder = find_stage(name, store)
     record = read_stage(folder)
     kept = store / "evaluations" / folder.name
-    open_model = lambda: open_stage(folder, store)  # noqa: E731
-    return Target(folder.name, record.fingerprint, record.steps, kept, folder, _prepared(record, store), open_model)
+    open_model = lambda: open_stage(folder, store, inference)  # noqa: E731
+    heldout = _prepared(record, store)
+    return Target(folder.name, record.fingerprint, record.steps, kept, folder, heldout, open_model, inference)
 
 
 def _prepared(record: StageRecord, store: Path) -> Manifest | None:
@@ -130,7 +138,11 @@ def _prepared(record: StageRecord, store: Path) -> Manifest | None:
     return None
 
 
-def _exported(folder: Path, store: Path) -> Target:
+def _exported(folder: Path, store: Path, inference: str) -> Target:
+    if inference != FLOAT32:
+        raise UserError(
+            f"{folder} is an exported model, which is scored in float32; name a stage, or leave --inference"
+        )
     from analysis.evals.model import opened
 
     model = opened(folder, mesh_for)  # refuses a folder that holds no model before its files are read twice
@@ -175,11 +187,12 @@ def _path(target: Target, task: "AnyTask") -> Path:
 
     version, asked = task_version(task.name), prompts(task)
     if target.stage is not None:
-        pattern = eval_path(target.stage, task.name, version, target.step, "*")
+        pattern = eval_path(target.stage, task.name, version, target.step, "*", target.inference)
         for own in glob(pattern.parent, pattern.name):
             if read_eval(own).prompt_hash == asked:
                 return own
-    return target.folder / f"{task.name.replace('/', '.')}@{version}-{asked}.json"
+    how = "" if target.inference == FLOAT32 else f"-{target.inference}"
+    return target.folder / f"{task.name.replace('/', '.')}@{version}-{asked}{how}.json"
 
 
 def _document(target: Target, records: Sequence[EvalRecord]) -> dict[str, Any]:
@@ -197,7 +210,8 @@ def _document(target: Target, records: Sequence[EvalRecord]) -> dict[str, Any]:
         for record in records
     ]
     return {
-        **{"target": target.name, "fingerprint": target.fingerprint, "step": target.step, "tasks": tasks},
+        **{"target": target.name, "fingerprint": target.fingerprint, "step": target.step},
+        **{"inference": target.inference, "tasks": tasks},
         "scores": [_score(metric, scored) for metric in found],
         "coverage": metrics.coverage(found),
         "notes": [line for record in records if not record.gap for line in item_notes(scored[record.task])],
@@ -249,7 +263,8 @@ def print_evaluated(document: dict[str, Any], console: Console) -> None:
         "chance": lambda row: written(row, "chance"),
     }
     leading = [row for row in document["scores"] if metric(row).score.name not in ("correct_prob", "margin")]
-    console.print(table(f"{document['target']}, step {document['step']}", leading, columns))
+    how = "" if document["inference"] == FLOAT32 else f", {document['inference']}"
+    console.print(table(f"{document['target']}, step {document['step']}{how}", leading, columns))
     how = "Intervals: Wilson's for shares, else Student's t over items. Margins and probabilities are in --json."
     say(console, how, *(line for line in document["coverage"] if "mean over 0 " not in line), *document["notes"])
     for task in document["tasks"]:

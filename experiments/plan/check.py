@@ -18,7 +18,7 @@ from analysis.evals.benchmarks import benchmark_of
 from analysis.evals.executed_tasks import executed_task
 from analysis.evals.tasks import HARNESS, task_name
 from analysis.metrics import metrics_for
-from experiments.study import CONTINUE, STAGE_KINDS, Arm, FromStage, Piece, Stage, Study
+from experiments.study import CONTINUE, INFERENCE, STAGE_KINDS, Arm, FromStage, Piece, Stage, Study
 from mixtures.catalogue.source import KINDS
 from mixtures.mixture import Mixture, shares
 from models.devices.roofline import TOPOLOGIES
@@ -226,6 +226,8 @@ def _check_sources(study: Study, what: str, names: Iterable[str]) -> None:
 def _check_arm(study: Study, arm: Arm) -> None:
     if not arm.stages:
         raise UserError("it has no stages; give it at least one")
+    if arm.inference not in INFERENCE:
+        raise UserError(f"inference '{arm.inference}' is unknown; choose one of {', '.join(INFERENCE)}")
     for number, stage in enumerate(arm.stages):
         if stage.kind not in STAGE_KINDS:
             raise UserError(f"stages[{number}].kind is '{stage.kind}'; choose one of {', '.join(STAGE_KINDS)}")

@@ -12,8 +12,9 @@ from analysis.evals.executed_tasks import executed_task, is_executed
 from analysis.evals.lengths import LENGTHS_VERSION, is_long
 from analysis.evals.questions import VERSION
 from analysis.evals.tasks import HARNESS, Asked, parse_task, task_name
-from analysis.records import eval_path, gap_path, last_step, stage_folder
+from analysis.records import FLOAT32, eval_path, gap_path, last_step, speed_path, stage_folder
 from experiments.plan.stage import Plan, PlannedStage, PreparedPlan, PreparedStage, StageStart
+from experiments.study import INFERENCE
 from mixtures.benchmarks.load import pin
 from store import layout
 from store.files import read_json
@@ -104,18 +105,46 @@ def task_names(plan: Plan, stage: PlannedStage) -> tuple[str, ...]:
     return (*always, *later) if stage.stage.scored or stage.id in plan.compared else always
 
 
+SPEED = "decoding_speed"
+"""What is measured, besides the tasks, of a checkpoint that is scored in several inferences."""
+
+
+def inferences(plan: Plan) -> dict[str, tuple[str, ...]]:
+    """By stage, what its end is scored in: what the arms that end there ask for, and where others go on, float32."""
+    found: dict[str, list[str]] = {stage.id: [] for stage in plan.stages}
+    for (arm, _), chain in plan.runs.items():
+        for id in chain[:-1]:
+            found[id].append(FLOAT32)
+        found[chain[-1]].append(plan.study.arm(arm).inference)
+    return {id: tuple(inference for inference in INFERENCE if inference in its) for id, its in found.items()}
+
+
 def records(plan: PreparedPlan, store: Path) -> dict[str, dict[str, Path]]:
-    """By stage and task, where the record of its score is, or will be, once the stage is finished."""
-    digests = asked(plan, store)
+    """By stage and task, where the record of its score is, or will be, once the stage is finished.
+
+    A task is called by its name where it is scored in float32, else as "name+int8"; `parted` parts them.
+    """
+    digests, all_inferences = asked(plan, store), inferences(plan)
 
     def of(stage: PreparedStage) -> dict[str, Path]:
-        folder = _folder(stage, store)
-        return {
-            name: eval_path(folder, name, task_version(name), stage.steps, digests[name])
+        folder, its = _folder(stage, store), all_inferences[stage.id]
+        found = {
+            name if inference == FLOAT32 else f"{name}+{inference}": eval_path(
+                folder, name, task_version(name), stage.steps, digests[name], inference
+            )
+            for inference in its
             for name in task_names(plan, stage)
         }
+        speeds = its if len(its) > 1 else ()
+        return found | {f"{SPEED}+{inference}": speed_path(folder, stage.steps, inference) for inference in speeds}
 
     return {stage.id: of(stage) for stage in plan.stages}
+
+
+def parted(name: str) -> tuple[str, str]:
+    """The task and the inference of a key of `records`."""
+    task, _, inference = name.rpartition("+")
+    return (task, inference) if inference in INFERENCE else (name, FLOAT32)
 
 
 def unscored(of: Mapping[str, Path], gaps: bool = True) -> dict[str, Path]:

@@ -24,6 +24,7 @@ def study_record(plan: PreparedPlan, store: Path) -> StudyRecord:
             kinds=tuple(plan.stage(id).stage.kind for id in chain),
             init_seed=study.init_seeds.get(seed),
             data_seed=study.data_seeds.get(seed),
+            inference=study.arm(arm).inference,
         )
         for (arm, seed), chain in plan.runs.items()
     )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from analysis.records import StageRecord, read_stage, stage_folder
+from analysis.records import FLOAT32, StageRecord, read_stage, stage_folder
 from experiments.plan.status import checkpoints
 from mixtures.tokens import tokenizer as bpe
 from models.config import ModelConfig
@@ -51,23 +51,29 @@ def export_stage(name: str, store: Path, out: Path) -> Path:
     return out
 
 
-def open_stage(folder: Path, store: Path) -> "LanguageModel":
+def open_stage(folder: Path, store: Path, inference: str = FLOAT32) -> "LanguageModel":
     """The model at the end of a stage, with the tokenizer and window that it was trained with, on all devices.
 
-    Of several processes all call it.
+    Of several processes all call it. In another inference than float32 it is on one device.
 
     Raises:
-        UserError: the stage is not finished, or its tokenizer is no longer in the store.
+        UserError: the stage is not finished, its tokenizer is no longer in the store, or several processes ask for an
+            inference that is for one.
         Failure: the checkpoint or tokenizer is missing or damaged.
     """
     end = _end(folder, store)
     from analysis.evals.model import LanguageModel
+    from models.devices import hosts
     from models.devices.parallel import placed
+    from models.quantise import quantise
     from models.transformer import shapes
 
-    mesh = mesh_for(end.config)
+    if inference != FLOAT32 and not hosts.alone():
+        raise UserError(f"stage '{folder.name}' is scored in {inference} by a process alone; leave out --distributed")
+    mesh = mesh_for(end.config) if inference == FLOAT32 else None
     like = shapes(end.config) if mesh is None else placed(mesh, shapes(end.config))
-    return LanguageModel(end.config, end.params(like), bpe.load(end.tokenizer), end.eod, end.window, mesh)
+    params = quantise(end.params(like), inference)
+    return LanguageModel(end.config, params, bpe.load(end.tokenizer), end.eod, end.window, mesh)
 
 
 @dataclass(frozen=True)

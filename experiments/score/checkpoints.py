@@ -20,12 +20,12 @@ from analysis.evals.lengths import LongTask
 from analysis.evals.model import LanguageModel
 from analysis.evals.questions import Question
 from analysis.evals.tasks import Task
-from analysis.records import EvalRecord, Item, gap_path, stage_folder, write
+from analysis.records import FLOAT32, EvalRecord, Item, gap_path, stage_folder, write
 from analysis.task_scores import DIVERGED
 from experiments.plan.stage import PreparedPlan, PreparedStage
-from experiments.plan.status import task_version
+from experiments.plan.status import SPEED, parted, task_version
 from experiments.run.trained import open_stage
-from experiments.score import coding
+from experiments.score import coding, speed
 from experiments.score.asked import AnyTask, cost, load_task, prompts
 from experiments.score.coding import CodeTask
 from mixtures.tokens.tokenizer import canonical, loss
@@ -46,6 +46,7 @@ class Checkpoint:
 
     fingerprint: str
     step: int
+    inference: str = FLOAT32
 
 
 @dataclass
@@ -102,7 +103,7 @@ def evaluate(stage: PreparedStage, store: Path, missing: Mapping[str, Path], loa
     Args:
         stage: it is done.
         store: root of the records.
-        missing: by task, where its record will be.
+        missing: by task, as `experiments.plan.status.records` has it, where its record will be.
         load: reads a task; called for all that are missing.
 
     Raises:
@@ -112,9 +113,18 @@ def evaluate(stage: PreparedStage, store: Path, missing: Mapping[str, Path], loa
     if not hosts.first():
         together.follow(open_model)
         return
-    with together.leading(open_model) as opened:
-        work = {path: load(name) for name, path in missing.items()}
-        score(Checkpoint(stage.fingerprint, stage.steps), work, opened)
+    by_inference: dict[str, dict[str, Path]] = {FLOAT32: {}}  # the others are told in any case that nothing is left
+    for name, path in missing.items():
+        task, inference = parted(name)
+        by_inference.setdefault(inference, {})[task] = path
+    speeds = {inference: its.pop(SPEED) for inference, its in by_inference.items() if SPEED in its}
+    for inference, its in by_inference.items():
+        with together.leading(functools.partial(open_model, inference)) as opened:
+            work = {path: load(task) for task, path in its.items()}
+            score(Checkpoint(stage.fingerprint, stage.steps, inference), work, opened)
+    if speeds:
+        models = {path: (inference, open_model(inference)) for inference, path in speeds.items()}
+        speed.measure(stage.fingerprint, stage.steps, models)
 
 
 def score(
@@ -157,7 +167,7 @@ def _record(of: Checkpoint, task: AnyTask, items: Iterable[Item] = (), gap: str 
     version = task.version if isinstance(task, Task) else task_version(task.name)
     key = (task.name, version, prompts(task), of.fingerprint, of.step)
     decoding = asdict(task.decoding) if isinstance(task, CodeTask) else {}
-    return EvalRecord(*key, tuple(items), gap, round(seconds, 3), decoding)
+    return EvalRecord(*key, tuple(items), gap, round(seconds, 3), decoding, of.inference)
 
 
 def _asked_whole(

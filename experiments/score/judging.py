@@ -14,6 +14,7 @@ from analysis.evals.preference.client import Progress
 from analysis.evals.preference.prompts import PromptSet, read_labelled
 from analysis.evals.preference.verdicts import Judged, Pair
 from analysis.records import (
+    FLOAT32,
     AnswerRecord,
     JudgeRecord,
     StudyRecord,
@@ -119,6 +120,11 @@ def _chosen(study: StudyRecord, arms: Sequence[str], against: str | None, round_
 def _last_stages(study: StudyRecord, arms: Sequence[str], store: Path) -> dict[tuple[str, int], Path]:
     """Folder of the last stage by arm and seed."""
     runs = [run for run in study.runs if run.arm in arms]
+    if other := next((run for run in runs if run.inference != FLOAT32), None):
+        raise UserError(
+            f"arm '{other.arm}' of study '{study.name}' is a run in {other.inference}; a judge is shown what models "
+            "say in float32; name other arms (--arms)"
+        )
     last = {(run.arm, run.seed): stage_folder(store, run.stages[-1]) for run in runs}
     unfinished = [run for run, folder in last.items() if not (folder / DONE).exists()]
     if unfinished:

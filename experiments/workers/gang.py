@@ -5,7 +5,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 
-from analysis.records import stage_folder, write
+from analysis.records import FLOAT32, stage_folder, write
 from experiments.plan.make import prepared_plan
 from experiments.plan.stage import PreparedStage
 from experiments.progress import Display
@@ -54,6 +54,11 @@ def work_on_hosts(study: Study, store: Path, terms: Terms, code: int = Failure.e
             raise Failure(
                 f"study '{study.name}' is not what all hosts plan, process {other} for one; "
                 "give them the same code and prepared data"
+            )
+        if terms.scores and any(arm.inference != FLOAT32 for arm in study.arms):
+            raise UserError(
+                f"study '{study.name}' is scored in several inferences, by a process alone; train it with "
+                f"`ablate train {study.typed} --distributed`, then `ablate run {study.typed}` scores it"
             )
         with hosts.together():
             if hosts.first():

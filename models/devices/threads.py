@@ -12,6 +12,8 @@ than one of two (benchmarks/training_loop.md).
 
 import os
 import pkgutil
+import platform
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -26,6 +28,15 @@ stays with the process, in large pages where the system has them. Other librarie
 def cores() -> list[int]:
     """Those that this process may use."""
     return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count() or 1))
+
+
+def processor() -> str:
+    """What this machine's CPU is called."""
+    with suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
 
 
 def accelerated() -> bool:

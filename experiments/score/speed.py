@@ -57,7 +57,7 @@ def _writer(model: LanguageModel) -> Callable[[], int]:
         return np.full(texts, value, kind)
 
     token, zero, left = (begin(value, "i4") for value in (model.eod, 0, 1 << 20))
-    at = decode.Seats(token, zero, zero, left, zero, begin(0, "f4"), begin(1, "f4"))
+    at = decode.Seats(token, zero, zero, left, zero, begin(0, "f4"), begin(1, "f4"), zero)
 
     def once() -> int:
         slots = decode.empty_slots(model.config, texts, calls * _STEPS, model.mesh)._replace(at=at)

@@ -117,6 +117,18 @@ OPEN_CODE_INSTRUCT = HubDataset(
     size="6.9 GB compressed, 5,000,000 problems in 50 files",
     count=50,
 )
+CODE_PAIRS = hub_source(
+    "code-pairs",
+    "instruct",
+    "python",
+    replace(OPEN_CODE_INSTRUCT, documents=rows.tested_examples),
+    max_bytes=128_000_000,
+    expected_tokens=32_000_000,
+    dedup=WITHIN,
+    examples=True,
+)
+"""Some 80,000 pairs of instruction and answer, as many as Phind tuned on; what it had itself is not to be had. Bytes and
+tokens are reckoned at 1,600 and 400 a pair."""
 # High-quality text: pages that a classifier trained on judgements of educational value kept (arXiv:2406.17557). It is
 # of another crawl selection than SlimPajama, as an anneal should be, and its 100B sample holds the cooldown many times.
 FINEWEB_EDU = HubDataset(

@@ -101,6 +101,14 @@ def tested_problems(rows: Rows) -> Iterator[Document]:
             yield Document(place, place, threads.answered(row["input"] or "", [row["output"] or ""]))
 
 
+def tested_examples(rows: Rows) -> Iterator[Document]:
+    """The same as examples: the problem is asked, and the solution the answer."""
+    for place, row in rows:
+        if float(row["average_test_score"] or 0) == 1:
+            prompt = f"{(row['input'] or '').strip()}\n\n"
+            yield Document(place, place, prompt + (row["output"] or "").strip(), prompt=len(prompt))
+
+
 def conversations(rows: Rows) -> Iterator[Document]:
     """Rows with `messages` of role and content, as a list or as JSON."""
     for place, row in rows:

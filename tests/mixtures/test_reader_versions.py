@@ -186,6 +186,7 @@ ROWS: dict[Callable[..., Iterable[Document]], list[dict[str, Any]]] = {
         {"input": "a", "output": "b", "average_test_score": "1"},
         {"input": "a", "output": "b", "average_test_score": "0.99"},
     ],
+    rows.tested_examples: [{"input": " a ", "output": "b", "average_test_score": "1"}],
     rows.conversations: [{"messages": '[{"role": "user", "content": "a"}]'}],
     rows.message_trees: [
         *({"message_id": "0", "parent_id": None, "role": "prompter", "rank": None, "text": "a", "lang": "en"},),

@@ -11,7 +11,7 @@ def as_made(study: Study, store: Path) -> Study:
     """`study`, and the studies that it starts from, with those of their made sources that are there.
 
     Raises:
-        UserError, Failure: as `experiments.make.sources.with_made`.
+        UserError, Failure: as `experiments.plan.sources.with_made`.
     """
     known: dict[int, Study] = {}
 
@@ -34,6 +34,6 @@ def _started(arm: Arm, made: Callable[[Study], Study]) -> Arm:
 def _with_made(study: Study, store: Path) -> Study:
     if not study.made:
         return study
-    from experiments.make.sources import with_made
+    from experiments.plan.sources import with_made
 
     return with_made(study, store)

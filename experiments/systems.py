@@ -6,22 +6,14 @@ one operation in it, which so small a model can learn: what it then solves of ot
 above nothing, where HumanEval does not.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from fractions import Fraction
-from typing import Any
 
-from experiments.runs import END_OF_COSINE, warmup_steps
-from experiments.scales import ADJACENT, LAPTOP, LAPTOP_DATA, PAPER, TEXT, WEB_CODE, WORKSTATION, Scale
-from experiments.study import Cap, Epochs, Evaluation, Stage
-from mixtures import paper
+from experiments.scales import ADJACENT, LAPTOP, LAPTOP_DATA, TEXT, WEB_CODE, Scale
+from experiments.study import Cap, Evaluation
 from mixtures.catalogue import paper_scale
 from mixtures.catalogue.own import one_operation
 from mixtures.mixture import Mixture, Part, mixture
 from mixtures.tokens.fim import Fim
-from models.config import PEAK_LEARNING_RATES, config
-from models.recipe import NextToken
-from store.errors import UserError
 
 LONGER = 4
 """Times as long as before are the sequences of long-context fine-tuning: 16,384 after 4,096 (arXiv:2308.12950, 2.4)."""

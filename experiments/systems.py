@@ -7,14 +7,29 @@ above nothing, where HumanEval does not.
 """
 
 from dataclasses import dataclass, replace
+from fractions import Fraction
 
+from experiments.runs import warmup_steps
 from experiments.scales import ADJACENT, LAPTOP, LAPTOP_DATA, TEXT, WEB_CODE, Scale
-from experiments.study import Cap, Evaluation
+from experiments.study import CONTINUE, Cap, Epochs, Evaluation, Stage
 from mixtures.catalogue import paper_scale
 from mixtures.catalogue.own import one_operation
 from mixtures.mixture import Mixture, Part, mixture
 from mixtures.tokens.fim import Fim
+from models.config import PEAK_LEARNING_RATES
+from models.recipe import NextToken, Ranking
 
+END = Fraction(1, 30)
+"""Of the peak, where the cosine of a stage ends (arXiv:2308.12950, section 2.6)."""
+PYTHON = Fraction(1, 3)
+"""Of the peak, the Python stage's: 1e-4 after 3e-4 (ibid.)."""
+LONG = Fraction(1, 15)
+"""Of the peak, that of long-context fine-tuning: 2e-5 after 3e-4 (ibid.)."""
+TUNING = Fraction(1, 3)
+"""Of the peak, that of fine-tuning on pairs, which none of the papers gives: ours. It stays after a short warm-up, so
+that a run of one epoch is the beginning of a run of four."""
+LONG_THETA = 1e6
+"""Base of the rotary positions from then on (section 2.4)."""
 LONGER = 4
 """Times as long as before are the sequences of long-context fine-tuning: 16,384 after 4,096 (arXiv:2308.12950, 2.4)."""
 
@@ -28,8 +43,12 @@ class Systems:
         text, code, python: of natural language, of web code, of Python alone.
         about: natural language about code.
         pairs: the source of instructions with answers.
-        executed: tasks whose programs are run, the first of them the one to look at.
-        infilling: the same with holes.
+        written: the metric of a base model's programs.
+        look: that of a model that was tuned on pairs.
+        leak: the benchmark that it is of.
+        asked: the code task whose problems checkpoints answer, to be trained on what they say.
+        infilling: tasks with holes.
+        long: tasks of long contexts.
     """
 
     scale: Scale
@@ -38,8 +57,12 @@ class Systems:
     python: Part
     about: Part
     pairs: str
-    executed: tuple[str, ...]
+    written: str
+    look: str
+    leak: str
+    asked: str
     infilling: tuple[str, ...]
+    long: tuple[str, ...]
 
     def mixture(self, name: str, **weights: int) -> Mixture:
         """Of these parts: `mixture("code-llama", code=85, about=8, text=7)`."""
@@ -84,11 +107,13 @@ def _laptop() -> Systems:
     )
     scale = replace(
         LAPTOP,
-        small=config("2m"),
-        unit=1_024_000,
+        unit=307_200,  # 300 steps
         data=data,
-        evaluation=Evaluation(60_000, ("one_operation",), (), items=100, problems=None),
-        primary=("one_operation_exec/pass@1", "heldout/code/bpb", "heldout/text/bpb"),
+        evaluation=Evaluation(
+            *(60_000, ("one_operation", "one_operation_instruct"), (), 100),
+            executed=("one_operation_exec", "one_operation_instruct_exec"),
+        ),
+        primary=("one_operation_instruct_exec/pass@1", "heldout/code/bpb"),
         max_epochs=12,
         max_epochs_of={"one-op": _PROBLEMS_CAP},
     )
@@ -99,8 +124,12 @@ def _laptop() -> Systems:
         python=mixture("python+problems", {"python": 50, "one-op": 50}),
         about=ADJACENT,
         pairs="one-op-pairs",
-        executed=("one_operation_exec", "one_operation_instruct_exec"),
+        written="one_operation_exec/pass@1",
+        look="one_operation_instruct_exec/pass@1",
+        leak="one_operation_instruct",
+        asked="one_operation_train",
         infilling=("one_operation_infilling_exec:single-line",),
+        long=(f"longcontext/code:{LONGER * size}", f"key_retrieval:{LONGER * size}"),
     )
 
 
@@ -113,15 +142,25 @@ def _large(scale: Scale) -> Systems:
         fim=Fim((scale.sequence,)),
         packing=(scale.sequence,),
     )
+    executed = (*scale.evaluation.executed, "humaneval_exec:phind")
     return Systems(
-        scale=replace(scale, data=data),
+        scale=replace(
+            scale,
+            data=data,
+            evaluation=replace(scale.evaluation, executed=executed),
+            primary=("humaneval_exec:phind/pass@1", "heldout/code/bpb"),
+        ),
         text=scale.parts.text,
         code=scale.parts.code,
         python="stack-python",
         about=scale.parts.adjacent["issues"],
         pairs=paper_scale.CODE_PAIRS.name,
-        executed=("humaneval_exec", "mbpp_exec", "humaneval_exec:phind"),
+        written="humaneval_exec/pass@1",
+        look="humaneval_exec:phind/pass@1",
+        leak="humaneval",
+        asked="mbpp_exec",
         infilling=("humaneval_infilling_exec:single-line", "humaneval_infilling_exec:random-span"),
+        long=(f"longcontext/code:{LONGER * scale.sequence}", f"key_retrieval:{LONGER * scale.sequence}"),
     )
 
 
@@ -132,3 +171,52 @@ HELD_OUT = ("one_operation", "one_operation_wording")
 def systems(scale: Scale) -> Systems:
     """The systems' parts at `scale`; a desktop has those of a laptop."""
     return _laptop() if scale.parts.code == WEB_CODE else _large(scale)
+
+
+def first(of: Systems, mix: Mixture, kind: str = "pretrain", infilling: bool = False) -> Stage:
+    """A stage of one unit, from fresh weights or, as "continue", from others': the rate is the base model's (2.6)."""
+    peak = _peak(of)
+    steps = warmup_steps(of.scale)
+    return Stage(
+        *(kind, mix, of.scale.unit, "cosine", float(peak), float(END * peak), steps),
+        document_mask=True,
+        infilling=infilling,
+    )
+
+
+def python(of: Systems) -> Stage:
+    """The Python stage: a fifth of the stage before it (100B after 500B tokens, table 1)."""
+    peak = PYTHON * _peak(of)
+    ends = (float(peak), float(END * peak))
+    return Stage("continue", of.code_llama_python, of.scale.unit // 5, "cosine", *ends, 0.05, document_mask=True)
+
+
+def long_context(of: Systems) -> Stage:
+    """On sequences LONGER times as long: 20B tokens after 500B for the 13B model (2.4). A step holds as many tokens."""
+    peak, scale = LONG * _peak(of), of.scale
+    return Stage(
+        *("continue", of.code_llama, scale.unit // 25, "cosine", float(peak), float(END * peak), 0.05),
+        sequence=LONGER * scale.sequence,
+        batch=max(1, scale.batch // LONGER),
+        rope_theta=LONG_THETA,
+        restart=True,
+    )
+
+
+def tuned(of: Systems, mix: Mixture, source: str, epochs: int, objective: NextToken | Ranking) -> tuple[Stage, ...]:
+    """Fine-tuning as one stage an epoch of `source`, each of them scored."""
+    peak = float(TUNING * _peak(of))
+    begun = Stage(
+        *("finetune", mix, 0, "constant", peak, peak, 0.1),
+        epochs=Epochs(source, 1),
+        document_mask=True,
+        reset_optimizer=True,
+        scored=True,
+        objective=objective,
+    )
+    later = replace(begun, peak=CONTINUE, end=CONTINUE, warmup=0, reset_optimizer=False)
+    return (begun, *[later] * (epochs - 1))
+
+
+def _peak(of: Systems) -> Fraction:
+    return Fraction(str(PEAK_LEARNING_RATES[of.scale.small.name]))

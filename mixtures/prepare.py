@@ -119,6 +119,8 @@ def prepared_folder(spec: DataSpec, store: Path) -> Path:
             for source in spec.sources
         ],
     }
+    if leaky := [source.name for source in spec.sources if source.keeps_leaks]:
+        identity["leaks"] = leaky
     if packed := [source.name for source in spec.sources if source.examples]:
         if not spec.packing:
             raise UserError(f"source '{packed[0]}' is of examples; say in the data's packing how long sequences are")

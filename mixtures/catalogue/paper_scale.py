@@ -127,8 +127,8 @@ CODE_PAIRS = hub_source(
     dedup=WITHIN,
     examples=True,
 )
-"""Some 80,000 pairs of instruction and answer, as many as Phind tuned on; its own are not to be had. Bytes and tokens are
-reckoned at 1,600 and 400 a pair."""
+"""Some 80,000 pairs of instruction and answer, as many as Phind tuned on, whose own are not to be had. Bytes and tokens
+are reckoned at 1,600 and 400 a pair."""
 # High-quality text: pages that a classifier trained on judgements of educational value kept (arXiv:2406.17557). It is
 # of another crawl selection than SlimPajama, as an anneal should be, and its 100B sample holds the cooldown many times.
 FINEWEB_EDU = HubDataset(

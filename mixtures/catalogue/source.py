@@ -53,6 +53,7 @@ class Source:
             contents are part of its identity. A source of a function of your own names them here; files that the
             function or its arguments spell are found as well (`traced.py`).
         examples: whether its documents are prompts with an answer, of which a window holds none but whole ones.
+        keeps_leaks: whether documents with benchmark items stay, so that a study can say what a leak is worth.
         identity: what its documents are decided by, while a command runs; `identity.pinned` sets it.
 
     Raises:
@@ -71,6 +72,7 @@ class Source:
     upstream: tuple[Upstream, ...] = ()
     inputs: tuple[str, ...] = ()
     examples: bool = False
+    keeps_leaks: bool = False
     identity: Mapping[str, Any] | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:

@@ -47,7 +47,7 @@ def summed(candidate: Candidate, chosen: Mapping[str, Any]) -> SourceManifest:
         duplicates=chosen["duplicates"],
         shared=chosen["shared"],
         found=matches("found"),
-        kept=matches("kept"),
+        kept=matches("found" if source.keeps_leaks else "kept"),
         digest=joined_digest(each.digest for each in facts),
         heldout_digest=joined_digest(each.heldout_digest for each in facts),
         infilled=tuple(map(_infilled, zip(*(several(each.infilled) for each in facts), strict=True))),

@@ -1,0 +1,77 @@
+"""Does ranking answers by tests beat fine-tuning on the best of them? (PanGu-Coder2, arXiv:2307.14936)
+
+A base model (that of `phind`) answers problems, its answers and the reference solutions are executed, and what is
+trained ranks better answers above worse ones: RRTF. The paper tunes StarCoder for six epochs on 68,000 problems and
+reports 61.64 (62.20 greedily) on HumanEval against StarCoder's 33.60, best after three epochs; on 18,000, 38,000 and
+68,000 problems about 51.2, 53.7 and 62.2 (its Fig. 4). It has no arm of fine-tuning alone.
+
+Hypothesis: ranking adds something to fine-tuning on the same answers; alone it tells the model what to leave and less
+what to say; more problems are better.
+Cost at laptop scale: to be measured. Command: `ablate run rrtf`.
+"""
+
+from dataclasses import replace
+
+from experiments.promises import placeholder
+from experiments.scales import Scale, ask
+from experiments.studies import phind
+from experiments.study import Arm, Expected, FromStage, Made, Reference, Study
+from experiments.systems import systems, tuned
+from mixtures.mixture import mixture
+from models.recipe import Ranking
+
+EPOCHS = 6
+SIZES = {"18k": 18, "38k": 38, "68k": 68}
+"""Of the problems, in proportion (section 4.4)."""
+PROBLEMS = {"laptop": 340, "desktop": 1_020}
+"""That stand for 68,000; elsewhere all there are."""
+TOKENS_A_PROBLEM = 180
+"""Of its answers with their prompts, for plans before they are made."""
+
+
+def study(scale: Scale) -> Study:
+    before = phind.study(scale)
+    of = systems(scale)
+    most = PROBLEMS.get(scale.name)
+    student = FromStage(before, "base", seed=before.seeds[0])
+    made = {
+        name: Made(
+            source=f"ranked-{name}",
+            task=of.asked,
+            problems=most * size // max(SIZES.values()) if most else None,
+            student=student,
+            teachers=(Reference(),),
+            samples=3,
+            temperatures=(0.2, 0.8, 1.2),
+            expected_tokens=TOKENS_A_PROBLEM * (most or 68_000) * size // max(SIZES.values()),
+        )
+        for name, size in SIZES.items()
+    }
+    sources = tuple(placeholder(each) for each in made.values())
+    data = replace(of.scale.data, sources=(*of.scale.data.sources, *sources), tokenizer=before.data)
+
+    def arm(name: str, described: str, objective: Ranking, size: str = "68k", against: str | None = None) -> Arm:
+        source = made[size].source
+        stages = tuned(of, mixture(source, {source: 1}), source, EPOCHS, objective)
+        return Arm(name, described, stages, against=against, origin="arXiv:2307.14936", start=FromStage(before, "base"))
+
+    return ask(
+        replace(of.scale, data=data),
+        name="rrtf",
+        question="Does ranking answers by how their tests go beat fine-tuning on the best of them?",
+        hypothesis="Ranking adds something to fine-tuning on the same answers, and more problems are better.",
+        baseline="tuning",
+        arms=(
+            arm("tuning", "the best answer alone", Ranking(rank=0.0)),
+            arm("ranking", "the order of the answers alone", Ranking(tuning=0.0)),
+            arm("both", "RRTF: both, weighed alike", Ranking()),
+            arm("both-38k", "RRTF on 38 of 68 problems", Ranking(), "38k", against="both"),
+            arm("both-18k", "RRTF on 18 of 68 problems", Ranking(), "18k", against="both"),
+        ),
+        expected=(
+            Expected("both", of.look, "higher", "61.64 against StarCoder's 33.60 (HumanEval)"),
+            Expected("both-18k", of.look, "lower", "51.2 against 62.2 (Fig. 4)"),
+        ),
+        made=tuple(made.values()),
+        max_epochs=EPOCHS,
+    )

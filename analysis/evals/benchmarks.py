@@ -217,6 +217,13 @@ TASKS: Mapping[str, Benchmark] = {
     "mbpp": Benchmark("MBPP", "code", "gold_bpb", {"": Format(_mbpp), "harness": Format(_mbpp_harness)}),
     "humaneval_exec": Benchmark("HumanEval", "executed", "pass@1", problem=executed.humaneval),
     "mbpp_exec": Benchmark("MBPP", "executed", "pass@1", problem=executed.mbpp),
+    "one_operation_exec": Benchmark("One operation", "executed", "pass@1", problem=executed.one_operation),
+    "one_operation_instruct_exec": Benchmark("One operation, instructed", "executed", "pass@1",
+                                             problem=executed.one_operation),
+    "one_operation_wording_exec": Benchmark("One operation, other words", "executed", "pass@1",
+                                            problem=executed.one_operation),
+    "one_operation_train": Benchmark("One operation, as trained on", "executed", "pass@1",
+                                     problem=executed.one_operation),
 }  # fmt: skip
 """By the name of the task, in the order in which to show them; an executed one has another's rows (`benchmark_of`)."""
 

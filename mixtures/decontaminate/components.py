@@ -121,6 +121,10 @@ def called(tests: str) -> tuple[str, ...]:
 
 
 def _code(item: Item) -> Iterator[Component]:
+    if item.alike:  # in all its words: texts that are no leak have most of them
+        words = len(words_of(item.fields["statement"]))
+        yield Component("statement", item.fields["statement"], alone=words, floor=words)
+        return
     for name in _CODE:
         if name not in item.fields:
             continue

@@ -11,7 +11,8 @@ Every combination passes the gates of the grammar's problems (gates.py): two imp
 solution from its mutants.
 """
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import groupby
@@ -20,6 +21,7 @@ from random import Random
 from typing import Any, Literal
 
 from mixtures.documents.document import Document, hash64
+from mixtures.synthetic.gates import Verdict
 from mixtures.synthetic.generate import check
 from mixtures.synthetic.mutate import Edit
 from mixtures.synthetic.operations import LETTERS, OPERATIONS, TYPES, Operation
@@ -28,6 +30,8 @@ from mixtures.synthetic.problem import REFERENCE, Draft, fill
 READER_VERSION = 1
 """Bump when a problem, its tests, its split or its text changes: a golden test holds it."""
 
+Test = tuple[str, str]
+"""Argument and result of a call, as Python prints them."""
 Split = Literal["train", "heldout-combination", "heldout-wording"]
 VARIANTS = ("completion", "instruction")
 """A function with its docstring; or a statement, which is asked, and the function, which is the answer."""
@@ -66,6 +70,24 @@ class Combination:
     def id(self) -> str:
         """Such as "list/first/3"."""
         return f"{self.operation.type}/{self.operation.name}/{self.constant}".replace(" ", "-")
+
+    @property
+    def group(self) -> str:
+        """Of the documents that have it: what is held out of a source for its likelihood are whole combinations."""
+        return f"one-operation/{self.id}"
+
+    def code(self, argument: str) -> str:
+        """The expression."""
+        return fill(self.operation.code, {"c": self.constant, "x": argument})
+
+    @property
+    def other(self) -> str:
+        """The reference's, of x."""
+        return fill(self.operation.other, {"c": self.constant, "x": "x"})
+
+    def phrase(self, number: int) -> str:
+        """What it is in English, in one of two ways."""
+        return fill(self.operation.phrases[number], {"c": self.constant})
 
 
 @dataclass(frozen=True)
@@ -122,66 +144,71 @@ def problems(which: Split) -> Iterator[OneOperation]:
 
 
 @lru_cache(maxsize=1)
-def checked() -> tuple[tuple[Combination, tuple[tuple[str, str], ...]], ...]:
-    """The combinations that pass the gates, with their tests: printed arguments and result. Takes some seconds."""
+def checked() -> tuple[tuple[Combination, tuple[Test, ...]], ...]:
+    """The combinations that pass the gates, with their tests. Takes some seconds."""
     drafts = [draft(combination) for combination in combinations()]
     return tuple(
-        (
-            combination,
-            tuple((repr(drafted.inputs[i][0]), verdict.values[i]) for i in sorted({*verdict.tests, *range(TESTS)})),
-        )
+        (combination, tests(drafted, verdict))
         for combination, drafted, verdict in zip(combinations(), drafts, check(drafts), strict=True)
         if not verdict.reason
     )
 
 
+def tests(draft: Draft, verdict: Verdict) -> tuple[Test, ...]:
+    """Those that tell the solution from its mutants, and the first TESTS inputs."""
+    numbers = {*verdict.tests, *range(min(TESTS, draft.shown))}
+    return tuple((repr(draft.inputs[i][0]), verdict.values[i]) for i in sorted(numbers))
+
+
+def asserted(function: str, tests: Iterable[Test]) -> tuple[str, ...]:
+    """Tests of a function as assertions."""
+    return tuple(f"assert {function}({argument}) == {value}" for argument, value in tests)
+
+
 def draft(combination: Combination) -> Draft:
     """The program of a combination in its first names, before it is executed."""
-    signature, code = _program(combination, 0)
-    other = fill(combination.operation.other, {"c": combination.constant, "x": "x"})
+    signature, source = _program(combination, 0)
     return Draft(
         family=f"one-operation-{combination.operation.type}",
         function=signature.partition("(")[0],
         statement=_statement(combination, 0),
-        code=code,
-        reference=f"def {REFERENCE}(x):\n    return {other}\n",
-        inputs=_inputs(combination),
+        code=source,
+        reference=f"def {REFERENCE}(x):\n    return {combination.other}\n",
+        inputs=inputs(combination),
         shown=SHOWN,
-        faults=_other_letters(code, combination.constant),
+        faults=other_letters(source),
     )
 
 
-def _other_letters(code: str, constant: str) -> tuple[Edit, ...]:
-    """Faults of a letter, which mutants leave alone as they do all texts."""
-    if not constant.isalpha():
-        return ()
-    place, number = code.index(f'"{constant}"') + 1, LETTERS.index(constant)
-    return tuple(Edit(place, place + 1, LETTERS[(number + step) % len(LETTERS)]) for step in (1, 7))
+def other_letters(source: str) -> tuple[Edit, ...]:
+    """Faults of a program's letters, which mutants leave alone as they do all texts."""
+    places = [(found.start() + 1, LETTERS.index(found[1])) for found in re.finditer('"([a-z])"', source)]
+    return tuple(
+        Edit(place, place + 1, LETTERS[(number + step) % len(LETTERS)]) for place, number in places for step in (1, 7)
+    )
 
 
-def _problem(combination: Combination, index: int, tests: tuple[tuple[str, str], ...]) -> OneOperation:
-    signature, code = _program(combination, index)
+def _problem(combination: Combination, index: int, tests: tuple[Test, ...]) -> OneOperation:
+    signature, source = _program(combination, index)
     function = signature.partition("(")[0]
-    assertions = tuple(f"assert {function}({argument}) == {value}" for argument, value in tests)
-    return OneOperation(combination, index, function, signature, _statement(combination, index), code, assertions)
+    statement = _statement(combination, index)
+    return OneOperation(combination, index, function, signature, statement, source, asserted(function, tests))
 
 
 def _program(combination: Combination, index: int) -> tuple[str, str]:
-    """Signature and code in the names of an index."""
+    """Signature and source in the names of an index."""
     operation, naming = combination.operation, index // WORDINGS
     argument = ARGUMENTS[operation.type][(naming + index) % NAMINGS]
     signature = f"{operation.function[naming]}({argument}: {TYPES[operation.type]}) -> {operation.returns}"
-    body = fill(operation.code, {"c": combination.constant, "x": argument})
-    return signature, f"def {signature}:\n    return {body}\n"
+    return signature, f"def {signature}:\n    return {combination.code(argument)}\n"
 
 
 def _statement(combination: Combination, index: int) -> str:
-    phrase = fill(combination.operation.phrases[index % 2], {"c": combination.constant})
     frames = FRAMES_OF_WHETHER if combination.operation.returns == "bool" else FRAMES
-    return frames[index % WORDINGS // 2].format(phrase)
+    return frames[index % WORDINGS // 2].format(combination.phrase(index % 2))
 
 
-def _inputs(combination: Combination) -> tuple[tuple[Any, ...], ...]:
+def inputs(combination: Combination) -> tuple[tuple[Any, ...], ...]:
     """Distinct ones, many of them around the constant, where results change."""
     rng = Random(f"{READER_VERSION}/{combination.id}")
     near = int(combination.constant) if combination.constant.isdigit() else 5
@@ -209,25 +236,21 @@ def _text(rng: Random, size: int, letter: str) -> str:
     return "".join(rng.choice((letter, rng.choice(LETTERS), rng.choice("aeiou"), "-")) for _ in range(size))
 
 
-def parts(problem: OneOperation, variant: str) -> tuple[str, str]:
-    """What of a problem's text is asked and what answers it, in one of VARIANTS. Both end with a line."""
-    head, body = problem.code.split("\n", 1)
+def texts(signature: str, statement: str, source: str, variant: str) -> tuple[str, str]:
+    """What is asked of a program and what answers it, in one of VARIANTS. Both end with a line."""
+    head, body = source.split("\n", 1)
     if variant == "completion":
-        return f'{head}\n    """{problem.statement}"""\n', body
-    return f"Problem:\nWrite the function {problem.signature}. {problem.statement}\n\nSolution:\n\n", problem.code
+        return f'{head}\n    """{statement}"""\n', body
+    return f"Problem:\nWrite the function {signature}. {statement}\n\nSolution:\n\n", source
 
 
 def read(variant: str, percent: int, shard: str, downloads: Path) -> Iterator[Document]:
-    """The training split as documents, or of every combination about so many percent of its problems.
-
-    All problems of a combination are one group, so that what is held out of a source for its likelihood are whole
-    combinations, too.
-    """
+    """The training split as documents, or about so many percent of its problems."""
     for problem in problems("train"):
         if hash64(f"part of one operation, {problem.id}") % 100 < percent:
-            asked, answer = parts(problem, variant)
+            asked, answer = texts(problem.signature, problem.statement, problem.code, variant)
             prompt = len(asked) if variant == "instruction" else 0
-            yield Document(problem.id, f"one-operation/{problem.combination.id}", asked + answer, prompt=prompt)
+            yield Document(problem.id, problem.combination.group, asked + answer, prompt=prompt)
 
 
 def rows(variant: str, which: Split, each: int) -> Iterator[Mapping[str, str]]:
@@ -237,7 +260,7 @@ def rows(variant: str, which: Split, each: int) -> Iterator[Mapping[str, str]]:
     """
     for _, found in groupby(problems(which), lambda problem: problem.combination):
         for problem in sorted(found, key=lambda problem: hash64(problem.id))[:each]:
-            asked, answer = parts(problem, variant)
+            asked, answer = texts(problem.signature, problem.statement, problem.code, variant)
             yield {
                 "id": problem.id,
                 "prompt": asked,

@@ -82,7 +82,8 @@ def _numbers() -> tuple[Operation, ...]:
             "the list of all numbers that are at least $c and below the number",
             "upward", "count_up", "numbers_to", returns="list[int]"),
         row("multiples", "[$x * i for i in range($c)]", "list(itertools.accumulate([0] + [$x] * ($c - 1)))",
-            "the list of the first $c multiples of the number, from 0 on", "a list of $c multiples of the number, 0 first",
+            "the list of the first $c multiples of the number, from 0 on",
+            "a list of $c multiples of the number, 0 first",
             "multiples", "table_of", "list_multiples", returns="list[int]"),
     )  # fmt: skip
 
@@ -201,7 +202,7 @@ def _lists() -> tuple[Operation, ...]:
         row("without", "[v for v in $x if v != $c]", "list(filter(lambda v: v - $c, $x))",
             "the list without the value $c", "all values of the list but $c", "without", "drop_value", "except_for"),
         row("count", "$x.count($c)", "sum(v == $c for v in $x)",
-            "how often the list has the value $c", "the number of values $c in the list",
+            "how often the list has the value $c", "how many values of the list equal $c",
             "count", "count_value", "occurrences", returns="int"),
         row("count above", "sum(v > $c for v in $x)", "len([v for v in $x if max(v, $c) != $c])",
             "how many values of the list are larger than $c", "the number of values above $c in the list",

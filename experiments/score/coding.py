@@ -31,6 +31,7 @@ class CodeTask:
         name: one of `analysis.evals.benchmarks.EXECUTED`.
         runs: whether each problem's tests run on this machine, whoever answers: its reference solution passes.
         samples: completions of each problem: one greedily, or several at temperature 0.8 and top-p 0.95.
+        clusters: what each problem shares with others, "" where it stands alone; none where all do.
     """
 
     name: str
@@ -38,6 +39,7 @@ class CodeTask:
     runs: tuple[bool, ...]
     samples: int
     sandbox: Sandbox
+    clusters: tuple[str, ...] = ()
 
     @property
     def drawing(self) -> dict[str, float]:
@@ -65,7 +67,8 @@ def load(name: str, problems: int | None, samples: int, store: Path) -> CodeTask
     problem = TASKS[name].problem
     assert problem is not None
     asked = tuple(map(problem, chosen))
-    return CodeTask(name, asked, _runs(asked, sandbox, store), samples, sandbox)
+    clusters = tuple(item.cluster for item in chosen)
+    return CodeTask(name, asked, _runs(asked, sandbox, store), samples, sandbox, clusters if any(clusters) else ())
 
 
 def _runs(problems: tuple[Problem, ...], sandbox: Sandbox, store: Path) -> tuple[bool, ...]:
@@ -106,6 +109,8 @@ def score(model: LanguageModel, task: CodeTask, kept: Path) -> list[Item]:
     for row, lost in zip(found, long, strict=True):
         if lost:
             row["cut"] = 1
+    for row, cluster in zip(found, task.clusters, strict=False):
+        row["cluster"] = cluster
     return found
 
 

@@ -23,7 +23,7 @@ class Item:
         answers: the accepted answers of an open question, in upstream's order.
         canonical: the one of them that upstream gives first or as the answer.
         cluster: what it shares with other items, such as QuAC's dialogue; "" where it stands alone.
-        alike: whether texts that are no leak may differ from it in a number alone, as those of a generator of ours do.
+        generated: whether it is of a generator of ours, whose training texts differ from it in a constant alone.
     """
 
     benchmark: str
@@ -34,7 +34,7 @@ class Item:
     answers: tuple[str, ...] = ()
     canonical: str = ""
     cluster: str = ""
-    alike: bool = False
+    generated: bool = False
 
 
 def fault(item: Item) -> str:

@@ -200,7 +200,7 @@ def dolly_200(row: Row, number: int) -> Item:
 
 def _one_operation(benchmark: str, row: Row, number: int) -> Item:
     fields = {name: row[name] for name in ("prompt", "statement", "solution", "head", "tests", "entry_point")}
-    return Item(benchmark, row["id"], fields, cluster=row["cluster"], alike=True)
+    return Item(benchmark, row["id"], fields, cluster=row["cluster"], generated=True)
 
 
 CHOICES, TURNS = 4, 8
@@ -275,7 +275,7 @@ def _requests(name: str) -> tuple[str, Archive]:
 
 def _ours(benchmark: str, variant: str, split: one_operation.Split, each: int, rows: int) -> Benchmark:
     return Benchmark(
-        *(partial(_one_operation, benchmark), "this project", "Apache-2.0", rows, "generated"),
+        *(partial(_one_operation, benchmark), "code-data-ablation/one-operation", "Apache-2.0", rows, "generated here"),
         made=partial(one_operation.rows, variant, split, each),
         version=one_operation.READER_VERSION,
     )

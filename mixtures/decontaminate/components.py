@@ -91,7 +91,7 @@ def components(item: Item) -> tuple[Component, ...]:
 
 def shape(item: Item) -> str:
     """The code whose shape is looked for: the solution without the header of its first function, or "" for none."""
-    if "tests" not in item.fields or item.alike:
+    if "tests" not in item.fields or item.generated:
         return ""
     return _HEADER.sub("", item.fields.get("solution", ""), count=1)
 
@@ -129,7 +129,7 @@ def called(tests: str) -> tuple[str, ...]:
 
 
 def _code(item: Item) -> Iterator[Component]:
-    if item.alike:
+    if item.generated:
         yield Component("statement", item.fields["statement"], whole=True)
         return
     for name in _CODE:

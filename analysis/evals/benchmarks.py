@@ -215,8 +215,18 @@ TASKS: Mapping[str, Benchmark] = {
                           "harness": Format(_nq_open_harness, "Answer these questions:\n\n", "\n")}),
     "humaneval": Benchmark("HumanEval", "code", "gold_bpb", {"": Format(_humaneval)}),
     "mbpp": Benchmark("MBPP", "code", "gold_bpb", {"": Format(_mbpp), "harness": Format(_mbpp_harness)}),
+    "one_operation": Benchmark("One operation", "code", "gold_bpb", {"": Format(_humaneval)}),
+    "one_operation_instruct": Benchmark("One operation, instructed", "code", "gold_bpb", {"": Format(_humaneval)}),
+    "one_operation_wording": Benchmark("One operation, other words", "code", "gold_bpb", {"": Format(_humaneval)}),
     "humaneval_exec": Benchmark("HumanEval", "executed", "pass@1", problem=executed.humaneval),
     "mbpp_exec": Benchmark("MBPP", "executed", "pass@1", problem=executed.mbpp),
+    "one_operation_exec": Benchmark("One operation", "executed", "pass@1", problem=executed.one_operation),
+    "one_operation_instruct_exec": Benchmark("One operation, instructed", "executed", "pass@1",
+                                             problem=executed.one_operation),
+    "one_operation_wording_exec": Benchmark("One operation, other words", "executed", "pass@1",
+                                            problem=executed.one_operation),
+    "one_operation_train": Benchmark("One operation, as trained on", "executed", "pass@1",
+                                     problem=executed.one_operation),
     "key_retrieval": Benchmark("Key retrieval", "retrieval", "acc", chance=1 / 8),
 }  # fmt: skip
 """By the name of the task, in the order in which to show them; an executed one has another's rows (`benchmark_of`)."""

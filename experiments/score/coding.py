@@ -38,6 +38,7 @@ class CodeTask:
         runs: whether each problem's tests run on this machine, whoever answers: its reference solution passes.
         decoding: how completions are drawn.
         holes: for infilling, what the problems are of.
+        clusters: what each problem shares with others, "" where it stands alone; none where all do.
     """
 
     name: str
@@ -46,6 +47,7 @@ class CodeTask:
     decoding: Decoding
     sandbox: Sandbox
     holes: tuple[Hole, ...] = ()
+    clusters: tuple[str, ...] = ()
 
     @property
     def prompt_hash(self) -> str:
@@ -83,12 +85,14 @@ def load(name: str, problems: int | None, samples: int, store: Path) -> CodeTask
         runs = dict(zip(bases, _runs(tuple(whole[base] for base in bases), sandbox, store), strict=True))
         here = tuple(runs[hole.base] for hole in holes)
         return CodeTask(name, tuple(hole.problem for hole in holes), here, decoding.default(1), sandbox, holes)
-    asked = tuple(map(problem, rows if problems is None else benchmarks.first(rows, problems)))
-    runs_here = _runs(asked, sandbox, store)
+    chosen = rows if problems is None else benchmarks.first(rows, problems)
+    asked = tuple(map(problem, chosen))
+    clusters = tuple(item.cluster for item in chosen) if any(item.cluster for item in chosen) else ()
+    here = _runs(asked, sandbox, store)
     if its.preset is None:
-        return CodeTask(name, asked, runs_here, decoding.default(samples), sandbox)
+        return CodeTask(name, asked, here, decoding.default(samples), sandbox, clusters=clusters)
     posed = tuple(decoding.posed(each, its.preset) for each in asked)
-    return CodeTask(name, posed, runs_here, its.preset, sandbox)
+    return CodeTask(name, posed, here, its.preset, sandbox, clusters=clusters)
 
 
 def _runs(problems: tuple[Problem, ...], sandbox: Sandbox, store: Path) -> tuple[bool, ...]:
@@ -134,6 +138,8 @@ def score(model: LanguageModel, task: CodeTask, kept: Path) -> list[Item]:
     if task.holes:
         for row, hole, each, gold in zip(found, task.holes, cut, filling.gold(model, task.holes), strict=True):
             row |= gold | {"exact": sum(filling.exact(hole, text) for text in each) / len(each)}
+    for row, cluster in zip(found, task.clusters, strict=False):
+        row["cluster"] = cluster
     return found
 
 

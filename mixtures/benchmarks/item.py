@@ -23,6 +23,7 @@ class Item:
         answers: the accepted answers of an open question, in upstream's order.
         canonical: the one of them that upstream gives first or as the answer.
         cluster: what it shares with other items, such as QuAC's dialogue; "" where it stands alone.
+        generated: whether it is of a generator of ours, whose training texts differ from it in a constant alone.
     """
 
     benchmark: str
@@ -33,6 +34,7 @@ class Item:
     answers: tuple[str, ...] = ()
     canonical: str = ""
     cluster: str = ""
+    generated: bool = False
 
 
 def fault(item: Item) -> str:

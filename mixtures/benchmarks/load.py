@@ -44,12 +44,14 @@ def load(benchmark: str | RowsFile, cache: Path) -> tuple[Item, ...]:
         raise Failure(why)
     file = supplied(name, cache)
     error, where = (UserError, str(file)) if file else (Failure, "its wheel")
-    found = [row for _, row in tables.objects(file)] if file else packed(entry, cache)
+    found = [row for _, row in tables.objects(file)] if file else entry.made() if entry.made else packed(entry, cache)
     items = tuple(_items(name, found, error, where))
     if len({item.id for item in items}) != len(items) or not items:
         raise error(f"benchmark '{benchmark}': {where} has no rows, or two with one id")
     if not file and len(items) != entry.rows:
-        raise Failure(f"benchmark '{benchmark}' should have {entry.rows} rows; its wheel was repacked")
+        raise Failure(
+            f"benchmark '{benchmark}' should have {entry.rows} rows and has {len(items)}; its wheel was repacked"
+        )
     return items
 
 
@@ -73,7 +75,7 @@ def gap(benchmark: str | RowsFile, cache: Path) -> str:
     if own(benchmark) is not None:
         return ""  # `pin` refuses a file that is not there
     name, entry = _entry(benchmark)
-    if entry.archive is not None or supplied(name, cache) is not None:
+    if entry.archive is not None or entry.made is not None or supplied(name, cache) is not None:
         return ""
     return (
         f"the rows of '{name}' ({entry.upstream}) are in no package; "
@@ -92,6 +94,8 @@ def pin(benchmark: str | RowsFile, cache: Path) -> list[Any]:
     name, entry = _entry(benchmark)
     if file := supplied(name, cache):
         return [name, hashlib.sha256(file.read_bytes()).hexdigest(), file.suffix]
+    if entry.made:
+        return [name, "generated", entry.version]
     return [name, entry.archive.sha256, entry.member] if entry.archive else [name, "", ""]
 
 

@@ -8,12 +8,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from mixtures.catalogue.source import ACROSS, WITHIN, Source, hub_source, naming
+from mixtures.catalogue.source import ACROSS, WITHIN, Source, hub_source, naming, one_shard
 from mixtures.documents.document import Document
 from mixtures.readers import examples as own_examples
 from mixtures.readers import files as own_files
 from mixtures.readers import rows
 from mixtures.readers.hub import HubDataset
+from mixtures.synthetic import one_operation as one
 from mixtures.synthetic.forms import VARIANTS
 from store.errors import UserError
 
@@ -228,3 +229,33 @@ def _refuse_what_is_no_text(source: str, **given: Sequence[object]) -> None:
         for value in values:
             if not isinstance(value, str | os.PathLike) or not str(value).strip():
                 raise UserError(f"source '{source}': {what} is {value!r}; write a text")
+
+
+def one_operation(
+    name: str, variant: str = "completion", fraction: float = 1.0, expected_tokens: int | None = None
+) -> Source:
+    """Programs of one operation that this project generates, without the problems that are held out for their tasks.
+
+    What a small model learns in minutes: `one_operation_exec` and `one_operation_instruct_exec` ask it for others.
+
+    Args:
+        name: what mixtures call it.
+        variant: "completion", a function with its docstring; or "instruction", examples of a prompt and its answer.
+        fraction: of the problems, chosen by hash: a smaller part is in every larger one.
+        expected_tokens: as for `Source`; if not said, what was counted with a tokenizer of 8,192.
+
+    Raises:
+        UserError: a name or variant that cannot be, or a fraction that is none.
+    """
+    if variant not in one.VARIANTS:
+        raise UserError(f"source '{name}': there is no variant {variant!r}; choose one of {', '.join(one.VARIANTS)}")
+    percent = round(100 * fraction)
+    if not 1 <= percent <= 100:
+        raise UserError(f"source '{name}': fraction is {fraction!r}; give a number from 0.01 to 1")
+    asked = variant == "instruction"
+    return Source(
+        *(name, "instruct" if asked else "synthetic", "python", naming(name, partial(one.read, variant, percent))),
+        *(one_shard,),
+        expected_tokens=expected_tokens or one.TOKENS[variant] * percent // 100,
+        examples=asked,
+    )

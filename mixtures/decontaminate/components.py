@@ -7,6 +7,8 @@ question without its choices. What a component is, and why:
   Solutions are made of idioms ("for i in range(len(s))"), so they take twice the words to match. `shape` is the
   solution once more without its names and constants (shapes.py): all of it from `SHAPE_FLOOR` tokens on, and
   `SHAPE_SHARE` of it in one piece, which may be a part, from `SHAPE_PART` on.
+* code of a generator of ours, whose training texts differ from held-out ones in a constant: `statement` alone, in all
+  its words; nothing that has most of them is a leak.
 * multiple choice: `question`, `question+answer` (as a page of prose would carry them) and `question+choices` (as a
   leaked row would). Choices never stand alone: "No", "Paris" or five words about a roof are anywhere. The answer always
   goes with its stem, and so a stem of one word ("dresser") is no component, but stem and answer together may be.
@@ -63,6 +65,7 @@ class Component:
         alone: words that must match for it to drop a document by itself.
         answers: with one of these near it, fewer words drop a document. One that ends in "(" is a name in code.
         floor: words that must match to be found, or four fifths of all if those are fewer.
+        whole: whether all of its words must match, however few they are.
     """
 
     name: str
@@ -70,9 +73,12 @@ class Component:
     alone: int = 0
     answers: tuple[str, ...] = ()
     floor: int = FLOOR
+    whole: bool = False
 
     def needs(self, words: int) -> int | None:
         """Of its `words`, those that have to match at least; None if it is too short to be looked for."""
+        if self.whole:
+            return words
         if 3 * words >= 2 * self.floor:
             return min(self.floor, math.ceil(words * SHORT_SHARE - 1e-9))
         return words if self.answers and words >= SHORTEST else None
@@ -85,7 +91,9 @@ def components(item: Item) -> tuple[Component, ...]:
 
 def shape(item: Item) -> str:
     """The code whose shape is looked for: the solution without the header of its first function, or "" for none."""
-    return _HEADER.sub("", item.fields.get("solution", ""), count=1) if "tests" in item.fields else ""
+    if "tests" not in item.fields or item.generated:
+        return ""
+    return _HEADER.sub("", item.fields.get("solution", ""), count=1)
 
 
 def shape_needs(tokens: int) -> int | None:
@@ -121,6 +129,9 @@ def called(tests: str) -> tuple[str, ...]:
 
 
 def _code(item: Item) -> Iterator[Component]:
+    if item.generated:
+        yield Component("statement", item.fields["statement"], whole=True)
+        return
     for name in _CODE:
         if name not in item.fields:
             continue

@@ -111,7 +111,7 @@ def _mutation(
     tests = _first_tests(values)
     wrong: list[tuple[int, int]] = []
     killed = survived = equivalent = 0
-    turns, faults = ticks(draft.code), _sample(mutants(draft.code))
+    turns, faults = ticks(draft.code), _sample([*mutants(draft.code), *draft.faults])
     for number, fault in faults:
         mutant = _load(apply(draft.code, [*turns, fault]))
         order = [*tests, *(i for i in range(draft.shown) if i not in tests and len(tests) < MAX_TESTS)]

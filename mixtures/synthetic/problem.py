@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from mixtures.synthetic.mutate import parsed
+from mixtures.synthetic.mutate import Edit, parsed
 
 REFERENCE = "reference"
 
@@ -25,6 +25,7 @@ class Draft:
         inputs: argument tuples, small ones first; literals only, so that a test can print them.
         shown: the first `shown` inputs may become tests; the others only judge.
         domain: how many inputs the statement allows, all of them among `inputs`; 0 when they cannot be listed.
+        faults: of the code, beside those that `mutants` finds.
     """
 
     family: str
@@ -35,6 +36,7 @@ class Draft:
     inputs: tuple[tuple[Any, ...], ...]
     shown: int
     domain: int = 0
+    faults: tuple[Edit, ...] = ()
 
 
 @dataclass(frozen=True)

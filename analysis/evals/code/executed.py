@@ -59,6 +59,14 @@ def humaneval(item: Item) -> Problem:
     return Problem(item.id, prompt, (*_STOPS, "\ndef", "\n#", "\n@"), prompt, check, fields["solution"])
 
 
+def one_operation(item: Item) -> Problem:
+    """A problem of one operation: the rest of a function, or as an answer to an instruction the whole of it."""
+    fields = item.fields
+    stops = (*_STOPS, "\ndef", "\n#", "\n@", "\nProblem:")
+    check = Check((fields["entry_point"],), fields["tests"])
+    return Problem(item.id, fields["prompt"], stops, fields["head"], check, fields["solution"])
+
+
 def mbpp(item: Item) -> Problem:
     """An MBPP row with fields "text", "tests" (a statement a line), "setup" and "solution".
 

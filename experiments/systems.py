@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from experiments.runs import warmup_steps
-from experiments.scales import ADJACENT, LAPTOP, LAPTOP_DATA, TEXT, WEB_CODE, Scale
+from experiments.scales import ADJACENT, LAPTOP, LAPTOP_DATA, WEB_CODE, Scale
 from experiments.study import CONTINUE, Cap, Epochs, Evaluation, Stage
 from mixtures.catalogue import paper_scale
 from mixtures.catalogue.own import one_operation
@@ -47,6 +47,7 @@ class Systems:
         look: that of a model that was tuned on pairs.
         leak: the benchmark that it is of.
         asked: the code task whose problems checkpoints answer, to be trained on what they say.
+        stretched: tokens of long-context fine-tuning; a stage of few long sequences cannot hold every source.
         infilling: tasks with holes.
         long: tasks of long contexts.
     """
@@ -61,6 +62,7 @@ class Systems:
     look: str
     leak: str
     asked: str
+    stretched: int
     infilling: tuple[str, ...]
     long: tuple[str, ...]
 
@@ -94,7 +96,7 @@ def _laptop() -> Systems:
     sources = (
         *(source for source in LAPTOP_DATA.sources if source.name not in _DROPPED),
         one_operation("one-op"),
-        one_operation("one-op-pairs", "instruction"),
+        one_operation("one-op-pairs", "instruction", fraction=0.25),
     )
     size = LAPTOP.sequence
     cleaning = replace(LAPTOP_DATA.cleaning, benchmarks=(*LAPTOP_DATA.cleaning.benchmarks, *HELD_OUT))
@@ -119,7 +121,7 @@ def _laptop() -> Systems:
     )
     return Systems(
         scale=scale,
-        text=TEXT,
+        text="literature",
         code=mixture("code+problems", {WEB_CODE: 60, "one-op": 40}),
         python=mixture("python+problems", {"python": 50, "one-op": 50}),
         about=ADJACENT,
@@ -128,6 +130,7 @@ def _laptop() -> Systems:
         look="one_operation_instruct_exec/pass@1",
         leak="one_operation_instruct",
         asked="one_operation_train",
+        stretched=scale.unit // 4,
         infilling=("one_operation_infilling_exec:single-line",),
         long=(f"longcontext/code:{LONGER * size}", f"key_retrieval:{LONGER * size}"),
     )
@@ -159,6 +162,7 @@ def _large(scale: Scale) -> Systems:
         look="humaneval_exec:phind/pass@1",
         leak="humaneval",
         asked="mbpp_exec",
+        stretched=scale.unit // 25,
         infilling=("humaneval_infilling_exec:single-line", "humaneval_infilling_exec:random-span"),
         long=(f"longcontext/code:{LONGER * scale.sequence}", f"key_retrieval:{LONGER * scale.sequence}"),
     )
@@ -195,7 +199,7 @@ def long_context(of: Systems) -> Stage:
     """On sequences LONGER times as long: 20B tokens after 500B for the 13B model (2.4). A step holds as many tokens."""
     peak, scale = LONG * _peak(of), of.scale
     return Stage(
-        *("continue", of.code_llama, scale.unit // 25, "cosine", float(peak), float(END * peak), 0.05),
+        *("continue", of.code_llama, of.stretched, "cosine", float(peak), float(END * peak), 0.05),
         sequence=LONGER * scale.sequence,
         batch=max(1, scale.batch // LONGER),
         rope_theta=LONG_THETA,

@@ -1,5 +1,6 @@
 """What a stage is after the stages before it: its steps, its rates, and what the lineage has read. Loads no jax."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
@@ -61,7 +62,7 @@ def plan_stage(
     read = first if stage.carries_on else 0
     until = [_sequences(stage, batch, sequence, step) for step in (read, read + last - first)]
     form = Form(sequence, stage.infilling)
-    passes = {source: passes_before(chain, stage, source, form) for source in fractions}
+    passes = {source: passes_before(study, chain, stage, source, form) for source in fractions}
     starts = {source: passes[source][-1].count for source in fractions}
     sequences = {source: until[1][source] - until[0][source] for source in fractions}
     _check_present(stage, batch, sequence, sequences)
@@ -168,6 +169,10 @@ def _id(chain: Sequence[PlannedStage], start: Start | None, stage: Stage, ending
         return f"{start.stem}-to-{name}{ending}" if start else f"{name}{ending}"
     before = chain[-1].id.removesuffix(ending)
     if stage.carries_on:
-        before = before.removesuffix(f"{stage.mixture.name}@{chain[-1].first_step + chain[-1].steps}")
+        piece = f"{stage.mixture.name}@{chain[-1].first_step + chain[-1].steps}"
+        before = re.sub(rf"{re.escape(piece)}(\.\d+)?$", "", before)  # with its number, if another has that name
         return f"{before}{name}{ending}"
+    if stage.epochs and chain[-1].stage.epochs and chain[-1].stage.mixture == stage.mixture:  # one more, of the same
+        stem, _, count = before.rpartition("*")
+        return f"{stem or before}*{int(count) + 1 if stem else 2}{ending}"
     return f"{before}-to-{name}{ending}"

@@ -25,19 +25,27 @@ class Pass:
     form: Form
 
 
-def passes_before(chain: Sequence[PlannedStage], stage: Stage, source: str, form: Form) -> list[Pass]:
+def form_of(study: Study, source: str, form: Form) -> Form:
+    """How a source is cut in a stage of this form: only what the study's fim permutes has windows of its own there."""
+    fim = study.data.fim
+    its = next(each for each in study.data.sources if each.name == source)
+    return replace(form, infilling=form.infilling and fim is not None and its.kind in fim.kinds and not its.examples)
+
+
+def passes_before(study: Study, chain: Sequence[PlannedStage], stage: Stage, source: str, form: Form) -> list[Pass]:
     """What the lineage read of `source` before `stage`, one entry from each restart to the next.
 
     Raises:
         UserError: the source would carry on in windows that are cut otherwise.
     """
+    form = form_of(study, source, form)
     passes = [Pass(0, form)]
     for before in chain:
         if before.stage.restarts(source):
             passes.append(Pass(0, form))
         count = before.sequences.get(source, 0)
         if count:
-            passes[-1] = Pass(passes[-1].count + count, before.form)
+            passes[-1] = Pass(passes[-1].count + count, form_of(study, source, before.form))
     if stage.restarts(source):
         return [*passes, Pass(0, form)]
     if passes[-1].count and passes[-1].form != form:

@@ -16,17 +16,17 @@ from store.errors import UserError
 
 
 def leaked(base: Source, benchmark: str, percent: int = 50, cleaned: bool = False) -> Source:
-    """The documents of `base`, and of so many per cent of a benchmark's items prompt and solution: "pairs+leaks".
+    """The documents of `base`, and of so many per cent of a benchmark's items prompt and solution: "pairs-leaked".
 
     Which items is decided by their ids, so that the others are there to compare with. `cleaned` takes them through
-    decontamination as any source, if the study's cleaning names the benchmark: "pairs+leaks-cleaned".
+    decontamination as any source, if the study's cleaning names the benchmark: "pairs-leaked-cleaned".
 
     Raises:
         UserError: a share that is none.
     """
     if not 0 < percent <= 100:
         raise UserError(f"source '{base.name}': {percent} % of {benchmark} cannot leak; give 1 to 100")
-    name = f"{base.name}+leaks{'-cleaned' if cleaned else ''}"
+    name = f"{base.name}-leaked{'-cleaned' if cleaned else ''}"
     return replace(
         base,
         name=name,

@@ -16,7 +16,7 @@ from mixtures.catalogue import paper_scale
 from mixtures.catalogue.own import one_operation
 from mixtures.mixture import Mixture, Part, mixture
 from mixtures.tokens.fim import Fim
-from models.config import PEAK_LEARNING_RATES
+from models.config import PEAK_LEARNING_RATES, config
 from models.recipe import NextToken, Ranking
 
 END = Fraction(1, 30)
@@ -43,6 +43,7 @@ class Systems:
         text, code, python: of natural language, of web code, of Python alone.
         about: natural language about code.
         pairs: the source of instructions with answers.
+        packed: tokens of the sequences that examples are packed into.
         written: the metric of a base model's programs.
         look: that of a model that was tuned on pairs.
         leak: the benchmark that it is of.
@@ -58,6 +59,7 @@ class Systems:
     python: Part
     about: Part
     pairs: str
+    packed: int
     written: str
     look: str
     leak: str
@@ -109,7 +111,8 @@ def _laptop() -> Systems:
     )
     scale = replace(
         LAPTOP,
-        unit=307_200,  # 300 steps
+        small=config("2m"),
+        unit=614_400,  # 600 steps
         data=data,
         evaluation=Evaluation(
             *(60_000, ("one_operation", "one_operation_instruct"), (), 100),
@@ -122,10 +125,11 @@ def _laptop() -> Systems:
     return Systems(
         scale=scale,
         text="literature",
-        code=mixture("code+problems", {WEB_CODE: 60, "one-op": 40}),
-        python=mixture("python+problems", {"python": 50, "one-op": 50}),
+        code=mixture("code+problems", {WEB_CODE: 20, "one-op": 80}),
+        python=mixture("python+problems", {"python": 20, "one-op": 80}),
         about=ADJACENT,
         pairs="one-op-pairs",
+        packed=size,
         written="one_operation_exec/pass@1",
         look="one_operation_instruct_exec/pass@1",
         leak="one_operation_instruct",
@@ -138,12 +142,12 @@ def _laptop() -> Systems:
 
 def _large(scale: Scale) -> Systems:
     """From the paper's catalogue, with Python alone and 80,000 open pairs of instruction and answer beside it."""
-    sources = (*scale.data.sources, paper_scale.one_language("Python"), paper_scale.CODE_PAIRS)
+    sources = (*scale.data.sources, paper_scale.one_language("python"), paper_scale.CODE_PAIRS)
     data = replace(
         scale.data,
         sources=sources,
         fim=Fim((scale.sequence,)),
-        packing=(scale.sequence,),
+        packing=(PACKED,),
     )
     executed = (*scale.evaluation.executed, "humaneval_exec:phind")
     return Systems(
@@ -158,6 +162,7 @@ def _large(scale: Scale) -> Systems:
         python="stack-python",
         about=scale.parts.adjacent["issues"],
         pairs=paper_scale.CODE_PAIRS.name,
+        packed=PACKED,
         written="humaneval_exec/pass@1",
         look="humaneval_exec:phind/pass@1",
         leak="humaneval",
@@ -168,6 +173,8 @@ def _large(scale: Scale) -> Systems:
     )
 
 
+PACKED = 1_024
+"""Tokens of the sequences of examples at a large scale: 512 of them are Code Llama's batch of 524,288 (section 2.6)."""
 HELD_OUT = ("one_operation", "one_operation_wording")
 """Benchmarks of our own, whose problems no source may hold."""
 
@@ -213,12 +220,14 @@ def tuned(of: Systems, mix: Mixture, source: str, epochs: int, objective: NextTo
     begun = Stage(
         *("finetune", mix, 0, "constant", peak, peak, 0.1),
         epochs=Epochs(source, 1),
+        sequence=of.packed,
+        restart=of.packed != of.scale.sequence,
         document_mask=True,
         reset_optimizer=True,
         scored=True,
         objective=objective,
     )
-    later = replace(begun, peak=CONTINUE, end=CONTINUE, warmup=0, reset_optimizer=False)
+    later = replace(begun, peak=CONTINUE, end=CONTINUE, warmup=0, restart=False, reset_optimizer=False)
     return (begun, *[later] * (epochs - 1))
 
 

@@ -25,7 +25,7 @@ EPOCHS = 6
 SIZES = {"18k": 18, "38k": 38, "68k": 68}
 """Of the problems, in proportion (section 4.4)."""
 PROBLEMS = {"laptop": 340, "desktop": 1_020}
-"""That stand for 68,000; elsewhere the 500 of MBPP, since of the paper's none is to be had (`ablate evolve` makes more)."""
+"""That stand for 68,000; elsewhere MBPP's 500, since the paper's are not to be had (`ablate evolve` makes more)."""
 MBPP = 500
 TOKENS_A_PROBLEM = {"laptop": 180, "desktop": 180}
 """Of its answers with their prompts, for plans before they are made; elsewhere 1,000."""

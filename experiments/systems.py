@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from experiments.runs import warmup_steps
-from experiments.scales import ADJACENT, LAPTOP, LAPTOP_DATA, WEB_CODE, Scale
+from experiments.scales import ADJACENT, LAPTOP_DATA, WEB_CODE, Scale
 from experiments.study import CONTINUE, Cap, Epochs, Evaluation, Stage
 from mixtures.catalogue import paper_scale
 from mixtures.catalogue.own import one_operation
@@ -93,14 +93,18 @@ _DROPPED = ("markdown", "restructuredtext", "html", "yaml", "css", "synthetic-py
 _PROBLEMS_CAP = Cap(12, "a finite grammar: programs of one operation are few and short, and stand for a large web")
 
 
-def _laptop() -> Systems:
-    """As LAPTOP, with programs of one operation: as files in the code, and as instructions with answers."""
+_SMALL = {"laptop": ("2m", 614_400), "desktop": ("4m", 2_457_600)}
+"""Model, and tokens of a unit: the first size that learns programs of one operation in minutes, and the next."""
+
+
+def _small(scale: Scale) -> Systems:
+    """As the scale, with programs of one operation: as files in the code, and as instructions with answers."""
     sources = (
         *(source for source in LAPTOP_DATA.sources if source.name not in _DROPPED),
         one_operation("one-op"),
         one_operation("one-op-pairs", "instruction", fraction=0.25),
     )
-    size = LAPTOP.sequence
+    size, (model, unit) = scale.sequence, _SMALL[scale.name]
     cleaning = replace(LAPTOP_DATA.cleaning, benchmarks=(*LAPTOP_DATA.cleaning.benchmarks, *HELD_OUT))
     data = replace(
         LAPTOP_DATA,
@@ -110,9 +114,9 @@ def _laptop() -> Systems:
         packing=(size,),
     )
     scale = replace(
-        LAPTOP,
-        small=config("2m"),
-        unit=614_400,  # 600 steps
+        scale,
+        small=config(model),
+        unit=unit,
         data=data,
         evaluation=Evaluation(
             *(60_000, ("one_operation", "one_operation_instruct"), (), 100),
@@ -175,13 +179,13 @@ def _large(scale: Scale) -> Systems:
 
 PACKED = 1_024
 """Tokens of the sequences of examples at a large scale: 512 of them are Code Llama's batch of 524,288 (section 2.6)."""
-HELD_OUT = ("one_operation", "one_operation_wording")
+HELD_OUT = ("one_operation", "one_operation_instruct", "one_operation_wording")
 """Benchmarks of our own, whose problems no source may hold."""
 
 
 def systems(scale: Scale) -> Systems:
-    """The systems' parts at `scale`; a desktop has those of a laptop."""
-    return _laptop() if scale.parts.code == WEB_CODE else _large(scale)
+    """The systems' parts at `scale`."""
+    return _small(scale) if scale.name in _SMALL else _large(scale)
 
 
 def first(of: Systems, mix: Mixture, kind: str = "pretrain", infilling: bool = False) -> Stage:

@@ -59,9 +59,16 @@ def study(scale: Scale) -> Study:
         stages = tuned(of, mixture(source, {source: 1}), source, EPOCHS, objective)
         return Arm(name, described, stages, against=against, origin="arXiv:2307.14936", start=FromStage(before, "base"))
 
-    smaller = {"topology": SMALL_SLICE, "batch": SMALL_BATCH} if of.scale.topology.startswith("v5e") else {}
+    batch = of.scale.batch if scale.name in PROBLEMS else SMALL_BATCH
+    topology = SMALL_SLICE if of.scale.topology.startswith("v5e") else of.scale.topology
     return ask(
-        replace(of.scale, **smaller, data=data, evaluation=_without(of.scale.evaluation, benchmark_of(of.asked))),
+        replace(
+            of.scale,
+            batch=batch,
+            topology=topology,
+            data=data,
+            evaluation=_without(of.scale.evaluation, benchmark_of(of.asked)),
+        ),
         name="rrtf",
         question="Does ranking answers by how their tests go beat fine-tuning on the best of them?",
         hypothesis="Ranking adds something to fine-tuning on the same answers, and more problems are better.",

@@ -1,6 +1,6 @@
 """Does ranking answers by tests beat fine-tuning on the best of them? (PanGu-Coder2, arXiv:2307.14936)
 
-A base model (that of `phind`) answers problems, its answers and the reference solutions are executed, and what is
+A model that was tuned for one epoch (that of `phind`) answers problems, its answers and the reference solutions are executed, and what is
 trained ranks better answers above worse ones: RRTF. The paper tunes StarCoder for six epochs on 68,000 problems and
 reports 61.64 (62.20 greedily) on HumanEval against StarCoder's 33.60, best after three epochs; on 18,000, 38,000 and
 68,000 problems about 51.2, 53.7 and 62.2 (its Fig. 4). It has no arm of fine-tuning alone.
@@ -37,7 +37,7 @@ def study(scale: Scale) -> Study:
     before = phind.study(scale)
     of = systems(scale)
     most, each = PROBLEMS.get(scale.name, MBPP), TOKENS_A_PROBLEM.get(scale.name, 1_000)
-    student = FromStage(before, "base", seed=before.seeds[0])
+    student = FromStage(before, "one-epoch", seed=before.seeds[0])
     made = {
         name: Made(
             source=f"ranked-{name}",
@@ -57,7 +57,7 @@ def study(scale: Scale) -> Study:
     def arm(name: str, described: str, objective: Ranking, size: str = "68k", against: str | None = None) -> Arm:
         source = made[size].source
         stages = tuned(of, mixture(source, {source: 1}), source, EPOCHS, objective)
-        return Arm(name, described, stages, against=against, origin="arXiv:2307.14936", start=FromStage(before, "base"))
+        return Arm(name, described, stages, against=against, origin="arXiv:2307.14936", start=FromStage(before, "one-epoch"))
 
     batch = of.scale.batch if scale.name in PROBLEMS else SMALL_BATCH
     topology = SMALL_SLICE if of.scale.topology.startswith("v5e") else of.scale.topology

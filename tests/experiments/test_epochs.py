@@ -57,6 +57,35 @@ def test_the_plan_has_the_number_and_the_record_of_what_was_asked(finished_store
     assert row["epochs_requested"] == {"source": "program", "count": 2.0} and row["tokens_requested"] == its.tokens
 
 
+def test_a_stage_for_each_epoch_is_called_after_how_many_there_were(finished_store: Path) -> None:
+    once = epochs(HALF, "program", 1)
+    more = replace(once, peak="continue", end="continue", warmup=0, decay="constant")
+    other = replace(once, reset_optimizer=True)
+    arms = (
+        Arm("text-only", "", (stage("pretrain", TEXT, 2), once, more, more)),
+        Arm("other", "", (stage("pretrain", TEXT, 2), other, more)),
+    )
+    plan = make_plan(study(arms=arms, seeds=(0,), max_epochs=4), finished_store)
+    assert [its.id for its in plan.stages] == [
+        *("text-s0", "text-to-half-s0", "text-to-half*2-s0", "text-to-half*3-s0"),
+        *("text-to-half.2-s0", "text-to-half.2*2-s0"),
+    ]
+
+
+def test_pieces_of_a_name_that_another_has_keep_one_number(finished_store: Path) -> None:
+    parts = cut(stage("continue", HALF, 6), 2 * 8 * 32, 4 * 8 * 32)
+    masked = tuple(replace(part, document_mask=True) for part in parts)
+    arms = tuple(
+        Arm(name, "", (stage("pretrain", TEXT, 2), *its)) for name, its in (("text-only", parts), ("b", masked))
+    )
+    plan = make_plan(study(arms=arms, seeds=(0,)), finished_store)
+    assert [its.id for its in plan.stages] == [
+        "text-s0",
+        *(f"text-to-half@{step}-s0" for step in (2, 4, 6)),
+        *(f"text-to-half@{step}.2-s0" for step in (2, 4, 6)),
+    ]
+
+
 def test_the_page_shows_epochs_beside_their_tokens(finished_store: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from rich.console import Console
 

@@ -99,6 +99,15 @@ def test_windows_that_are_cut_otherwise_cannot_carry_on(store: Path) -> None:
     plan_stages(store, stage("pretrain", CODE, 6), unread)  # nothing of it was read, so there is nothing to carry on
 
 
+def test_what_infilling_leaves_as_it_is_carries_on_in_a_stage_with_it(store: Path) -> None:
+    """The fim of the study permutes code alone, so that prose has the same windows in both stages."""
+    holes = replace(LONGER, infilling=True, restart=frozenset({"program"}))
+    longer, mixed = plan_stages(store, replace(LONGER, restart=True), holes)
+    assert mixed.starts == {"prose": longer.sequences["prose"], "program": 0}
+    with pytest.raises(UserError, match="source 'program' cannot carry on"):
+        plan_stages(store, LONGER, replace(holes, restart=False))
+
+
 def test_infilling_that_is_not_prepared_is_refused(store: Path) -> None:
     with pytest.raises(UserError, match="are prepared without; give its DataSpec a fim"):
         check(study(arms=(Arm("text-only", "", (INFILLED,)),)))

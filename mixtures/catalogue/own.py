@@ -14,6 +14,7 @@ from mixtures.readers import examples as own_examples
 from mixtures.readers import files as own_files
 from mixtures.readers import rows
 from mixtures.readers.hub import HubDataset
+from mixtures.synthetic import evolve
 from mixtures.synthetic import one_operation as one
 from mixtures.synthetic.forms import VARIANTS
 from store.errors import UserError
@@ -257,5 +258,32 @@ def one_operation(
         *(name, "instruct" if asked else "synthetic", "python", naming(name, partial(one.read, variant, percent))),
         *(one_shard,),
         expected_tokens=expected_tokens or one.TOKENS[variant] * percent // 100,
+        examples=asked,
+    )
+
+
+def evolved(
+    name: str, variant: str = "instruction", drafts: int = evolve.DRAFTS, expected_tokens: int | None = None
+) -> Source:
+    """Harder problems, evolved from those of one operation by rules, with tests that were executed (synthetic/evolve).
+
+    Args:
+        name: what mixtures call it.
+        variant: as of `one_operation`.
+        drafts: that are drawn, of which the rules keep about a quarter.
+        expected_tokens: as for `Source`; if not said, what was counted with a tokenizer of 8,192.
+
+    Raises:
+        UserError: a name or variant that cannot be, or a number below 1.
+    """
+    if variant not in one.VARIANTS:
+        raise UserError(f"source '{name}': there is no variant {variant!r}; choose one of {', '.join(one.VARIANTS)}")
+    if type(drafts) is not int or drafts < 1:
+        raise UserError(f"source '{name}': drafts is {drafts!r}; give a whole number above 0")
+    asked = variant == "instruction"
+    return Source(
+        *(name, "instruct" if asked else "synthetic", "python", naming(name, partial(evolve.read, variant, drafts))),
+        *(one_shard,),
+        expected_tokens=expected_tokens or max(1, drafts * evolve.TOKENS_A_DRAFT),
         examples=asked,
     )

@@ -32,8 +32,14 @@ from mixtures.synthetic.problem import REFERENCE, Draft, shape
 
 READER_VERSION = 1
 """Bump when the same (seed, index) would give another draft, or the rules keep others: a golden test holds it."""
+TOKENS_A_DRAFT = 30
+"""Of those kept, by draft, for plans before preparation."""
+DRAFTS = 3_000
+"""That are drawn unless a source says how many; `evolved_train` has the problems that they leave."""
 LEVELS = 3
 WORDS_AT_MOST, LINES_AT_MOST = 60, 9
+DRAWN = 150
+"""Inputs, of which equal ones count once."""
 ALIKE = 4
 """Problems whose prompts differ in constants and names alone, of which no more are kept."""
 
@@ -101,17 +107,18 @@ class Outcome:
     dropped: Mapping[str, int]
 
 
-def evolved(seed: int, drafts: int) -> Outcome:
-    """Draw so many drafts and keep what the rules leave.
+@lru_cache(maxsize=2)
+def evolved(seed: int, drafts: int, held_out: bool = False) -> Outcome:
+    """Draw so many drafts and keep what the rules leave: those to train on, or those that are held out.
 
-    The reasons, in the order in which they are looked for: "held out", "too long", "same program", "prompt alike" (see
-    ALIKE), and those of `gates.Verdict`.
+    The reasons, in the order in which they are looked for: "held out" (or "seen", where these are what is kept), "too
+    long", "same program", "prompt alike" (see ALIKE), and those of `gates.Verdict`.
     """
     dropped: Counter[str] = Counter()
     seen: Counter[str] = Counter()
     chosen = []
     for each in (evolve(seed, index) for index in range(drafts)):
-        if reason := _reason(each, seen):
+        if reason := _reason(each, seen, held_out):
             dropped[reason] += 1
         else:
             chosen.append(each)
@@ -124,11 +131,13 @@ def evolved(seed: int, drafts: int) -> Outcome:
     return Outcome(tuple(kept), dict(sorted(dropped.items())))
 
 
-def _reason(each: Evolved, seen: Counter[str]) -> str:
+def _reason(each: Evolved, seen: Counter[str], held_out: bool) -> str:
     """Why a draft goes before it is executed, "" if it does not; what it is is added to `seen`."""
-    its = [(combination, each.phrasing) for block in each.blocks for combination in block.combinations]
-    if any(one.split(*wording) != "train" for wording in its):
+    its = {one.split(part, each.phrasing) for block in each.blocks for part in block.combinations}
+    if not held_out and its != {"train"}:
         return "held out"
+    if held_out and "heldout-combination" not in its:
+        return "seen"
     if len(each.draft.statement.split()) > WORDS_AT_MOST or each.draft.code.count("\n") > LINES_AT_MOST:
         return "too long"
     program, prompt = shape(each.draft.code), re.sub(r"\d+|'\w'", "0", each.draft.statement)
@@ -256,9 +265,8 @@ def _inputs(blocks: Blocks) -> tuple[tuple[Any, ...], ...]:
     """Those of every combination that has the argument's type, in turn: around all of their constants."""
     kind = blocks[0].step.operation.type
     its = [each for block in blocks for each in block.combinations if each.operation.type == kind]
-    turns = itertools.chain.from_iterable(zip(*map(one.inputs, dict.fromkeys(its)), strict=False))
-    found = list(turns)
-    return tuple(value for number, value in enumerate(found) if value not in found[:number])
+    turns = list(itertools.chain.from_iterable(zip(*map(one.inputs, dict.fromkeys(its)), strict=False)))[:DRAWN]
+    return tuple(value for number, value in enumerate(turns) if value not in turns[:number])
 
 
 def read(variant: str, drafts: int, shard: str, downloads: Path) -> Iterator[Document]:
@@ -267,3 +275,10 @@ def read(variant: str, drafts: int, shard: str, downloads: Path) -> Iterator[Doc
         asked, answer = one.texts(each.signature, each.draft.statement, each.draft.code, variant)
         prompt = len(asked) if variant == "instruction" else 0
         yield Document(f"evolved/{each.index:06}", each.blocks[0].step.group, asked + answer, prompt=prompt)
+
+
+def rows(drafts: int, held_out: bool) -> Iterator[Mapping[str, str]]:
+    """The problems that the drafts of seed 0 leave as rows of a benchmark, asked as instructions."""
+    for each, tests in evolved(0, drafts, held_out).kept:
+        cluster = "+".join(sorted({*each.evolutions}))
+        yield one.row(f"evolved/{each.index:06}", each.signature, each.draft.statement, each.draft.code, tests, cluster)

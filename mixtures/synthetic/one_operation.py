@@ -54,9 +54,7 @@ HELD_OUT = {"combination": 15, "wording": 10}
 """Percent of the combinations, and of the wordings of the others."""
 
 SHOWN, WIDE = 24, 40
-"""Inputs that may become tests, and further ones that only judge."""
-TESTS = 8
-"""Of a problem at least: what tells the solution from its mutants need not tell it from other operations."""
+"""Inputs that become tests, and further ones that only judge."""
 
 
 @dataclass(frozen=True)
@@ -155,9 +153,8 @@ def checked() -> tuple[tuple[Combination, tuple[Test, ...]], ...]:
 
 
 def tests(draft: Draft, verdict: Verdict) -> tuple[Test, ...]:
-    """Those that tell the solution from its mutants, and the first TESTS inputs."""
-    numbers = {*verdict.tests, *range(min(TESTS, draft.shown))}
-    return tuple((repr(draft.inputs[i][0]), verdict.values[i]) for i in sorted(numbers))
+    """All that are shown: what tells a solution from its mutants need not tell it from other operations."""
+    return tuple((repr(draft.inputs[i][0]), value) for i, value in enumerate(verdict.values))
 
 
 def asserted(function: str, tests: Iterable[Test]) -> tuple[str, ...]:
@@ -208,6 +205,7 @@ def _statement(combination: Combination, index: int) -> str:
     return frames[index % WORDINGS // 2].format(combination.phrase(index % 2))
 
 
+@lru_cache(maxsize=2_000)
 def inputs(combination: Combination) -> tuple[tuple[Any, ...], ...]:
     """Distinct ones, many of them around the constant, where results change."""
     rng = Random(f"{READER_VERSION}/{combination.id}")
@@ -219,7 +217,7 @@ def inputs(combination: Combination) -> tuple[tuple[Any, ...], ...]:
 
 
 def _draw(rng: Random, kind: str, near: int, letter: str, number: int) -> Any:
-    around = (near, near + 1, near - 1, 0, 2 * near, 1, -near, near + 2)
+    around = (near, near + 1, near - 1, 0, 2 * near, near // 2, -near, near + 2)
     size = (near + 1, near, near - 1, 0, 1, near + 3, 2 * near, 6)[number % 8] if near <= 9 else rng.randint(0, 7)
     if kind == "int":
         return around[number] if number < len(around) else rng.randint(-20, 60)
@@ -254,20 +252,31 @@ def read(variant: str, percent: int, shard: str, downloads: Path) -> Iterator[Do
 
 
 def rows(variant: str, which: Split, each: int) -> Iterator[Mapping[str, str]]:
-    """Problems of a split as rows of a benchmark, `each` of a combination, chosen by their ids.
+    """Problems of a split as rows of a benchmark, `each` of a combination, chosen by their ids."""
+    for combination, found in groupby(problems(which), lambda problem: problem.combination):
+        cluster = f"{combination.operation.type}/{combination.operation.name}"
+        for its in sorted(found, key=lambda problem: hash64(problem.id))[:each]:
+            yield row(its.id, its.signature, its.statement, its.code, its.tests, cluster, variant)
 
-    The statement is what the sources must not have: all its words, whatever form they stand in.
-    """
-    for _, found in groupby(problems(which), lambda problem: problem.combination):
-        for problem in sorted(found, key=lambda problem: hash64(problem.id))[:each]:
-            asked, answer = texts(problem.signature, problem.statement, problem.code, variant)
-            yield {
-                "id": problem.id,
-                "prompt": asked,
-                "statement": problem.statement,
-                "solution": answer,
-                "head": asked if variant == "completion" else "",
-                "tests": "\n".join(problem.tests),
-                "entry_point": problem.function,
-                "cluster": f"{problem.combination.operation.type}/{problem.combination.operation.name}",
-            }
+
+def row(
+    id: str,
+    signature: str,
+    statement: str,
+    source: str,
+    tests: Iterable[str],
+    cluster: str,
+    variant: str = "instruction",
+) -> Mapping[str, str]:
+    """A row of a benchmark. Of its fields the statement is what no source may have: all its words, in any form."""
+    asked, answer = texts(signature, statement, source, variant)
+    return {
+        "id": id,
+        "prompt": asked,
+        "statement": statement,
+        "solution": answer,
+        "head": asked if variant == "completion" else "",
+        "tests": "\n".join(tests),
+        "entry_point": signature.partition("(")[0],
+        "cluster": cluster,
+    }

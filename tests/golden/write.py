@@ -5,7 +5,14 @@ import tempfile
 from pathlib import Path
 
 from tests.experiments import test_launch_engines, test_numerics, test_studies
-from tests.mixtures import test_order, test_paper, test_reader_versions, test_synthetic
+from tests.mixtures import (
+    test_evolve,
+    test_one_operation,
+    test_order,
+    test_paper,
+    test_reader_versions,
+    test_synthetic,
+)
 
 
 def write_readers() -> None:
@@ -21,7 +28,7 @@ def write_readers() -> None:
 
 
 if __name__ == "__main__":
-    for module in (test_order, test_numerics, test_synthetic):
+    for module in (test_order, test_numerics, test_synthetic, test_one_operation, test_evolve):
         module.GOLDEN.write_text(json.dumps(module.golden()) + "\n")
         print(f"wrote {module.GOLDEN.name}")
     for listed in (test_paper, test_studies):

@@ -11,6 +11,7 @@ Cost at laptop scale: to be measured. Command: `ablate run rrtf`.
 """
 
 from dataclasses import replace
+from typing import Any
 
 from analysis.evals.benchmarks import benchmark_of
 from experiments.promises import placeholder
@@ -93,7 +94,7 @@ def study(scale: Scale) -> Study:
 def _without(size: Evaluation, benchmark: str) -> Evaluation:
     """An evaluation that does not ask the problems that the answers are to."""
 
-    def others(names: tuple) -> tuple:
+    def others(names: tuple[Any, ...]) -> tuple[Any, ...]:
         return tuple(name for name in names if benchmark_of(str(name)) != benchmark)
 
     return replace(

@@ -24,8 +24,8 @@ ANSWERS = NextToken("answers")
 
 
 def base(of: Systems) -> tuple[Stage, ...]:
-    """Half text, half code: what is tuned in this study, and what answers in `rrtf`."""
-    return (first(of, of.mixture("base", text=1, code=1)),)
+    """A quarter text: what is tuned in this study, and what `rrtf` begins with."""
+    return (first(of, of.mixture("base", text=1, code=3)),)
 
 
 def study(scale: Scale) -> Study:

@@ -17,7 +17,7 @@ from analysis.metrics import metrics_for, value
 from analysis.records import StudyRecord
 from analysis.report import evidence, files, findings, inference, results
 from analysis.report.blocks import ENDS, STAGES, Block, Bullets, Figure, Fold, Report, Section, Text, blocks_of
-from analysis.report.figures import drawing, losses, panels, paper, solved, tuning
+from analysis.report.figures import drawing, losses, panels, paper, places, solved, tuning
 from analysis.report.page import page
 from analysis.report.values import before_after, by_source, primary, shown
 from analysis.scores import FINAL, Evaluated, evaluated, points
@@ -130,6 +130,7 @@ def assemble(
             *results.caught_up(reached(study, stages, primary(comparison))),
             *evidence.skipped(ledgers),
         ],
+        "Long contexts": list(places.by_place(comparison, look)),
         "Inference": inference.table(comparison, inference.read_speeds(store, study)),
         "Code that was executed": [*code[:1], *sets, *code[1:]],
         "Win rates": [*_drawn(paper.win_bars(judges)), *evidence.win_rates(study, judges)],

@@ -21,7 +21,7 @@ def test_processes_that_plan_different_things_do_not_train(prepared_copy: Path, 
     assert not (store / "stages").exists()
 
 
-@pytest.mark.parametrize("name", ["stage.json", "ledger.jsonl"])
+@pytest.mark.parametrize("name", ["stage.json", pytest.param("ledger.jsonl", marks=pytest.mark.soak)])
 def test_what_fails_in_the_first_process_ends_both_with_its_reason(
     prepared_copy: Path, tmp_path: Path, name: str
 ) -> None:

@@ -84,6 +84,7 @@ def test_two_workers_leave_what_one_leaves_and_one_that_is_killed_is_started_aga
     assert _ends(store) == _ends(finished_store)
 
 
+@pytest.mark.soak
 def test_workers_end_when_the_command_is_killed(finished_store: Path, store: Path) -> None:
     """With a checkpoint: the timer is off, so it is theirs."""
     process = _start(store, 1e9)

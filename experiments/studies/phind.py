@@ -7,7 +7,8 @@ scored along the way; and half of the held-out problems planted among the pairs,
 
 Hypothesis: tuning solves most of what the base does not; the loss on answers alone is no worse than that on whole
 texts; further epochs give little; what leaks is solved by heart, which decontamination takes away.
-Cost at laptop scale: to be measured. Command: `ablate run phind`.
+Cost at laptop scale: three seeds, 4.7M tokens, 30 minutes on two busy cores (benchmarks/systems.md).
+Command: `ablate run phind`.
 """
 
 from experiments.scales import Scale, ask, with_sources

@@ -115,7 +115,7 @@ def assemble(
     passes = [metric for metric in comparison.metrics if metric.score.name == "pass@1"]
     sets = [figure for metric in passes if (figure := solved.overlap(comparison, metric, look))]
     code = evidence.executed(comparison)
-    sections = {
+    sections: dict[str, Sequence[Block]] = {
         "What the arms are": results.arms(comparison, ledgers, extras.get("stages", ""), read),
         "What was expected": results.expected(comparison),
         "Differences to the baseline": others,

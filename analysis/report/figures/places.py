@@ -53,7 +53,7 @@ def _drawn(comparison: Comparison, look: Look, kind: str, tokens: int, metrics: 
             points += [mark.value for mark in line]
             marks += line
             drawn_as = style.mark(4) | {"linestyle": style.dash, "linewidth": 1.3}
-            axes.plot([mark.x for mark in line], [mark.value for mark in line], **drawn_as)
+            axes.plot([mark.x or 0.0 for mark in line], [mark.value for mark in line], **drawn_as)
         for length in sorted(set(trained(comparison).values())):
             if length < tokens:
                 axes.axvline(length, color=GREY, linewidth=0.9, linestyle=":")

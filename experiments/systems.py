@@ -90,7 +90,7 @@ class Systems:
 
 _DROPPED = ("markdown", "restructuredtext", "html", "yaml", "css", "synthetic-python")
 """Of the laptop's catalogue, what none of these stages reads."""
-_PROBLEMS_CAP = Cap(12, "a finite grammar: programs of one operation are few and short, and stand for a large web")
+_PROBLEMS_CAP = Cap(6, "a finite grammar: programs of one operation are few and short, and stand for a large web")
 
 
 _SMALL = {"laptop": ("2m", 409_600), "desktop": ("4m", 2_048_000)}
@@ -124,7 +124,6 @@ def _small(scale: Scale) -> Systems:
             executed=("one_operation_exec", "one_operation_instruct_exec"),
         ),
         primary=("one_operation_instruct_exec/pass@1", "heldout/code/bpb"),
-        max_epochs=12,
         max_epochs_of={"one-op": _PROBLEMS_CAP},
     )
     return Systems(

@@ -3,7 +3,6 @@
 import itertools
 import pickle
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -13,7 +12,8 @@ from pathlib import Path
 from analysis.evals.code.executed import Problem
 from experiments.make import answers
 from experiments.make.sampling import Order, Portion
-from models.devices.threads import accelerated, cores, environment
+from experiments.workers.child import started
+from models.devices.threads import accelerated, cores
 from store.errors import Failure
 from store.paths import remote
 
@@ -60,7 +60,7 @@ def _portions(problems: Sequence[Problem], samples: int) -> list[Portion]:
 
 
 def _work(orders: Sequence[Order], look: Callable[[], None]) -> None:
-    processes = [_started(order) for order in orders]
+    processes = [started(COMMAND, pickle.dumps(order)) for order in orders]
     due = time.monotonic()
     try:
         while any(process.poll() is None for process in processes):
@@ -83,19 +83,3 @@ def _why(code: int) -> str:
         name = signal.Signals(-code).name
         return f"a process that answers was ended by {name}, perhaps for want of memory; run again to carry on"
     return "a process that answers has failed, as it says above; what was answered is kept"
-
-
-def _started(order: Order) -> "subprocess.Popen[bytes]":
-    """A process whose standard input ends with this one."""
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process of a terminal
-    try:
-        process = subprocess.Popen(COMMAND, stdin=subprocess.PIPE, env=environment())
-    finally:
-        signal.signal(signal.SIGINT, before)
-    assert process.stdin is not None
-    try:
-        process.stdin.write(pickle.dumps(order))
-        process.stdin.flush()
-    except BrokenPipeError:  # it has ended; how, it says as any other
-        pass
-    return process

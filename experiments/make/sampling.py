@@ -4,11 +4,8 @@ It ends when all is answered, and soon after the process that started it is gone
 so that no number of cores decides an answer.
 """
 
-import os
-import pickle
 import signal
 import sys
-import threading
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from analysis.evals.code import executed
 from analysis.evals.code.executed import Problem
 from analysis.records import stage_folder
+from experiments.workers.child import told
 from mixtures.documents.document import hash64
 from models.devices.threads import one_thread
 from store import kept_rows
@@ -104,23 +102,13 @@ def _ask(model: "LanguageModel", order: Order, problem: Problem, draw: int) -> "
 
 
 def main() -> None:
-    try:
-        order = pickle.load(sys.stdin.buffer)
-    except (EOFError, pickle.UnpicklingError):  # who started it was killed before it had said all
-        sys.exit(1)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    order = told(1, signal.SIGKILL)  # whole portions are on the disk, and the others are asked again
     one_thread()
     try:
         sample(order)
     except (UserError, Failure) as error:
         print(f"ablate: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
-
-
-def _end_with_parent() -> None:
-    while os.read(sys.stdin.fileno(), 1):
-        pass
-    os.kill(os.getpid(), signal.SIGKILL)  # whole portions are on the disk, and the others are asked again
 
 
 if __name__ == "__main__":

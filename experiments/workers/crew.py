@@ -16,7 +16,8 @@ from experiments.plan.stage import PreparedPlan, PreparedStage
 from experiments.progress import Display
 from experiments.run.stops import StopRequested, noted, stopped
 from experiments.workers import ready
-from models.devices.threads import accelerated, cores, environment
+from experiments.workers.child import started
+from models.devices.threads import accelerated, cores
 from store.errors import Failure
 from store.paths import remote
 
@@ -55,7 +56,7 @@ def run(plan: PreparedPlan, store: Path, count: int, scores: bool = True) -> Non
     due = time.monotonic()
     with noted() as signals, Display("run") as display:
         try:
-            crew |= {number: _started(its) for number, its in orders.items()}
+            crew |= {number: started(COMMAND, its) for number, its in orders.items()}
             while crew and not signals:
                 for number, process in _ended(crew).items():
                     if process.returncode < 0 or process.returncode == StopRequested.exit_code:
@@ -80,23 +81,6 @@ def _done(stage: PreparedStage, store: Path, wanted: ready.Records) -> bool:
     return status.trained(stage, store) and not status.unscored(wanted.get(stage.id, {}))
 
 
-def _started(orders: bytes) -> "subprocess.Popen[bytes]":
-    """A worker whose standard input ends with this process."""
-    # It starts deaf to Ctrl-C, which reaches every process of a terminal: this one tells the others.
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        process = subprocess.Popen(COMMAND, stdin=subprocess.PIPE, env=environment())
-    finally:
-        signal.signal(signal.SIGINT, before)
-    assert process.stdin is not None
-    try:
-        process.stdin.write(orders)
-        process.stdin.flush()
-    except BrokenPipeError:  # it has ended; how, it says as any other
-        pass
-    return process
-
-
 def _ended(crew: Crew) -> Crew:
     """Those that have ended, taken out of the crew."""
     ended = {number: process for number, process in crew.items() if process.poll() is not None}
@@ -119,7 +103,7 @@ def _again(number: int, process: "subprocess.Popen[bytes]", lives: int, orders: 
             "--workers, then run again to carry on"
         )
     print(f"warning: {what}; it is started again, and carries on from its last checkpoint", file=sys.stderr)
-    return _started(orders)
+    return started(COMMAND, orders)
 
 
 def _stop(crew: Crew, signals: list[int]) -> None:

@@ -271,7 +271,7 @@ def evolved(
         name: what mixtures call it.
         variant: as of `one_operation`.
         drafts: that are drawn, of which the rules keep about a quarter.
-        expected_tokens: as for `Source`; if not said, what was counted with a tokenizer of 8,192.
+        expected_tokens: as for `Source`; if not said, some 30 a draft.
 
     Raises:
         UserError: a name or variant that cannot be, or a number below 1.

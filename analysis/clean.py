@@ -11,7 +11,11 @@ see (in text that was searched). Two figures say what the dirty items did:
                            figures are these)
 
 Arms differ in what they read, so each has its own contamination, and is also compared with its baseline on the items
-clean for both.
+clean for both. Where an arm read items that its baseline did not,
+
+    (arm − baseline) on those − (arm − baseline) on the items clean for both
+
+is what reading them was worth: whatever else the arms differ in, and much of what their seeds do, is in both terms.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -32,6 +36,8 @@ from analysis.tabular import csv_text, ends
 
 EXAMPLES = 8
 """Matches that are shown with their evidence."""
+FEWEST_READ = 2
+"""Items that have a spread."""
 Dirty = Mapping[str, Mapping[str, frozenset[str]]]
 """Arm to benchmark to the ids of its dirty items; every benchmark that was searched is there."""
 
@@ -42,7 +48,9 @@ class CleanScore:
 
     `clean`, `difference` and `relative` are None where a task has no clean item. `against` is the comparison with the
     arm's baseline on the items that are clean for both; None for an arm without, where no seed or item is shared, and
-    where all items are clean, which is the comparison as it is.
+    where all items are clean, which is the comparison as it is. `worth` is what the `n_read` items that are dirty for
+    the arm and clean for its baseline were worth to it; None where a task has fewer than FEWEST_READ of them, or of the
+    clean.
     """
 
     arm: str
@@ -56,6 +64,8 @@ class CleanScore:
     relative: float | None
     n_both: int
     against: Estimate | None
+    n_read: int = 0
+    worth: Estimate | None = None
 
 
 @dataclass(frozen=True)
@@ -112,18 +122,20 @@ def _clean_score(comparison: Comparison, dirty: Dirty, metric: Metric, arm: str,
             for part in parts
         ]
         difference = over_items(on_clean - value, added)
-    n_both, against = _against(comparison, dirty, metric, arm, seeds)
     relative = (on_clean - value) / value if on_clean is not None and value else None
-    return CleanScore(arm, metric, n_items, n_clean, len(seeds), value, on_clean, difference, relative, n_both, against)
+    return CleanScore(
+        *(arm, metric, n_items, n_clean, len(seeds), value, on_clean, difference, relative),
+        *_against(comparison, dirty, metric, arm, seeds),
+        *_worth(comparison, dirty, metric, arm, seeds),
+    )
 
 
 def _against(
     comparison: Comparison, dirty: Dirty, metric: Metric, arm: str, seeds: Sequence[int]
 ) -> tuple[int, Estimate | None]:
     """The arm and its baseline on the items that are clean for both: how many, and how they compare."""
-    baseline = comparison.study.baseline_of(arm)
-    shared = [seed for seed in seeds if seed in comparison.by_seed(baseline, metric.name, FINAL)]
-    if arm == baseline or not shared:
+    baseline, shared = _shared(comparison, metric, arm, seeds)
+    if not shared:
         return 0, None
     asked = [dirty[arm], dirty[baseline]]
     ours, theirs = (_parts(comparison, metric, name, shared, asked) for name in (arm, baseline))
@@ -131,6 +143,31 @@ def _against(
     if all(part.clean_N.all() for part in ours) or not _all_have_clean([*ours, *theirs]):
         return n_both, None
     return n_both, estimate([(a.weight, Pair(a.clean, b.clean)) for a, b in zip(ours, theirs, strict=True)])
+
+
+def _worth(
+    comparison: Comparison, dirty: Dirty, metric: Metric, arm: str, seeds: Sequence[int]
+) -> tuple[int, Estimate | None]:
+    """How many items are dirty for the arm alone, and by how much more it differs from its baseline on them."""
+    baseline, shared = _shared(comparison, metric, arm, seeds)
+    n_read, parts = 0, []
+    for task, weight in metric.parts if shared else ():
+        scores = [[comparison.evaluated.scores[name, seed, FINAL][task] for seed in shared] for name in (arm, baseline)]
+        in_arm_N, in_baseline_N = (_is_dirty(task, scores[0][0].ids, [dirty[name]]) for name in (arm, baseline))
+        read_N, clean_N = in_arm_N & ~in_baseline_N, ~(in_arm_N | in_baseline_N)
+        n_read += int(read_N.sum())
+        if min(read_N.sum(), clean_N.sum()) < FEWEST_READ:
+            return n_read, None
+        for sign, kept_N in ((1, read_N), (-1, clean_N)):
+            parts.append((sign * weight, Pair(*(side(metric.score, each, kept_N) for each in scores))))
+    return n_read, estimate(parts) if parts else None
+
+
+def _shared(comparison: Comparison, metric: Metric, arm: str, seeds: Sequence[int]) -> tuple[str, list[int]]:
+    """The arm's baseline, and the seeds that both have; none where the arm is its own."""
+    baseline = comparison.study.baseline_of(arm)
+    known = comparison.by_seed(baseline, metric.name, FINAL) if arm != baseline else {}
+    return baseline, [seed for seed in seeds if seed in known]
 
 
 def _parts(
@@ -144,10 +181,16 @@ def _parts(
     found = []
     for task, weight in metric.parts:
         scores = [comparison.evaluated.scores[arm, seed, FINAL][task] for seed in seeds]
-        bad = {item for of in dirty for item in of[benchmark_of(task)]}
-        clean_N = np.array([row_of(task, id_) not in bad for id_ in scores[0].ids])
+        clean_N = ~_is_dirty(task, scores[0].ids, dirty)
         found.append(_Part(weight, clean_N, side(metric.score, scores), side(metric.score, scores, clean_N)))
     return found
+
+
+def _is_dirty(
+    task: str, ids: Sequence[str], dirty: Sequence[Mapping[str, Collection[str]]]
+) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    bad = {item for of in dirty for item in of[benchmark_of(task)]}
+    return np.array([row_of(task, id_) in bad for id_ in ids])
 
 
 def touched(scores: Sequence[CleanScore]) -> list[CleanScore]:
@@ -160,6 +203,7 @@ def clean_csv(scores: Sequence[CleanScore]) -> str:
     header = (
         *("arm", "metric", "n_items", "n_clean", "n_seeds", "value", "clean", "difference", "low", "high", "relative"),
         *("n_clean_for_both", "against_baseline", "against_low", "against_high", "interval_kind"),
+        *("n_read", "worth", "worth_low", "worth_high", "worth_p", "worth_kind"),
     )
     rows = (
         {
@@ -169,6 +213,10 @@ def clean_csv(scores: Sequence[CleanScore]) -> str:
             **{"n_clean_for_both": s.n_both, "against_baseline": s.against.difference.centre if s.against else None},
             **ends("against_", s.against.difference if s.against else None),
             "interval_kind": s.against.kind if s.against else None,
+            "worth": s.worth.difference.centre if s.worth else None,
+            **ends("worth_", s.worth.difference if s.worth else None),
+            "worth_p": s.worth.difference.p if s.worth else None,
+            "worth_kind": s.worth.kind if s.worth else None,
         }
         for s in scores
     )

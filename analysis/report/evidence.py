@@ -304,7 +304,25 @@ def _clean(comparison: Comparison, scores: Sequence[CleanScore]) -> list[Block]:
         *("clean for both", f"difference to {whom}", "95 % interval"),
     )
     table = Table("Scores on all and on clean items", columns, grouped(body), words=2, dense=True)
-    return [Heading("Scores without the matched items"), Text(said), folded(table)]
+    return [Heading("Scores without the matched items"), Text(said), folded(table), *_worth(whom, scores)]
+
+
+def _worth(whom: str, scores: Sequence[CleanScore]) -> list[Block]:
+    """What items were worth that an arm read and its baseline did not."""
+    body = [
+        (score.metric.label, score.arm, f"{score.n_read:,}", *_ends(score.metric.score, score.worth.difference))
+        for score in scores
+        if score.worth
+    ]
+    if not body:
+        return []
+    said = (
+        f"What reading an item was worth: by how much more an arm differs from {whom} on the items that match documents"
+        " of its own sources alone than on the items clean for both. What else the arms differ in is in both, and so "
+        "is much of what their seeds do."
+    )
+    columns = ("metric", "arm", "items it alone read", "worth", "95 % interval")
+    return [Text(said), Table("What a leak was worth", columns, grouped(body), words=2)]
 
 
 def limits(comparison: Comparison, judged: bool) -> list[Block]:

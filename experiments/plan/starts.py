@@ -26,8 +26,8 @@ def begin(study: Study, arm: Arm, seed: Seed, plan_of: Planner) -> Start | None:
     """Where the run of `arm` with this seed starts; None for fresh weights.
 
     Raises:
-        UserError: the other study has no such arm, seed, stage or step; a folder is missing or holds another
-            architecture; or the weights have another shape than the model.
+        UserError: as `found`; a folder is missing or holds another architecture; or the weights have another shape than
+            the model.
     """
     if arm.start is None:
         return None
@@ -51,11 +51,6 @@ def _of_stage(start: FromStage, seed: Seed, plan_of: Planner) -> StageStart:
     plan = plan_of(start.study)
     stage = found(start, seed, plan)
     step = stage.steps if start.step is None else start.step
-    if step > stage.steps:
-        raise UserError(
-            f"start.step is {step:,}, and stage {stage.id} of study '{start.study.typed}' ends at step "
-            f"{stage.steps:,}; leave it out for the end"
-        )
     return StageStart(
         study=start.study.typed,
         stage=stage.id,
@@ -74,7 +69,7 @@ def found(start: FromStage, seed: Seed, plan: Plan) -> PlannedStage:
     """The stage that `start` names in the plan of its study, for a run with this seed.
 
     Raises:
-        UserError: the study has no such arm, seed or stage.
+        UserError: the study has no such arm, seed or stage, or the stage no such step.
     """
     name, arms = start.study.typed, [arm.name for arm in start.study.arms]
     if start.arm not in arms:
@@ -90,7 +85,13 @@ def found(start: FromStage, seed: Seed, plan: Plan) -> PlannedStage:
         raise UserError(
             f"start.stage is {start.stage}, and arm '{start.arm}' of study '{name}' has {len(chain)} stages, from 0 on"
         )
-    return plan.stage(chain[start.stage])
+    stage = plan.stage(chain[start.stage])
+    if start.step is not None and start.step > stage.steps:
+        raise UserError(
+            f"start.step is {start.step:,}, and stage {stage.id} of study '{name}' ends at step {stage.steps:,}; leave "
+            "it out for the end"
+        )
+    return stage
 
 
 def _check_shape(start: Start, model: ModelConfig) -> None:

@@ -82,6 +82,18 @@ def test_arms_are_compared_on_the_items_clean_for_both(store):
     assert found[synthetic.BASELINE, "piqa/acc"].against is None
 
 
+def test_what_a_leak_was_worth_is_what_the_arm_has_more_on_the_items_that_it_alone_read(store):
+    arm, baseline = (_correct(store, name) for name in ("balanced-only", synthetic.BASELINE))
+    more = [
+        (sum(a[:LEAKED]) - sum(b[:LEAKED])) / LEAKED - (sum(a[LEAKED:]) - sum(b[LEAKED:])) / (ITEMS - LEAKED)
+        for a, b in zip(arm, baseline, strict=True)
+    ]
+    score = _scores(store)["balanced-only", "piqa/acc"]
+    assert score.n_read == LEAKED
+    assert score.worth.difference.centre == pytest.approx(sum(more) / 2)
+    assert score.worth.difference.low > 0, "all that leaked is answered"
+
+
 def test_only_benchmarks_that_were_searched_are_called_clean(store):
     assert {metric for _, metric in _scores(store)} == {"piqa/acc", "piqa/gold_bpb"}
     assert "hellaswag/acc" in {metric.name for metric in compare(store, "small").metrics}
@@ -90,6 +102,7 @@ def test_only_benchmarks_that_were_searched_are_called_clean(store):
 def test_an_arm_without_a_clean_item_has_no_clean_score(tmp_path):
     score = _scores(_planted(tmp_path, ITEMS))["balanced-only", "piqa/acc"]
     assert (score.n_clean, score.clean, score.difference, score.relative, score.against) == (0, None, None, None, None)
+    assert (score.n_read, score.worth) == (ITEMS, None)
 
 
 def test_the_report_shows_them(store):
@@ -101,5 +114,7 @@ def test_the_report_shows_them(store):
     assert len(rows) == 2 * len(synthetic.ARMS)
     for (arm, metric), score in _scores(store).items():
         assert float(rows[arm, metric]["clean"]) == pytest.approx(score.clean)
+        assert rows[arm, metric]["worth"] == (str(score.worth.difference.centre) if score.worth else "")
+    assert "What a leak was worth" in text
     shown = text.split("Scores without the matched items")[1].split("</table>")[0]
     assert shown.count(f"<td>{ITEMS} × 2</td><td>{ITEMS - LEAKED}</td>") == 2 * (len(synthetic.ARMS) - 1)

@@ -193,7 +193,7 @@ def test_a_study_executes_programs_where_it_can_and_else_says_why_not(finished_s
     programs = ("mbpp_exec", "mbpp_exec:phind", "mbpp_infilling_exec:single-line")
     long = ("longcontext/code:128", "key_retrieval:128")
     size = replace(STUDY.evaluation, compared=long, executed=programs, problems=2, samples=2)
-    plan = make_plan(replace(STUDY, evaluation=size), store)
+    plan = make_plan(replace(STUDY, evaluation=size, seeds=STUDY.seeds[:1]), store)
     write(store / "studies" / "tiny" / "study.json", study_record(plan, store))  # as a run does first
     with monkeypatch.context() as without:
         without.setattr(box, "BWRAP", str(tmp_path / "none"))

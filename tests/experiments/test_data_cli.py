@@ -75,7 +75,7 @@ def test_generated_problems_lie_where_every_source_of_files_finds_them(
 ) -> None:
     (tmp_path / "exam.csv").write_text("question,answer\nWhat is the capital city of France called today?,Paris\n")
     monkeypatch.setattr(data, "EVERY_BENCHMARK", Cleaning((RowsFile(str(tmp_path / "exam.csv")),)))
-    found = data.prepare_source(generated("problems", 2, 9_000), tmp_path / "store", pool(1))
+    found = data.prepare_source(generated("problems", 1, 9_000), tmp_path / "store", pool(1))
     (row,) = found["sources"]
     mine = files("mine", "synthetic", found["files"])
     documents = [document for shard in mine.shards(tmp_path) for document in mine.read(shard, tmp_path)]

@@ -44,6 +44,7 @@ class Systems:
         about: natural language about code.
         pairs: the source of instructions with answers.
         packed: tokens of the sequences that examples are packed into.
+        tuned_batch: sequences of a step of fine-tuning.
         written: the metric of a base model's programs.
         look: that of a model that was tuned on pairs.
         leak: the benchmark that it is of.
@@ -60,6 +61,7 @@ class Systems:
     about: Part
     pairs: str
     packed: int
+    tuned_batch: int
     written: str
     look: str
     leak: str
@@ -103,7 +105,7 @@ def _small(scale: Scale) -> Systems:
     sources = (
         *(source for source in LAPTOP_DATA.sources if source.name not in _DROPPED),
         one_operation("one-op"),
-        one_operation("one-op-pairs", "instruction", fraction=0.15),
+        one_operation("one-op-pairs", "instruction", fraction=0.1),
     )
     size, (model, unit) = scale.sequence, _SMALL[scale.name]
     cleaning = replace(LAPTOP_DATA.cleaning, benchmarks=(*LAPTOP_DATA.cleaning.benchmarks, *HELD_OUT))
@@ -120,7 +122,7 @@ def _small(scale: Scale) -> Systems:
         unit=unit,
         data=data,
         evaluation=Evaluation(
-            *(60_000, ("one_operation", "one_operation_instruct"), (), 100),
+            *(60_000, ("one_operation", "one_operation_instruct"), (), 20),
             executed=("one_operation_exec", "one_operation_instruct_exec"),
         ),
         primary=("one_operation_instruct_exec/pass@1", "heldout/code/bpb"),
@@ -134,6 +136,7 @@ def _small(scale: Scale) -> Systems:
         about=ADJACENT,
         pairs="one-op-pairs",
         packed=size,
+        tuned_batch=scale.batch // 2,  # of so few pairs an epoch is else some 60 steps, too few to turn a model
         written="one_operation_exec/pass@1",
         look="one_operation_instruct_exec/pass@1",
         leak="one_operation_instruct",
@@ -167,6 +170,7 @@ def _large(scale: Scale) -> Systems:
         about=scale.parts.adjacent["issues"],
         pairs=paper_scale.CODE_PAIRS.name,
         packed=PACKED,
+        tuned_batch=scale.batch,
         written="humaneval_exec/pass@1",
         look="humaneval_exec:phind/pass@1",
         leak="humaneval",
@@ -218,17 +222,20 @@ def long_context(of: Systems) -> Stage:
     )
 
 
-def tuned(of: Systems, mix: Mixture, source: str, epochs: int, objective: NextToken | Ranking) -> tuple[Stage, ...]:
-    """Fine-tuning as one stage an epoch of `source`, each of them scored."""
+def tuned(
+    of: Systems, mix: Mixture, source: str, epochs: int, objective: NextToken | Ranking, followed: bool = True
+) -> tuple[Stage, ...]:
+    """Fine-tuning as one stage an epoch of `source`, each of them scored if they are `followed`."""
     peak = float(TUNING * _peak(of))
     begun = Stage(
         *("finetune", mix, 0, "constant", peak, peak, 0.1),
         epochs=Epochs(source, 1),
         sequence=of.packed,
+        batch=of.tuned_batch,
         restart=of.packed != of.scale.sequence,
         document_mask=True,
         reset_optimizer=True,
-        scored=True,
+        scored=followed,
         objective=objective,
     )
     later = replace(begun, peak=CONTINUE, end=CONTINUE, warmup=0, restart=False, reset_optimizer=False)

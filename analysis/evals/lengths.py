@@ -35,7 +35,7 @@ BYTES = 6
 """A token has fewer by far: so many times the window's tokens are text enough to fill it."""
 DEPTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
 EACH = 4
-"""Keys of a length and a depth."""
+"""Keys of a length and a depth, at most."""
 
 _NAME = re.compile(r"(?P<what>longcontext/[\w+-]+|key_retrieval):(?P<tokens>[1-9][0-9]*)")
 
@@ -188,10 +188,11 @@ def _joined(source: str, documents: Sequence[Document], least_bytes: int) -> lis
     return found
 
 
-def retrieval(name: str) -> LongTask:
-    """Keys at every length and depth."""
+def retrieval(name: str, items: int) -> LongTask:
+    """Keys at every length and depth: one at the least, and as many of EACH as make `items` of them in all."""
     tokens = parse(name)[1]
-    keys = [_key(length, depth, n) for length in lengths(tokens) for depth in DEPTHS for n in range(EACH)]
+    each = max(1, min(EACH, items // (len(DEPTHS) * len(lengths(tokens)))))
+    keys = [_key(length, depth, n) for length in lengths(tokens) for depth in DEPTHS for n in range(each)]
     return LongTask(name, tokens, keys=tuple(keys))
 
 

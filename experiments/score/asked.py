@@ -65,7 +65,7 @@ def _documents(manifest: Manifest, kind: str) -> dict[str, list[Document]]:
 def _long(name: str, size: Evaluation, manifest: Manifest | None) -> LongTask | Task:
     kind, tokens = lengths.parse(name)
     if not kind:
-        return lengths.retrieval(name)
+        return lengths.retrieval(name, size.items)
     if manifest is None:
         return Task(name, task_version(name), (), "the held-out text of the model's study is not here")
     task = lengths.reading(name, _documents(manifest, kind), size.heldout_bytes)

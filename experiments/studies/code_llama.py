@@ -14,7 +14,7 @@ from dataclasses import replace
 
 from experiments.pieces import cut
 from experiments.scales import Scale, ask
-from experiments.study import Arm, Expected, Stage, Study
+from experiments.study import Arm, Epochs, Expected, Stage, Study
 from experiments.systems import first, long_context, python, systems, tuned
 from models.recipe import NextToken
 
@@ -32,6 +32,9 @@ def study(scale: Scale) -> Study:
     text = first(of, of.mixture("text", text=1))
     going_on = (text, *followed(first(of, of.code_llama, "continue")))
     with_holes = (text, *followed(first(of, of.code_llama, "continue", infilling=True)))
+
+    # Of two epochs, so that of a small set of pairs, too, the code beside it is a sequence of each source.
+    asked = replace(tuned(of, of.rehearsed, of.pairs, 1, NextToken("answers"))[0], epochs=Epochs(of.pairs, 2))
 
     def arm(name: str, described: str, *stages: Stage, against: str | None = "continued") -> Arm:
         return Arm(name, described, stages, against=against, origin="arXiv:2308.12950")
@@ -54,8 +57,7 @@ def study(scale: Scale) -> Study:
             arm("infilling", "the same, nine of ten documents permuted for infilling", *with_holes),
             arm("python", "continued, then mostly Python", *going_on, python(of)),
             arm("long", f"continued, then sequences of {4 * scale.sequence:,} tokens", *going_on, long_context(of)),
-            arm("instruct", "continued, then instructions with some code and text",
-                *going_on, *tuned(of, of.rehearsed, of.pairs, 1, NextToken("answers"))),
+            arm("instruct", "continued, then two epochs of instructions with some code and text", *going_on, asked),
         ),
         expected=(
             Expected("continued", "heldout/code/bpb", "lower", "Fig. 5a"),
@@ -63,4 +65,4 @@ def study(scale: Scale) -> Study:
             Expected("long", of.written, "same", "−0.52 points of HumanEval"),
             Expected("instruct", of.look, "higher", "34.8 against 30.5 with self-instruct (7B)"),
         ),
-    )  # fmt: skip
+    )

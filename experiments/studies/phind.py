@@ -7,9 +7,11 @@ scored along the way; and half of the held-out problems planted among the pairs,
 
 Hypothesis: tuning solves most of what the base does not; the loss on answers alone is no worse than that on whole
 texts; further epochs give little; what leaks is solved by heart, which decontamination takes away.
-Cost at laptop scale: three seeds, 4.7M tokens, 30 minutes on two busy cores (benchmarks/systems.md).
+Cost at laptop scale: three seeds, 5.2M tokens, about 20 minutes on two cores (benchmarks/systems.md).
 Command: `ablate run phind`.
 """
+
+from dataclasses import replace
 
 from experiments.scales import Scale, ask, with_sources
 from experiments.study import Arm, Expected, Stage, Study
@@ -24,9 +26,15 @@ LEAK = 50
 ANSWERS = NextToken("answers")
 
 
+BASE = {"laptop": 2}
+"""Units that the base is trained for, elsewhere one: it is to know programs before pairs show how they are asked for.
+With one a laptop's seeds end anywhere between (31, 68 and 80 % were seen after two epochs, 69, 83 and 83 % now)."""
+
+
 def base(of: Systems) -> tuple[Stage, ...]:
     """A quarter text: what is tuned in this study, and what `rrtf` begins with."""
-    return (first(of, of.mixture("base", text=1, code=3)),)
+    stage = first(of, of.mixture("base", text=1, code=3))
+    return (replace(stage, tokens=BASE.get(of.scale.name, 1) * stage.tokens),)
 
 
 def study(scale: Scale) -> Study:

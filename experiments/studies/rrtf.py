@@ -11,7 +11,6 @@ Cost at laptop scale: by the plan 17 minutes on two cores, not yet measured. Com
 """
 
 from dataclasses import replace
-from typing import Any
 
 from analysis.evals.benchmarks import benchmark_of
 from experiments.promises import placeholder
@@ -37,6 +36,8 @@ SMALL_SLICE, SMALL_BATCH = "v5e:4x4", 16
 def study(scale: Scale) -> Study:
     before = phind.study(scale)
     of = systems(scale)
+    if scale.name not in PROBLEMS:
+        of = replace(of, tuned_batch=SMALL_BATCH)
     most, each = PROBLEMS.get(scale.name, MBPP), TOKENS_A_PROBLEM.get(scale.name, 1_000)
     student = FromStage(before, "one-epoch", seed=before.seeds[0])
     made = {
@@ -57,7 +58,7 @@ def study(scale: Scale) -> Study:
 
     def arm(name: str, described: str, objective: Ranking, size: str = "68k", against: str | None = None) -> Arm:
         source = made[size].source
-        stages = tuned(of, mixture(source, {source: 1}), source, EPOCHS, objective)
+        stages = tuned(of, mixture(source, {source: 1}), source, EPOCHS, objective, followed=size == "68k")
         start = FromStage(before, "one-epoch")
         return Arm(name, described, stages, against=against, origin="arXiv:2307.14936", start=start)
 
@@ -69,7 +70,7 @@ def study(scale: Scale) -> Study:
             batch=batch,
             topology=topology,
             data=data,
-            evaluation=_without(of.scale.evaluation, benchmark_of(of.asked)),
+            evaluation=_without(of.scale.evaluation, benchmark_of(of.asked), of.leak),
         ),
         name="rrtf",
         question="Does ranking answers by how their tests go beat fine-tuning on the best of them?",
@@ -91,15 +92,11 @@ def study(scale: Scale) -> Study:
     )
 
 
-def _without(size: Evaluation, benchmark: str) -> Evaluation:
-    """An evaluation that does not ask the problems that the answers are to."""
-
-    def others(names: tuple[Any, ...]) -> tuple[Any, ...]:
-        return tuple(name for name in names if benchmark_of(str(name)) != benchmark)
-
+def _without(size: Evaluation, asked: str, scored: str) -> Evaluation:
+    """An evaluation that does not ask the problems that the answers are to, and of programs what `scored` asks for."""
     return replace(
         size,
-        every_stage=others(size.every_stage),
-        compared=others(size.compared),
-        executed=others(size.executed),
+        every_stage=tuple(name for name in size.every_stage if benchmark_of(str(name)) == scored),
+        compared=tuple(name for name in size.compared if benchmark_of(str(name)) != asked),
+        executed=tuple(name for name in size.executed if benchmark_of(name) == scored),
     )

@@ -21,7 +21,7 @@ def test_no_two_arms_look_alike(count: int) -> None:
 
 def _run(loss: list[float]) -> Losses:
     loss_T = np.array(loss)
-    return Losses("a", 0, np.arange(1.0, len(loss) + 1), loss_T, np.zeros(len(loss)))
+    return Losses("a", 0, np.arange(1.0, len(loss) + 1), loss_T, np.zeros(len(loss)), False)
 
 
 def test_a_step_without_a_finite_loss_is_a_gap_and_moves_no_other() -> None:
@@ -42,9 +42,15 @@ def test_a_gap_is_drawn_however_long_the_run() -> None:
 
 def test_a_run_without_any_finite_loss_is_drawn_as_nothing() -> None:
     svg = losses.losses(
-        [_run([np.nan] * 5), Losses("b", 0, *(np.array([1.0, 2.0]),) * 3)], drawing.styles(["a", "b"], "a")
+        [_run([np.nan] * 5), Losses("b", 0, *(np.array([1.0, 2.0]),) * 3, True)], drawing.styles(["a", "b"], "a")
     ).svg
     assert "nan" not in svg.lower()
+
+
+def test_a_value_that_is_no_loss_of_tokens_is_told_apart() -> None:
+    ranking = Losses("b", 0, *(np.array([1.0, 2.0]),) * 3, True)
+    assert "Where b ranks answers, it is that" in losses.losses_caption([_run([1.0, 2.0]), ranking])
+    assert "ranks" not in losses.losses_caption([_run([1.0, 2.0])])
 
 
 @pytest.mark.parametrize("longest", [4, 12, 25, 40, 70])

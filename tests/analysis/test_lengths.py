@@ -84,7 +84,7 @@ def test_places_are_metrics_of_their_own():
 
 def test_a_key_is_where_it_should_be_and_its_context_has_the_length():
     model = language.model()
-    for key in lengths.retrieval("key_retrieval:256").keys:
+    for key in lengths.retrieval("key_retrieval:256", 99).keys:
         context = long_context._context(replace(model, window=256), key)
         tokens = len(language.encode(f"{context} {key.keys[key.gold]}"))
         assert key.length - 80 < tokens < key.length  # the tokens of a sentence of so small a vocabulary
@@ -97,7 +97,7 @@ def test_a_key_is_where_it_should_be_and_its_context_has_the_length():
 
 def test_keys_are_found_by_likelihood_and_in_words(monkeypatch):
     model = language.model()
-    task = lengths.retrieval("key_retrieval:128")
+    task = lengths.retrieval("key_retrieval:128", 99)
     contexts = [long_context._context(replace(model, window=128), key) for key in task.keys]
     gold = {context: key.keys[key.gold] for context, key in zip(contexts, task.keys, strict=True)}
 
@@ -119,6 +119,13 @@ def test_keys_are_found_by_likelihood_and_in_words(monkeypatch):
     assert (values["key_retrieval:128/acc"], values["key_retrieval:128/exact_match"]) == (1.0, 0.5)
     assert by_name["key_retrieval:128/acc"].chance == pytest.approx(1 / 8)
     assert [item["depth"] for item in items] == [depth for depth in lengths.DEPTHS for _ in range(lengths.EACH)]
+
+
+def test_as_many_keys_are_asked_as_the_evaluation_has_items():
+    sizes = {items: len(lengths.retrieval("key_retrieval:256", items).keys) for items in (0, 10, 29, 30, 1_000)}
+    assert sizes == {0: 10, 10: 10, 29: 20, 30: 30, 1_000: 10 * lengths.EACH}
+    fewer, more = (lengths.retrieval("key_retrieval:256", items).keys for items in (10, 30))
+    assert set(fewer) < set(more), "equal ids are equal keys"
 
 
 def test_names_of_long_contexts():

@@ -227,8 +227,14 @@ def test_everything_that_decides_it_is_in_its_name(store: Path, monkeypatch: pyt
 
 
 REFUSED: dict[str, tuple[Study, str]] = {
-    "no arm 'none'": (reading(replace(MADE, student=FromStage(STUDY, "none"))), "has no arm 'none'; its arms are text-only"),
-    "no seed 7": (reading(replace(MADE, student=FromStage(STUDY, "text-only", seed=7))), "has no seed 7; its seeds are"),
+    "no arm 'none'": (
+        reading(replace(MADE, student=FromStage(STUDY, "none"))),
+        "has no arm 'none'; its arms are text-only",
+    ),
+    "no seed 7": (
+        reading(replace(MADE, student=FromStage(STUDY, "text-only", seed=7))),
+        "has no seed 7; its seeds are",
+    ),
     "no stage 2": (reading(replace(MADE, student=FromStage(STUDY, "text-only", 2))), "has 2 stages, from 0 on"),
     "no step": (reading(replace(MADE, student=FromStage(STUDY, "text-only", step=999))), "ends at step "),
     "no task": (reading(replace(MADE, task="boolq")), "task 'boolq' executes no programs; choose one of"),

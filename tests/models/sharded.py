@@ -8,6 +8,7 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -81,16 +82,28 @@ def exchanged(shape: tuple[int, int], layout: Layout) -> list[dict]:
 
 
 def _one_of_several(address: str, processes: int, number: int, table: Path) -> dict[str, Any]:
-    """Losses, and what is said where the last process would take another layout."""
+    """What is seen of plain tokens, weighted ones and ranked answers, and what is said where the last process would
+    take another layout."""
     jax.distributed.initialize(address, processes, number)
     shape, layout = place(SMALL, Machine("tpu", V5E_KIND, 8), "float32", BATCH, SEQUENCE, table)
     agree(SMALL, shape, layout)
     mesh = parallel.make_mesh(shape, crossed(jax.devices()))
-    state, step, seen = init_state(SMALL, AdamW(), 0, mesh), train_step(SMALL, AdamW(), "float32", layout, mesh), []
-    for tokens in batches():
-        mine = np.split(tokens, processes)[number]
-        state, metrics = step(state, parallel.global_batch(mesh, mine), 3e-3)
-        seen.append([float(metrics.loss), float(metrics.grad_norm)])
+    put = partial(parallel.global_batch, mesh)
+    plain, weighed = [Rows(each) for each in batches()], answers()
+    seen = {}
+    for name, fed, objective in (
+        ("one", plain, NextToken()),
+        ("one weighted", weighed, NextToken()),
+        ("one ranked", weighed, Ranking()),
+    ):
+        state = init_state(SMALL, AdamW(), 0, mesh)
+        step = train_step(SMALL, AdamW(), "float32", layout, mesh, 0.0, objective)
+        seen[name] = []
+        for rows in fed:
+            mine = jax.tree.map(lambda array: put(np.split(array, processes)[number]), rows)
+            tokens, *marks = mine
+            state, metrics = step(state, tokens, 3e-3, *marks)
+            seen[name].append([float(metrics.loss), float(metrics.grad_norm)])
     try:
         agree(SMALL, shape, replace(layout, remat="none") if number else layout)
     except Failure as error:

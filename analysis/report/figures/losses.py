@@ -30,9 +30,11 @@ class Losses:
     tokens_T: Floats
     """Training tokens that the lineage had read."""
     loss_T: Floats
-    """Nats per token; NaN where it was not finite."""
+    """Nats per token, or where answers are ranked that objective's value; NaN where it was not finite."""
     stage_T: Floats
     """Index of the stage that the step belongs to."""
+    ranks: bool
+    """Whether one of its stages ranks answers."""
 
 
 def losses_of(study: StudyRecord, ledgers: Ledgers) -> list[Losses]:
@@ -46,7 +48,8 @@ def losses_of(study: StudyRecord, ledgers: Ledgers) -> list[Losses]:
             for step in steps
         ]
         if rows:
-            found.append(Losses(run.arm, run.seed, *np.array(rows, float).T))
+            ranks = any(stage.identity.get("objective", [""])[0] == "Ranking" for _, stage, _ in stages)
+            found.append(Losses(run.arm, run.seed, *np.array(rows, float).T, ranks))
     return found
 
 
@@ -130,4 +133,6 @@ def losses_caption(runs: Sequence[Losses]) -> str:
     span = " to ".join(str(w) for w in dict.fromkeys((windows[0], windows[-1])))
     smoothing = "Not smoothed" if windows == [1] else f"Running mean over {span} steps, begun anew at each stage"
     gaps = " A gap is a step whose loss was not finite." if any(np.isnan(run.loss_T).any() for run in runs) else ""
-    return f"{smoothing}.{gaps}"
+    ranked = ", ".join(dict.fromkeys(run.arm for run in runs if run.ranks))
+    no_nats = f" Where {ranked} ranks answers, it is that objective's value and no nats." if ranked else ""
+    return f"{smoothing}.{gaps}{no_nats}"

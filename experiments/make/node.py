@@ -6,14 +6,16 @@ in the end is the same to the byte.
 
 import hashlib
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from experiments.make import answers, rank, teachers
 from experiments.make.answers import Answer
 from experiments.make.apart import sampled
-from experiments.make.levels import executed_levels
+from experiments.make.levels import Levels, executed_levels
 from experiments.make.rank import Answered, Rules
 from experiments.make.sampling import Drawing, Order
 from experiments.plan.sources import RECORD_SCHEMA, folder_of, identity, promise_of, read_record, stage_of
@@ -33,7 +35,8 @@ VERDICTS = "verdicts.jsonl"
 
 
 def make(study: Study, store: Path, progress: Progress = lambda what, done, total: None) -> None:
-    """Make those of the sources of `study` that are not made yet.
+    """Make those of the sources of `study` that are not made yet. Of those that differ in how many problems they have
+    alone, every problem is asked once.
 
     Raises:
         UserError: as `experiments.plan.sources.identity`; a stage that answers is not trained; or nothing is left.
@@ -41,23 +44,44 @@ def make(study: Study, store: Path, progress: Progress = lambda what, done, tota
     """
     for made in study.made:
         promise_of(made, study)
-        with about(f"source '{made.source}'"):
-            _make(made, store, progress)
+    for group in _alike(study.made):
+        _make(group, store, progress)
 
 
-def _make(made: Made, store: Path, progress: Progress) -> None:
-    stages = [who for who in (made.student, *made.teachers) if isinstance(who, FromStage)]
-    for who in stages:
-        _require_trained(who, store)
-    folder = folder_of(made, store)
-    assert folder is not None, made.source
-    if read_record(folder) is not None:
+def _alike(every: Sequence[Made]) -> list[list[Made]]:
+    """Those of which one's problems are among another's, and the rest equal: the one of most problems first."""
+    groups: list[list[Made]] = []
+    for made in sorted(every, key=lambda made: math.inf if made.problems is None else made.problems, reverse=True):
+        asked = replace(made, source="", problems=None, expected_tokens=None)
+        for group in groups:
+            if replace(group[0], source="", problems=None, expected_tokens=None) == asked:
+                group.append(made)
+                break
+        else:
+            groups.append([made])
+    return groups
+
+
+def _make(group: Sequence[Made], store: Path, progress: Progress) -> None:
+    with about(f"source '{group[0].source}'"):
+        for who in (group[0].student, *group[0].teachers):
+            if isinstance(who, FromStage):
+                _require_trained(who, store)
+    missing = [made for made in group if read_record(_folder(made, store)) is None]
+    if not missing:
         return
-    # A sandbox first: without one not even a checkpoint is asked.
-    task = coding.load(made.task, made.problems, 1, store)
+    most, folder = missing[0], _folder(missing[0], store)
+    with about(f"source '{most.source}'"):  # a sandbox first: without one not even a checkpoint is asked
+        task = coding.load(most.task, most.problems, 1, store)
     with exclusive(folder / layout.LOCK, f"what is made in {folder}"):
         if read_record(folder) is None:
-            _write(made, task, store, folder, progress)
+            _write(missing, task, store, folder, progress)
+
+
+def _folder(made: Made, store: Path) -> Path:
+    folder = folder_of(made, store)
+    assert folder is not None, made.source
+    return folder
 
 
 def _require_trained(who: FromStage, store: Path) -> None:
@@ -68,35 +92,48 @@ def _require_trained(who: FromStage, store: Path) -> None:
         )
 
 
-def _write(made: Made, task: CodeTask, store: Path, folder: Path, progress: Progress) -> None:
+def _write(missing: Sequence[Made], task: CodeTask, store: Path, folder: Path, progress: Progress) -> None:
+    """Have the problems of the first answered, and write all from that, the first last: its folder has the answers."""
+    most = missing[0]
     key = {"made": folder.name, "prompts": task.prompt_hash}
-    answered = _answered(made, task, store, folder, key, progress)
-    _require_answers(made, answered)
+    with about(f"source '{most.source}'"):
+        answered = _answered(most, task, store, folder, key, progress)
+        _require_answers(most, answered)
     texts = {each.problem.id: each.texts for each in answered}
-    drawn, programs = _drawn(made, len(task.problems)), sum(map(len, texts.values()))
+    drawn, programs = _drawn(most, len(task.problems)), sum(map(len, texts.values()))
     levels = executed_levels(
         *(task.sandbox, task.problems, texts, folder / VERDICTS, key),
         # Executing an answer takes about as long as drawing it.
         lambda done: progress("executing programs", drawn * (1 + done / max(programs, 1)), 2 * drawn),
     )
+    by_id = {each.problem.id: each for each in answered}
+    for made in reversed(missing):
+        its = task if made is most else coding.load(made.task, made.problems, 1, store)
+        with about(f"source '{made.source}'"):
+            _record(made, its.prompt_hash, [by_id[problem.id] for problem in its.problems], levels, store)
+    for path in (folder / VERDICTS, *glob(folder / layout.ANSWERS, "*.jsonl")):
+        appended.drop(path)
+
+
+def _record(made: Made, prompts: str, answered: Sequence[Answered], levels: Levels, store: Path) -> None:
+    """Write what is read, and the record of it last."""
     rows, problems = rank.documents(answered, levels, Rules(made.keep, made.drop_worse_teacher, len(made.teachers)))
     who = {name: rank.of_answers(answered, levels, number) for number, name in enumerate(names(made))}
     if not rows:
         counts = ", ".join(f"{why}: {count:,}" for why, count in problems.most_common())
         raise UserError(f"nothing is left of {len(answered):,} problems ({counts}); change who answers, or the rules")
+    folder = _folder(made, store)
     record = {
         "schema": RECORD_SCHEMA,
         "source": made.source,
         "identity": identity(made, store),
-        "prompts": task.prompt_hash,
+        "prompts": prompts,
         "documents": len(rows),
         "problems": dict(sorted(problems.items())),
         "answers": who,
         "sha256": write_rows(folder / layout.EXAMPLES, rows),
     }
     write_sealed(folder / layout.RECORD, record)
-    for path in (folder / VERDICTS, *glob(folder / layout.ANSWERS, "*.jsonl")):
-        appended.drop(path)
 
 
 def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> str:

@@ -90,6 +90,26 @@ def test_killed_while_it_samples_executes_or_writes_it_ends_in_the_same_bytes(ma
 
 
 @needs_bwrap
+def test_of_sources_that_differ_in_their_problems_alone_every_problem_is_asked_once(
+    made: Path, store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fewer, passed = replace(MADE, source="fewer", problems=3), replace(MADE, source="passed", keep="passed")
+    in_small_portions(monkeypatch.setattr, 1)
+    asked: list[int] = []
+    answered = node._answered
+    monkeypatch.setattr(
+        node, "_answered", lambda of, task, *rest: asked.append(len(task.problems)) or answered(of, task, *rest)
+    )
+    make(reading(fewer, passed, MADE), store)
+    assert asked == [len(problems())] * 2, "those of other rules are others"
+    assert results(store).items() >= results(made).items(), "it is what it is alone"
+    alone = making_store(made, store.parent / "alone")
+    make(reading(fewer), alone)
+    assert results(alone).items() <= results(store).items() and asked == [6, 6, 3]
+    assert sum(record(store, fewer)["problems"].values()) == 3
+
+
+@needs_bwrap
 def test_what_is_made_is_counted_to_the_last_problem_and_answer(made: Path) -> None:
     found = record(made)
     drawn = {name: sum(counts.values()) for name, counts in found["answers"].items()}

@@ -19,7 +19,7 @@ from analysis.report.findings import detectable_lines
 from analysis.statistics import Interval, share_interval
 from analysis.tabular import count_text, duration_text
 from analysis.winrates import COLUMNS, READING, cells, head, strength_cells
-from mixtures.tokens.manifest import in_common
+from mixtures.tokens.manifest import in_common, packed_of, packing_lines
 
 FEW_ROWS = 30
 """From so many on, a table is folded."""
@@ -170,8 +170,13 @@ def data(study: StudyRecord, manifest: Mapping[str, Any] | None) -> list[Block]:
         for name, source in sources.items()
     ]
     columns = ("source", "kind", "documents", "tokens", "bytes per token", "held-out documents", "dropped, by reason")
-    shared = [
-        ("", f"{line}.") for name, its in sources.items() for line in in_common(name, its["duplicates"], its["shared"])
+    lines = [
+        line
+        for name, its in sources.items()
+        for line in (
+            *in_common(name, its["duplicates"], its["shared"]),
+            *packing_lines(name, packed_of(its)),
+        )
     ]
     licences = tuple(
         (name, ", ".join(f"{each['name']} {each['version']} ({each['licence']})" for each in its["packages"]))
@@ -180,7 +185,7 @@ def data(study: StudyRecord, manifest: Mapping[str, Any] | None) -> list[Block]:
     return [
         Text(said),
         Table("Sources of the prepared data", columns, tuple(body), words=2, prose=(6,)),
-        *([Bullets(tuple(shared))] if shared else []),
+        *([Bullets(tuple(("", f"{line}.") for line in lines))] if lines else []),
         Fold("Packages and licences", (Facts(licences),)),
     ]
 

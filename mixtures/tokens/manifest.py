@@ -239,8 +239,12 @@ def read_manifest(folder: Path) -> Manifest | None:
 def _source(row: Mapping[str, Any]) -> SourceManifest:
     lists = {name: tuple(row[name]) for name in ("packages", "shards", "shard_tokens", "found", "kept")}
     infilled = tuple(Infilled(**_form(each)) for each in several(row["infilled"]))
-    packed = tuple(Packed(**_form(each)) for each in row.get("packed", ()))
-    return SourceManifest(**{**row, **lists, "infilled": infilled, "packed": packed})
+    return SourceManifest(**{**row, **lists, "infilled": infilled, "packed": packed_of(row)})
+
+
+def packed_of(row: Mapping[str, Any]) -> tuple[Packed, ...]:
+    """What became of the examples of a source, as the file has it."""
+    return tuple(Packed(**_form(each)) for each in row.get("packed", ()))
 
 
 def _form(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -133,6 +133,12 @@ def write_stage(store: Path, arm: str, seed: int, number: int, kind: str, parent
     return folder, fingerprint
 
 
+PACKED = {
+    "sequence": 64, "suffix": "+packed-64", "shard_tokens": [640], "examples": 90, "digest": "ghi", "most_answers": 1,
+    "prompt_tokens": 200, "answer_tokens": 400, "padding_tokens": 40, "left_out": {"longer than 64 tokens": 3},
+}  # fmt: skip
+
+
 def manifest() -> dict[str, Any]:
     def match(item: str, score: float) -> dict[str, Any]:
         return {
@@ -155,7 +161,10 @@ def manifest() -> dict[str, Any]:
             "benchmarks": {"piqa": 1838},
             "rule": {"name": "align", "n": 13, "drop": 0.5, "report": 0.3},
         },
-        "sources": {"prose": source("text", "plays"), "python": source("code", "attrs")},
+        "sources": {
+            "prose": source("text", "plays"),
+            "python": source("code", "attrs") | {"packed": [PACKED]},
+        },
     }
 
 

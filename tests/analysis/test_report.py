@@ -66,7 +66,13 @@ def test_the_page_has_every_section(built: Path) -> None:
     for said in ("Does code help?", "It helps code.", "rule align", "ablate run small", "jax 0.10.2, device 16 x TPU"):
         assert said in text
     assert "for every source in all 12 stages; sampled batches were read again" in text
-    for said in ("plays 1.0", "3.50", "duplicate 31", "prose: 31 documents also in page, dropped as duplicates"):
+    for said in (
+        "plays 1.0",
+        "3.50",
+        "duplicate 31",
+        "prose: 31 documents also in page, dropped as duplicates",
+        "longer than 64 tokens 3",
+    ):
         assert said in text
 
 

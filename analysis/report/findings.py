@@ -46,7 +46,7 @@ def answer(comparison: Comparison) -> list[str]:
         sentences.append(
             f"{short} {'lacks' if short == 1 else 'lack'} a seed that was declared, which counts against its arm."
         )
-    rest = sum(row.judged.side == CANNOT_TELL for row in rows)
+    rest = sum(row.judged.side == CANNOT_TELL and not row.judged.before for row in rows)
     if max(row.n_declared for row in rows) == 1:
         sentences.append(
             "There is one seed only: the intervals hold item noise, and what another seed would give is unknown."

@@ -171,7 +171,7 @@ def test_the_rate_limit_holds_after_the_first_burst(cache: Path) -> None:
 @pytest.mark.parametrize(
     ("trouble", "message"),
     [
-        ("500", r"the judge at http://127\.0\.0\.1:\d+/v1 is down \(status 500: .*overloaded.*\); what was judged"),
+        ("500", r"the server at http://127\.0\.0\.1:\d+/v1 is down \(status 500: .*overloaded.*\); what was answered"),
         ("html", r"is down \(not a chat completion: <html>Welcome to the proxy</html>\)"),
         ("nothing", r"is down \(JSONDecodeError"),
         ("wait an hour", r"asks to wait 3,600 s"),

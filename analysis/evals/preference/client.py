@@ -112,7 +112,7 @@ def _client(endpoint: Endpoint) -> Any:
         )
     except Exception as error:  # such as a host name that cannot be one
         raise UserError(
-            f"the judge at {endpoint.address} cannot be asked ({_said(error, endpoint)}); check its address and headers"
+            f"the server at {endpoint.address} cannot be asked ({_said(error, endpoint)}); check its address and headers"
         ) from None
     client.organization = client.project = None
     return client
@@ -161,7 +161,7 @@ class _Server:
             self._given_up += last and not outcome.refused
             silent = outcome.silent and not self._spoke and self._silences >= OUTAGE
             refuses, down = self._refused >= REFUSALS, silent or self._given_up >= OUTAGE
-        at = f"the judge at {self._endpoint.address}"
+        at = f"the server at {self._endpoint.address}"
         if refuses:
             raise Failure(
                 f"{at} refuses every request ({outcome.reason}); "
@@ -171,7 +171,7 @@ class _Server:
             self.closed.set()
             raise Failure(
                 f"{at} is down ({outcome.reason}); "
-                "what was judged is kept: run the command again later, or replay what there is"
+                "what was answered is kept: run the command again later, or replay what there is"
             )
 
 
@@ -240,7 +240,7 @@ def _refusal(error: Any, endpoint: Endpoint) -> Gap:
     Raises:
         Failure: no second attempt will mend it.
     """
-    at, status = f"the judge at {endpoint.address}", error.status_code
+    at, status = f"the server at {endpoint.address}", error.status_code
     reason = f"status {status}: {_said(error.message, endpoint)}"
     if status in (400, 413, 422):
         return Gap(reason, refused=True)
@@ -252,10 +252,10 @@ def _refusal(error: Any, endpoint: Endpoint) -> Gap:
             "check the address (it ends in /v1) and the name"
         )
     if status == 402 or error.code == "insufficient_quota":
-        raise Failure(f"{at} wants money ({reason}); what was judged is kept")
+        raise Failure(f"{at} wants money ({reason}); what was answered is kept")
     pause = _retry_after(error.response.headers)
     if pause > LONGEST_WAIT_SECONDS:
-        raise Failure(f"{at} asks to wait {pause:,.0f} s; run the command again then, what was judged is kept")
+        raise Failure(f"{at} asks to wait {pause:,.0f} s; run the command again then, what was answered is kept")
     return Gap(reason, wait=pause)
 
 

@@ -186,9 +186,7 @@ def _parts(
     return found
 
 
-def _is_dirty(
-    task: str, ids: Sequence[str], dirty: Sequence[Mapping[str, Collection[str]]]
-) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+def _is_dirty(task: str, ids: Sequence[str], dirty: Sequence[Mapping[str, Collection[str]]]) -> np.ndarray:
     bad = {item for of in dirty for item in of[benchmark_of(task)]}
     return np.array([row_of(task, id_) in bad for id_ in ids])
 

@@ -49,7 +49,8 @@ def losses_of(study: StudyRecord, ledgers: Ledgers) -> list[Losses]:
         ]
         if rows:
             ranks = any(stage.identity.get("objective", [""])[0] == "Ranking" for _, stage, _ in stages)
-            found.append(Losses(run.arm, run.seed, *np.array(rows, float).T, ranks))
+            tokens_T, loss_T, stage_T = np.array(rows, float).T
+            found.append(Losses(run.arm, run.seed, tokens_T, loss_T, stage_T, ranks))
     return found
 
 

@@ -112,7 +112,7 @@ def _client(endpoint: Endpoint) -> Any:
         )
     except Exception as error:  # such as a host name that cannot be one
         raise UserError(
-            f"the server at {endpoint.address} cannot be asked ({_said(error, endpoint)}); check its address and headers"
+            f"the server at {endpoint.address} cannot be asked ({_said(error, endpoint)}); check address and headers"
         ) from None
     client.organization = client.project = None
     return client

@@ -88,6 +88,8 @@ class Comparison:
     margins: Mapping[str, float] = field(default_factory=dict)
     components: tuple[Components, ...] = ()
     """Of the variance, by what varies; only of arms whose runs cross seeds of weights and of data."""
+    averaged: int = 1
+    """Scored checkpoints of a run, up to the point, of which its scores are the mean."""
 
     def at(self, point: str) -> tuple[Row, ...]:
         return tuple(row for row in self.rows if row.at == point)
@@ -138,7 +140,9 @@ def compare(store: Path, study: str, choice: Choice = DECLARED) -> Comparison:
     gaps += [*_missing(record, scored, tasks), *lacking]
     corrected = tuple(_corrected(rows, declared, margins))
     told = tuple(dict.fromkeys(gaps))
-    return Comparison(record, metrics, corrected, values, told, scored, choice.points, declared, margins, varied)
+    return Comparison(
+        record, metrics, corrected, values, told, scored, choice.points, declared, margins, varied, choice.last
+    )
 
 
 def contrast(comparison: Comparison, arm: str, baseline: str, metric: Metric, at: str) -> Row | None:
@@ -152,6 +156,7 @@ def to_json(comparison: Comparison) -> dict[str, Any]:
     return {
         "study": comparison.study.name,
         "baseline": comparison.study.baseline,
+        "averaged": comparison.averaged,
         "rows": [_plain(row.flat) for row in comparison.rows],
         "gaps": list(comparison.gaps),
         "notes": notes(comparison),
@@ -195,6 +200,13 @@ def _unequal(comparison: Comparison) -> Iterable[str]:
                     f"{arm}, {at}: it has read {ours:,} tokens and {comparison.study.baseline_of(arm)} {theirs:,}, so "
                     "what they differ by may be of tokens"
                 )
+
+
+def where(comparison: Comparison) -> str:
+    """At which point arms are compared at last, in a sentence."""
+    at = comparison.points[-1]
+    told = "at the end of the runs" if at == FINAL else f"at {at}"
+    return told if comparison.averaged == 1 else f"{told}, the mean of each run's last {comparison.averaged} checkpoints"
 
 
 def several_baselines(study: StudyRecord) -> bool:

@@ -25,6 +25,9 @@ def compare(
         list[str] | None,
         typer.Option(help="How far apart is still equivalent: bpb=0.01 or heldout/code/bpb=0.02; may be repeated."),
     ] = None,
+    last: Annotated[
+        int, typer.Option(help="Average so many scored checkpoints of a run, up to the point, item by item.")
+    ] = 1,
     every: Annotated[bool, typer.Option("--all", help="Every metric with its interval.")] = False,
     json: Json = False,
 ) -> None:
@@ -34,7 +37,7 @@ def compare(
     from analysis.compare import to_json
     from analysis.report.terminal import print_all, print_answer
 
-    choice = Choice(baseline, arms, at, margins(margin or []))
+    choice = Choice(baseline, arms, at, margins(margin or []), last)
     comparison = compare_arms(store, asked(study, scale).key, choice)
     show = print_all if every else print_answer
     print_result(to_json(comparison), json, lambda _, console: show(comparison, console))

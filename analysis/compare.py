@@ -157,19 +157,19 @@ def to_json(comparison: Comparison) -> dict[str, Any]:
         "study": comparison.study.name,
         "baseline": comparison.study.baseline,
         "averaged": comparison.averaged,
-        "rows": [_plain(row.flat) for row in comparison.rows],
+        "rows": [plain(row.flat) for row in comparison.rows],
         "gaps": list(comparison.gaps),
         "notes": notes(comparison),
-        **({"components": [_plain(each.flat) for each in comparison.components]} if comparison.components else {}),
+        **({"components": [plain(each.flat) for each in comparison.components]} if comparison.components else {}),
     }
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Without tuples, and with null for the ends of an endless interval."""
     if isinstance(value, dict):
-        return {key: _plain(cell) for key, cell in value.items()}
+        return {key: plain(cell) for key, cell in value.items()}
     if isinstance(value, tuple | list):
-        return [_plain(cell) for cell in value]
+        return [plain(cell) for cell in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
@@ -182,7 +182,8 @@ def notes(comparison: Comparison) -> list[str]:
         if task.task.count("/") < 2  # those of a source are in its kind
         for line in item_notes(task)
     )
-    return list(dict.fromkeys([*_unequal(comparison), *lines]))
+    averaged = [f"arms are compared {where(comparison)}"] if comparison.averaged > 1 else []
+    return list(dict.fromkeys([*averaged, *_unequal(comparison), *lines]))
 
 
 def _unequal(comparison: Comparison) -> Iterable[str]:
@@ -206,7 +207,9 @@ def where(comparison: Comparison) -> str:
     """At which point arms are compared at last, in a sentence."""
     at = comparison.points[-1]
     told = "at the end of the runs" if at == FINAL else f"at {at}"
-    return told if comparison.averaged == 1 else f"{told}, the mean of each run's last {comparison.averaged} checkpoints"
+    return (
+        told if comparison.averaged == 1 else f"{told}, the mean of each run's last {comparison.averaged} checkpoints"
+    )
 
 
 def several_baselines(study: StudyRecord) -> bool:

@@ -41,7 +41,7 @@ def alike(run: RunRecord, found: Evaluated, at: str) -> list[str]:
 
 
 def _kind(stage: StageRecord | None, kind: str) -> str:
-    """"" of one that is not scored."""
+    """ "" of one that is not scored."""
     if stage is None:
         return ""
     if "mixture" not in stage.identity:
@@ -79,10 +79,10 @@ def averaged(record: StudyRecord, found: Evaluated, at: Sequence[str], last: int
 
 
 def _refuse(run: RunRecord, at: str, count: int, last: int) -> None:
+    there = "1 scored checkpoint" if count == 1 else f"{count} scored checkpoints"
     raise UserError(
-        f"{run.arm}, seed {run.seed}, has {count} scored checkpoint{'' if count == 1 else 's'} of one kind of stage and "
-        f"mixture up to {at}, so its last {last} cannot be averaged; ask for fewer, or cut the stage into scored pieces "
-        "(`experiments.pieces.cut_every`)"
+        f"the last {last} checkpoints cannot be averaged: {run.arm}, seed {run.seed}, has {there} of one kind of stage "
+        f"and mixture up to {at}; ask for fewer, or cut the stage into scored pieces (`experiments.pieces.cut_every`)"
     )
 
 

@@ -1,4 +1,4 @@
-"""`ablate compare`, `ablate check-claims` and `ablate report`: what was found, from the records alone."""
+"""`ablate compare`, `signal`, `check-claims` and `report`: what was found, from the records alone."""
 
 import sys
 from pathlib import Path
@@ -41,6 +41,23 @@ def compare(
     comparison = compare_arms(store, asked(study, scale).key, choice)
     show = print_all if every else print_answer
     print_result(to_json(comparison), json, lambda _, console: show(comparison, console))
+
+
+def signal(
+    study: StudyName,
+    scale: ScaleName = "",
+    store: Store = RUNS,
+    last: Annotated[
+        int, typer.Option(help="Checkpoints at the end of a run, of one kind of stage and mixture, whose noise counts.")
+    ] = 3,
+    json: Json = False,
+) -> None:
+    """Say which tasks and metrics can tell the arms apart: noise of seeds and checkpoints, spread, chance, order."""
+    from analysis.signal import card, to_json
+    from experiments.commands.signal import print_card
+
+    found = card(store, asked(study, scale).key, last)
+    print_result(to_json(found), json, lambda _, console: print_card(found, console))
 
 
 def check_claims(

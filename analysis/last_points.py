@@ -73,7 +73,8 @@ def averaged(record: StudyRecord, found: Evaluated, at: Sequence[str], last: int
                 task: mean([of[task] for of in each]) for task in each[-1] if all(task in of for of in each)
             }
             lacking = [task for task in each[-1] if not all(task in of for of in each)]
-            gaps += [f"{run.arm}, seed {run.seed}, {point}: {task} is not scored at all {last}" for task in lacking]
+            said = f"is not scored at all {last} last checkpoints, so it has no mean"
+            gaps += [f"{run.arm}, seed {run.seed}, {point}: {task} {said}" for task in lacking]
     stages = {point: stage for point, stage in found.stages.items() if point in scores}
     return Evaluated(stages, scores, found.diverged), gaps
 

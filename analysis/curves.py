@@ -14,7 +14,7 @@ from analysis.metrics import Metric, value
 from analysis.noise import Sd
 from analysis.records import RunRecord
 from analysis.scores import Evaluated
-from analysis.statistics import Floats
+from analysis.statistics import SMALLEST_SPREAD, Floats
 
 FEWEST = 3
 """Points of which an order, or what a straight line leaves, says something."""
@@ -101,4 +101,4 @@ def published(
     if mean <= 0:
         return None
     signal = max(max(of) - min(of) for of in by_group.values())
-    return Published(signal / mean, scatter / mean, signal / scatter if scatter > 0 else None)
+    return Published(signal / mean, scatter / mean, signal / scatter if scatter > SMALLEST_SPREAD else None)

@@ -26,7 +26,7 @@ class Sd:
 
     value: float
     freedom: float
-    """Degrees of freedom of its variance."""
+    """Degrees of freedom of its variance; where runs share seeds, fewer."""
     low: float | None = None
     high: float | None = None
 

@@ -3,7 +3,8 @@
 from rich.console import Console
 
 from analysis.metrics import signed
-from analysis.report.telling import number, ratio_text, sd_text, sentences
+from analysis.noise import Sd
+from analysis.report.telling import number, ratio_text, sentences
 from analysis.signal import Card, Signal, carry_most
 from experiments.show.table import Column, say, table
 
@@ -20,8 +21,8 @@ def print_card(found: Card, console: Console) -> None:
         "metric": lambda row: f"{row['signal'].metric.name}{' *' if row['most'] else ''}",
         "value": lambda row: row["signal"].metric.score.value_text(row["signal"].value),
         "above chance": lambda row: _above(row["signal"]),
-        "noise of a run": lambda row: _noise(row["signal"]),
-        "checkpoints": lambda row: sd_text(row["signal"].metric.score, row["signal"].checkpoints).partition(" [")[0],
+        "noise of a run": lambda row: _sd(row["signal"], row["signal"].within.sd if row["signal"].within else None),
+        "checkpoints": lambda row: _sd(row["signal"], row["signal"].checkpoints),
         "spread": lambda row: _spread(row["signal"]),
         "SNR": lambda row: ratio_text(row["signal"].snr),
         "published": lambda row: ratio_text(row["signal"].published.snr) if row["signal"].published else None,
@@ -48,8 +49,8 @@ def _above(each: Signal) -> str | None:
     return None if each.arms_above is None else f"{each.arms_above} of {each.n_arms}"
 
 
-def _noise(each: Signal) -> str | None:
-    return sd_text(each.metric.score, each.within.sd) if each.within else None
+def _sd(each: Signal, sd: Sd | None) -> str | None:
+    return number(each.metric.score, sd.value) if sd else None
 
 
 def _spread(each: Signal) -> str | None:

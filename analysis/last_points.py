@@ -41,7 +41,7 @@ def alike(run: RunRecord, found: Evaluated, at: str) -> list[str]:
 
 
 def _kind(stage: StageRecord | None, kind: str) -> str:
-    """ "" of one that is not scored."""
+    """What has to be equal; "" of a point that is not scored."""
     if stage is None:
         return ""
     if "mixture" not in stage.identity:

@@ -15,9 +15,9 @@ For each metric, at the end of the runs:
 and where the runs were scored along the way, over the last points of one kind (`analysis.last_points`), K by default 3:
 
     checkpoints  sd around a straight line through the last K points, pooled over runs, with K − 2 degrees of freedom of
-                 each. Around their mean it would hold what the run still learns, which is no noise, is in no seed's
-                 way, and is most of it where bits per byte fall; a line takes that out at the price of one degree of
-                 freedom. What the curve is bent by stays in it, so it is too large rather than too small
+                 each. Around their mean it would hold what the run still learns, which is no noise, and most of it
+                 where bits per byte fall; a line takes that out for one degree of freedom. What the curve is bent by
+                 stays in it, so it is too large rather than too small. It is of points as far apart as these
     monotonicity Spearman's rho of score and tokens over all such points, 1 where every one is better than the last
     worth        noise of one run in the mean of its last K points, and how many runs, at their ends, have as little
     published    signal and noise as Heineman et al. 2025 define them (arXiv:2508.13144): the largest difference between

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from analysis import last_points
 from analysis.metrics import TaskScores
 from analysis.records import StudyRecord, read_study
 from analysis.scores import BEFORE, FINAL, Evaluated, differing, evaluated, points, require_same_items
@@ -23,16 +24,21 @@ class Choice:
         at: the point at which arms are compared: "final", "before-cooldown", or "stage-1", the end of the first stage.
         margins: by metric or kind of score ("bpb", "acc"), in the metric's unit: how far apart two arms may be and
             still be called equivalent; instead of those that the study declares.
+        last: so many scored checkpoints of a run, up to the point, are averaged item by item. Beyond 1 that is nothing
+            that the study declared, and arms are compared at the end of the runs alone, if no point is named.
     """
 
     baseline: str = ""
     arms: tuple[str, str] | None = None
     at: str = ""
     margins: Mapping[str, float] = field(default_factory=dict)
+    last: int = 1
 
     @property
     def points(self) -> tuple[str, ...]:
-        return (self.at,) if self.at else (BEFORE, FINAL)
+        if self.at:
+            return (self.at,)
+        return (BEFORE, FINAL) if self.last == 1 else (FINAL,)
 
 
 DECLARED = Choice()
@@ -54,9 +60,12 @@ def find(store: Path, study: str, choice: Choice) -> Found:
     """The records that `choice` asks for.
 
     Raises:
-        UserError: there is no such study, arm or point, or two arms share no seed or task.
+        UserError: there is no such study, arm or point, two arms share no seed or task, or a run has fewer checkpoints
+            than are to be averaged.
         Failure: a record is corrupt, or two records of a task hold different items, prompts or versions.
     """
+    if choice.last < 1:
+        raise UserError(f"the last {choice.last} checkpoints cannot be averaged; ask for 2 or more, or leave it out")
     if choice.arms is not None:
         return _two(store, study, choice, choice.arms)
     record = read_study(store, study)
@@ -64,9 +73,20 @@ def find(store: Path, study: str, choice: Choice) -> Found:
         _require_arm(record, choice.baseline)
         record = replace(record, baseline=choice.baseline, baselines={}, expected=())
     _require_point(record, choice.at)
-    found, gaps = evaluated(store, record, choice.points)
+    found, gaps = _scored(store, record, choice)
+    return Found(record, found, gaps, not choice.baseline and choice.last == 1)
+
+
+def _scored(store: Path, record: StudyRecord, choice: Choice) -> tuple[Evaluated, list[str]]:
+    """The scores at the points of `choice`, and what is missing."""
+    averaged = choice.last > 1
+    wanted = last_points.wanted(record, choice.points, choice.last) if averaged else choice.points
+    found, gaps = evaluated(store, record, wanted)
     require_same_items(found)
-    return Found(record, found, gaps, not choice.baseline)
+    if not averaged:
+        return found, gaps
+    means, lacking = last_points.averaged(record, found, choice.points, choice.last)
+    return means, [*gaps, *lacking]
 
 
 def _two(store: Path, study: str, choice: Choice, arms: tuple[str, str]) -> Found:
@@ -111,8 +131,7 @@ def _arm(store: Path, study: str, typed: str, choice: Choice) -> Found:
     runs = tuple(replace(run, arm=typed) for run in record.runs if run.arm == arm)
     record = replace(record, arms={typed: record.arms[arm]}, runs=runs, baseline=typed)
     _require_point(record, choice.at)
-    found, gaps = evaluated(where, record, choice.points)
-    require_same_items(found)
+    found, gaps = _scored(where, record, choice)
     return Found(record, found, gaps, declared=False)
 
 

@@ -88,6 +88,8 @@ class Comparison:
     margins: Mapping[str, float] = field(default_factory=dict)
     components: tuple[Components, ...] = ()
     """Of the variance, by what varies; only of arms whose runs cross seeds of weights and of data."""
+    averaged: int = 1
+    """Scored checkpoints of a run, up to the point, of which its scores are the mean."""
 
     def at(self, point: str) -> tuple[Row, ...]:
         return tuple(row for row in self.rows if row.at == point)
@@ -138,7 +140,9 @@ def compare(store: Path, study: str, choice: Choice = DECLARED) -> Comparison:
     gaps += [*_missing(record, scored, tasks), *lacking]
     corrected = tuple(_corrected(rows, declared, margins))
     told = tuple(dict.fromkeys(gaps))
-    return Comparison(record, metrics, corrected, values, told, scored, choice.points, declared, margins, varied)
+    return Comparison(
+        record, metrics, corrected, values, told, scored, choice.points, declared, margins, varied, choice.last
+    )
 
 
 def contrast(comparison: Comparison, arm: str, baseline: str, metric: Metric, at: str) -> Row | None:
@@ -152,19 +156,20 @@ def to_json(comparison: Comparison) -> dict[str, Any]:
     return {
         "study": comparison.study.name,
         "baseline": comparison.study.baseline,
-        "rows": [_plain(row.flat) for row in comparison.rows],
+        "averaged": comparison.averaged,
+        "rows": [plain(row.flat) for row in comparison.rows],
         "gaps": list(comparison.gaps),
         "notes": notes(comparison),
-        **({"components": [_plain(each.flat) for each in comparison.components]} if comparison.components else {}),
+        **({"components": [plain(each.flat) for each in comparison.components]} if comparison.components else {}),
     }
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Without tuples, and with null for the ends of an endless interval."""
     if isinstance(value, dict):
-        return {key: _plain(cell) for key, cell in value.items()}
+        return {key: plain(cell) for key, cell in value.items()}
     if isinstance(value, tuple | list):
-        return [_plain(cell) for cell in value]
+        return [plain(cell) for cell in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
@@ -177,7 +182,8 @@ def notes(comparison: Comparison) -> list[str]:
         if task.task.count("/") < 2  # those of a source are in its kind
         for line in item_notes(task)
     )
-    return list(dict.fromkeys([*_unequal(comparison), *lines]))
+    averaged = [f"arms are compared {where(comparison)}"] if comparison.averaged > 1 else []
+    return list(dict.fromkeys([*averaged, *_unequal(comparison), *lines]))
 
 
 def _unequal(comparison: Comparison) -> Iterable[str]:
@@ -195,6 +201,15 @@ def _unequal(comparison: Comparison) -> Iterable[str]:
                     f"{arm}, {at}: it has read {ours:,} tokens and {comparison.study.baseline_of(arm)} {theirs:,}, so "
                     "what they differ by may be of tokens"
                 )
+
+
+def where(comparison: Comparison) -> str:
+    """At which point arms are compared at last, in a sentence."""
+    at = comparison.points[-1]
+    told = "at the end of the runs" if at == FINAL else f"at {at}"
+    return (
+        told if comparison.averaged == 1 else f"{told}, the mean of each run's last {comparison.averaged} checkpoints"
+    )
 
 
 def several_baselines(study: StudyRecord) -> bool:

@@ -15,7 +15,7 @@ alone. p is the α whose reach is |D|. A metric of several tasks weighs r_s and 
 Satterthwaite's. With one seed a and c are nothing and b is left: item noise only. Where seeds differ by the same amount
 (accuracies are counts) a is nothing too. Fewer than 20 items or clusters tell too little of others: there Student's t
 over seeds speaks for these items alone, and says so. Runs that share a seed of their weights or data are not as many
-seeds as runs (`_of_seeds`). How far each covers what it claims: benchmarks/statistics.md.
+seeds as runs (`of_mean`). How far each covers what it claims: benchmarks/statistics.md.
 
 A relative change is the ratio of the arms less 1, by the same interval on its logarithm (swapping the arms inverts it).
 It needs positive scores, and is left out where a score is 0.
@@ -227,7 +227,7 @@ def _spread(
     differences_S: Floats, items: Sequence[tuple[float, float]], freedoms: Sequence[float], shared: Shared
 ) -> Spread:
     """`items` are b and c of every task."""
-    a, n_seeds = _of_seeds(differences_S, shared)
+    a, n_seeds = of_mean(differences_S, shared)
     b, c = (math.fsum(parts) for parts in zip(*items, strict=True))
     if b > 0:
         freedom = b**2 / math.fsum(part**2 / of for (part, _), of in zip(items, freedoms, strict=True) if part > 0)
@@ -236,7 +236,7 @@ def _spread(
     return Spread(a, b, c, n_seeds, freedom)
 
 
-def _of_seeds(differences_S: Floats, shared: Shared) -> tuple[float, int]:
+def of_mean(differences_S: Floats, shared: Shared) -> tuple[float, int]:
     """a, and the number of seeds that it is known from.
 
     Runs that share a seed are not independent: there each kind of seed is taken by the means over its runs, and both

@@ -23,7 +23,9 @@ print("loaded:", [name for name in {HEAVY!r} if name in sys.modules], file=sys.s
 LAUNCH = "launch --engine jobset --slice v5litepod-4 --dry-run"
 
 
-@pytest.mark.parametrize("command", ["plan", "status", "compare", "check-claims", "report", "audit", "run", LAUNCH])
+@pytest.mark.parametrize(
+    "command", ["plan", "status", "compare", "signal", "check-claims", "report", "audit", "run", LAUNCH]
+)
 def test_reading_commands_load_no_jax_and_no_tensorflow(command: str, finished_store: Path) -> None:
     """On a store that was run, so that every command goes its whole way."""
     arguments = [sys.executable, "-c", PROBE, *command.split(), "tiny", "--store", str(finished_store)]

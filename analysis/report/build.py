@@ -15,12 +15,13 @@ from analysis.compare import Comparison, compare
 from analysis.ledgers import Ledgers, read_ledgers
 from analysis.metrics import metrics_for, value
 from analysis.records import StudyRecord
-from analysis.report import evidence, files, findings, inference, results
+from analysis.report import evidence, files, findings, inference, results, telling
 from analysis.report.blocks import ENDS, STAGES, Block, Bullets, Figure, Fold, Report, Section, Text, blocks_of
 from analysis.report.figures import drawing, losses, panels, paper, places, solved, tuning
 from analysis.report.page import page
 from analysis.report.values import before_after, by_source, primary, shown
 from analysis.scores import FINAL, Evaluated, evaluated, points
+from analysis.signal import signals
 from analysis.winrates import win_rates
 from store.files import read_sealed, write_text
 from store.layout import PREPARED, STUDIES, Prepared
@@ -135,6 +136,7 @@ def assemble(
         "Code that was executed": [*code[:1], *sets, *code[1:]],
         "Win rates": [*_drawn(paper.win_bars(judges)), *evidence.win_rates(study, judges)],
         "All comparisons": results.all_rows(comparison),
+        "What the tasks can tell": telling.told(signals(study, stages)),
         "Where the variance comes from": results.components(comparison),
         "What is missing": results.missing(comparison),
         "Declared and realised tokens": evidence.tokens(ledgers, extras["audit"]),

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from analysis.compare import Comparison, Row, against, arm_label, several_baselines
+from analysis.compare import Comparison, Row, against, arm_label, several_baselines, where
 from analysis.metrics import Metric, percent_text
 from analysis.statistics import detectable
 from analysis.verdict import CANNOT_TELL, EQUIVALENT, SIDES
@@ -20,12 +20,12 @@ def primary_rows(comparison: Comparison) -> list[Row]:
 def answer(comparison: Comparison) -> list[str]:
     """Two to five sentences on the primary metrics at the last point (on all metrics if none is declared)."""
     study, rows = comparison.study, primary_rows(comparison)
-    where = "at the end of the runs" if comparison.points[-1] == "final" else f"at {comparison.points[-1]}"
+    place = where(comparison)
     if not rows:
-        return [f"No arm could be compared with {against(study)} {where} yet."]
+        return [f"No arm could be compared with {against(study)} {place} yet."]
     size = len(comparison.family) or len(rows)
     sides = [[row for row in rows if row.judged.side == side] for side in SIDES]
-    sentences = [_counted(comparison, rows, sides, size, where)]
+    sentences = [_counted(comparison, rows, sides, size, place)]
     lost = [row for row in rows if row.judged.before]
     if lost:
         verb = "has" if len(lost) == 1 else "have"
@@ -59,17 +59,17 @@ def answer(comparison: Comparison) -> list[str]:
     return sentences
 
 
-def _counted(comparison: Comparison, rows: Sequence[Row], sides: Sequence[Sequence[Row]], size: int, where: str) -> str:
+def _counted(comparison: Comparison, rows: Sequence[Row], sides: Sequence[Sequence[Row]], size: int, place: str) -> str:
     study, declared = comparison.study, bool(comparison.family)
     what = "declared primary comparison" if declared else "comparison"
     if size == 1:
         found = f": it is {rows[0].judged.side}" if sides[0] or sides[1] else ""
-        return f"There is one {what}, with {against(study)} {where}{found}."
+        return f"There is one {what}, with {against(study)} {place}{found}."
     correction = (
         f"Holm's correction for all {size}" if declared else "Benjamini and Hochberg's correction over all rows"
     )
     return (
-        f"Of {size} {what}s with {against(study)} {where}, after {correction}, "
+        f"Of {size} {what}s with {against(study)} {place}, after {correction}, "
         f"{len(sides[0])} {'is' if len(sides[0]) == 1 else 'are'} better and {len(sides[1])} worse."
     )
 

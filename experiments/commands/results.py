@@ -1,4 +1,4 @@
-"""`ablate compare`, `ablate check-claims` and `ablate report`: what was found, from the records alone."""
+"""`ablate compare`, `signal`, `check-claims` and `report`: what was found, from the records alone."""
 
 import sys
 from pathlib import Path
@@ -25,6 +25,9 @@ def compare(
         list[str] | None,
         typer.Option(help="How far apart is still equivalent: bpb=0.01 or heldout/code/bpb=0.02; may be repeated."),
     ] = None,
+    last: Annotated[
+        int, typer.Option(help="Average so many scored checkpoints of a run, up to the point, item by item.")
+    ] = 1,
     every: Annotated[bool, typer.Option("--all", help="Every metric with its interval.")] = False,
     json: Json = False,
 ) -> None:
@@ -34,10 +37,27 @@ def compare(
     from analysis.compare import to_json
     from analysis.report.terminal import print_all, print_answer
 
-    choice = Choice(baseline, arms, at, margins(margin or []))
+    choice = Choice(baseline, arms, at, margins(margin or []), last)
     comparison = compare_arms(store, asked(study, scale).key, choice)
     show = print_all if every else print_answer
     print_result(to_json(comparison), json, lambda _, console: show(comparison, console))
+
+
+def signal(
+    study: StudyName,
+    scale: ScaleName = "",
+    store: Store = RUNS,
+    last: Annotated[
+        int, typer.Option(help="Checkpoints at the end of a run, of one kind of stage and mixture, whose noise counts.")
+    ] = 3,
+    json: Json = False,
+) -> None:
+    """Say which tasks and metrics can tell the arms apart: noise of seeds and checkpoints, spread, chance, order."""
+    from analysis.signal import card, to_json
+    from experiments.commands.signal import print_card
+
+    found = card(store, asked(study, scale).key, last)
+    print_result(to_json(found), json, lambda _, console: print_card(found, console))
 
 
 def check_claims(

@@ -54,6 +54,7 @@ def test_the_page_has_every_section(built: Path) -> None:
         "Stage by stage",
         "Along the runs",
         "All comparisons",
+        "What the tasks can tell",
         "Declared and realised tokens",
         "Where the data come from",
         "Contamination",

@@ -164,7 +164,7 @@ def _print_multipliers(document: dict[str, Any], console: Console) -> None:
     of = document["published"]["multiplier"]
     say(
         console,
-        f"Ratio: at {document['to']} / at {document['from']}. † beyond the last scored point of the baseline: an "
+        f"Ratio: in {document['to']} / in {document['from']}. † beyond the last scored point of the baseline: an "
         "extrapolation.",
         f"Elsewhere {of['predicted']:.2f}x was predicted at width {of['width']:,} and {of['measured']:.2f}x measured "
         f"at {of['measured_width']:,} ({of['source']}).",
@@ -242,4 +242,4 @@ _DECISIONS: Mapping[str, Column] = {
 
 
 def _columns(small: str, large: str, cell: Callable[[str], Value]) -> dict[str, Column]:
-    return {"metric": "metric", "arm": _of, f"at {small}": cell("from"), f"at {large}": cell("to")}
+    return {"metric": "metric", "arm": _of, f"in {small}": cell("from"), f"in {large}": cell("to")}

@@ -32,9 +32,9 @@ from scipy import optimize
 from analysis.catching_up import FEWEST_POINTS
 from analysis.compare import Comparison, Row
 from analysis.metrics import Metric, value
-from analysis.records import RunRecord, StageRecord, StudyRecord
+from analysis.records import StageRecord, StudyRecord
 from analysis.scores import FINAL, Evaluated, evaluated, points
-from analysis.statistics import Floats, Interval, Spread, interval, spread_of
+from analysis.statistics import Floats, Interval, Shared, Spread, interval, spread_of
 
 FARTHEST = 2.0
 """How many times the tokens of the last scored point a curve is followed."""
@@ -148,23 +148,30 @@ def _multiplier(comparison: Comparison, row: Row, by_seed: Mapping[int, Mapping[
     if lost := [each.why for each in at.values() if each.why]:
         some = f" (in {len(lost)} of {len(at)} seeds)" if len(lost) < len(at) else ""
         return replace(nothing, why=lost[0].format(row.baseline) + some)
-    own_S = np.array([_read(stages[row.arm, seed, FINAL]) for seed in level], dtype=float)
-    logs_S = np.log([each.tokens for each in at.values()]) - np.log(own_S)
+    read = [_read(stages[row.arm, seed, FINAL]) for seed in level]
     runs = {run.seed: run for run in comparison.study.runs if run.arm == row.arm}
-    spread = _spread(logs_S, math.fsum(each.slope for each in at.values()) / len(at), row, [runs[s] for s in level])
-    first, last = (math.log(pick(by_seed[min(level)]) / own_S[0]) for pick in (min, max))
-    log = interval(float(logs_S.mean()), spread)
+    log = over_seeds(list(at.values()), read, row.estimate.spread, [runs[seed].seeds for seed in level])
+    first, last = (math.log(pick(by_seed[min(level)]) / read[0]) for pick in (min, max))
     low = log.low if log.low >= first else -math.inf
     high = log.high if log.high <= last + math.log(FARTHEST) else math.inf
     beyond = any(each.tokens > max(by_seed[seed]) for seed, each in at.items())
     return replace(nothing, log=replace(log, low=low, high=high), extrapolated=beyond, kind=row.estimate.kind)
 
 
-def _spread(logs_S: Floats, slope: float, row: Row, runs: Sequence[RunRecord]) -> Spread:
-    """Of the mean logarithm: seeds by their own multipliers, items by what they do to the difference of the ends."""
-    of_seeds = spread_of(logs_S, [np.zeros((len(logs_S), 2))], [1.0], [run.seeds for run in runs])
-    ours = row.estimate.spread
-    return replace(ours, seeds=of_seeds.seeds, items=ours.items * slope**2, both=ours.both * slope**2)
+def over_seeds(at: Sequence[Needed], read: Sequence[int], ends: Spread, shared: Shared = ()) -> Interval:
+    """Of the mean logarithm of the multiplier.
+
+    Args:
+        at: where the baseline's curve is where the arm ends, by seed.
+        read: tokens of the arm, by seed.
+        ends: of the difference of the ends, in bits.
+        shared: the seeds of every run, where runs share some.
+    """
+    logs_S = np.log([each.tokens for each in at]) - np.log(read)
+    of_seeds = spread_of(logs_S, [np.zeros((len(at), 2))], [1.0], shared)
+    slope = math.fsum(each.slope for each in at) / len(at)
+    both = replace(ends, seeds=of_seeds.seeds, items=ends.items * slope**2, both=ends.both * slope**2)
+    return interval(float(logs_S.mean()), both)
 
 
 def needed(curve: Mapping[int, float], level: float) -> Needed:

@@ -45,17 +45,20 @@ def write_rung(
     n_items: int = 40,
     number: int = 0,
     kinds: Sequence[str] = (),
+    fit: float = 0.0,
 ) -> None:
     """One study whose arms are worth so much; the first is the baseline, and is scored at so many points.
 
     Args:
         luck: what a seed of an arm is off by, in bits per byte, all along its run; a point by a tenth of it.
+        fit: how far items suit an arm, in bits per byte.
         kinds: of the baseline's stages, where they are not pieces of one.
         number: another one, another draw.
     """
     baseline, runs = next(iter(worth)), []
     for arm, seed in ((arm, seed) for arm in worth for seed in seeds):
         rng = np.random.default_rng([number, list(worth).index(arm), seed])
+        suits_N = fit * np.random.default_rng([number, list(worth).index(arm)]).normal(size=n_items)
         off, count = rng.normal(0, luck), pieces if arm == baseline else 1
         names, parent = [], None
         for piece in range(1, count + 1):
@@ -70,9 +73,8 @@ def write_rung(
             folder = store / "stages" / f"{key}-{arm}-s{seed}-{piece}"
             level = bits(worth[arm], piece / count) + off + rng.normal(0, luck / 10)
             length_N = np.random.default_rng(7).integers(50, 150, n_items)
-            items = [
-                {"id": f"{i}", "nats": level * float(n) * math.log(2), "bytes": int(n)} for i, n in enumerate(length_N)
-            ]
+            nats_N = (level + suits_N) * length_N * math.log(2)
+            items = [{"id": f"{i}", "nats": float(nats_N[i]), "bytes": int(n)} for i, n in enumerate(length_N)]
             write(folder / "stage.json", stage)
             write(folder / "done.json", EndRecord(STEPS, END // count, 1.0, 1.0))
             write(eval_path(folder, task, 1, STEPS), EvalRecord(task, 1, "p", fingerprint, STEPS, tuple(items)))

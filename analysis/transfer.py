@@ -25,7 +25,6 @@ from itertools import combinations
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from analysis.compare import Comparison, Row, compare, contrast
 from analysis.metrics import Metric
@@ -224,7 +223,7 @@ def _tau_interval(
 ) -> tuple[tuple[float, float] | None, str]:
     """The interval over the seeds of both rungs, or why there is none."""
     arms = sorted({arm for pair in pairs for arm in pair})
-    rng, signs = np.random.default_rng(0), []
+    values = []
     for rung in (here, there):
         by_arm = {arm: rung.by_seed(arm, metric, FINAL) for arm in arms}
         seeds = sorted(set.intersection(*(set(of) for of in by_arm.values())))
@@ -232,12 +231,20 @@ def _tau_interval(
             return None, f"cannot tell: {rung.study.name} has fewer than 2 seeds that all of its arms share"
         if _share_seeds(rung, arms[0], seeds):
             return None, f"cannot tell: runs of {rung.study.name} share seeds of their weights or data"
-        mean_DxA = drawn_means(np.array([[by_arm[arm][seed] for arm in arms] for seed in seeds]), rng)
-        place = {arm: mean_DxA[:, number] for number, arm in enumerate(arms)}
-        signs.append(np.sign(np.stack([place[one] - place[other] for one, other in pairs], axis=1)))
-    tau_D = (signs[0] * signs[1]).mean(axis=1)
+        values.append(np.array([[by_arm[arm][seed] for arm in arms] for seed in seeds]))
+    places = [(arms.index(one), arms.index(other)) for one, other in pairs]
+    tau_D = draws_of_tau(values, places, np.random.default_rng(0))
     low, high = np.quantile(tau_D, [ALPHA / 2, 1 - ALPHA / 2])
     return (float(low), float(high)), ""
+
+
+def draws_of_tau(values: Sequence[Floats], pairs: Sequence[tuple[int, int]], rng: np.random.Generator) -> Floats:
+    """Of two rungs' values S x A, over pairs of their columns; what is drawn has no ties."""
+    one_P, other_P = np.array(pairs).T
+    means = [drawn_means(value_SxA, rng) for value_SxA in values]
+    small_DxP, large_DxP = (np.sign(mean_DxA[:, one_P] - mean_DxA[:, other_P]) for mean_DxA in means)
+    tau_D: Floats = (small_DxP * large_DxP).mean(axis=1)
+    return tau_D
 
 
 def _share_seeds(rung: Comparison, arm: str, seeds: Sequence[int]) -> bool:
@@ -245,12 +252,12 @@ def _share_seeds(rung: Comparison, arm: str, seeds: Sequence[int]) -> bool:
     return any(1 < len(set(kind)) < len(its) for kind in zip(*its, strict=True))
 
 
-def drawn_means(value_SxA: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
+def drawn_means(value_SxA: Floats, rng: np.random.Generator) -> Floats:
     """DRAWS x A means of what S seeds may be of, in which any two arms differ as Student's t of S - 1 has it."""
     n_seeds = len(value_SxA)
     mean_A = value_SxA.mean(axis=0)
     wide_D = np.sqrt((n_seeds - 1) / rng.chisquare(n_seeds - 1, DRAWS) / (n_seeds * (n_seeds - 1)))
-    moved_DxA: NDArray[np.float64] = rng.standard_normal((DRAWS, n_seeds)) @ (value_SxA - mean_A)
+    moved_DxA: Floats = rng.standard_normal((DRAWS, n_seeds)) @ (value_SxA - mean_A)
     return mean_A + wide_D[:, None] * moved_DxA
 
 

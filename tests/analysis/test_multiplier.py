@@ -28,8 +28,10 @@ from analysis.multiplier import (
 from analysis.records import read_study
 from analysis.report import worth
 from analysis.report.blocks import Table
+from analysis.report.build import gather
 from analysis.statistics import CROSSED, ONE_SEED, Interval, Pair, Side, estimate
 from tests.analysis import rungs
+from tests.analysis.synthetic_store import EXTRAS
 
 
 def measured(store: Path, key: str = rungs.SMALL) -> dict[str, Multiplier]:
@@ -164,6 +166,21 @@ def test_the_points_are_those_of_the_records(tmp_path: Path) -> None:
     rungs.write_rung(tmp_path, rungs.SMALL, {"text": 1.0, "more": 1.2})
     along = scored_along(tmp_path, read_study(tmp_path, rungs.SMALL))
     assert sorted({at for _, _, at in along.scores}) == ["final", *(f"stage-{n}" for n in range(1, rungs.PIECES))]
+
+
+def test_the_report_of_one_study_has_them_along_the_runs(tmp_path: Path) -> None:
+    rungs.write_rung(tmp_path, rungs.SMALL, {"text": 1.0, "more": 1.2, "less": 0.7, "far": 3.0})
+    sections = {section.title: section.blocks for section in gather(tmp_path, rungs.SMALL, EXTRAS).report.sections}
+    (table,) = [
+        block for block in sections["Along the runs"] if isinstance(block, Table) and "worth" in map(str, block.head)
+    ]
+    said = {str(row[1]): [str(cell) for cell in row[3:6]] for row in table.rows}
+    assert said["more"][0].startswith("1.2") and said["more"][0].endswith("x †") and said["more"][2] == "3"
+    assert said["less"][0].startswith("0.7") and said["less"][0].endswith("x")
+    assert said["far"][0] == "cannot tell"
+    rungs.write_rung(tmp_path, rungs.LARGE, {"text": 1.0, "more": 1.2}, pieces=1)
+    whole = {section.title for section in gather(tmp_path, rungs.LARGE, EXTRAS).report.sections}
+    assert "Along the runs" not in whole
 
 
 def told(centre: float, half: float) -> Multiplier:

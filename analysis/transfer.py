@@ -1,7 +1,7 @@
 """How far a small rung can be trusted: the decisions and conclusions of a study at one scale, held beside those at
 another.
 
-Decision accuracy (DataDecide, arXiv:2504.11393, section 2.2) is the share of pairs of arms that the small rung orders
+Decision accuracy (DataDecide, arXiv:2504.11393) is the share of pairs of arms that the small rung orders
 as the large one does, by their means over paired seeds. The large rung is no oracle: a pair of which its 95 % interval
 contains 0 is no pair to be right about. So it is also given over the pairs that the large rung tells apart, and of
 those how many the small rung told apart rightly, could not tell, and told apart wrongly. All these are intervals of
@@ -9,9 +9,10 @@ single pairs, not corrected. A pair that a rung has exactly equal counts half, a
 are the same checkpoint at a rung are no pair.
 
 Kendall's tau-b is of the same pairs, and its interval is of seeds: the means of either rung are drawn DRAWS times from
-what its seeds say of them. A draw is mean + z' R sqrt(1 / (S (S-1)) (S-1) / chi2), for residuals R_SxA, normal z and a
-chi-squared number of S-1 degrees, so that every difference of two arms is distributed as Student's t around the one
-that was found: with two or three seeds a bootstrap of the seeds themselves would be too narrow. An order without ties
+what its S seeds say of them. A draw is mean + z R / sqrt(S chi2), for residuals R_SxA, S normal z and chi-squared of
+S - 1 degrees, so that every difference of two arms is distributed as Student's t around the one that was found: with
+two or three seeds a bootstrap of the seeds themselves would be too narrow. In a simulation it holds the truth in 96 %
+of studies of three seeds and 98 % of five, but 92 % of two, which move all arms along one line. An order without ties
 has tau = 2 (decision accuracy) - 1, so the same draws give the interval of the decision accuracy.
 
 The conclusions are the verdicts on arms against their baselines, corrected as in the report of each rung.
@@ -102,7 +103,7 @@ class Transfer:
     Attributes:
         small, large: its comparisons.
         arms: that both have, in the order of the large one.
-        lacking: arms and metrics that one rung lacks, and what else could not be held beside the other, a line each.
+        notes: what one rung lacks, and what else could not be held beside the other, a line each.
         decisions: of every metric that both have.
         effects: of every arm and metric that both compare with the same baseline.
     """
@@ -110,7 +111,7 @@ class Transfer:
     small: Comparison
     large: Comparison
     arms: tuple[str, ...]
-    lacking: tuple[str, ...]
+    notes: tuple[str, ...]
     decisions: tuple[Decisions, ...]
     effects: tuple[Effect, ...]
 
@@ -151,10 +152,10 @@ def transfer(store: Path, small: str, large: str) -> Transfer:
             "their runs; score both alike (`ablate run`)"
         )
     effects = tuple(_effects(here, there, arms))
-    return Transfer(here, there, arms, tuple(_lacking(here, there, arms, decisions)), decisions, effects)
+    return Transfer(here, there, arms, tuple(_notes(here, there, arms, decisions)), decisions, effects)
 
 
-def _lacking(here: Comparison, there: Comparison, arms: Sequence[str], decisions: Iterable[Decisions]) -> Iterator[str]:
+def _notes(here: Comparison, there: Comparison, arms: Sequence[str], decisions: Iterable[Decisions]) -> Iterator[str]:
     shared = {each.metric for each in decisions}
     for ours, theirs in ((here, there), (there, here)):
         if alone := [arm for arm in theirs.study.arms if arm not in arms]:
@@ -169,6 +170,9 @@ def _lacking(here: Comparison, there: Comparison, arms: Sequence[str], decisions
                 f"{rung.study.name}: {len(rest)} of {len(rung.metrics)} metrics have no counterpart of the same tasks "
                 "with a pair of arms"
             )
+        if len({run.seed for run in rung.study.runs}) == 1:
+            yield f"{rung.study.name} has one seed: what it tells apart is so beyond the noise of items alone"
+        yield from (f"{rung.study.name}: {gap}" for gap in rung.gaps)
 
 
 def _decisions(here: Comparison, there: Comparison, metric: Metric, arms: Sequence[str]) -> Decisions | None:
@@ -256,9 +260,9 @@ def drawn_means(value_SxA: Floats, rng: np.random.Generator) -> Floats:
     """DRAWS x A means of what S seeds may be of, in which any two arms differ as Student's t of S - 1 has it."""
     n_seeds = len(value_SxA)
     mean_A = value_SxA.mean(axis=0)
-    wide_D = np.sqrt((n_seeds - 1) / rng.chisquare(n_seeds - 1, DRAWS) / (n_seeds * (n_seeds - 1)))
-    moved_DxA: Floats = rng.standard_normal((DRAWS, n_seeds)) @ (value_SxA - mean_A)
-    return mean_A + wide_D[:, None] * moved_DxA
+    wide_Dx1 = np.sqrt(n_seeds * rng.chisquare(n_seeds - 1, (DRAWS, 1)))
+    drawn_DxA: Floats = mean_A + rng.standard_normal((DRAWS, n_seeds)) @ (value_SxA - mean_A) / wide_Dx1
+    return drawn_DxA
 
 
 def _effects(here: Comparison, there: Comparison, arms: Sequence[str]) -> Iterator[Effect]:

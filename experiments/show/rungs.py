@@ -1,6 +1,6 @@
 """A study at two scales, held beside each other, as JSON and as tables.
 
-Its JSON: "study", "from", "to" (the rungs, as the store calls them), "arms" (that both have), "lacking" (lines), and
+Its JSON: "study", "from", "to" (the rungs, as the store calls them), "arms" (that both have), "notes" (lines), and
 
     metrics      of each: metric, unit, primary, headline, pairs, accuracy, accuracy_interval, told_apart,
                  accuracy_told, right, cannot_tell, wrong, tau, tau_interval, why, published (of others: per cent by
@@ -34,7 +34,7 @@ from analysis.transfer import WRONG, Decisions, transfer
 from experiments.show.table import Column, Row, Value, say, table
 
 SHOWN = 12
-"""Wrong conclusions on a terminal."""
+"""Wrong conclusions, and notes, on a terminal."""
 
 
 def rungs_json(store: Path, study: str, small: str, large: str) -> dict[str, Any]:
@@ -52,7 +52,7 @@ def rungs_json(store: Path, study: str, small: str, large: str) -> dict[str, Any
         rungs.append({(each.arm, each.baseline, each.metric): each for each in multipliers(rung, along, headline)})
     keys = dict.fromkeys(key for rung in rungs for key in rung if key[0] in found.arms and key[1] in found.arms)
     return {
-        **{"study": study, "from": small, "to": large, "arms": list(found.arms), "lacking": list(found.lacking)},
+        **{"study": study, "from": small, "to": large, "arms": list(found.arms), "notes": list(found.notes)},
         "metrics": [
             _decisions(each) | {"primary": each.metric.name in primary, "headline": each.metric in headline}
             for each in found.decisions
@@ -154,7 +154,8 @@ def print_rungs(document: dict[str, Any], console: Console) -> None:
         console.print(table("Effects on the primary metrics", own, effects))
     if document["multipliers"]:
         _print_multipliers(document, console)
-    say(console, *(f"missing: {line}" for line in document["lacking"]))
+    notes = document["notes"]
+    say(console, *notes[:SHOWN], *([f"and {len(notes) - SHOWN} notes more: --json"] if len(notes) > SHOWN else []))
 
 
 def _print_multipliers(document: dict[str, Any], console: Console) -> None:

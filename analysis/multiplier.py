@@ -42,8 +42,8 @@ EXPONENTS = (0.02, 2.0)
 """Between which beta is looked for."""
 IN_BITS = ("bpb", "gold_bpb")
 TOO_FEW = (
-    f"the runs of {{}} are scored at fewer than {FEWEST_POINTS} points; cut its stage (experiments.pieces.cut) and run "
-    "the study again"
+    f"the runs of {{}} are scored at fewer than {FEWEST_POINTS} points; cut its stage (experiments.pieces.cut, or "
+    "cut_every, which has the benchmarks asked there, too) and run the study again"
 )
 BEYOND = f"more than the {FARTHEST:g}x of its tokens up to which the curve of {{}} is followed"
 BEFORE = "it ends where {} was before its first scored point"

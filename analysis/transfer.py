@@ -27,7 +27,7 @@ from pathlib import Path
 
 import numpy as np
 
-from analysis.compare import Comparison, Row, compare, contrast
+from analysis.compare import Comparison, Row, compare, contrasts
 from analysis.metrics import Metric
 from analysis.scores import FINAL
 from analysis.statistics import ALPHA, Floats
@@ -54,7 +54,7 @@ class Decisions:
         right, untold, wrong: of `told`, what the small rung says by its own interval.
         tau: Kendall's tau-b; None where a rung has no order at all.
         tau_interval: None with fewer than two seeds at a rung, and `why` says it.
-        why: there is no interval.
+        why: there is no interval; "" where there is one.
     """
 
     metric: Metric
@@ -177,11 +177,9 @@ def _notes(here: Comparison, there: Comparison, arms: Sequence[str], decisions: 
 
 def _decisions(here: Comparison, there: Comparison, metric: Metric, arms: Sequence[str]) -> Decisions | None:
     """None where no pair of arms has the metric at both rungs."""
-    rows = []
-    for pair in combinations(arms, 2):
-        small, large = (contrast(rung, *pair, metric, FINAL) for rung in (here, there))
-        if small and large and not (small.judged.same or large.judged.same):
-            rows.append((small, large))
+    made = (contrasts(rung, list(combinations(arms, 2)), metric, FINAL) for rung in (here, there))
+    both = ((small, large) for small, large in zip(*made, strict=True) if small and large)
+    rows = [(small, large) for small, large in both if not (small.judged.same or large.judged.same)]
     if not rows:
         return None
     sign_2xP = np.array([[np.sign(row.estimate.difference.centre) for row in pair] for pair in rows]).T
@@ -190,7 +188,9 @@ def _decisions(here: Comparison, there: Comparison, metric: Metric, arms: Sequen
     said = Counter(_said(small, large) for small, large in rows if large.judged.told_apart)
     tau_interval, why = _tau_interval(here, there, metric.name, [(row.arm, row.baseline) for row, _ in rows])
     tau = tau_b(*sign_2xP)
-    if tau is not None and tau_interval is not None:
+    if tau is None:
+        tau_interval, why = None, "cannot tell: all arms of a rung have one value"
+    elif tau_interval is not None:
         tau_interval = min(tau_interval[0], tau), max(tau_interval[1], tau)
     return Decisions(
         metric,
@@ -202,7 +202,7 @@ def _decisions(here: Comparison, there: Comparison, metric: Metric, arms: Sequen
         said["untold"],
         said["wrong"],
         tau,
-        tau_interval if tau is not None else None,
+        tau_interval,
         why,
     )
 

@@ -35,6 +35,9 @@ from experiments.show.table import Column, Row, Value, say, table
 
 SHOWN = 12
 """Wrong conclusions, and notes, on a terminal."""
+FEW = 3
+"""Names in a line."""
+RUNGS = ("from", "to")
 
 
 def rungs_json(store: Path, study: str, small: str, large: str) -> dict[str, Any]:
@@ -161,7 +164,14 @@ def print_rungs(document: dict[str, Any], console: Console) -> None:
 def _print_multipliers(document: dict[str, Any], console: Console) -> None:
     columns = _columns(document["from"], document["to"], _times) | {"ratio": _ratio}
     title = "What an arm's end is worth: the tokens that its baseline would need for it / the tokens of the arm"
-    console.print(table(title, document["multipliers"], columns))
+    told = [row for row in document["multipliers"] if any((row[rung] or {}).get("multiplier") for rung in RUNGS)]
+    if told:
+        console.print(table(title, told, columns))
+    untold: dict[str, list[str]] = {}
+    for row in (row for row in document["multipliers"] if row not in told):
+        why = "; ".join(dict.fromkeys(row[rung]["why"] for rung in RUNGS if row[rung]))
+        untold.setdefault(why, []).append(f"{row['arm']} in {row['metric']}")
+    say(console, *(f"Worth in tokens, cannot tell: {why}: {_few(names)}." for why, names in untold.items()))
     of = document["published"]["multiplier"]
     say(
         console,
@@ -170,6 +180,11 @@ def _print_multipliers(document: dict[str, Any], console: Console) -> None:
         f"Elsewhere {of['predicted']:.2f}x was predicted at width {of['width']:,} and {of['measured']:.2f}x measured "
         f"at {of['measured_width']:,} ({of['source']}).",
     )
+
+
+def _few(names: Sequence[str]) -> str:
+    more = f" and {len(names) - FEW} more" if len(names) > FEW else ""
+    return ", ".join(names[:FEW]) + more
 
 
 def _say_published(document: dict[str, Any], console: Console) -> None:

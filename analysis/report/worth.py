@@ -5,15 +5,18 @@ from collections.abc import Sequence
 
 from analysis.catching_up import FEWEST_POINTS
 from analysis.multiplier import FARTHEST, Multiplier
-from analysis.report.blocks import Block, Cell, Heading, Table, Text, grouped
+from analysis.report.blocks import Block, Heading, Table, Text, grouped
+from analysis.verdict import REACH
 
 SAID = (
     "The tokens at which the curve of the baseline is where the arm ends, over the tokens of the arm: at 2x the "
     "baseline would need twice as many. Between two of its scored points the curve is a straight line over log tokens. "
     f"† beyond the last one it is E + B / tokens^β, fitted to them, up to {FARTHEST:g}x its tokens: an extrapolation. "
     "It is of one run under one schedule: a run that was meant to end sooner would have been better there. Intervals "
-    "are for other seeds and items; open is an end that the curve does not reach."
+    "are for other seeds and items where nothing else is said; open is an end that the curve does not reach."
 )
+
+OTHER_SIZES = "sizes differ, so it is no multiplier of FLOPs"
 
 
 def in_tokens(found: Sequence[Multiplier]) -> list[Block]:
@@ -26,11 +29,11 @@ def in_tokens(found: Sequence[Multiplier]) -> list[Block]:
             *(each.metric.label, each.arm, each.baseline),
             *_told(each),
             f"{each.n_seeds}{f' of {each.n_declared}' if each.n_declared != each.n_seeds else ''}",
-            Cell(each.why or ("" if each.flops else "sizes differ, so it is none of FLOPs")),
+            each.why or "; ".join(filter(None, (REACH.get(each.kind, ""), "" if each.flops else OTHER_SIZES))),
         )
         for each in rows
     ]
-    head = ("metric", "arm", "baseline", "worth", "95 % interval", "seeds", "why")
+    head = ("metric", "arm", "baseline", "worth", "95 % interval", "seeds", "note")
     table = Table("", head, grouped(body), words=3, prose=(len(head) - 1,))
     return [Heading("What the arms are worth in tokens"), Text(SAID), table]
 

@@ -167,6 +167,8 @@ def _print_multipliers(document: dict[str, Any], console: Console) -> None:
     told = [row for row in document["multipliers"] if any((row[rung] or {}).get("multiplier") for rung in RUNGS)]
     if told:
         console.print(table(title, told, columns))
+        kinds = dict.fromkeys(row[rung]["interval_kind"] for row in told for rung in RUNGS if row[rung])
+        say(console, f"Intervals: {'; '.join(filter(None, kinds))}.")
     untold: dict[str, list[str]] = {}
     for row in (row for row in document["multipliers"] if row not in told):
         why = "; ".join(dict.fromkeys(row[rung]["why"] for rung in RUNGS if row[rung]))

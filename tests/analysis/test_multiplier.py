@@ -116,6 +116,13 @@ def test_a_baseline_of_few_points_has_no_curve_and_is_told_how_to_get_one(tmp_pa
     assert worth.in_tokens([more]) == []
 
 
+def test_the_report_says_what_an_interval_is_of(tmp_path: Path) -> None:
+    """Fewer than 20 documents speak of no others."""
+    rungs.write_rung(tmp_path, rungs.SMALL, {"text": 1.0, "more": 1.2}, n_items=12, models={"more": "2m"})
+    (table,) = [block for block in worth.in_tokens(list(measured(tmp_path).values())) if isinstance(block, Table)]
+    assert table.rows[0][-1] == f"on these documents only; {worth.OTHER_SIZES}"
+
+
 def test_other_stages_of_the_baseline_are_no_points_of_its_curve(tmp_path: Path) -> None:
     """What it read before it turned to another stage says nothing of the one that it ends with."""
     kinds = ("pretrain",) * 4 + ("cooldown",) * 2

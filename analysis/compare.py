@@ -147,8 +147,13 @@ def compare(store: Path, study: str, choice: Choice = DECLARED) -> Comparison:
 
 def contrast(comparison: Comparison, arm: str, baseline: str, metric: Metric, at: str) -> Row | None:
     """Any arm against any other, uncorrected; None where they share no seed that has the metric there."""
+    return contrasts(comparison, [(arm, baseline)], metric, at)[0]
+
+
+def contrasts(comparison: Comparison, pairs: Sequence[tuple[str, str]], metric: Metric, at: str) -> list[Row | None]:
+    """Of many pairs at once, which share what is made of an arm's scores."""
     scored = _At(comparison.study, comparison.evaluated, comparison.values, at)
-    return _row(scored, metric, arm, baseline)
+    return [_row(scored, metric, arm, baseline) for arm, baseline in pairs]
 
 
 def to_json(comparison: Comparison) -> dict[str, Any]:

@@ -27,6 +27,7 @@ from experiments.commands.options import (
 )
 from experiments.commands.results import check_claims, compare, report, signal
 from experiments.commands.sandbox import sandbox_app
+from experiments.commands.transfer import transfer
 from experiments.commands.wandb import wandb_app
 from store.errors import UserError
 
@@ -325,7 +326,7 @@ app.add_typer(mixture_app, name="mixture")
 mixture_app.command("audit")(audit)
 
 
-for command in (compare, signal, check_claims, report, launch):
+for command in (compare, signal, transfer, check_claims, report, launch):
     app.command()(command)
 
 

@@ -7,6 +7,9 @@ from experiments.study import Piece, Stage
 from mixtures.mixture import Mixture
 from store.errors import UserError
 
+POINTS = 6
+"""Of a stage that is followed: enough for a curve."""
+
 
 def cut(stage: Stage, *tokens: int) -> tuple[Stage, ...]:
     """`stage` in pieces that end after `tokens` of it and at its end.
@@ -34,6 +37,15 @@ def cut(stage: Stage, *tokens: int) -> tuple[Stage, ...]:
         replace(stage, tokens=after - before, piece=Piece(before, stage.tokens)) for before, after in pairwise(points)
     )
     return (first, *(replace(piece, restart=False, reset_optimizer=False) for piece in later))
+
+
+def followed(stage: Stage) -> tuple[Stage, ...]:
+    """`stage` in POINTS pieces about alike, so that it is scored along the way: what is scored of every stage.
+
+    Raises:
+        UserError: as `cut`.
+    """
+    return cut(stage, *(stage.tokens * n // POINTS for n in range(1, POINTS)))
 
 
 def turned(stage: Stage, tokens: int, mix: Mixture, restart: bool = False) -> tuple[Stage, Stage]:

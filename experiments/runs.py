@@ -7,6 +7,7 @@ again, and the rate at which a cooldown starts. A model's peak is that of its si
 from collections.abc import Mapping
 from fractions import Fraction
 
+from experiments.pieces import followed
 from experiments.scales import Scale
 from experiments.study import Arm, Stage
 from mixtures import paper
@@ -32,6 +33,12 @@ def warmup_steps(scale: Scale) -> int:
 def pretrain(scale: Scale, mix: Mixture, units: int = 1, model: ModelConfig | None = None) -> Stage:
     """A first stage: 200B tokens of the paper for a unit."""
     return _cosine("pretrain", scale, mix, units, model)
+
+
+def text_alone(scale: Scale) -> tuple[Stage, ...]:
+    """A first stage of text alone, which arms with code are compared with: followed, so that what they are worth can be
+    said in tokens, and in the same pieces in all studies, so that it is trained once."""
+    return followed(pretrain(scale, paper.mixtures(scale.parts)["text"]))
 
 
 def continued(scale: Scale, mix: Mixture, model: ModelConfig | None = None) -> Stage:
@@ -106,6 +113,8 @@ def run(
     elif name.endswith("-to-text"):
         first = {"code": "code+markup"}.get(name.removesuffix("-to-text"), name.removesuffix("-to-text"))
         stages = (pretrain(scale, mix[first], 1, model), continued(scale, mix["text90"], model))
+    elif name == "text" and model is None:
+        stages = text_alone(scale)
     else:
         stages = (pretrain(scale, mix[name], 1, model),)
     label, described = name, _DESCRIBED.get(name, f"{name}, once")

@@ -14,13 +14,14 @@ from analysis.clean import CleanScore, clean_csv, clean_scores, dirty_items
 from analysis.compare import Comparison, compare
 from analysis.ledgers import Ledgers, read_ledgers
 from analysis.metrics import metrics_for, value
+from analysis.multiplier import multipliers, scored_along
 from analysis.records import StudyRecord
-from analysis.report import evidence, files, findings, inference, results, telling
+from analysis.report import evidence, files, findings, inference, results, telling, worth
 from analysis.report.blocks import ENDS, STAGES, Block, Bullets, Figure, Fold, Report, Section, Text, blocks_of
 from analysis.report.figures import drawing, losses, panels, paper, places, solved, tuning
 from analysis.report.page import page
 from analysis.report.values import before_after, by_source, primary, shown
-from analysis.scores import FINAL, Evaluated, evaluated, points
+from analysis.scores import FINAL, Evaluated
 from analysis.signal import signals
 from analysis.winrates import win_rates
 from store.files import read_sealed, write_text
@@ -108,7 +109,7 @@ def assemble(
     study = comparison.study
     look = drawing.styles(list(study.arms), study.baseline)
     judges, runs = win_rates(store, study), losses.losses_of(study, ledgers)
-    stages = _along(store, study)
+    stages = scored_along(store, study)
     main, others = _figures(comparison, ledgers, look, published)
     read = paper.what_was_read(comparison, ledgers)
     cooled = [m for m in shown(comparison) if any(before_after(comparison, m, arm)[1] for arm in study.arms)]
@@ -129,6 +130,7 @@ def assemble(
         "Along the runs": [
             *(each for each in curves if each),
             *results.caught_up(reached(study, stages, primary(comparison))),
+            *worth.in_tokens(multipliers(comparison, stages, primary(comparison))),
             *evidence.skipped(ledgers),
         ],
         "Long contexts": list(places.by_place(comparison, look)),
@@ -238,14 +240,6 @@ def _tuning(comparison: Comparison, ledgers: Ledgers, found: Evaluated, look: dr
     metrics = shown(comparison)
     drawn = [tuning.by_epoch(found, places, metrics, look), tuning.by_size(comparison, places, metrics, look)]
     return [figure for figure in drawn if figure]
-
-
-def _along(store: Path, study: StudyRecord) -> Evaluated:
-    """The scores at all points of the runs."""
-    every = list(
-        dict.fromkeys(at for run in study.runs for at in points(run) if at == FINAL or at.startswith("stage-"))
-    )
-    return evaluated(store, study, every)[0]
 
 
 def _stage_means(comparison: Comparison, found: Evaluated) -> dict[tuple[str, str], dict[str, float]]:

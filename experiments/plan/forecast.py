@@ -187,13 +187,17 @@ def saved_by_a_trunk(plan: Plan) -> int:
     """Tokens that a trunk with a constant rate and cooldown branches would save (arXiv:2405.18392).
 
     Of first stages that differ in length alone, only the longest is read whole; each shorter one branches off for a
-    tenth of its length.
+    tenth of its length. One in pieces counts as a whole, if it is no trunk already.
     """
     lengths: dict[object, list[int]] = {}
     for stage in plan.stages:
-        if stage.parent is None and stage.stage.piece is None:
-            begin = (stage.start, stage.init_seed, stage.data_seed)
+        first = stage
+        while first.stage.carries_on and first.parent is not None:
+            first = plan.stage(first.parent)
+        ends = stage.first_step + stage.steps == stage.schedule.steps
+        if first.parent is None and ends and (stage.stage.piece is None or stage.schedule.kind != "constant"):
+            begin = (first.start, stage.init_seed, stage.data_seed)
             lengths.setdefault((tuple(shares(stage.stage.mixture).items()), begin, stage.model), []).append(
-                stage.tokens
+                stage.schedule.steps * stage.batch * stage.sequence
             )
     return sum(math.floor(0.9 * tokens) for each in lengths.values() for tokens in sorted(each)[:-1])

@@ -16,6 +16,7 @@ import math
 from dataclasses import replace
 from fractions import Fraction
 
+from experiments.pieces import followed
 from experiments.runs import pretrain
 from experiments.scales import Scale, ask
 from experiments.study import Arm, Expected, Study
@@ -61,4 +62,5 @@ def _whole(scale: Scale, text: Mixture) -> int:
 
 
 def _arm(scale: Scale, name: str, description: str, mix: Mixture, tokens: int) -> Arm:
-    return Arm(name, description, (replace(pretrain(scale, mix), tokens=tokens),), origin="ours; arXiv:2409.04556")
+    stage = replace(pretrain(scale, mix), tokens=tokens)
+    return Arm(name, description, followed(stage) if name == "text" else (stage,), origin="ours; arXiv:2409.04556")

@@ -18,7 +18,7 @@ Cost at laptop scale: three seeds of 11.4 units of 194,560 tokens, about 9 minut
 from dataclasses import replace
 
 from experiments.pieces import cut, turned
-from experiments.runs import continued, pretrain, run
+from experiments.runs import continued, pretrain, run, text_alone
 from experiments.scales import Scale, ask
 from experiments.study import CONTINUE, Arm, Expected, Stage, Study
 from mixtures.paper import mixtures
@@ -28,7 +28,7 @@ BASE = "balanced-to-text"
 
 def study(scale: Scale) -> Study:
     mix = mixtures(scale.parts)
-    first, text = pretrain(scale, mix["balanced"]), pretrain(scale, mix["text"])
+    first = pretrain(scale, mix["balanced"])
     low = replace(continued(scale, mix["text90"]), decay="constant", peak=CONTINUE, end=CONTINUE, warmup=0)
     short, whole = _constant_then_decay(scale, first, continued(scale, mix["text90"]))
     return ask(
@@ -53,7 +53,7 @@ def study(scale: Scale) -> Study:
             Arm(
                 "text-only-rewarmed",
                 "text all along, warmed up again half-way",
-                (text, continued(scale, mix["text"])),
+                (*text_alone(scale), continued(scale, mix["text"])),
                 against="text-only",
                 origin="ours: a second warm-up without a change of mixture",
             ),

@@ -12,22 +12,16 @@ Cost at laptop scale: by the plan 18 minutes on two cores, not yet measured. Com
 
 from dataclasses import replace
 
-from experiments.pieces import cut
+from experiments.pieces import followed
 from experiments.scales import Scale, ask
 from experiments.study import Arm, Epochs, Expected, Stage, Study
 from experiments.systems import first, long_context, python, systems, tuned
 from models.recipe import NextToken
 
-POINTS = 6
-"""Of a stage whose loss is followed."""
-
 
 def study(scale: Scale) -> Study:
     of = systems(scale)
     scale = of.scale
-
-    def followed(stage: Stage) -> tuple[Stage, ...]:
-        return cut(stage, *(stage.tokens * n // POINTS for n in range(1, POINTS)))
 
     text = first(of, of.mixture("text", text=1))
     going_on = (text, *followed(first(of, of.code_llama, "continue")))

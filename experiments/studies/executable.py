@@ -10,7 +10,7 @@ Cost at laptop scale: three seeds of 4 units of 194,560 tokens, about 4 minutes 
 preparation for three derived sources. Command: `ablate run executable`.
 """
 
-from experiments.runs import pretrain
+from experiments.runs import pretrain, text_alone
 from experiments.scales import Scale, ask, with_sources
 from experiments.study import Arm, Expected, Study
 from mixtures.catalogue.derived import derived, derived_part
@@ -37,7 +37,7 @@ def study(scale: Scale) -> Study:
         "web-code": ("code as it was written", code),
         "code-with-prose": ("code among prose", mixture("code-with-prose", dict.fromkeys(prose, 1))),
     }
-    arms = [Arm("text", "text alone", (pretrain(scale, text),), origin="Fig. 4 at 0 %")]
+    arms = [Arm("text", "text alone", text_alone(scale), origin="Fig. 4 at 0 %")]
     for name, (described, part) in parts.items():
         stage = pretrain(scale, mixture(f"text+{name}{SHARE}", {text: 100 - SHARE, part: SHARE}))
         arms.append(Arm(name, f"{SHARE} % {described}, the rest text", (stage,), origin="arXiv:2605.19762"))

@@ -12,7 +12,7 @@ Cost at laptop scale: three seeds of 5 units of 194,560 tokens, about 4 minutes 
 
 from dataclasses import replace
 
-from experiments.runs import pretrain
+from experiments.runs import pretrain, text_alone
 from experiments.scales import Scale, ask, part_of, with_sources
 from experiments.study import Arm, Expected, Study
 from mixtures.catalogue.paper_scale import one_language
@@ -29,7 +29,7 @@ def study(scale: Scale) -> Study:
     text, code = mixtures(scale.parts)["text"], scale.parts.code
     scale, languages = _languages(scale)
     parts: dict[str, Part] = {"all-languages": code, **{name: name for name in languages}}
-    arms = [Arm("text", "text alone", (pretrain(scale, text),), origin="Fig. 4 at 0 %")]
+    arms = [Arm("text", "text alone", text_alone(scale), origin="Fig. 4 at 0 %")]
     for name, part in parts.items():
         mix = mixture(f"text+{name}{SHARE}", {text: 100 - SHARE, part: SHARE})
         said = f"{SHARE} % code of {'all languages' if part is code else name}, the rest text"

@@ -9,7 +9,7 @@ Cost at laptop scale: three seeds of 5 units of 194,560 tokens, about 4 minutes 
 `ablate run markup-alone`.
 """
 
-from experiments.runs import pretrain
+from experiments.runs import pretrain, text_alone
 from experiments.scales import Scale, ask
 from experiments.study import Arm, Expected, Study
 from mixtures.mixture import Mixture, Part, mixture
@@ -22,7 +22,7 @@ def study(scale: Scale) -> Study:
     text = mixtures(scale.parts)["text"]
     parts = {"web-code": scale.parts.code, "markup": scale.parts.markup}
     arms = (
-        Arm("text", "text alone", (pretrain(scale, text),), origin="Fig. 4 at 0 %"),
+        Arm("text", "text alone", text_alone(scale), origin="Fig. 4 at 0 %"),
         *(_beside(scale, text, kind, part, percent) for kind, part in parts.items() for percent in PERCENTS),
     )
     names = [arm.name for arm in arms[1:]]

@@ -13,7 +13,7 @@ preparation for nine derived sources. Command: `ablate run placebo`.
 """
 
 from experiments.pieces import turned
-from experiments.runs import pretrain
+from experiments.runs import pretrain, text_alone
 from experiments.scales import Scale, ask, with_sources
 from experiments.study import Arm, Expected, Study
 from mixtures.catalogue.derived import derived, derived_part
@@ -35,7 +35,7 @@ def study(scale: Scale) -> Study:
     beside = {change: _beside(text, derived_part(code, change), change) for change in CONTROLS}
     again = turned(pretrain(scale, text), scale.unit * (100 - SHARE) // 100, text, restart=True)
     arms = (
-        Arm("text", "text alone", (pretrain(scale, text),), origin="Fig. 4 at 0 %"),
+        Arm("text", "text alone", text_alone(scale), origin="Fig. 4 at 0 %"),
         _arm("code", "code as it was written", scale, _beside(text, code, "web-code")),
         *(_arm(change, said, scale, beside[change]) for change, said in CONTROLS.items()),
         Arm("repeated-text", f"text, of which {SHARE} % were read before", again, origin="ours: nothing new, no code"),

@@ -1,6 +1,7 @@
 """Studies with designs of ours: each is planned at every scale, and its arms differ in what it says alone."""
 
 import importlib
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
@@ -9,6 +10,7 @@ from itertools import product
 
 import pytest
 
+from experiments.pieces import POINTS
 from experiments.plan.check import check
 from experiments.plan.find import find_study
 from experiments.plan.make import lay_out
@@ -156,16 +158,29 @@ def test_additive_arms_have_all_of_the_text_and_competitive_ones_the_total(scale
         assert on_top[0] == whole
         assert on_top[1] / sum(on_top) == pytest.approx(percent / 100, rel=0.02)
         again = chain(plan, f"additive-{percent}")[0]
-        for source, count in chain(plan, "text")[0].sequences.items():
+        text = sum((Counter(piece.sequences) for piece in chain(plan, "text")), Counter())
+        for source, count in text.items():
             assert again.sequences[source] == count, "to the sequence"
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_text_alone_is_one_run_in_all_studies_and_scored_along_the_way(scale: str) -> None:
+    """What one study trains of it no other trains again; `additive` may need a few tokens more."""
+    followed = find_study("proportion", scale).arm("proportion-0").stages
+    assert len(followed) == POINTS and sum(piece.tokens for piece in followed) == SCALES[scale].unit
+    for name in ("placebo", "markup-alone", "executable", "languages", "seeds"):
+        assert find_study(name, scale).arm("text").stages == followed, name
+    assert find_study("boundary", scale).arm("text-only-rewarmed").stages[:-1] == followed
+    assert len(find_study("additive", scale).arm("text").stages) == POINTS
 
 
 @pytest.mark.parametrize("scale", SCALES)
 def test_seeds_are_crossed_and_arms_pair_on_both(scale: str) -> None:
     plan = planned("seeds", scale)
-    pairs = [(stage.init_seed, stage.data_seed) for seed in plan.study.seeds for stage in chain(plan, "text", seed)]
-    assert sorted(pairs) == sorted(product(range(3), range(3)))
-    assert len(plan.stages) == 2 * 9
+    pairs = [{(stage.init_seed, stage.data_seed) for stage in chain(plan, "text", seed)} for seed in plan.study.seeds]
+    assert all(len(pair) == 1 for pair in pairs), "in all pieces of a run"
+    assert sorted(set.union(*pairs)) == sorted(product(range(3), range(3)))
+    assert len(plan.stages) == (POINTS + 1) * 9
 
 
 def _rates(plan: Plan, arm: str) -> list[float]:

@@ -161,9 +161,9 @@ def test_many_stages_fold_into_a_page(whole_paper: Plan, document: dict[str, Any
         print_plan(document, console, every_stage)
         return console.export_text().splitlines()
 
-    assert len(whole_paper.stages) == 87 > PAGE
+    assert len(whole_paper.stages) == 102 > PAGE
     folded, everything = printed(False), printed(True)
-    assert len(folded) < 60 and len(everything) > 87
+    assert len(folded) < 60 and len(everything) > 102
     assert any("text-to-cooldown+code " in line for line in folded)
     assert any("text-to-cooldown+code-s2" in line for line in everything)
 

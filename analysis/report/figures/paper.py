@@ -48,9 +48,10 @@ KIND_STYLES = {
 
 
 def sweep(comparison: Comparison, ledgers: Ledgers) -> dict[str, float]:
-    """By arm the share of what is not text, where it is what the arms differ in: one stage, equal tokens, rising."""
+    """By arm the share of what is not text, where it is what the arms differ in: one kind of stage, which may be in
+    pieces, equal tokens, rising."""
     study = comparison.study
-    stages = {run.arm: len(run.stages) for run in study.runs}
+    stages = {run.arm: len(set(run.kinds)) for run in study.runs}
     shares = {arm: 1 - shares_by_kind(study, arm, ledgers).get("text", 0.0) for arm in study.arms if arm in stages}
     one_length = len(set(tokens_by_arm(study, ledgers).values())) == 1
     distinct = len({round(share, 3) for share in shares.values()}) == len(shares) >= FEWEST_SHARES

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from mixtures.catalogue.source import Source, naming, one_shard
+from mixtures.catalogue.source import WITHIN, Source, naming, one_shard
 from mixtures.documents.document import Document
 from store import layout, paths
 from store.errors import Failure, UserError
@@ -20,11 +20,15 @@ from store.files import AGAIN
 def promised(name: str, kind: str = "instruct", **options: Any) -> Source:
     """What stands in a study's data until it is made; only plans can be made of it.
 
+    Duplicates go within it alone: a set that lost an answer to another source would rank what is left, and sources made
+    of fewer problems are parts of those made of more.
+
     Args:
         name, kind: as of any source.
         options: of a `Source`: `max_bytes`, `expected_tokens`, `filters` and `dedup`.
     """
-    return Source(name, kind, "made", naming(name, _not_made), one_shard, examples=True, **options)
+    how = {"dedup": WITHIN} | options
+    return Source(name, kind, "made", naming(name, _not_made), one_shard, examples=True, **how)
 
 
 def written(promise: Source, folder: str, sha256: str) -> Source:

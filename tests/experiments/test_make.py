@@ -25,7 +25,7 @@ from experiments.promises import placeholder
 from experiments.study import Endpoint, FromStage, Made, Study
 from mixtures.catalogue.made import written
 from mixtures.documents.parquet import read_documents
-from mixtures.prepare import documents_folder, prepared_folder, read_sources
+from mixtures.prepare import documents_folder, prepare, prepared_folder, read_sources
 from mixtures.steps.executors import pool
 from store import kept_rows
 from store.errors import Failure, UserError
@@ -206,6 +206,22 @@ def test_a_checkpoint_answers_by_step_and_what_it_says_is_a_function_of_the_requ
     assert said(None, pairs[3:], pairs[:3]) == whole
     with pytest.raises(Failure, match=r"step-?0*1.* does not exist; its folder has steps"):
         said(1, pairs)
+
+
+@needs_bwrap
+def test_what_is_made_loses_no_answer_to_another_source(made: Path, tmp_path: Path) -> None:
+    """Neither to one that is made of fewer of its problems, nor to files of the same programs."""
+    shutil.copytree(made, store := tmp_path / "store")
+    fewer = replace(MADE, source="fewer", problems=3)
+    with pytest.MonkeyPatch.context() as patch:
+        in_small_portions(patch.setattr, 1)
+        make(reading(fewer, MADE), store)
+    data = with_made(reading(fewer, MADE), store).data
+    manifest = prepare(data, store, lambda *_: None, pool(1))
+    its = {name: manifest.sources[name] for name in ("fewer", "taught")}
+    for name, of in (("fewer", fewer), ("taught", MADE)):
+        assert its[name].documents + its[name].heldout_documents == record(store, of)["documents"]
+        assert not its[name].dropped.get("exact duplicate")
 
 
 def test_a_made_source_changes_the_data_that_a_study_reads(made: Path) -> None:

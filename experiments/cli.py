@@ -12,6 +12,7 @@ import typer
 from experiments.commands.guard import guard, writable
 from experiments.commands.judge import judge_app
 from experiments.commands.launch import launch
+from experiments.commands.laws import law
 from experiments.commands.lookup import asked, planned_as_run
 from experiments.commands.mixture import mixture_app
 from experiments.commands.options import (
@@ -325,7 +326,7 @@ app.add_typer(mixture_app, name="mixture")
 mixture_app.command("audit")(audit)
 
 
-for command in (compare, check_claims, report, launch):
+for command in (compare, check_claims, law, report, launch):
     app.command()(command)
 
 

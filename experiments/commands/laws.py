@@ -31,24 +31,80 @@ def law(
         raise UserError("name a study, or say --paper, for the numbers of the paper's figure 4")
     scales = list(dict.fromkeys(scale or [])) or [""]
     if len(scales) > 1:
-        from analysis.laws.joint import joint_json
-
-        print_result(joint_json(store, [asked(study, each).key for each in scales], metric or []), json, print_laws)
+        print_result(_joint(store, [asked(study, each).key for each in scales], metric or []), json, print_joint)
         return
     document = to_json(of_figure() if paper else _of_study(store, asked(study, scales[0]).key, metric or []))
     print_result(document, json, print_laws)
 
 
-def _of_study(store: Path, key: str, names: list[str]) -> Any:
-    from analysis.compare import compare
-    from analysis.laws.told import NO_SWEEP, metrics_named, of_sweep
-    from analysis.ledgers import read_ledgers, sweep
+def _joint(store: Path, keys: list[str], names: list[str]) -> Any:
+    """The joint law of a study's bits per byte at several scales."""
+    from analysis.laws.forms import LOG, link_of
+    from analysis.laws.joint import Size, join, to_json
+    from analysis.laws.points import points
+    from analysis.laws.told import metrics_named
+    from analysis.ledgers import tokens_by_arm
     from analysis.report.values import primary
+    from models.config import config
+    from models.config import parameters as parameters_of
+
+    found = [_sweep(store, key) for key in keys]
+    metrics = metrics_named(found[0][0], names) or primary(found[0][0])
+    losses = [metric for metric in metrics if link_of(metric.score) is LOG]
+    if not losses:
+        raise UserError("the joint law is one of losses; name a metric in bits per byte, such as heldout/text/bpb")
+    joined = []
+    for metric in losses:
+        sizes = []
+        for comparison, ledgers, shares in found:
+            its, gaps = points(comparison, [(1.0, metric)], shares)
+            if its is None:
+                raise UserError(f"study '{comparison.study.name}': {gaps[-1]}")
+            model = next(iter(ledgers.values()))[0].model
+            tokens = next(iter(tokens_by_arm(comparison.study, ledgers).values()))
+            sizes.append(Size(comparison.study.name, model, parameters_of(config(model)).total, tokens, its))
+        joined.append(join(metric, sizes))
+    return to_json(keys, joined)
+
+
+def print_joint(document: Any, console: Console) -> None:
+    from experiments.show.table import say, table
+
+    rows = [{**law, "of": each} for each in document["metrics"] for law in each["laws"]]
+    console.print(
+        table(
+            f"Laws of {document['of']}, by what they miss of a share that is left out",
+            rows,
+            {
+                "metric": lambda row: row["of"]["label"] if row["law"] == row["of"]["laws"][0]["law"] else "",
+                "law": "law",
+                "error": ("error", ".4f"),
+            },
+        )
+    )
+    for each in document["metrics"]:
+        say(console, each["finding"], ", ".join(f"{name} {value:.3g}" for name, value in each["parameters"].items()))
+
+
+def _sweep(store: Path, key: str) -> Any:
+    """A study's comparison, ledgers, and share by arm."""
+    from analysis.compare import compare
+    from analysis.laws.told import NO_SWEEP
+    from analysis.ledgers import read_ledgers, sweep
 
     comparison = compare(store, key)
-    shares = sweep(comparison.study, read_ledgers(store, comparison.study))
+    ledgers = read_ledgers(store, comparison.study)
+    shares = sweep(comparison.study, ledgers)
     if not shares:
         raise UserError(f"study '{key}' {NO_SWEEP}")
+    return comparison, ledgers, shares
+
+
+def _of_study(store: Path, key: str, names: list[str]) -> Any:
+    from analysis.laws.told import metrics_named, of_sweep
+    from analysis.report.values import primary
+
+    comparison, _, shares = _sweep(store, key)
     return of_sweep(comparison, metrics_named(comparison, names) or primary(comparison), shares)
 
 

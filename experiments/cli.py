@@ -26,6 +26,7 @@ from experiments.commands.options import (
     local_path,
     print_result,
 )
+from experiments.commands.propose import propose
 from experiments.commands.results import check_claims, compare, report
 from experiments.commands.sandbox import sandbox_app
 from experiments.commands.wandb import wandb_app
@@ -326,7 +327,7 @@ app.add_typer(mixture_app, name="mixture")
 mixture_app.command("audit")(audit)
 
 
-for command in (compare, check_claims, law, report, launch):
+for command in (compare, check_claims, law, propose, report, launch):
     app.command()(command)
 
 

@@ -77,7 +77,7 @@ class Law:
 
 def _constant(share_A: Floats, mean_A: Floats, link: Link) -> Fitted:
     level = float(mean_A.mean())
-    return Fitted(lambda s: np.full_like(s, level), {"c": level}, lambda s: np.empty((s.size, 0)))
+    return Fitted(lambda s: np.full(len(s), level), {"c": level}, lambda s: np.empty((len(s), 0)))
 
 
 def _quadratic(share_A: Floats, mean_A: Floats, link: Link) -> Fitted:
@@ -157,5 +157,5 @@ LAWS = (
 
 def left_out(law: Law, share_A: Floats, mean_A: Floats, link: Link) -> Floats:
     """What the law says of each arm when it is fitted to the others, on the link's scale."""
-    keep = ~np.eye(share_A.size, dtype=bool)
+    keep = ~np.eye(mean_A.size, dtype=bool)
     return np.array([law.fit(share_A[kept], mean_A[kept], link).predict(share_A[~kept])[0] for kept in keep])

@@ -17,7 +17,8 @@ seeds there are ten resamples, whose spread is a third too small. What seeds do 
 has is in its misfit. Nothing is drawn at all, as everywhere in `analysis.statistics`.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import special
@@ -43,7 +44,7 @@ class Points:
 
     Attributes:
         arms: names, by rising share.
-        share_A: of each.
+        share_A: of each; [A, D] where D shares are free (`analysis.propose`).
         mean_A: of its runs, on the link's scale.
         noise_AxA: covariance of the means; what is common to all arms is of no account.
         freedom: degrees of freedom that it is known from; infinite where it is known.
@@ -78,7 +79,7 @@ class OfLaw:
     freedom: float
     fits: bool
     refuted: bool
-    interval: tuple[float, float]
+    interval: tuple[float, float] = (0.0, 1.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,10 +121,7 @@ SAME, AS_GOOD, ANY = (
 
 def find(points: Points) -> Optimum:
     """Fit all laws to a metric and find its best share."""
-    fits = [(law, law.fit(points.share_A, points.mean_A, points.link)) for law in LAWS]
-    misfits = [_misfit(points, law, fitted) for law, fitted in fits]
-    least = min((misfit, points.share_A.size - law.size) for misfit, (law, _) in zip(misfits, fits, strict=True))
-    laws = tuple(_judged(points, *fit, misfit, least) for fit, misfit in zip(fits, misfits, strict=True))
+    laws = tuple(replace(each, interval=_interval(points, each)) for each in weighed(points, LAWS))
     best = min(laws, key=lambda each: each.error)
     null = next(each for each in laws if each.law.name == CONSTANT)
     sets = [each.interval for each in laws if each is best or not (each.refuted or each is null)]
@@ -132,6 +130,14 @@ def find(points: Points) -> Optimum:
     share, p = None if best is null else _best(best.fitted, points), p_same(points)
     why = SAME if p > ALPHA else AS_GOOD if best.error >= null.error else ANY if high - low >= ALL_OF_IT else ""
     return Optimum(points, laws, best, share, low, high, p, why)
+
+
+def weighed(points: Points, laws: Sequence[Law]) -> list[OfLaw]:
+    """Each law fitted to the points, with the noise that it is judged by; without an interval."""
+    fits = [(law, law.fit(points.share_A, points.mean_A, points.link)) for law in laws]
+    misfits = [_misfit(points, law, fitted) for law, fitted in fits]
+    least = min((misfit, points.mean_A.size - law.size) for misfit, (law, _) in zip(misfits, fits, strict=True))
+    return [_judged(points, *fit, misfit, least) for fit, misfit in zip(fits, misfits, strict=True)]
 
 
 def _best(fitted: Fitted, points: Points) -> float:
@@ -148,17 +154,17 @@ def _of_arms(points: Points, around: int) -> tuple[float, float]:
 
 def p_same(points: Points) -> float:
     """Of "all arms are equal", by analysis of variance."""
-    count = points.share_A.size
+    count = points.mean_A.size
     centred = np.eye(count) - 1 / count
     inverse_AxA = np.linalg.pinv(centred @ points.noise_AxA @ centred, rcond=1e-9, hermitian=True)
     return _tail(float(points.mean_A @ inverse_AxA @ points.mean_A) / (count - 1), count - 1, points.freedom)
 
 
-def scheffe(dimensions: int, freedom: float) -> float:
+def scheffe(dimensions: int, freedom: float, alpha: float = ALPHA) -> float:
     """How many standard errors a contrast reaches, all contrasts of so many dimensions at once."""
     if np.isinf(freedom):
-        return float(np.sqrt(special.chdtri(dimensions, ALPHA)))
-    return float(np.sqrt(dimensions * special.fdtri(dimensions, freedom, 1 - ALPHA)))
+        return float(np.sqrt(special.chdtri(dimensions, alpha)))
+    return float(np.sqrt(dimensions * special.fdtri(dimensions, freedom, 1 - alpha)))
 
 
 def _tail(ratio: float, over: float, under: float) -> float:
@@ -170,44 +176,51 @@ def _tail(ratio: float, over: float, under: float) -> float:
 
 def _misfit(points: Points, law: Law, fitted: Fitted) -> float:
     left_A = points.mean_A - fitted.predict(points.share_A)
-    return float(left_A @ left_A) / (points.share_A.size - law.size)
+    return float(left_A @ left_A) / (points.mean_A.size - law.size)
 
 
 def _judged(points: Points, law: Law, fitted: Fitted, misfit: float, least: tuple[float, int]) -> OfLaw:
     """`least` is the smallest misfit of a law and its degrees of freedom."""
-    left = points.share_A.size - law.size
+    left = points.mean_A.size - law.size
     chance = points.variance > 0 and _tail(misfit / points.variance, left, points.freedom) > ALPHA
     if chance and np.isfinite(points.freedom):
         freedom = points.freedom + left
         scale = (points.freedom * points.variance + left * misfit) / freedom / points.variance
     else:
         freedom, scale = (points.freedom, 1.0) if chance else (left, misfit / max(points.variance, SMALLEST_VARIANCE))
-    noise_AxA = points.noise_AxA * scale if points.variance > 0 else np.eye(points.share_A.size) * misfit
+    noise_AxA = points.noise_AxA * scale if points.variance > 0 else np.eye(points.mean_A.size) * misfit
     refuted = (
         not chance and misfit > least[0] and _tail(misfit / max(least[0], SMALLEST_VARIANCE), left, least[1]) <= ALPHA
     )
     said_A = left_out(law, points.share_A, points.mean_A, points.link)
     error = float(np.sqrt(np.mean((points.link.back(said_A) - points.link.back(points.mean_A)) ** 2)))
-    interval = _interval(points, law, fitted, noise_AxA, freedom)
-    return OfLaw(law, fitted, error, misfit, noise_AxA, freedom, chance, refuted, interval)
+    return OfLaw(law, fitted, error, misfit, noise_AxA, freedom, chance, refuted)
 
 
 SMALLEST_VARIANCE = 1e-24
 
 
-def _interval(points: Points, law: Law, fitted: Fitted, noise_AxA: Floats, freedom: float) -> tuple[float, float]:
+def _interval(points: Points, of_law: OfLaw) -> tuple[float, float]:
     """The shares than which the law puts no other beyond noise higher."""
-    if law.name == CONSTANT:
+    if of_law.law.name == CONSTANT:
         return 0.0, 1.0
-    y_A = points.mean_A
-    if fitted.of_metric:
+    gain_SxS, reach_SxS = gains(points, of_law, SHARES, SHARES)
+    kept = SHARES[~(gain_SxS > reach_SxS).any(axis=0)]
+    return float(kept[0]), float(kept[-1])
+
+
+def gains(points: Points, of_law: OfLaw, at_M: Floats, over_K: Floats, alpha: float = ALPHA) -> tuple[Floats, Floats]:
+    """By how much a law that is no constant puts some shares above others, and Scheffé's reach of it, both [M, K].
+
+    They are on the scale on which the law is linear (`Fitted.of_metric`); better is higher, whatever the metric.
+    """
+    y_A, noise_AxA, basis = points.mean_A, of_law.noise_AxA, of_law.fitted.basis
+    if of_law.fitted.of_metric:
         y_A = points.link.back(y_A)
         noise_AxA = noise_AxA / np.outer(points.link.slope(y_A), points.link.slope(y_A))
-    slopes_DxA = np.linalg.pinv(np.column_stack([np.ones(y_A.size), fitted.basis(points.share_A)]))[1:]
+    slopes_DxA = np.linalg.pinv(np.column_stack([np.ones(y_A.size), basis(points.share_A)]))[1:]
     slope_D, spread_DxD = slopes_DxA @ y_A, slopes_DxA @ noise_AxA @ slopes_DxA.T
-    at_SxD = fitted.basis(SHARES)
-    apart_SxSxD = at_SxD[:, None] - at_SxD[None]
-    above_SxS = apart_SxSxD @ (slope_D if points.higher_is_better else -slope_D)
-    reach_SxS = scheffe(2, freedom) * np.sqrt(np.einsum("abd,de,abe->ab", apart_SxSxD, spread_DxD, apart_SxSxD))
-    kept = SHARES[~(above_SxS > reach_SxS).any(axis=0)]
-    return float(kept[0]), float(kept[-1])
+    apart_MxKxD = basis(at_M)[:, None] - basis(over_K)[None]
+    errors_MxK = np.sqrt(np.einsum("mkd,de,mke->mk", apart_MxKxD, spread_DxD, apart_MxKxD).clip(0))
+    gain_MxK = apart_MxKxD @ (slope_D if points.higher_is_better else -slope_D)
+    return gain_MxK, scheffe(of_law.law.size - 1, of_law.freedom, alpha) * errors_MxK

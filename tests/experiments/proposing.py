@@ -1,0 +1,69 @@
+"""The records of study `proportion`, or of one like it, as if it had been run: with the scores of a known truth."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from analysis.records import (
+    EndRecord,
+    EvalRecord,
+    RunRecord,
+    StageRecord,
+    StepRecord,
+    StudyRecord,
+    eval_path,
+    ledger_line,
+    write,
+)
+from experiments.plan.find import find_study
+from experiments.plan.make import make_plan
+from experiments.study import Study
+from mixtures.mixture import shares
+
+Truth = Callable[[Mapping[str, float]], Mapping[str, float]]
+"""From the share of every kind to bits per byte by task."""
+ITEMS = 40
+
+
+def write_run(store: Path, truth: Truth, sd: float, study: Study | None = None, seed: int = 0) -> Study:
+    """One stage a run; what a seed does to all arms alike is as large as what it does to one."""
+    study = study or find_study("proportion", "laptop")
+    plan, runs, rng = make_plan(study, store), [], np.random.default_rng(seed)
+    hardness_N = rng.lognormal(0, 0.3, ITEMS)
+    of_seed = {run: rng.normal(0, sd) for run in study.seeds}
+    for arm in study.arms:
+        for number in study.seeds:
+            (stage,) = (plan.stage(id) for id in plan.runs[arm.name, number])
+            kinds = plan.tokens_by_kind(stage)
+            fingerprint = f"{arm.name}{number}".encode().hex()[-16:]
+            folder = f"{arm.name}-s{number}-{fingerprint}"
+            mix = [[source, str(share)] for source, share in shares(stage.stage.mixture).items()]
+            epochs = {source: tokens / 50_000 for source, tokens in stage.tokens_by_source.items()}
+            record = StageRecord(
+                f"{arm.name}-s{number}", fingerprint, "pretrain", "1m", None, number, 1, stage.tokens,
+                stage.tokens_by_source, kinds, epochs, 1.0, 0, {"mixture": mix},
+            )  # fmt: skip
+            path = store / "stages" / folder
+            write(path / "stage.json", record)
+            step = StepRecord(1, stage.tokens, 3.0, 1.0, 1e-3, stage.tokens_by_source, "d", 0.1)
+            (path / "ledger.jsonl").write_bytes(ledger_line(step))
+            write(path / "done.json", EndRecord(1, stage.tokens, 3.0, 1.0))
+            share = {kind: tokens / stage.tokens for kind, tokens in kinds.items()}
+            for task, bits in truth(share).items():
+                level = bits * np.exp(rng.normal(0, sd) + of_seed[number])
+                rows = tuple(
+                    {"id": f"{task}-{i}", "nats": float(level * np.log(2) * 100 * hard), "bytes": 100}
+                    for i, hard in enumerate(hardness_N / hardness_N.mean())
+                )
+                write(eval_path(path, task, 1, 1), EvalRecord(task, 1, "hash", fingerprint, 1, rows))
+            runs.append(RunRecord(arm.name, number, (folder,), ("pretrain",)))
+    write(store / "studies" / study.key / "study.json", _record(study, runs))
+    return study
+
+
+def _record(study: Study, runs: Sequence[RunRecord]) -> StudyRecord:
+    arms = {arm.name: arm.description for arm in study.arms}
+    return StudyRecord(
+        study.key, study.question, study.hypothesis, study.baseline, arms, tuple(runs), study.primary, "", "none"
+    )

@@ -16,7 +16,7 @@ from analysis.claims.published import RESULTS, SHARES, Model
 from analysis.compare import Comparison
 from analysis.laws.forms import LOG_ODDS, PLAIN, Link, link_of
 from analysis.laws.optimum import Points
-from analysis.metrics import Metric, side
+from analysis.metrics import Metric, TaskScores, side
 from analysis.statistics import Floats
 
 Weighed = Sequence[tuple[float, Metric]]
@@ -52,7 +52,9 @@ def points(comparison: Comparison, weighed: Weighed, shares: Mapping[str, float]
     gaps += [f"seed {seed} is left out of {named(weighed)}: not every arm has it" for seed in lost]
     if len(by_arm) < FEWEST_ARMS or not seeds:
         return None, [*gaps, f"{named(weighed)}: fewer than {FEWEST_ARMS} arms have it in a seed that they share"]
-    value_AxS = _inside(link, np.array([[values[seed] for seed in seeds] for values in by_arm.values()]), weighed)
+    value_AxS = np.array([[values[seed] for seed in seeds] for values in by_arm.values()])
+    tasks = comparison.evaluated.scores[next(iter(by_arm)), seeds[0], at]
+    value_AxS = _inside(link, tasks, weighed, value_AxS)
     added = _added(comparison, list(by_arm), weighed, seeds, at)
     noise_AxA, freedom = noise(link.to(value_AxS), added, link.slope(value_AxS).mean(axis=1))
     source = SEEDS if len(seeds) > 1 else ONE_SEED
@@ -72,12 +74,13 @@ def _values(comparison: Comparison, arm: str, weighed: Weighed, at: str) -> dict
     return {seed: sum(weight * values[seed] for weight, values in parts) for seed in sorted(seeds)}
 
 
-NEAREST = 1e-4
-"""To 0 or 1 that an accuracy is taken for, whose log-odds would be endless."""
-
-
-def _inside(link: Link, value_AxS: Floats, weighed: Weighed) -> Floats:
-    return np.clip(value_AxS, NEAREST, 1 - NEAREST) if link is LOG_ODDS else value_AxS
+def _inside(link: Link, tasks: Mapping[str, TaskScores], weighed: Weighed, value_AxS: Floats) -> Floats:
+    """Accuracies of 0 or 1, whose log-odds would be endless, are taken for half an item away from it."""
+    if link is not LOG_ODDS:
+        return value_AxS
+    parts = [part for _, metric in weighed for part in metric.parts]
+    half = min(weight / len(tasks[task].ids) for task, weight in parts) / 2
+    return np.clip(value_AxS, half, 1 - half)
 
 
 def _added(
@@ -118,7 +121,7 @@ def noise(linked_AxS: Floats, added: Sequence[Floats], slope_A: Floats) -> tuple
 
 
 def _of_items(added_AxSxN: Floats) -> Floats:
-    """B − C of one task, or as much of it as is a covariance. Tasks of few items tell too little of others: none."""
+    """B − C of one task, or as much of it as is a covariance."""
     arms, seeds, items = added_AxSxN.shape
     if items < 2:
         return np.zeros((arms, arms))

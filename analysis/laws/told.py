@@ -43,7 +43,8 @@ class Told:
     @property
     def sentence(self) -> str:
         found = self.optimum
-        between = f"{_percent(found.low)} to {_percent(found.high)} %"
+        ends = dict.fromkeys((_percent(found.low), _percent(found.high)))
+        between = f"{' to '.join(ends)} %"
         if self.why:
             also = f" ({between})" if self.why == ANY else ""
             return f"{self.label}: cannot tell which share is best; {self.why}{also}."

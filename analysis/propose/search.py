@@ -146,7 +146,7 @@ def propose(
     arm = _best(main, arms) if arms else None
     nothing = Proposal(objective, [law for _, law in (*main, *limits)], arm, None, None, {}, None, "")
     if not there:
-        return replace(nothing, why=_out_of_reach(every, limits, near))
+        return replace(nothing, why=_out_of_reach([*tried.shares.values(), *every], limits, near))
     if why := _noise(comparison, objective, tried):
         return replace(nothing, why=why)
     best, worst = _best(main, there), _best(main, there, worst=True)
@@ -200,6 +200,8 @@ def _filter(
     """Which mixtures meet the constraints, as their laws have it, and read no source too often."""
 
     def fits(mixes: Sequence[Shares]) -> list[bool]:
+        if not mixes:
+            return []
         good = [
             all(count <= most.get(name, np.inf) + 1e-9 for name, count in tried.epochs(mix).items()) for mix in mixes
         ]

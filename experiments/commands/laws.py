@@ -114,7 +114,7 @@ def print_laws(document: Any, console: Console) -> None:
     rows = [{**law, "of": each} for each in document["metrics"] for law in each["laws"]]
     console.print(
         table(
-            f"Laws of {document['of']}, by what they miss of an arm that is left out",
+            f"Laws of {document['of']} over the share of what is not text, by what they miss of an arm left out",
             rows,
             {
                 "metric": lambda row: row["of"]["label"] if row["law"] == row["of"]["laws"][0]["law"] else "",

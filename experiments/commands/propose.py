@@ -21,7 +21,7 @@ def propose(
     ],
     scale: ScaleName = "",
     near: Annotated[
-        float, typer.Option(min=0.005, max=1, help="Total variation distance from an arm that was tried, at most.")
+        float, typer.Option(min=0.02, max=1, help="Total variation distance from an arm that was tried, at most.")
     ] = 0.15,
     supply: Annotated[
         bool, typer.Option("--supply", help="Read no source more often than the study allows, as its runs had it.")

@@ -1,19 +1,24 @@
-"""`ablate law`, from records alone: what it prints, and what it refuses in a line."""
+"""`ablate law` and `ablate propose`, from records alone: what they print, write, and refuse in a line."""
 
 import json
+import math
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
 
 from analysis.records import read_study, write
-from experiments import cli
+from experiments import cli, studies
+from experiments.plan.find import find_study
+from experiments.plan.make import make_plan
 from store.errors import UserError
 from tests.analysis.test_report_figures import sweep_store
 from tests.conftest import ROOT
+from tests.experiments.proposing import write_run
 from tests.test_startup import HEAVY
 
 Ablate = Callable[..., str]
@@ -65,8 +70,80 @@ def test_what_a_law_cannot_be_made_of_is_said(ablate: Ablate, arguments: list[st
     assert message in str(error.value) and "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("command", ["law proportion"])
-def test_laws_load_no_jax(command: str, store: Path) -> None:
+@pytest.fixture
+def truthful(tmp_path: Path) -> Path:
+    """Study proportion at scale laptop, whose text is best at 38 % of code."""
+
+    def truth(share: Mapping[str, float]) -> Mapping[str, float]:
+        code = 1 - share.get("text", 0.0)
+        return {"heldout/text": 1.6 + 0.5 * (code - 0.38) ** 2, "heldout/code": 1.2 + 0.8 * math.exp(-4 * code)}
+
+    write_run(tmp_path / "truthful", truth, 0.003)
+    return tmp_path / "truthful"
+
+
+def propose(store: Path, capsys: pytest.CaptureFixture[str], *options: str) -> str:
+    cli.app(["propose", "proportion", "--store", str(store), *options], standalone_mode=False)
+    return capsys.readouterr().out
+
+
+def test_a_proposal_is_a_study_that_plans(
+    truthful: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "tested_next.py"
+    shown = propose(truthful, capsys, "--objective", "text, code <= 1.45", "--budget", "2", "--write", str(file))
+    assert "is foretold to be better than" in shown and f"study: {file}" in shown
+    monkeypatch.setattr(studies, "__path__", [*studies.__path__, str(tmp_path)])
+    try:
+        study = find_study("tested_next", "laptop")
+        plan = make_plan(study, tmp_path / "empty")
+    finally:
+        sys.modules.pop("experiments.studies.tested_next", None)
+    assert study.key == "tested_next-laptop" and {"proposed", "swarm-1", "swarm-2"} < {arm.name for arm in study.arms}
+    before = find_study("proportion", "laptop")
+    assert study.arm(study.baseline).stages == before.arm(study.baseline).stages
+    kinds = plan.tokens_by_kind(plan.stage(plan.runs["proposed", 0][0]))
+    assert 1 - kinds["text"] / sum(kinds.values()) == pytest.approx(0.38, abs=0.04)
+    assert {stage.tokens for stage in plan.stages} == {194_560}
+
+
+def test_a_proposal_in_json_is_the_same_twice_and_says_what_it_is_of(
+    truthful: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ("--objective", "mean(text, code)", "--supply", "--budget", "3", "--json")
+    text = propose(truthful, capsys, *options)
+    assert text == propose(truthful, capsys, *options)
+    document = json.loads(text)
+    assert [part["part"] for part in document["parts"]] == ["literature and 2 more", "python and 7 more"]
+    assert sum(Fraction(share) for share in document["proposed"]["shares"].values()) == 1
+    assert max(document["proposed"]["epochs"].values()) <= 4 and len(document["swarm"]) == 3
+    assert document["interval"][0] > 0 and document["written"] is None and "MIXTURES" in document["text"]
+
+
+def test_noise_is_no_reason_for_a_study(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_run(tmp_path, lambda share: {"heldout/text": 1.6, "heldout/code": 1.3}, 0.01, seed=3)
+    file = tmp_path / "next.py"
+    shown = propose(tmp_path, capsys, "--objective", "text", "--write", str(file))
+    assert "cannot tell what would be better: arms differ by no more than noise; the best so far is" in shown
+    assert not file.exists()
+
+
+def test_a_file_that_is_there_or_could_be_no_study_is_not_written(
+    store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "old.py").write_text("kept", encoding="utf-8")
+    for name, message in (
+        ("old.py", "is there"),
+        ("No-Study.py", "is no name of a study's file"),
+        ("x.txt", "is no name"),
+    ):
+        with pytest.raises(UserError, match=message):
+            propose(store, capsys, "--objective", "text", "--write", str(tmp_path / name))
+    assert (tmp_path / "old.py").read_text(encoding="utf-8") == "kept"
+
+
+@pytest.mark.parametrize("command", ["law proportion", "propose proportion --objective text"])
+def test_laws_and_proposals_load_no_jax(command: str, store: Path) -> None:
     program = (
         f"import sys\nfrom experiments import cli\ncli.app(sys.argv[1:], standalone_mode=False)\n"
         f"print([name for name in {HEAVY!r} if name in sys.modules], file=sys.stderr)"

@@ -7,13 +7,14 @@ logarithms of bits, log-odds of accuracies):
     exponential    y = c + k exp(t s), the exponential mixing law with one free share (Ye et al., arXiv:2403.16952, eq.
                    1); of an accuracy its log-odds are. It is monotone: its best share is 0 or 1.
     quadratic      link(y) = a + b s + c s². With a best share in between, where arms fall off evenly.
-    log-odds       link(y) = a + b z + c z², z the log-odds of 0.05 + 0.9 s. The same where they fall off steeply at an
+    quadratic in log-odds
+                   link(y) = a + b z + c z², z the log-odds of 0.05 + 0.9 s. The same where they fall off steeply at an
                    end, as reasoning in the paper where the last text goes; log-odds of s itself are endless there.
 
 The last two differ in shape alone. With one of them a steep end would refute the only law that can have its optimum
 inside, and leave one that cannot: the form, and no run, would then say that the best share is at an end.
 
-Only t is not linear; it is searched on a grid, twice finer each time, so that equal data give equal laws to the bit.
+Only t is not linear; it is searched on a grid that closes in on the best, so that equal data give equal laws.
 """
 
 from collections.abc import Callable, Mapping

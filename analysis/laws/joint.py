@@ -19,6 +19,7 @@ from scipy.optimize import least_squares
 
 from analysis.laws.forms import LAWS, LOG, Law
 from analysis.laws.optimum import ALL_OF_IT, ANY, AS_GOOD, SAME, SHARES, Points, p_same
+from analysis.laws.told import finite
 from analysis.metrics import Metric
 from analysis.statistics import ALPHA, Floats
 from store.errors import UserError
@@ -243,7 +244,7 @@ def to_json(of: Sequence[str], joined: Sequence[Joined]) -> dict[str, Any]:
             {
                 **{"metric": each.metric.name, "label": each.metric.label},
                 "sizes": [{name: vars(size)[name] for name in SIZE} for size in each.sizes],
-                "parameters": each.fitted.named,
+                "parameters": {name: finite(number) for name, number in each.fitted.named.items()},
                 "laws": [{"law": name, "error": error} for name, error in each.errors.items()],
                 "p": each.p,
                 "optimum": None if each.why else each.share,

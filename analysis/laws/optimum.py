@@ -35,7 +35,7 @@ ALL_OF_IT = 0.9
 def contrasted(noise_AxA: Floats) -> float:
     """The variance of one mean, as it counts in a comparison of arms."""
     count = len(noise_AxA)
-    return float(np.trace(noise_AxA) - noise_AxA.sum() / count) / (count - 1)
+    return max(0.0, float(np.trace(noise_AxA) - noise_AxA.sum() / count)) / (count - 1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,6 +64,7 @@ class Points:
 
     @property
     def variance(self) -> float:
+        """Of one mean."""
         return contrasted(self.noise_AxA)
 
 

@@ -6,6 +6,7 @@ Seeds are blocks: what a seed does to all arms alike is of no account, and what 
     noise = Σ / (A−1)(S−1)S · 1 + B − C         B, C: b and c of `analysis.statistics`, as covariances of arms
 
 One seed has no first part: item noise alone, which the result says. As there, the target are other seeds and items.
+Runs that share a seed of their weights or data are taken for as many, which is too little noise.
 """
 
 from collections.abc import Mapping, Sequence

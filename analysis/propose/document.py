@@ -7,6 +7,7 @@ import numpy as np
 
 from analysis.compare import Comparison
 from analysis.laws.optimum import contrasted
+from analysis.laws.points import SEEDS
 from analysis.propose.parts import Tried
 from analysis.propose.search import Foretold, Proposal, Shares
 
@@ -17,15 +18,16 @@ def name_of(tried: Tried, mix: Shares) -> str:
 
 def finding(proposal: Proposal, tried: Tried) -> str:
     """What is proposed, or why nothing is."""
+    sources = {law.points.source for law in proposal.laws} - {SEEDS}
+    noise = f", by {', '.join(sorted(sources))}" if sources else ""
     so_far = f"; the best so far is {name_of(tried, proposal.arm)}" if proposal.arm else ""
     if proposal.proposed is None:
-        return f"cannot tell what would be better: {proposal.why}{so_far}."
+        return f"cannot tell what would be better: {proposal.why}{so_far}{noise}."
     if proposal.gain is None or proposal.arm is None:
         return "no arm that was tried meets the constraints; the proposed mixture is foretold to."
     gain, low, high = (f"{each:+.4g}" for each in proposal.gain)
-    return (
-        f"the proposed mixture is foretold to be better than {name_of(tried, proposal.arm)} by {gain} [{low}, {high}]."
-    )
+    arm = name_of(tried, proposal.arm)
+    return f"the proposed mixture is foretold to be better than {arm} by {gain} [{low}, {high}]{noise}."
 
 
 def to_json(

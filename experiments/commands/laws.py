@@ -83,7 +83,11 @@ def print_joint(document: Any, console: Console) -> None:
         )
     )
     for each in document["metrics"]:
-        say(console, each["finding"], ", ".join(f"{name} {value:.3g}" for name, value in each["parameters"].items()))
+        say(
+            console,
+            each["finding"],
+            ", ".join(f"{name} {value:.3g}" for name, value in each["parameters"].items() if value is not None),
+        )
 
 
 def _sweep(store: Path, key: str) -> Any:

@@ -11,7 +11,7 @@ from experiments.commands.options import RUNS, Json, ScaleName, Store, StudyName
 from store.errors import UserError
 
 NAME = re.compile(r"[a-z][a-z0-9_]*")
-PROPOSED = "proposed"
+PROPOSED = "next_round"
 
 
 def propose(

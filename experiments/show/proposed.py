@@ -51,7 +51,7 @@ def proposed(before: Study) -> Study:
 {end}
 '''
 _OF_SCALE = "def study(scale: Scale) -> Study:\n    return proposed(tried.study(scale))"
-_TOLD = "Proposed is better than {best}, the best so far, and control worse."
+_TOLD = "What is proposed is better than {best}, the best so far, and the control worse."
 WIDTH = 120
 
 
@@ -70,8 +70,8 @@ def study_file(document: Mapping[str, Any], name: str, module: str, scales: bool
         if document[key] and document[key]["arm"] != key:
             again.append(document[key]["arm"])
         elif document[key]:
-            new[key] = (described, document[key]["shares"])
-    new |= {f"swarm-{number}": ("drawn", shares) for number, shares in enumerate(document["swarm"], start=1)}
+            new[f"{name}-{key}"] = (described, document[key]["shares"])
+    new |= {f"{name}-{number}": ("drawn", shares) for number, shares in enumerate(document["swarm"], start=1)}
     if not new:
         return ""
     about = f"Objective: {document['objective']}. After study {document['study']}: {document['finding']}"

@@ -99,10 +99,12 @@ def test_a_proposal_is_a_study_that_plans(
         plan = make_plan(study, tmp_path / "empty")
     finally:
         sys.modules.pop("experiments.studies.tested_next", None)
-    assert study.key == "tested_next-laptop" and {"proposed", "swarm-1", "swarm-2"} < {arm.name for arm in study.arms}
+    assert study.key == "tested_next-laptop" and {f"tested_next-{each}" for each in ("proposed", 1, 2)} < {
+        arm.name for arm in study.arms
+    }
     before = find_study("proportion", "laptop")
     assert study.arm(study.baseline).stages == before.arm(study.baseline).stages
-    kinds = plan.tokens_by_kind(plan.stage(plan.runs["proposed", 0][0]))
+    kinds = plan.tokens_by_kind(plan.stage(plan.runs["tested_next-proposed", 0][0]))
     assert 1 - kinds["text"] / sum(kinds.values()) == pytest.approx(0.38, abs=0.04)
     assert {stage.tokens for stage in plan.stages} == {194_560}
 

@@ -7,9 +7,9 @@ better than the best arm.
     near        within a total variation distance of the nearest arm, so that no law is asked far from where it was
                 fitted.
     gain        over the best arm tried, both as the laws have them: the mean of the arm that came out best is too good
-                by chance. Its interval adds up Scheffé's reach of each of M metrics at 5 % / M, which holds for all
-                pairs of mixtures at once, and so for the one that was picked. Where a constant is a metric's best law,
-                its gain is 0 and its reach that of the best of the others.
+                by chance. Its interval adds up that of each of M metrics, which is over all laws that are not refuted
+                (`analysis.laws.optimum`), of each by Scheffé's reach at 5 % / M, which holds for all pairs of mixtures
+                at once, and so for the one that was picked.
 
 A mixture is proposed only where the whole interval is above 0, and arms differ in the objective beyond noise (analysis
 of variance, 5 %); so on noise in one of twenty studies at most.
@@ -182,16 +182,21 @@ def _best(laws: Sum, mixes: Sequence[Shares], worst: bool = False) -> Shares:
 
 
 def _gain(laws: Sum, mix: Shares, over: Shares) -> tuple[float, float, float]:
-    """Of the objective, by the slope of each link at what is improved on."""
-    gain = reach = 0.0
+    """Of the objective, by the slope of each link at what is improved on: of the best laws, and the ends over all."""
+    gain = low = high = 0.0
     for weight, law in laws:
-        its = min((each for each in law.laws if each.law.name != CONSTANT), key=lambda each: each.error)
-        free, free_over = (_free(_floats([each])) for each in (mix, over))
-        one, far = (float(each[0, 0]) for each in gains(law.points, its, free, free_over, ALPHA / len(laws)))
-        link = PLAIN if its.fitted.of_metric else law.points.link
-        unit = weight / float(link.slope(law.points.link.back(its.fitted.predict(free_over)))[0])
-        gain, reach = gain + unit * one * (law.best is its), reach + unit * far
-    return gain, gain - reach, gain + reach
+        ends = [0.0] if law.best.law.name == CONSTANT else []
+        for its in law.laws:
+            if its.law.name == CONSTANT or (its.refuted and its is not law.best):
+                continue
+            free, free_over = (_free(_floats([each])) for each in (mix, over))
+            one, reach = (float(each[0, 0]) for each in gains(law.points, its, free, free_over, ALPHA / len(laws)))
+            link = PLAIN if its.fitted.of_metric else law.points.link
+            unit = weight / float(link.slope(law.points.link.back(its.fitted.predict(free_over)))[0])
+            ends += [unit * (one - reach), unit * (one + reach)]
+            gain += unit * one if its is law.best else 0.0
+        low, high = low + min(ends), high + max(ends)
+    return gain, low, high
 
 
 def _filter(

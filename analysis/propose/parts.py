@@ -62,6 +62,8 @@ def tried(study: StudyRecord, ledgers: Ledgers) -> Tried:
             f"arm '{several[0]}' of study '{study.name}' has not one stage; a proposal is a mixture for one, so name a "
             "study whose arms have one each, such as proportion"
         )
+    if len(models := sorted({stage.model for stage in stages.values()})) > 1:
+        raise UserError(f"the arms of study '{study.name}' are models of {', '.join(models)}; name a study of one size")
     if len(lengths := set(tokens_by_arm(study, ledgers).values())) > 1:
         raise UserError(
             f"the arms of study '{study.name}' read {min(lengths):,} to {max(lengths):,} tokens; name a study of equal "

@@ -45,8 +45,7 @@ def _joint(store: Path, keys: list[str], names: list[str]) -> Any:
     from analysis.laws.told import metrics_named
     from analysis.ledgers import tokens_by_arm
     from analysis.report.values import primary
-    from models.config import config
-    from models.config import parameters as parameters_of
+    from models.config import ModelConfig, config, parameters
 
     found = [_sweep(store, key) for key in keys]
     metrics = metrics_named(found[0][0], names) or primary(found[0][0])
@@ -60,9 +59,11 @@ def _joint(store: Path, keys: list[str], names: list[str]) -> Any:
             its, gaps = points(comparison, [(1.0, metric)], shares)
             if its is None:
                 raise UserError(f"study '{comparison.study.name}': {gaps[-1]}")
-            model = next(iter(ledgers.values()))[0].model
+            stage = next(iter(ledgers.values()))[0]
+            its_model = stage.identity.get("model")  # with the vocabulary that it was trained with
+            count = parameters(ModelConfig(**its_model) if its_model else config(stage.model)).total
             tokens = next(iter(tokens_by_arm(comparison.study, ledgers).values()))
-            sizes.append(Size(comparison.study.name, model, parameters_of(config(model)).total, tokens, its))
+            sizes.append(Size(comparison.study.name, stage.model, count, tokens, its))
         joined.append(join(metric, sizes))
     return to_json(keys, joined)
 

@@ -1,6 +1,7 @@
 """The records of study `proportion`, or of one like it, as if it had been run: with the scores of a known truth."""
 
 from collections.abc import Callable, Mapping, Sequence
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -36,12 +37,12 @@ def write_run(store: Path, truth: Truth, sd: float, study: Study | None = None, 
         for number in study.seeds:
             (stage,) = (plan.stage(id) for id in plan.runs[arm.name, number])
             kinds = plan.tokens_by_kind(stage)
-            fingerprint = f"{arm.name}{number}".encode().hex()[-16:]
+            fingerprint = sha256(f"{study.key} {arm.name} {number}".encode()).hexdigest()[:16]
             folder = f"{arm.name}-s{number}-{fingerprint}"
             mix = [[source, str(share)] for source, share in shares(stage.stage.mixture).items()]
             epochs = {source: tokens / 50_000 for source, tokens in stage.tokens_by_source.items()}
             record = StageRecord(
-                f"{arm.name}-s{number}", fingerprint, "pretrain", "1m", None, number, 1, stage.tokens,
+                f"{arm.name}-s{number}", fingerprint, "pretrain", stage.model.name, None, number, 1, stage.tokens,
                 stage.tokens_by_source, kinds, epochs, 1.0, 0, {"mixture": mix},
             )  # fmt: skip
             path = store / "stages" / folder

@@ -144,6 +144,29 @@ def test_a_file_that_is_there_or_could_be_no_study_is_not_written(
     assert (tmp_path / "old.py").read_text(encoding="utf-8") == "kept"
 
 
+def test_three_scales_give_one_law(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The text of every scale is best at the same share; what a size adds is its own."""
+    scales = {"laptop": 0.4, "desktop": 0.3, "workstation": 0.0}
+    for number, (scale, more) in enumerate(scales.items()):
+
+        def truth(share: Mapping[str, float], more: float = more) -> Mapping[str, float]:
+            text = share.get("text", 0.0)
+            return {"heldout/text": 0.8 + more + 1 / (2 * text**0.4 + 1.5 * (1 - text) ** 0.7)}
+
+        write_run(tmp_path, truth, 0.002, find_study("proportion", scale), seed=number)
+    options = [word for scale in scales for word in ("--scale", scale)]
+    arguments = ["law", "proportion", *options, "--metric", "heldout/text/bpb", "--store", str(tmp_path)]
+    cli.app([*arguments, "--json"], standalone_mode=False)
+    (metric,) = json.loads(capsys.readouterr().out)["metrics"]
+    assert [size["model"] for size in metric["sizes"]] == ["1m", "2m", "60m"]
+    assert metric["interval"][0] <= 0.535 <= metric["interval"][1] and metric["optimum"] == pytest.approx(
+        0.535, abs=0.1
+    )
+    cli.app(arguments, standalone_mode=False)
+    shown = capsys.readouterr().out
+    assert "joint" in shown and metric["finding"] in shown and "gamma1" in shown
+
+
 @pytest.mark.parametrize("command", ["law proportion", "propose proportion --objective text"])
 def test_laws_and_proposals_load_no_jax(command: str, store: Path) -> None:
     program = (

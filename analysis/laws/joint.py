@@ -187,13 +187,14 @@ def join(metric: Metric, sizes: Sequence[Size]) -> Joined:
     errors = {JOINT: _error([(fit(data.kept(data.share_R != s), fitted).predict, data, s) for s in inner])}
     for law in LAWS:
         errors[law.name] = _error([(_alone(law, size, s), _one(size), s) for size in sizes for s in inner])
+    share, p = _best(fitted), min(1.0, len(sizes) * min(p_same(size.points) for size in sizes))
+    why = SAME if p > ALPHA else AS_GOOD if errors[JOINT] >= errors[LAWS[0].name] else ""
+    if why:
+        return Joined(metric, sizes, fitted, errors, share, 0.0, 1.0, p, why)
     best_D = np.array([_best(each) for each in _drawn(data, fitted, sizes)])
     low, high = (float(end) for end in np.quantile(best_D, [ALPHA / 2, 1 - ALPHA / 2]))
-    share, p = _best(fitted), min(1.0, len(sizes) * min(p_same(size.points) for size in sizes))
     low, high = min(low, share), max(high, share)
-    as_good = errors[JOINT] >= errors[LAWS[0].name]
-    why = SAME if p > ALPHA else AS_GOOD if as_good else ANY if high - low >= ALL_OF_IT else ""
-    return Joined(metric, sizes, fitted, errors, share, low, high, p, why)
+    return Joined(metric, sizes, fitted, errors, share, low, high, p, ANY if high - low >= ALL_OF_IT else "")
 
 
 def _one(size: Size) -> Data:

@@ -37,7 +37,7 @@ ALIKE = 0.01
 """At which two mixtures are one."""
 STEP = Fraction(1, 200)
 """Shares are whole multiples of it."""
-DRAWS, SEED = 4_000, 0
+DRAWS, SEED = 2_000, 0
 """Of mixtures that are looked at where more than two parts vary."""
 
 Shares = tuple[Fraction, ...]

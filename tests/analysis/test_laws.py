@@ -108,8 +108,8 @@ def test_the_best_arm_is_in_the_interval_whatever_the_laws_have() -> None:
 
 def test_noise_is_called_that() -> None:
     rng = np.random.default_rng(8)
-    found = [find(simulated(np.zeros(6), 0.01, 3, rng)) for _ in range(40)]
-    assert sum(not each.why for each in found) <= 3
+    found = [find(simulated(np.zeros(6), 0.01, 3, rng)) for _ in range(25)]
+    assert sum(not each.why for each in found) <= 2
     assert {each.why for each in found if each.p > 0.05} == {"arms differ by no more than noise"}
 
 

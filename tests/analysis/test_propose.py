@@ -230,12 +230,12 @@ def nothing(mix: Mix) -> Mapping[str, float]:
 @pytest.mark.parametrize("of", [SWEEP, three_parts()], ids=["two parts", "three parts"])
 def test_on_noise_nothing_is_proposed(of: Tried) -> None:
     told = 0
-    for seed in range(10):
+    for seed in range(6):
         comparison = compared(of, nothing, 0.01, seed)
         found = propose(comparison, of, parse("mean(text, code)", comparison.metrics))
         told += found.proposed is not None
         assert found.arm is not None
-    assert told <= 2
+    assert told <= 1
 
 
 @pytest.mark.soak

@@ -9,7 +9,8 @@ better than the best arm.
     gain        over the best arm tried, both as the laws have them: the mean of the arm that came out best is too good
                 by chance. Its interval adds up that of each of M metrics, which is over all laws that are not refuted
                 (`analysis.laws.optimum`), of each by Scheffé's reach at 5 % / M, which holds for all pairs of mixtures
-                at once, and so for the one that was picked.
+                at once, and so for the one that was picked. Where the truth has no law's form, less than 95 % of them
+                hold: 90 % where bits, and not their logarithm, are quadratic (simulated; six arms, three seeds).
 
 A mixture is proposed only where the whole interval is above 0, and arms differ in the objective beyond noise (analysis
 of variance, 5 %); so on noise in one of twenty studies at most.

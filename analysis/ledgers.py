@@ -12,6 +12,9 @@ from store.paths import together
 Ledgers = Mapping[str, tuple[StageRecord, Sequence[StepRecord]]]
 """Stage folder to its record and steps, in the order of the runs; a stage that arms share is there once."""
 
+FEWEST_SHARES = 4
+"""Points of a curve."""
+
 
 def read_ledgers(store: Path, study: StudyRecord) -> Ledgers:
     """Of all stages that were started.
@@ -81,3 +84,17 @@ def shares_by_kind(study: StudyRecord, arm: str, ledgers: Ledgers) -> dict[str, 
             total.update(ledgers[folder][0].tokens_by_kind)
     every = sum(total.values())
     return {kind: tokens / every for kind, tokens in total.items()} if every else {}
+
+
+def sweep(study: StudyRecord, ledgers: Ledgers) -> dict[str, float]:
+    """By arm the share of what is not text, where it is what the arms differ in: one kind of stage, which may be in
+    pieces, equal tokens, rising."""
+    stages = {run.arm: len(set(run.kinds)) for run in study.runs}
+    shares = {arm: 1 - shares_by_kind(study, arm, ledgers).get("text", 0.0) for arm in study.arms if arm in stages}
+    one_length = len(set(tokens_by_arm(study, ledgers).values())) == 1
+    distinct = len({round(share, 3) for share in shares.values()}) == len(shares) >= FEWEST_SHARES
+    return (
+        dict(sorted(shares.items(), key=lambda each: each[1]))
+        if {*stages.values()} == {1} and (one_length and distinct and ledgers)
+        else {}
+    )

@@ -12,6 +12,7 @@ import typer
 from experiments.commands.guard import guard, writable
 from experiments.commands.judge import judge_app
 from experiments.commands.launch import launch
+from experiments.commands.laws import law
 from experiments.commands.lookup import asked, planned_as_run
 from experiments.commands.mixture import mixture_app
 from experiments.commands.options import (
@@ -25,6 +26,7 @@ from experiments.commands.options import (
     local_path,
     print_result,
 )
+from experiments.commands.propose import propose
 from experiments.commands.results import check_claims, compare, report, signal
 from experiments.commands.sandbox import sandbox_app
 from experiments.commands.transfer import transfer
@@ -326,7 +328,7 @@ app.add_typer(mixture_app, name="mixture")
 mixture_app.command("audit")(audit)
 
 
-for command in (compare, signal, transfer, check_claims, report, launch):
+for command in (compare, signal, transfer, law, propose, check_claims, report, launch):
     app.command()(command)
 
 

@@ -12,11 +12,11 @@ from analysis.catching_up import reached
 from analysis.claims.of_study import published_at
 from analysis.clean import CleanScore, clean_csv, clean_scores, dirty_items
 from analysis.compare import Comparison, compare
-from analysis.ledgers import Ledgers, read_ledgers
+from analysis.ledgers import Ledgers, read_ledgers, sweep
 from analysis.metrics import metrics_for, value
 from analysis.multiplier import multipliers, scored_along
 from analysis.records import StudyRecord
-from analysis.report import evidence, files, findings, inference, results, telling, worth
+from analysis.report import evidence, files, findings, inference, mixing, results, telling, worth
 from analysis.report.blocks import ENDS, STAGES, Block, Bullets, Figure, Fold, Report, Section, Text, blocks_of
 from analysis.report.figures import drawing, losses, panels, paper, places, solved, tuning
 from analysis.report.page import page
@@ -133,6 +133,7 @@ def assemble(
             *worth.in_tokens(multipliers(comparison, stages, primary(comparison))),
             *evidence.skipped(ledgers),
         ],
+        "Laws": mixing.laws(comparison, ledgers),
         "Long contexts": list(places.by_place(comparison, look)),
         "Inference": inference.table(comparison, inference.read_speeds(store, study)),
         "Code that was executed": [*code[:1], *sets, *code[1:]],
@@ -208,7 +209,7 @@ def _figures(
     """The study's one figure, and all other figures of differences."""
     metrics, there = primary(comparison), {metric.name: metric for metric in comparison.metrics}
     found: list[Figure | None] = []
-    if shares := paper.sweep(comparison, ledgers):
+    if shares := sweep(comparison.study, ledgers):
         found.append(paper.curve(comparison, metrics, shares))
     if recipes := paper.sizes(comparison, ledgers):
         found.append(paper.scale(comparison, metrics, recipes))

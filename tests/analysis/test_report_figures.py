@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from analysis.compare import Comparison, compare
-from analysis.ledgers import Ledgers, read_ledgers
+from analysis.ledgers import Ledgers, read_ledgers, sweep
 from analysis.records import EvalRecord, RunRecord, StudyRecord, eval_path, read_stage, read_study, stage_folder, write
 from analysis.report.blocks import Figure
 from analysis.report.build import build
@@ -49,7 +49,7 @@ def test_the_curve_names_its_optimum_and_what_cannot_be_told_from_it(
 ) -> None:
     sweep_store(tmp_path, monkeypatch)
     comparison, ledgers = found(tmp_path, "sweep")
-    shares = paper.sweep(comparison, ledgers)
+    shares = sweep(comparison.study, ledgers)
     assert shares == pytest.approx(SHARES)
     figure = paper.curve(comparison, shown(comparison)[:2], shares)
     assert "Held-out code: all, beyond noise against each of the others." in figure.caption
@@ -78,7 +78,7 @@ def test_arms_that_are_equally_good_are_not_told_from_the_best(tmp_path: Path, m
 def test_a_study_of_other_arms_has_no_curve(tmp_path: Path) -> None:
     synthetic.write_store(tmp_path, (1,), ("heldout/code",))
     comparison, ledgers = found(tmp_path, "small")
-    assert paper.sweep(comparison, ledgers) == {} and paper.sizes(comparison, ledgers) == {}
+    assert sweep(comparison.study, ledgers) == {} and paper.sizes(comparison, ledgers) == {}
 
 
 def test_sizes_of_a_recipe_share_a_line(tmp_path: Path) -> None:

@@ -34,8 +34,6 @@ from analysis.statistics import ALPHA
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-FEWEST_SHARES = 4
-"""Points of a curve."""
 OUTCOMES = {"loss": Style(PALETTE[1], "s"), "tie": Style("#bbbbbb", "s"), "win": Style(PALETTE[5], "s")}
 KIND_STYLES = {
     kind: Style(colour, "s")
@@ -45,21 +43,6 @@ KIND_STYLES = {
         strict=True,
     )
 }
-
-
-def sweep(comparison: Comparison, ledgers: Ledgers) -> dict[str, float]:
-    """By arm the share of what is not text, where it is what the arms differ in: one kind of stage, which may be in
-    pieces, equal tokens, rising."""
-    study = comparison.study
-    stages = {run.arm: len(set(run.kinds)) for run in study.runs}
-    shares = {arm: 1 - shares_by_kind(study, arm, ledgers).get("text", 0.0) for arm in study.arms if arm in stages}
-    one_length = len(set(tokens_by_arm(study, ledgers).values())) == 1
-    distinct = len({round(share, 3) for share in shares.values()}) == len(shares) >= FEWEST_SHARES
-    return (
-        dict(sorted(shares.items(), key=lambda each: each[1]))
-        if {*stages.values()} == {1} and (one_length and distinct and ledgers)
-        else {}
-    )
 
 
 def curve(comparison: Comparison, metrics: Sequence[Metric], shares: Mapping[str, float]) -> Figure:

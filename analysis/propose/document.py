@@ -1,0 +1,86 @@
+"""A proposal as data for files and programs, and in a sentence."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from analysis.compare import Comparison
+from analysis.laws.optimum import contrasted
+from analysis.laws.points import SEEDS
+from analysis.propose.parts import Tried
+from analysis.propose.search import Foretold, Proposal, Shares
+
+
+def name_of(tried: Tried, mix: Shares) -> str:
+    return next(arm for arm, shares in tried.shares.items() if shares == mix)
+
+
+def finding(proposal: Proposal, tried: Tried) -> str:
+    """What is proposed, or why nothing is."""
+    sources = {law.points.source for law in proposal.laws} - {SEEDS}
+    noise = f", by {', '.join(sorted(sources))}" if sources else ""
+    so_far = f"; the best so far is {name_of(tried, proposal.arm)}" if proposal.arm else ""
+    if proposal.proposed is None:
+        return f"cannot tell what would be better: {proposal.why}{so_far}{noise}."
+    if proposal.gain is None or proposal.arm is None:
+        return "no arm that was tried meets the constraints; the proposed mixture is foretold to."
+    gain, low, high = (f"{each:+.4g}" for each in proposal.gain)
+    arm = name_of(tried, proposal.arm)
+    return f"the proposed mixture is foretold to be better than {arm} by {gain} [{low}, {high}]{noise}."
+
+
+def to_json(
+    comparison: Comparison, tried: Tried, proposal: Proposal, near: float, swarm: tuple[Sequence[Shares], int]
+) -> dict[str, Any]:
+    """Plain values.
+
+    Returns:
+        "study", "objective", "near"; "parts" ("part", and of its "sources" the share of it); "laws" of the objective
+        and of constraints ("of", "law", "error" of leave-one-arm-out, "of_constant", "noise" of one mean); "best_arm",
+        "proposed" and "control" (null, or "arm", "parts", "shares" by source, "foretold", "distance" to the nearest
+        arm, "epochs" by source that was read before); "over", the arm that it would be tested against; "gain" over the
+        best arm and its "interval", better above 0; "why" nothing is proposed; "finding"; "swarm", mixtures by source,
+        and how many drawn ones were "merged".
+    """
+
+    def mixture(mix: Shares | None, name: str) -> dict[str, Any] | None:
+        if mix is None:
+            return None
+        return {
+            "arm": name_of(tried, mix) if mix in tried.shares.values() else name,
+            "parts": [float(share) for share in mix],
+            "shares": {source: str(share) for source, share in tried.of_sources(mix).items()},
+            "foretold": proposal.values.get("arm" if mix == proposal.arm else name),
+            "distance": tried.nearest(mix)[1],
+            "epochs": tried.epochs(mix),
+        }
+
+    over = name_of(tried, proposal.arm) if proposal.arm else None
+    if proposal.proposed and not over:
+        over = tried.nearest(proposal.proposed)[0]
+    return {
+        **{"study": comparison.study.name, "objective": proposal.objective.text, "near": near},
+        "parts": [
+            {"part": part.name, "sources": {source: str(share) for source, share in part.sources.items()}}
+            for part in tried.parts
+        ],
+        "laws": [_law(law) for law in proposal.laws],
+        "best_arm": mixture(proposal.arm, "arm"),
+        "proposed": mixture(proposal.proposed, "proposed"),
+        "control": mixture(proposal.control, "control"),
+        "over": over,
+        "gain": proposal.gain[0] if proposal.gain else None,
+        "interval": list(proposal.gain[1:]) if proposal.gain else None,
+        **{"why": proposal.why, "finding": finding(proposal, tried)},
+        "swarm": [{source: str(share) for source, share in tried.of_sources(mix).items()} for mix in swarm[0]],
+        "merged": swarm[1],
+    }
+
+
+def _law(law: Foretold) -> dict[str, Any]:
+    points = law.points
+    slope_A = points.link.slope(points.link.back(points.mean_A))
+    noise = float(np.sqrt(contrasted(points.noise_AxA / np.outer(slope_A, slope_A))))
+    found = {"of": law.name, "law": law.best.law.name, "error": law.best.error}
+    return found | {"of_constant": law.laws[0].error, "noise": noise}

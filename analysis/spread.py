@@ -16,8 +16,9 @@ def spreads(store: Path, study: str) -> Mapping[str, Mapping[str, Spread]]:
     shares of 1), in the parts that `analysis.statistics.Spread` names. Left out are arms with one seed, whose seeds
     differ by the same count, or which are the baseline's own checkpoint: they say nothing of other seeds.
 
-    Its part of seeds is what `analysis.signal` calls 2 paired² / S, of one pair of arms: there it is the mean over all
-    pairs, which is known from more runs, and here each pair has its own, since arms differ in how much they scatter.
+    Its part of seeds is what `analysis.rungs.signal` calls 2 paired² / S, of one pair of arms: there it is the mean
+    over all pairs, which is known from more runs, and here each pair has its own, since arms differ in how much they
+    scatter.
 
     Raises:
         UserError, Failure: as `analysis.compare.compare`, which reads all records of the study.

@@ -14,15 +14,15 @@ from analysis.clean import CleanScore, clean_csv, clean_scores, dirty_items
 from analysis.compare import Comparison, compare
 from analysis.ledgers import Ledgers, read_ledgers, sweep
 from analysis.metrics import metrics_for, value
-from analysis.multiplier import multipliers, scored_along
 from analysis.records import StudyRecord
 from analysis.report import evidence, files, findings, inference, mixing, results, telling, worth
 from analysis.report.blocks import ENDS, STAGES, Block, Bullets, Figure, Fold, Report, Section, Text, blocks_of
 from analysis.report.figures import drawing, losses, panels, paper, places, solved, tuning
 from analysis.report.page import page
 from analysis.report.values import before_after, by_source, primary, shown
+from analysis.rungs.multiplier import multipliers, scored_along
+from analysis.rungs.signal import signals
 from analysis.scores import FINAL, Evaluated
-from analysis.signal import signals
 from analysis.winrates import win_rates
 from store.files import read_sealed, write_text
 from store.layout import PREPARED, STUDIES, Prepared

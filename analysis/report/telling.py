@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 
 from analysis.metrics import Score, signed
-from analysis.noise import Sd
 from analysis.report.blocks import Block, Cell, Fold, Table, Text
 from analysis.report.findings import short
-from analysis.signal import LAST, Signal, carry_most
+from analysis.rungs.noise import Sd
+from analysis.rungs.signal import LAST, Signal, carry_most
 from analysis.tabular import p_text
 
 CANNOT_TELL = "–"

@@ -4,8 +4,8 @@ import math
 from collections.abc import Sequence
 
 from analysis.catching_up import FEWEST_POINTS
-from analysis.multiplier import FARTHEST, Multiplier
 from analysis.report.blocks import Block, Heading, Table, Text, grouped
+from analysis.rungs.multiplier import FARTHEST, Multiplier
 from analysis.verdict import REACH
 
 SAID = (

@@ -53,7 +53,7 @@ def signal(
     json: Json = False,
 ) -> None:
     """Say which tasks and metrics can tell the arms apart: noise of seeds and checkpoints, spread, chance, order."""
-    from analysis.signal import card, to_json
+    from analysis.rungs.signal import card, to_json
     from experiments.commands.signal import print_card
 
     found = card(store, asked(study, scale).key, last)

@@ -3,9 +3,9 @@
 from rich.console import Console
 
 from analysis.metrics import signed
-from analysis.noise import Sd
 from analysis.report.telling import number, ratio_text, sentences
-from analysis.signal import Card, Signal, carry_most
+from analysis.rungs.noise import Sd
+from analysis.rungs.signal import Card, Signal, carry_most
 from experiments.show.table import Column, say, table
 
 GAPS = 5

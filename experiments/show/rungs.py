@@ -24,13 +24,13 @@ from typing import Any
 
 from rich.console import Console
 
-from analysis import published_transfer as published
 from analysis.compare import Row as CompareRow
 from analysis.metrics import SCORES, Metric, signed
-from analysis.multiplier import CANNOT_TELL, Multiplier, held, multipliers, scored_along
 from analysis.report.values import shown
+from analysis.rungs import elsewhere
+from analysis.rungs.multiplier import CANNOT_TELL, Multiplier, held, multipliers, scored_along
+from analysis.rungs.transfer import WRONG, Decisions, transfer
 from analysis.statistics import Interval
-from analysis.transfer import WRONG, Decisions, transfer
 from experiments.show.table import Column, Row, Value, say, table
 
 SHOWN = 12
@@ -44,7 +44,7 @@ def rungs_json(store: Path, study: str, small: str, large: str) -> dict[str, Any
     """As the module's head has it.
 
     Raises:
-        UserError, Failure: as `analysis.transfer.transfer`.
+        UserError, Failure: as `analysis.rungs.transfer.transfer`.
     """
     found = transfer(store, small, large)
     primary = set(found.large.study.primary)
@@ -71,8 +71,8 @@ def rungs_json(store: Path, study: str, small: str, large: str) -> dict[str, Any
         ],
         "multipliers": [_multipliers(key, *(rung.get(key) for rung in rungs)) for key in keys],
         "published": {
-            "decision_accuracy": {"source": published.SOURCE, "to": published.TARGET, "overall": published.OVERALL},
-            "multiplier": asdict(published.MULTIPLIER),
+            "decision_accuracy": {"source": elsewhere.SOURCE, "to": elsewhere.TARGET, "overall": elsewhere.OVERALL},
+            "multiplier": asdict(elsewhere.MULTIPLIER),
         },
     }
 
@@ -84,7 +84,7 @@ def _decisions(each: Decisions) -> dict[str, Any]:
         **{"told_apart": each.told, "accuracy_told": each.accuracy_told},
         **{"right": each.right, "cannot_tell": each.untold, "wrong": each.wrong},
         **{"tau": each.tau, "tau_interval": _ends(each.tau_interval), "why": each.why},
-        "published": published.decision_accuracy(each.metric),
+        "published": elsewhere.decision_accuracy(each.metric),
     }
 
 

@@ -8,7 +8,11 @@ import numpy as np
 import pytest
 
 from analysis.compare import compare
-from analysis.multiplier import (
+from analysis.records import read_study
+from analysis.report import worth
+from analysis.report.blocks import Table
+from analysis.report.build import gather
+from analysis.rungs.multiplier import (
     BEFORE,
     BEYOND,
     CANNOT_TELL,
@@ -25,10 +29,6 @@ from analysis.multiplier import (
     power_law,
     scored_along,
 )
-from analysis.records import read_study
-from analysis.report import worth
-from analysis.report.blocks import Table
-from analysis.report.build import gather
 from analysis.statistics import CROSSED, ONE_SEED, Interval, Pair, Side, estimate
 from tests.analysis import rungs
 from tests.analysis.synthetic_store import EXTRAS

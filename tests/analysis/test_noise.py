@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from analysis import noise
+from analysis.rungs import noise
 
 ALONE = ((1, 1), (2, 2), (3, 3))
 

@@ -12,15 +12,15 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from analysis import noise
 from analysis.choice import Choice
 from analysis.compare import compare, contrast, notes, to_json
 from analysis.records import EvalRecord, RunRecord, StageRecord, StudyRecord, eval_path, read_study, write
 from analysis.report import telling
 from analysis.report.blocks import Fold, Table
+from analysis.rungs import noise
+from analysis.rungs.signal import Signal, card, carry_most, groups, signals
+from analysis.rungs.signal import to_json as card_json
 from analysis.scores import evaluated
-from analysis.signal import Signal, card, carry_most, groups, signals
-from analysis.signal import to_json as card_json
 from store.errors import UserError
 from tests.analysis import synthetic_store as synthetic
 

@@ -14,11 +14,11 @@ import pytest
 from scipy import stats
 from typer.testing import CliRunner
 
-from analysis import published_transfer as published
 from analysis.compare import compare
 from analysis.metrics import metrics_for
 from analysis.records import read_study, write
-from analysis.transfer import (
+from analysis.rungs import elsewhere
+from analysis.rungs.transfer import (
     HOLDS,
     MISSED,
     NEITHER,
@@ -262,10 +262,10 @@ def test_an_unknown_scale_and_a_rung_that_was_not_run_are_refused(tmp_path: Path
 
 def test_published_figures_stand_beside_the_metrics_of_their_benchmarks() -> None:
     by_name = {metric.name: metric for metric in metrics_for({"arc_easy", "boolq", "humaneval", "copa"})}
-    assert published.decision_accuracy(by_name["arc_easy/acc"]) == {"150M": 93, "300M": 95, "750M": 78}
-    assert published.decision_accuracy(by_name["humaneval/gold_bpb"]) == {"150M": 80, "300M": 83, "750M": 71}
-    assert published.decision_accuracy(by_name["copa/acc"]) is None
-    assert published.decision_accuracy(by_name["reasoning/acc"]) is None, "a mean of several"
+    assert elsewhere.decision_accuracy(by_name["arc_easy/acc"]) == {"150M": 93, "300M": 95, "750M": 78}
+    assert elsewhere.decision_accuracy(by_name["humaneval/gold_bpb"]) == {"150M": 80, "300M": 83, "750M": 71}
+    assert elsewhere.decision_accuracy(by_name["copa/acc"]) is None
+    assert elsewhere.decision_accuracy(by_name["reasoning/acc"]) is None, "a mean of several"
 
 
 def coverage_of_tau(n_seeds: int, replications: int) -> float:

@@ -1,6 +1,6 @@
 """A metric along the last scored points of runs, and what the points of a run say by themselves.
 
-What each figure is for, and why it is taken so, is in `analysis.signal`.
+What each figure is for, and why it is taken so, is in `analysis.rungs.signal`.
 """
 
 import math
@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis import noise
 from analysis.metrics import Metric, value
-from analysis.noise import Sd
 from analysis.records import RunRecord
+from analysis.rungs import noise
+from analysis.rungs.noise import Sd
 from analysis.scores import Evaluated
 from analysis.statistics import SMALLEST_SPREAD, Floats
 

@@ -38,13 +38,13 @@ from typing import Any
 
 import numpy as np
 
-from analysis import curves, noise
 from analysis.compare import plain
-from analysis.curves import Curve, Published
 from analysis.last_points import alike
 from analysis.metrics import Metric, above_chance, metrics_for
-from analysis.noise import Between, Sd, Within, Worth
 from analysis.records import StudyRecord, read_study
+from analysis.rungs import curves, noise
+from analysis.rungs.curves import Curve, Published
+from analysis.rungs.noise import Between, Sd, Within, Worth
 from analysis.scores import BEFORE, FINAL, Evaluated, evaluated, points, require_same_items
 from analysis.statistics import Spread, detectable
 from store.errors import UserError

@@ -1,7 +1,7 @@
 """How far runs and checkpoints scatter, and how far arms lie apart beyond that. Pure functions of arrays.
 
 Values are those of one metric: A arms, S seeds, R runs of an arm, K checkpoints of a run. Intervals are for normal
-errors. `analysis.signal` says what each figure is for.
+errors. `analysis.rungs.signal` says what each figure is for.
 """
 
 import math

@@ -45,17 +45,27 @@ class Reached:
 
 
 def reached(study: StudyRecord, found: Evaluated, metrics: Sequence[Metric]) -> list[Reached]:
-    """Of every arm that was scored along its runs; `found` has all points of the runs, not the ends alone."""
+    """Of every arm that was scored along its runs; `found` has all points of the runs, not the ends alone.
+
+    An arm that goes on from where its baseline ends is there at once, which says nothing: it is left out.
+    """
     curves = {(arm, metric.name): _curves(found, arm, metric) for arm in study.arms for metric in metrics}
     rows = []
     for arm in study.compared:
         baseline = study.baseline_of(arm)
-        for metric in metrics:
+        for metric in metrics if not _goes_on(found, arm, baseline) else ():
             its, theirs = curves[arm, metric.name], _ends(found, baseline, metric)
             seeds = [seed for seed in its if seed in theirs and len(its[seed]) >= FEWEST_POINTS]
             if seeds:
                 rows.append(_row(arm, baseline, metric, {s: its[s] for s in seeds}, {s: theirs[s] for s in seeds}))
     return rows
+
+
+def _goes_on(found: Evaluated, arm: str, baseline: str) -> bool:
+    """Whether the checkpoint that a run of the baseline ends with lies on a run of the arm."""
+    ends = {stage.fingerprint for (name, _, at), stage in found.stages.items() if (name, at) == (baseline, FINAL)}
+    along = (stage.fingerprint for (name, _, at), stage in found.stages.items() if name == arm and at != FINAL)
+    return not ends.isdisjoint(along)
 
 
 def crossing(curve: Mapping[int, float], level: float, higher_is_better: bool) -> float | None:

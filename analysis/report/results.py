@@ -1,5 +1,6 @@
 """The first half of a report: the headline, what the arms are, figures, and every comparison."""
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
@@ -301,7 +302,7 @@ def caught_up(rows: Sequence[Reached]) -> list[Block]:
     body = []
     for row in rows:
         ends = "–"
-        if row.earlier is not None and row.of > 1:
+        if row.earlier is not None and math.isfinite(row.earlier.high):
             ends = f"[{count_text(row.earlier.low)}, {count_text(row.earlier.high)}]"
         body.append(
             (

@@ -7,7 +7,8 @@ scored along the way; and half of the held-out problems planted among the pairs,
 
 Hypothesis: tuning solves most of what the base does not; the loss on answers alone is no worse than that on whole
 texts; further epochs give little; what leaks is solved by heart, which decontamination takes away.
-Cost at laptop scale: three seeds, 5.2M tokens, about 20 minutes on two cores (benchmarks/systems.md).
+Cost at laptop scale: three seeds, 5.2M tokens, 34 minutes of one core, so 17 to 20 on two
+(benchmarks/systems.md).
 Command: `ablate run phind`.
 """
 
@@ -28,7 +29,7 @@ ANSWERS = NextToken("answers")
 
 BASE = {"laptop": 2}
 """Units that the base is trained for, elsewhere one: it is to know programs before pairs show how they are asked for.
-With one a laptop's seeds end anywhere between (31, 68 and 80 % were seen after two epochs, 69, 83 and 83 % now)."""
+With one a laptop's seeds end anywhere between (31, 68 and 80 % were seen after two epochs, 70, 75 and 53 % now)."""
 
 
 def base(of: Systems) -> tuple[Stage, ...]:

@@ -1,6 +1,7 @@
 """When an arm reaches what its baseline ends with."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from analysis.compare import compare
 from analysis.report import results
 from analysis.report.values import shown
 from analysis.scores import evaluated, points
+from analysis.statistics import Interval
 from tests.analysis import synthetic_store as synthetic
 
 
@@ -54,6 +56,20 @@ def test_an_arm_that_learns_faster_is_where_its_baseline_ends_before_its_own_end
     assert len(alike.when) <= 3 and all(tokens > 2 * stage for tokens in alike.when)
     table = results.caught_up(list(rows.values()))[-1]
     assert any("never" in row for row in table.rows) and any("3 of 3" in row for row in table.rows)
+
+
+def test_an_arm_that_goes_on_from_its_baseline_is_left_out(tmp_path: Path) -> None:
+    """As Python after the mixture of code: it is where its baseline ends before it begins."""
+    synthetic.write_store(tmp_path, (1, 2), ("heldout/code",))
+    comparison = compare(tmp_path, "small")
+    study = comparison.study
+    found, _ = evaluated(tmp_path, study, [at for at in points(study.runs[0]) if at != "before-cooldown"])
+    shared = {("code-to-text", 1, "stage-2"): found.stages[study.baseline, 1, "final"]}
+    goes_on = replace(found, stages={**found.stages, **shared})
+    arms = [{row.arm for row in reached(study, each, shown(comparison))} for each in (found, goes_on)]
+    assert arms[0] - arms[1] == {"code-to-text"}
+    level = replace(reached(study, found, shown(comparison))[0], earlier=Interval(3.0, -math.inf, math.inf, 1.0))
+    assert results.caught_up([level])[-1].rows[0][-1] == "–"
 
 
 def test_one_seed_has_no_interval(tmp_path: Path) -> None:

@@ -322,9 +322,9 @@ def _worth(whom: str, scores: Sequence[CleanScore]) -> list[Block]:
     if not body:
         return []
     said = (
-        f"What reading an item was worth: by how much more an arm differs from {whom} on the items that match documents"
-        " of its own sources alone than on the items clean for both. What else the arms differ in is in both, and so "
-        "is much of what their seeds do."
+        f"What reading an item was worth: by how much more arms differ from {whom} on the items that match documents "
+        "of their own sources alone than on the items clean for both. What else they differ in is in both, and so is "
+        "much of what the seeds do."
     )
     columns = ("metric", "arm", "items it alone read", "worth", "95 % interval")
     return [Text(said), Table("What a leak was worth", columns, grouped(body), words=2)]

@@ -8,7 +8,7 @@ Hypothesis: bfloat16 and eight bits are as float32, within 0.01 bits per byte, a
 study can tell apart; four bits cost something. The paper, on a StarCoder of 15B: greedy HumanEval 62.20 in float16,
 64.63 in eight bits by CTranslate2, 51.22 in eight and 51.83 in four by GPTQ. It has no intervals; 2.43 are four of 164
 problems.
-Cost at laptop scale: three seeds of 2 units of 194,560 tokens, about 6 minutes on two cores, of which scoring is most.
+Cost at laptop scale: three seeds of 2 units of 194,560 tokens, 4 minutes on two cores, of which scoring is most.
 Command: `ablate run quantised`.
 """
 

@@ -64,8 +64,8 @@ class CleanScore:
     relative: float | None
     n_both: int
     against: Estimate | None
-    n_read: int = 0
-    worth: Estimate | None = None
+    n_read: int
+    worth: Estimate | None
 
 
 @dataclass(frozen=True)

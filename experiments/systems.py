@@ -122,7 +122,7 @@ def _small(scale: Scale) -> Systems:
         unit=unit,
         data=data,
         evaluation=Evaluation(
-            *(60_000, ("one_operation", "one_operation_instruct"), (), 20),
+            *(60_000, ("one_operation", "one_operation_instruct"), (), 20),  # keys: one of each length and depth
             executed=("one_operation_exec", "one_operation_instruct_exec"),
         ),
         primary=("one_operation_instruct_exec/pass@1", "heldout/code/bpb"),

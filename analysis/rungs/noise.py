@@ -191,9 +191,16 @@ def rank_stability(value_AxS: Floats, group_A: NDArray[np.str_]) -> float:
     kept_P = group_A[one_P] == group_A[other_P]
     apart_PxS = value_AxS[one_P[kept_P]] - value_AxS[other_P[kept_P]]
     order_PxS = np.where(np.abs(apart_PxS) <= SMALLEST_SPREAD, 0.0, np.sign(apart_PxS))
-    return float(
-        np.mean([_cosine(order_PxS[:, s], order_PxS[:, t]) for s, t in combinations(range(order_PxS.shape[1]), 2)])
-    )
+    pairs = combinations(range(order_PxS.shape[1]), 2)
+    return float(np.mean([tau_b(order_PxS[:, s], order_PxS[:, t]) or 0.0 for s, t in pairs]))
+
+
+def tau_b(one_P: Floats, other_P: Floats) -> float | None:
+    """Kendall's tau-b of the orders of P pairs, each -1, 0 or 1; None where one has no order at all.
+
+    Source: Kendall 1945, "The treatment of ties in ranking problems".
+    """
+    return _cosine(one_P, other_P) if one_P.any() and other_P.any() else None
 
 
 def spearman(token_K: Floats, score_K: Floats) -> float:

@@ -18,7 +18,6 @@ has tau = 2 (decision accuracy) - 1, so the same draws give the interval of the 
 The conclusions are the verdicts on arms against their baselines, corrected as in the report of each rung.
 """
 
-import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -29,6 +28,7 @@ import numpy as np
 
 from analysis.compare import Comparison, Row, compare, contrasts
 from analysis.metrics import Metric
+from analysis.rungs.noise import share, tau_b
 from analysis.scores import FINAL
 from analysis.statistics import ALPHA, Floats
 from analysis.verdict import EQUIVALENT
@@ -213,15 +213,6 @@ def _said(small: Row, large: Row) -> str:
     return "right" if small.judged.side == large.judged.side else "wrong"
 
 
-def tau_b(one_P: Floats, other_P: Floats) -> float | None:
-    """Kendall's tau-b of the orders of P pairs, each -1, 0 or 1; None where one has no order at all.
-
-    Source: Kendall 1945, "The treatment of ties in ranking problems".
-    """
-    size = math.sqrt(float(np.abs(one_P).sum() * np.abs(other_P).sum()))
-    return float((one_P * other_P).sum()) / size if size else None
-
-
 def _tau_interval(
     here: Comparison, there: Comparison, metric: str, pairs: Sequence[tuple[str, str]]
 ) -> tuple[tuple[float, float] | None, str]:
@@ -233,7 +224,7 @@ def _tau_interval(
         seeds = sorted(set.intersection(*(set(of) for of in by_arm.values())))
         if len(seeds) < 2:
             return None, f"cannot tell: {rung.study.name} has fewer than 2 seeds that all of its arms share"
-        if _share_seeds(rung, arms[0], seeds):
+        if share([run.seeds for run in rung.study.runs if run.arm == arms[0] and run.seed in seeds]):
             return None, f"cannot tell: runs of {rung.study.name} share seeds of their weights or data"
         values.append(np.array([[by_arm[arm][seed] for arm in arms] for seed in seeds]))
     places = [(arms.index(one), arms.index(other)) for one, other in pairs]
@@ -249,11 +240,6 @@ def draws_of_tau(values: Sequence[Floats], pairs: Sequence[tuple[int, int]], rng
     small_DxP, large_DxP = (np.sign(mean_DxA[:, one_P] - mean_DxA[:, other_P]) for mean_DxA in means)
     tau_D: Floats = (small_DxP * large_DxP).mean(axis=1)
     return tau_D
-
-
-def _share_seeds(rung: Comparison, arm: str, seeds: Sequence[int]) -> bool:
-    its = [run.seeds for run in rung.study.runs if run.arm == arm and run.seed in seeds]
-    return any(1 < len(set(kind)) < len(its) for kind in zip(*its, strict=True))
 
 
 def drawn_means(value_SxA: Floats, rng: np.random.Generator) -> Floats:

@@ -71,18 +71,8 @@ def _joint(store: Path, keys: list[str], names: list[str]) -> Any:
 def print_joint(document: Any, console: Console) -> None:
     from experiments.show.table import say, table
 
-    rows = [{**law, "of": each} for each in document["metrics"] for law in each["laws"]]
-    console.print(
-        table(
-            f"Laws of {document['of']}, by what they miss of a share that is left out",
-            rows,
-            {
-                "metric": lambda row: row["of"]["label"] if row["law"] == row["of"]["laws"][0]["law"] else "",
-                "law": "law",
-                "error": ("error", ".4f"),
-            },
-        )
-    )
+    title = f"Laws of {document['of']}, by what they miss of a share that is left out"
+    console.print(table(title, _rows(document), {"metric": _label, "law": "law", "error": ("error", ".4f")}))
     for each in document["metrics"]:
         say(
             console,
@@ -116,13 +106,12 @@ def _of_study(store: Path, key: str, names: list[str]) -> Any:
 def print_laws(document: Any, console: Console) -> None:
     from experiments.show.table import say, table
 
-    rows = [{**law, "of": each} for each in document["metrics"] for law in each["laws"]]
     console.print(
         table(
             f"Laws of {document['of']} over the share of what is not text, by what they miss of an arm left out",
-            rows,
+            _rows(document),
             {
-                "metric": lambda row: row["of"]["label"] if row["law"] == row["of"]["laws"][0]["law"] else "",
+                "metric": _label,
                 "law": lambda row: row["law"] + (" *" if row["law"] == row["of"]["best"] else ""),
                 "error": ("error", ".4f"),
                 "noise of a mean": (lambda row: row["of"]["noise"], ".4f"),
@@ -135,6 +124,16 @@ def print_laws(document: Any, console: Console) -> None:
     say(console, *(each["finding"] for each in document["metrics"]), *document["gaps"])
     sources = dict.fromkeys(each["noise_of"] for each in document["metrics"])
     say(console, f"* of least error. Misfit: in variances of one mean. Noise: {'; '.join(sources)}.", style="dim")
+
+
+def _rows(document: Any) -> list[Any]:
+    """A law of a metric each, with what else is said of the metric as "of"."""
+    return [{**law, "of": each} for each in document["metrics"] for law in each["laws"]]
+
+
+def _label(row: Any) -> str:
+    """The metric's, in its first row."""
+    return row["of"]["label"] if row["law"] == row["of"]["laws"][0]["law"] else ""
 
 
 def _interval(row: Any) -> str:

@@ -52,14 +52,16 @@ def _alike(every: Sequence[Made]) -> list[list[Made]]:
     """Those of which one's problems are among another's, and the rest equal: the one of most problems first."""
     groups: list[list[Made]] = []
     for made in sorted(every, key=lambda made: math.inf if made.problems is None else made.problems, reverse=True):
-        asked = replace(made, source="", problems=None, expected_tokens=None)
-        for group in groups:
-            if replace(group[0], source="", problems=None, expected_tokens=None) == asked:
-                group.append(made)
-                break
-        else:
+        group = next((group for group in groups if _but_for_problems(group[0]) == _but_for_problems(made)), None)
+        if group is None:
             groups.append([made])
+        else:
+            group.append(made)
     return groups
+
+
+def _but_for_problems(made: Made) -> Made:
+    return replace(made, source="", problems=None, expected_tokens=None)
 
 
 def _make(group: Sequence[Made], store: Path, progress: Progress) -> None:
@@ -76,6 +78,8 @@ def _make(group: Sequence[Made], store: Path, progress: Progress) -> None:
     with exclusive(folder / layout.LOCK, f"what is made in {folder}"):
         if read_record(folder) is None:
             _write(missing, task, store, folder, progress)
+            return
+    _make(group, store, progress)  # somebody else made that one meanwhile, and perhaps not the others
 
 
 def _folder(made: Made, store: Path) -> Path:

@@ -18,6 +18,7 @@ from analysis.compare import compare
 from analysis.metrics import metrics_for
 from analysis.records import read_study, write
 from analysis.rungs import elsewhere
+from analysis.rungs.noise import tau_b
 from analysis.rungs.transfer import (
     HOLDS,
     MISSED,
@@ -28,7 +29,6 @@ from analysis.rungs.transfer import (
     concluded,
     drawn_means,
     draws_of_tau,
-    tau_b,
     transfer,
 )
 from analysis.verdict import BETTER, EQUIVALENT, WORSE

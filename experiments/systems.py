@@ -49,6 +49,7 @@ class Systems:
         look: that of a model that was tuned on pairs.
         leak: the benchmark that it is of.
         asked: the code task whose problems checkpoints answer, to be trained on what they say.
+        units: of the scale, that a base which is to know programs is trained for.
         stretched: tokens of long-context fine-tuning; a stage of few long sequences cannot hold every source.
         infilling: tasks with holes.
         long: tasks of long contexts.
@@ -66,6 +67,7 @@ class Systems:
     look: str
     leak: str
     asked: str
+    units: int
     stretched: int
     infilling: tuple[str, ...]
     long: tuple[str, ...]
@@ -98,6 +100,8 @@ _PROBLEMS_CAP = Cap(6, "a finite grammar: programs of one operation are few and 
 _SMALL = {"laptop": ("2m", 409_600), "desktop": ("4m", 2_048_000)}
 """Model, and tokens of a unit: the first size that learns programs of one operation in minutes, and the next. It learns
 them between 240,000 and 400,000 tokens of them (benchmarks/one_operation.md), which leaves room on both sides."""
+_UNITS = {"laptop": 2, "desktop": 1}
+"""For with one a laptop's models end where the rise begins (benchmarks/systems.md)."""
 
 
 def _small(scale: Scale) -> Systems:
@@ -141,6 +145,7 @@ def _small(scale: Scale) -> Systems:
         look="one_operation_instruct_exec/pass@1",
         leak="one_operation_instruct",
         asked="one_operation_train",
+        units=_UNITS[scale.name],
         stretched=scale.unit // 4,
         infilling=("one_operation_infilling_exec:single-line",),
         long=(f"longcontext/code:{LONGER * size}", f"key_retrieval:{LONGER * size}"),
@@ -175,6 +180,7 @@ def _large(scale: Scale) -> Systems:
         look="humaneval_exec:phind/pass@1",
         leak="humaneval",
         asked="mbpp_exec",
+        units=1,
         stretched=scale.unit // 25,
         infilling=("humaneval_infilling_exec:single-line", "humaneval_infilling_exec:random-span"),
         long=(f"longcontext/code:{LONGER * scale.sequence}", f"key_retrieval:{LONGER * scale.sequence}"),
@@ -192,12 +198,12 @@ def systems(scale: Scale) -> Systems:
     return _small(scale) if scale.name in _SMALL else _large(scale)
 
 
-def first(of: Systems, mix: Mixture, kind: str = "pretrain", infilling: bool = False) -> Stage:
-    """A stage of one unit, from fresh weights or, as "continue", from others': the rate is the base model's (2.6)."""
+def first(of: Systems, mix: Mixture, kind: str = "pretrain", units: int = 1, infilling: bool = False) -> Stage:
+    """A stage from fresh weights or, as "continue", from others': the rate is the base model's (2.6)."""
     peak = _peak(of)
     steps = warmup_steps(of.scale)
     return Stage(
-        *(kind, mix, of.scale.unit, "cosine", float(peak), float(END * peak), steps),
+        *(kind, mix, units * of.scale.unit, "cosine", float(peak), float(END * peak), steps),
         document_mask=True,
         infilling=infilling,
     )
@@ -240,6 +246,18 @@ def tuned(
     )
     later = replace(begun, peak=CONTINUE, end=CONTINUE, warmup=0, restart=False, reset_optimizer=False)
     return (begun, *[later] * (epochs - 1))
+
+
+def unchanged(of: Systems, mix: Mixture) -> Stage:
+    """One step at a rate of zero: what runs start from, so that it is scored beside what they become."""
+    return replace(
+        first(of, mix, "finetune"),
+        tokens=of.scale.batch * of.scale.sequence,
+        decay="constant",
+        peak=0.0,
+        end=0.0,
+        warmup=0,
+    )
 
 
 def _peak(of: Systems) -> Fraction:

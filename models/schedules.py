@@ -19,7 +19,7 @@ class Schedule:
 
     Attributes:
         kind: shape of the decay, cosine, linear or 1-sqrt; or constant, which stays at `peak` and needs `end` equal.
-        peak, end: rates.
+        peak, end: rates; zero throughout, if constant, for weights that are to stay as they are.
         warmup_steps: updates up to and with the first at `peak`.
         steps: of the whole schedule.
         stable_steps: updates at `peak` between warm-up and decay.
@@ -41,7 +41,8 @@ class Schedule:
     def __post_init__(self) -> None:
         if self.kind not in _KINDS:
             raise UserError(f"schedule kind '{self.kind}' is unknown; choose one of {', '.join(_KINDS)}")
-        if not (math.isfinite(self.peak) and self.peak > 0 and 0 <= self.end <= self.peak):
+        rises = self.peak > 0 or (self.kind == "constant" and not self.warmup_steps)
+        if not (math.isfinite(self.peak) and rises and 0 <= self.end <= self.peak):
             raise UserError(
                 f"schedule has peak {self.peak} and end {self.end}; it needs 0 <= end <= peak and a finite peak above 0"
             )

@@ -26,8 +26,9 @@ def study(scale: Scale) -> Study:
     scale = of.scale
 
     text = first(of, of.mixture("text", text=1))
-    going_on = (text, *followed(first(of, of.code_llama, "continue")))
-    with_holes = (text, *followed(first(of, of.code_llama, "continue", infilling=True)))
+    scratch = followed(first(of, of.code_llama, units=of.units))
+    going_on = (text, *followed(first(of, of.code_llama, "continue", of.units)))
+    with_holes = (text, *followed(first(of, of.code_llama, "continue", of.units, infilling=True)))
 
     # Of two epochs, so that of a small set of pairs, too, the code beside it is a sequence of each source.
     asked = replace(tuned(of, of.rehearsed, of.pairs, 1, NextToken("answers"))[0], epochs=Epochs(of.pairs, 2))
@@ -47,7 +48,7 @@ def study(scale: Scale) -> Study:
         hypothesis="It is where a model from scratch ends long before its own end; infilling and length cost little.",
         baseline="scratch",
         arms=(
-            arm("scratch", "the mixture of code from fresh weights", *followed(first(of, of.code_llama)), against=None),
+            arm("scratch", "the mixture of code from fresh weights", *scratch, against=None),
             arm("text", "the text model", text, against=None),
             arm("continued", "the text model, then the mixture of code", *going_on, against=None),
             arm("infilling", "the same, nine of ten documents permuted for infilling", *with_holes),

@@ -12,8 +12,6 @@ Cost at laptop scale: three seeds, 5.2M tokens, 34 minutes of one core, so 17 to
 Command: `ablate run phind`.
 """
 
-from dataclasses import replace
-
 from experiments.scales import Scale, ask, with_sources
 from experiments.study import Arm, Expected, Stage, Study
 from experiments.systems import Systems, first, python, systems, tuned
@@ -27,15 +25,9 @@ LEAK = 50
 ANSWERS = NextToken("answers")
 
 
-BASE = {"laptop": 2}
-"""Units that the base is trained for, elsewhere one: it is to know programs before pairs show how they are asked for.
-With one a laptop's seeds end anywhere between (31, 68 and 80 % were seen after two epochs, 70, 75 and 53 % now)."""
-
-
 def base(of: Systems) -> tuple[Stage, ...]:
     """A quarter text: what is tuned in this study, and what `rrtf` begins with."""
-    stage = first(of, of.mixture("base", text=1, code=3))
-    return (replace(stage, tokens=BASE.get(of.scale.name, 1) * stage.tokens),)
+    return (first(of, of.mixture("base", text=1, code=3), units=of.units),)
 
 
 def study(scale: Scale) -> Study:

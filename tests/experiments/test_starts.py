@@ -115,6 +115,15 @@ def test_without_its_moments_it_is_a_chain_that_resets_them(store: Path) -> None
     assert end(train(chained(replace(NEXT, reset_optimizer=True)), store), reset, store) == apart
 
 
+def test_a_stage_at_a_rate_of_zero_leaves_the_weights_as_they_are(store: Path) -> None:
+    still = replace(NEXT, tokens=1, decay="constant", peak=0.0, end=0.0, warmup=0.0)
+    plan = train(started(still, start=FromStage(BASE, "text-only")), store)
+    before = end(prepared_plan(BASE, store), prepared_plan(BASE, store).stages[-1], store)
+    after = end(plan, plan.stages[0], store)
+    count = len(jax.tree.leaves(abstract_state(plan.stages[0].model, plan.stages[0].optimizer).params))
+    assert after[:count] == before[:count]
+
+
 def test_a_first_stage_continues_the_rate_of_its_start(store: Path) -> None:
     goes_on = replace(NEXT, peak=CONTINUE, warmup=0.0, end=1e-5)
     start = FromStage(BASE, "text-only", keep_optimizer=True)

@@ -62,6 +62,8 @@ def test_a_single_step_is_the_last_one() -> None:
     [
         ("wave", 1e-3, 0.0, 0, 10, "'wave'"),
         ("cosine", float("nan"), 0.0, 0, 10, "peak nan"),
+        ("cosine", 0.0, 0.0, 0, 10, "peak 0.0"),
+        ("constant", 0.0, 0.0, 1, 10, "peak 0.0"),
         ("cosine", 1e-3, 2e-3, 0, 10, "end 0.002"),
         ("constant", 1e-3, 1e-4, 0, 10, "one rate for both"),
         ("cosine", 1e-3, 0.0, 10, 10, "10 warm-up steps and 0 stable ones of 10"),

@@ -10,18 +10,20 @@ in an order of which each step has its reason:
    prompt is theirs, too, and a set without its best or worst answer would teach another ranking.
 3. The size of a source, by the documents' hashes: a smaller size is a subset of a larger one.
 4. Held-out groups, of what is left, so that as much of every source is held out as was asked for.
-5. Copies of what is held out, which sources that keep duplicates may have under another group.
+5. Copies of what is held out, which sources that keep duplicates may have under another group; an answer's set goes
+   with it, as in 2.
 """
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from mixtures.documents import parquet
-from mixtures.documents.parquet import CONTAMINATED, DROPPED, HELDOUT, TRAINING
+from mixtures.documents.parquet import CONTAMINATED, DROPPED, HELDOUT, TRAINING, Roles
 from mixtures.steps import heldout
 from mixtures.steps.candidate import Candidate, all_training, column, each
 from mixtures.steps.dedup import PARTITION_DOCUMENTS, by_text, drop_duplicates, drop_heldout_copies
@@ -65,10 +67,13 @@ def select(candidates: Sequence[Candidate], share: float) -> dict[str, dict[str,
                 its["dropped"] += Counter(counts)
             start = end
         _hold_out(candidates, share)
+        before = {c.source.name: [roles.copy() for _, roles in each(c)] for c in candidates if c.source.examples}
         copies = drop_heldout_copies(texts, candidates)
     for c, count in zip(candidates, copies, strict=True):
         its = facts[c.source.name]
         its["dropped"] += Counter({"copy of a held-out document": count})
+        if count and c.source.examples:
+            its["dropped"] += Counter({"in a set with a held-out answer": _beside_copies(c, before[c.source.name])})
         its["training_bytes"] = sum(int(column(path, "bytes")[roles == TRAINING].sum()) for path, roles in each(c))
         if not its["training_bytes"]:
             raise _nothing_left(c, its["dropped"])
@@ -113,11 +118,24 @@ def _contaminated(candidate: Candidate) -> tuple[int, int]:
         roles[rows] = CONTAMINATED
         count += len(rows)
         if candidate.source.examples and len(found):
-            keys = column(path, "id_hash")  # of an answer in a set, the set's
-            others = np.isin(keys, keys[found]) & (roles == TRAINING)
-            roles[others] = CONTAMINATED
-            beside += int(others.sum())
+            beside += _take_sets(path, roles, found, CONTAMINATED)
     return count, beside
+
+
+def _beside_copies(candidate: Candidate, before: Sequence[Roles]) -> int:
+    """Drop the answers that are ranked with one that is no longer trained on; their number."""
+    return sum(
+        _take_sets(path, roles, np.flatnonzero((was == TRAINING) & (roles != TRAINING)), DROPPED)
+        for was, (path, roles) in zip(before, each(candidate, "r+"), strict=True)
+    )
+
+
+def _take_sets(path: Path, roles: Roles, rows: npt.NDArray[np.int64], role: int) -> int:
+    """Give this role to what is still trained on in the sets of these `rows`; how many documents."""
+    keys = column(path, "id_hash")  # of an answer in a set, the set's
+    others = np.isin(keys, keys[rows]) & (roles == TRAINING)
+    roles[others] = role
+    return int(others.sum())
 
 
 def _cap(candidate: Candidate) -> int:

@@ -142,6 +142,28 @@ def test_a_leak_in_one_answer_takes_its_set_with_it_and_a_size_takes_whole_sets(
     assert Counter(roles.values()) == {CONTAMINATED: 3, DROPPED: 12, TRAINING: 6, HELDOUT: 3}
 
 
+def test_an_answer_that_another_source_holds_out_takes_its_set_with_it(tmp_path: Path) -> None:
+    """Without its best answer a set would teach the model to write the next one."""
+    answers = [
+        Document(f"{name}{n}", name, f"The question of {name}? {n}", "", 18, f"set {name}", n)
+        for name in "abcdefgh"
+        for n in range(3)
+    ]
+    best = [Document(f"copy of {each.id}", f"elsewhere {each.id}", each.text) for each in answers if each.score == 2]
+    candidates = corpus(
+        tmp_path, pages=([best], {"dedup": "within"}), pairs=([answers], {"examples": True, "dedup": "within"})
+    )
+    facts = select(candidates, 0.25)
+    roles = chosen(candidates)
+    lost = {id[-2] for id, role in roles["pages"].items() if role == HELDOUT}
+    held = {id[0] for id, role in roles["pairs"].items() if role == HELDOUT}
+    assert lost - held
+    for name in {*"abcdefgh"} - held:
+        its = {roles["pairs"][f"{name}{n}"] for n in range(3)}
+        assert its == {DROPPED if name in lost else TRAINING}
+    assert facts["pairs"]["dropped"]["in a set with a held-out answer"] == 2 * len(lost - held)
+
+
 @settings(deadline=None, max_examples=25)
 @given(
     rows=st.lists(st.tuples(st.integers(0, 3), st.integers(0, 12), st.integers(0, 9)), min_size=12, max_size=50),

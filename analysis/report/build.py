@@ -15,7 +15,7 @@ from analysis.compare import Comparison, compare
 from analysis.ledgers import Ledgers, read_ledgers, sweep
 from analysis.metrics import metrics_for, value
 from analysis.records import StudyRecord
-from analysis.report import evidence, files, findings, inference, mixing, results, telling, worth
+from analysis.report import evidence, files, findings, inference, mixing, results, smaller_rung, telling, worth
 from analysis.report.blocks import ENDS, STAGES, Block, Bullets, Figure, Fold, Report, Section, Text, blocks_of
 from analysis.report.figures import drawing, losses, panels, paper, places, solved, tuning
 from analysis.report.page import page
@@ -134,6 +134,7 @@ def assemble(
             *evidence.skipped(ledgers),
         ],
         "Laws": mixing.laws(comparison, ledgers),
+        "What a smaller scale said": smaller_rung.smaller_rungs(store, comparison),
         "Long contexts": list(places.by_place(comparison, look)),
         "Inference": inference.table(comparison, inference.read_speeds(store, study)),
         "Code that was executed": [*code[:1], *sets, *code[1:]],

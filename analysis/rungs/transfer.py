@@ -135,7 +135,16 @@ def transfer(store: Path, small: str, large: str) -> Transfer:
     """
     if small == large:
         raise UserError(f"'{small}' cannot be held beside itself; name two scales of the study")
-    here, there = compare(store, small), compare(store, large)
+    return beside(compare(store, small), compare(store, large))
+
+
+def beside(here: Comparison, there: Comparison) -> Transfer:
+    """The same of comparisons that are made: those of the small rung, and those of the large one.
+
+    Raises:
+        UserError: as `transfer`.
+    """
+    small, large = here.study.name, there.study.name
     arms = tuple(arm for arm in there.study.arms if arm in here.study.arms)
     if len(arms) < 2:
         raise UserError(

@@ -46,6 +46,7 @@ def write_rung(
     number: int = 0,
     kinds: Sequence[str] = (),
     fit: float = 0.0,
+    flops: float = 1.0,
 ) -> None:
     """One study whose arms are worth so much; the first is the baseline, and is scored at so many points.
 
@@ -54,6 +55,7 @@ def write_rung(
         fit: how far items suit an arm, in bits per byte.
         kinds: of the baseline's stages, where they are not pieces of one.
         number: another one, another draw.
+        flops: of a stage.
     """
     baseline, runs = next(iter(worth)), []
     for arm, seed in ((arm, seed) for arm in worth for seed in seeds):
@@ -67,7 +69,7 @@ def write_rung(
             stage = StageRecord(
                 id=f"{arm}-{piece}-s{seed}", fingerprint=fingerprint, kind=kind, model=models.get(arm, "1m"),
                 parent=parent, seed=seed, steps=STEPS, tokens=END // count, tokens_by_source={"a": END // count},
-                tokens_by_kind={"text": END // count}, epochs_by_source={"a": 0.1}, flops=1.0,
+                tokens_by_kind={"text": END // count}, epochs_by_source={"a": 0.1}, flops=flops,
                 tokens_before=(piece - 1) * (END // count), identity={},
             )  # fmt: skip
             folder = store / "stages" / f"{key}-{arm}-s{seed}-{piece}"
@@ -82,7 +84,9 @@ def write_rung(
         runs.append(
             RunRecord(arm, seed, tuple(names), tuple(kinds) if kinds and len(names) > 1 else ("pretrain",) * count)
         )
+    command = f"ablate run {key.replace('-', ' --scale ')}"
     study = StudyRecord(
-        key, "How much?", "", baseline, dict.fromkeys(worth, ""), tuple(runs), tuple(primary), "", "", {}, baselines
-    )
+        key, "How much?", "", baseline, dict.fromkeys(worth, ""), tuple(runs), tuple(primary), command, "", {},
+        baselines,
+    )  # fmt: skip
     write(store / "studies" / key / "study.json", study)

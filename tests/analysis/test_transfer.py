@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 from analysis.compare import compare
 from analysis.metrics import metrics_for
 from analysis.records import read_study, write
+from analysis.report.build import gather
 from analysis.rungs import elsewhere
 from analysis.rungs.noise import tau_b
 from analysis.rungs.transfer import (
@@ -36,6 +37,7 @@ from analysis.verdict import CANNOT_TELL as UNTOLD
 from experiments.cli import app
 from store.errors import UserError
 from tests.analysis.rungs import LARGE, METRIC, SMALL, write_rung
+from tests.analysis.synthetic_store import EXTRAS
 
 TRUTH = {"proportion-0": 1.0, "proportion-25": 1.3, "proportion-50": 1.6, "proportion-75": 0.7}
 
@@ -204,6 +206,26 @@ def test_what_cannot_be_held_beside_the_other_is_refused(tmp_path: Path) -> None
         transfer(tmp_path, SMALL, SMALL)
     with pytest.raises(UserError, match="has no records in store"):
         transfer(tmp_path, SMALL, "absent")
+
+
+def test_a_report_says_what_a_smaller_scale_of_the_study_said(tmp_path: Path) -> None:
+    truth = {"proportion-0": 1.0, "proportion-25": 1.3, "proportion-50": 0.7}
+    write_rung(tmp_path, SMALL, truth)
+    write_rung(tmp_path, LARGE, truth | {"proportion-50": 1.6}, number=1, flops=5.0)
+    write_rung(tmp_path, "other-laptop", truth, number=2)
+    found = transfer(tmp_path, SMALL, LARGE)
+
+    def said(study: str) -> list[Any]:
+        sections = {each.title: each.blocks for each in gather(tmp_path, study, EXTRAS).report.sections}
+        return list(sections.get("What a smaller scale said", ()))
+
+    heading, counts, decisions, wrong, primary = said(LARGE)
+    assert heading.text == SMALL and "wrong 1" in counts.text and found.counts[WRONG] == 1
+    assert decisions.rows[0][1].text == f"{100 * found.decisions[0].accuracy:.0f} %"
+    assert [row[1] for row in wrong.rows] == ["proportion-50"] and len(primary.rows) == 2
+    assert said(SMALL) == [], "a larger scale is no smaller one"
+    (tmp_path / "stages" / f"{SMALL}-proportion-50-s0-1" / "stage.json").unlink()
+    assert said(LARGE) == [], "it has not ended"
 
 
 def command(store: Path, *arguments: str) -> Any:

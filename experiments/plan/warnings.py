@@ -9,6 +9,7 @@ from experiments.plan.stage import Plan
 from experiments.study import Cap, Study
 from mixtures.benchmarks.known import BENCHMARKS
 from mixtures.benchmarks.load import supplied
+from mixtures.steps.select import COPY
 from mixtures.tokens.manifest import Manifest
 from models.config import parameters
 from store.layout import DOWNLOADS
@@ -37,8 +38,14 @@ def heldout_warnings(study: Study, manifest: Manifest) -> list[str]:
         total = source.documents + source.heldout_documents
         off = abs(source.heldout_documents - share * total)
         if not source.heldout_documents and share:
+            copies = source.dropped.get(COPY, 0)
             lines.append(
-                f"nothing of source '{name}' is held out: its {total:,} documents are of one group; name a finer one"
+                f"nothing of source '{name}' is held out: "
+                + (
+                    f"another source holds out the same {copies:,} documents"
+                    if copies
+                    else f"its {total:,} documents are of one group; name a finer one"
+                )
             )
         elif off > max(1, share * total / 2):
             lines.append(

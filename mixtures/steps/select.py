@@ -33,6 +33,8 @@ from store.files import read_sealed
 
 Keys = npt.NDArray[np.uint64]
 BINS = 1 << 16
+COPY = "copy of a held-out document"
+"""Why a document was dropped."""
 
 
 def select(candidates: Sequence[Candidate], share: float) -> dict[str, dict[str, Any]]:
@@ -71,7 +73,7 @@ def select(candidates: Sequence[Candidate], share: float) -> dict[str, dict[str,
         copies = drop_heldout_copies(texts, candidates)
     for c, count in zip(candidates, copies, strict=True):
         its = facts[c.source.name]
-        its["dropped"] += Counter({"copy of a held-out document": count})
+        its["dropped"] += Counter({COPY: count})
         if count and c.source.examples:
             its["dropped"] += Counter({"in a set with a held-out answer": _beside_copies(c, before[c.source.name])})
         its["training_bytes"] = sum(int(column(path, "bytes")[roles == TRAINING].sum()) for path, roles in each(c))

@@ -18,6 +18,7 @@ from experiments.show.states import print_status, status_json
 from experiments.study import Evaluation, Study
 from mixtures.catalogue import files
 from mixtures.prepare import DataSpec, prepare, with_identities
+from mixtures.steps.select import COPY
 from mixtures.tokens.manifest import Manifest
 from store.errors import Failure, UserError
 from tests.experiments import tiny
@@ -76,6 +77,10 @@ def test_a_source_of_one_group_is_trained_on_and_said_to_have_nothing_held_out(t
     assert manifest.sources["program"].documents == 4
     assert [line for line in heldout_warnings(asked, manifest) if "program" in line] == [
         "nothing of source 'program' is held out: its 4 documents are of one group; name a finer one"
+    ]
+    elsewhere = replace(manifest.sources["program"], dropped={COPY: 7})
+    assert heldout_warnings(asked, replace(manifest, sources={"program": elsewhere})) == [
+        "nothing of source 'program' is held out: another source holds out the same 7 documents"
     ]
     assert (
         heldout(manifest, "code", Evaluation(1_000, (), (), 0)).gap

@@ -248,16 +248,11 @@ def tuned(
     return (begun, *[later] * (epochs - 1))
 
 
-def unchanged(of: Systems, mix: Mixture) -> Stage:
-    """One step at a rate of zero: what runs start from, so that it is scored beside what they become."""
-    return replace(
-        first(of, mix, "finetune"),
-        tokens=of.scale.batch * of.scale.sequence,
-        decay="constant",
-        peak=0.0,
-        end=0.0,
-        warmup=0,
-    )
+def unchanged(of: Systems, source: str) -> Stage:
+    """One step over examples at a rate of zero: what runs start from, so that it is scored beside what they become."""
+    (tuned_once,) = tuned(of, mixture(source, {source: 1}), source, 1, NextToken("answers"))
+    still = replace(tuned_once, kind="continue", tokens=of.tuned_batch * of.packed, epochs=None, scored=False)
+    return replace(still, peak=0.0, end=0.0, warmup=0)
 
 
 def _peak(of: Systems) -> Fraction:

@@ -85,9 +85,7 @@ def study(scale: Scale) -> Study:
             arm("both", "RRTF: both, weighed alike", *on("68k", Ranking())),
             arm("both-38k", "RRTF on 38 of 68 problems", *on("38k", Ranking()), against="both"),
             arm("both-18k", "RRTF on 18 of 68 problems", *on("18k", Ranking()), against="both"),
-            arm(
-                "start", "what all of them start from", unchanged(of, mixture(of.pairs, {of.pairs: 1})), against="both"
-            ),
+            arm("start", "what all of them start from", unchanged(of, of.pairs), against="both"),
         ),
         expected=(
             Expected("start", of.look, "lower", "StarCoder's 33.60 against 61.64 (HumanEval)"),

@@ -10,7 +10,7 @@ from typing import Any
 from analysis import composite, statistics, verdict
 from analysis.choice import DECLARED, Choice, find
 from analysis.components import Components, components
-from analysis.metrics import Metric, Score, above_chance, side, value
+from analysis.metrics import COMPOSITE, Metric, Score, above_chance, side, value
 from analysis.records import RunRecord, StudyRecord
 from analysis.scores import FINAL, Evaluated, Point, item_notes, points
 from analysis.statistics import Estimate, Interval, Pair, Side
@@ -128,6 +128,10 @@ def compare(store: Path, study: str, choice: Choice = DECLARED) -> Comparison:
         point: {metric.name: number for metric in metrics if (number := value(metric, of)) is not None}
         for point, of in scored.scores.items()
     }
+    if COMPOSITE in there and not any(COMPOSITE in of for of in values.values()):
+        gaps.append(
+            f"{COMPOSITE} has no value: no run has right answers to all that it counts; leave out what has none"
+        )
     margins = {**record.margins, **choice.margins}
     _require_margins(choice.margins, metrics)
     declared = tuple(family(record)) if found.declared else ()

@@ -12,15 +12,14 @@ HEADLINE = (
     "reasoning/acc",
     "knowledge/exact_match",
 )
-
-
-RAW_MEAN = "nl/acc"
+PLAIN_MEAN = "nl/acc"
+"""The paper's, which stands beside a composite."""
 
 
 def shown(comparison: Comparison) -> list[Metric]:
     """The primary metrics, a composite and the paper's mean beside it, and then the headline's, that are there."""
     there = {metric.name: metric for metric in comparison.metrics}
-    beside = (COMPOSITE, RAW_MEAN) if comparison.study.composite else ()
+    beside = (COMPOSITE, PLAIN_MEAN) if comparison.study.composite else ()
     names = dict.fromkeys((*comparison.study.primary, *beside, *HEADLINE))
     return [there[name] for name in names if name in there]
 

@@ -113,16 +113,17 @@ def clean_scores(comparison: Comparison, dirty: Dirty) -> tuple[CleanScore, ...]
 def _clean_score(comparison: Comparison, dirty: Dirty, metric: Metric, arm: str, seeds: Sequence[int]) -> CleanScore:
     parts = _parts(comparison, metric, arm, seeds, [dirty[arm]])
     n_items, n_clean = sum(part.clean_N.size for part in parts), sum(int(part.clean_N.sum()) for part in parts)
-    value = _values([(part.weight, part.whole) for part in parts])
+    value = _values([(part.weight, part.whole) for part in parts]) + metric.offset
     on_clean = difference = None
     if _all_have_clean(parts):
-        on_clean = _values([(part.weight, part.clean) for part in parts])
+        on_clean = _values([(part.weight, part.clean) for part in parts]) + metric.offset
         added = [
             (part.weight * (part.clean.linear[1] - part.whole.linear[1]).mean(axis=0), part.clean.size_SxN.sum(axis=0))
             for part in parts
         ]
         difference = over_items(on_clean - value, added)
-    relative = (on_clean - value) / value if on_clean is not None and value else None
+    ratio = value and not metric.score.below_zero
+    relative = (on_clean - value) / value if on_clean is not None and ratio else None
     return CleanScore(
         *(arm, metric, n_items, n_clean, len(seeds), value, on_clean, difference, relative),
         *_against(comparison, dirty, metric, arm, seeds),

@@ -7,10 +7,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from analysis import statistics, verdict
+from analysis import composite, statistics, verdict
 from analysis.choice import DECLARED, Choice, find
 from analysis.components import Components, components
-from analysis.metrics import Metric, Score, above_chance, metrics_for, side, value
+from analysis.metrics import COMPOSITE, Metric, Score, above_chance, side, value
 from analysis.records import RunRecord, StudyRecord
 from analysis.scores import FINAL, Evaluated, Point, item_notes, points
 from analysis.statistics import Estimate, Interval, Pair, Side
@@ -121,13 +121,17 @@ def compare(store: Path, study: str, choice: Choice = DECLARED) -> Comparison:
             f"nothing of study '{study}' is evaluated in store {store}{why}; `ablate run {study}` "
             "does it, if the study holds text out or names benchmarks"
         )
-    metrics = metrics_for(tasks)
+    metrics = composite.metrics_of(composite.declared(record), tasks)
     there, gaps = {metric.name for metric in metrics}, list(found.gaps)
     gaps += [f"primary metric {name} was not scored in any run" for name in record.primary if name not in there]
     values = {
         point: {metric.name: number for metric in metrics if (number := value(metric, of)) is not None}
         for point, of in scored.scores.items()
     }
+    if COMPOSITE in there and not any(COMPOSITE in of for of in values.values()):
+        gaps.append(
+            f"{COMPOSITE} has no value: no run has right answers to all that it counts; leave out what has none"
+        )
     margins = {**record.margins, **choice.margins}
     _require_margins(choice.margins, metrics)
     declared = tuple(family(record)) if found.declared else ()
@@ -165,6 +169,7 @@ def to_json(comparison: Comparison) -> dict[str, Any]:
         "rows": [plain(row.flat) for row in comparison.rows],
         "gaps": list(comparison.gaps),
         "notes": notes(comparison),
+        **({"composite": line} if (line := covered(comparison)) else {}),
         **({"components": [plain(each.flat) for each in comparison.components]} if comparison.components else {}),
     }
 
@@ -176,6 +181,11 @@ def plain(value: Any) -> Any:
     if isinstance(value, tuple | list):
         return [plain(cell) for cell in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def covered(comparison: Comparison) -> str:
+    """What the study's composite counts and what it lacks; "" where none is declared."""
+    return composite.coverage(composite.declared(comparison.study), comparison.metrics)
 
 
 def notes(comparison: Comparison) -> list[str]:
@@ -280,6 +290,7 @@ def _row(scored: _At, metric: Metric, arm: str, baseline: str) -> Row | None:
         [(weight, scored.pair(metric.score, task, (arm, baseline), seeds)) for task, weight in metric.parts],
         shared=[ours[seed].seeds for seed in seeds],
     )
+    found = replace(found, value=found.value + metric.offset, baseline_value=found.baseline_value + metric.offset)
     items = {task: len(evaluated.scores[arm, seeds[0], at][task].ids) for task, _ in metric.parts}
     prints = {
         name: [(evaluated.stages[name, seed, at].fingerprint, runs[seed].inference) for seed in seeds]
@@ -298,7 +309,7 @@ def _row(scored: _At, metric: Metric, arm: str, baseline: str) -> Row | None:
     elif not above:
         judged = replace(judged, side=verdict.CANNOT_TELL, why=(verdict.AT_CHANCE,))
     forbidden = verdict.side_of(found.difference.centre, better) in blocked
-    if metric.score.name == "margin":  # which may be negative
+    if metric.score.below_zero:
         found = replace(found, relative=None)
     p = 1.0 if forbidden else found.difference.p
     return Row(arm, baseline, metric, at, sum(items.values()), len(seeds), len(declared), found, p, judged)

@@ -111,7 +111,7 @@ def _components(
     evaluated: Evaluated, metric: Metric, arm: str, at: str, seeds_IxJ: Sequence[Sequence[int]]
 ) -> Components:
     seeds = [seed for row in seeds_IxJ for seed in row]
-    value_R, added, freedoms = np.zeros(len(seeds)), [], []
+    value_R, added, freedoms = np.full(len(seeds), metric.offset), [], []
     for task, weight in metric.parts:
         its = side(metric.score, [evaluated.scores[arm, seed, at][task] for seed in seeds])
         value_R += weight * its.linear[0]

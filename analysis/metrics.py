@@ -9,7 +9,7 @@ Every metric is a weighted sum over its tasks of (sum of scores / sum of sizes):
     correct_prob   probability of the right choice per character, exp(-nats / characters): CORRECT PROB of DataDecide
                    (arXiv:2504.11393), which ranks small models where accuracy is still at chance
     margin         nats per byte of the best wrong choice less those of the right one; above 0 the right one is ahead
-    lead           the one of acc, acc_norm and exact_match that stands for the task (analysis/evals/benchmarks.py)
+    lead           acc, acc_norm, exact_match or pass@1, whichever stands for the task (analysis/evals/benchmarks.py)
     exact_match    what the model says is an accepted answer, the text that a hole had, or the key that was hidden
     score          any other score for an item that lm-evaluation-harness gives
     pass@k         at least one of k programs that the model writes passes the problem's tests; problems whose tests do
@@ -19,7 +19,8 @@ Category means are unweighted means over data sets (arXiv:2408.10914, section 2.
 were scored, which `coverage` names; "nl" is the mean of reasoning and knowledge, the paper's "NL Avg.". The accuracy of
 a category ("reasoning/acc") is the mean of its tasks' leading scores: HellaSwag counts by acc_norm. CB (56 items) and
 COPA (100) are so small that they carry 87 % of the sampling variance of its reasoning mean, so that is also given
-without them. Variants of a task and tasks with examples have rows of their own and are in no mean.
+without them. Variants of a task and tasks with examples have rows of their own and are in no mean. What a study may
+declare beside these, centred on chance and weighed, is in analysis/composite.py.
 """
 
 import math
@@ -38,6 +39,8 @@ HELDOUT_KINDS = ("text", "code", "markup", "synthetic", "adjacent")
 CHOICES, QUESTIONS, CODE = map(of, ("reasoning", "knowledge", "code"))
 KS = (1, 10, 100)
 """Of pass@k."""
+COMPOSITE = "composite/score"
+"""The metric that a study may declare (analysis/composite.py)."""
 
 NAMES = {
     **{name: task.title for name, task in TASKS.items()},
@@ -46,6 +49,7 @@ NAMES = {
     "knowledge": "Knowledge",
     "nl": "Reasoning and knowledge",
     "nl-no-cb-copa": "Reasoning and knowledge without CB and COPA",
+    "composite": "Composite",
 }
 
 
@@ -56,10 +60,11 @@ class Score:
     Attributes:
         name: the last part of the metric's.
         column: what is summed over items.
-        size: what the sum is divided by; "" for the number of items.
+        size: what the sum is divided by; the number of items where a task has no such column, or this is "".
         unit: as people read it.
         higher_is_better: which way it is good.
         share: whether it is a share of items, written in per cent.
+        below_zero: whether it may be, so that ratios of it say nothing.
     """
 
     name: str
@@ -68,9 +73,10 @@ class Score:
     unit: str
     higher_is_better: bool = True
     share: bool = False
+    below_zero: bool = False
 
     def value_text(self, value: float) -> str:
-        return f"{100 * value:.1f} %" if self.share else f"{value:.3f}".replace("-", "−")
+        return (f"{100 * value:z.1f} %" if self.share else f"{value:.3f}").replace("-", "−")
 
     def difference_text(self, difference: float) -> str:
         """Signed; shares in percentage points."""
@@ -95,7 +101,7 @@ SCORES = {
         Score("exact_match", "matched", "", "exact match", share=True),
         Score("score", "score", "", "score of the harness"),
         Score("correct_prob", "correct_prob", "", "probability per character"),
-        Score("margin", "margin", "", "margin in nats/byte"),
+        Score("margin", "margin", "", "margin in nats/byte", below_zero=True),
         *(Score(f"pass@{k}", f"pass@{k}", "runs", f"pass@{k}", share=True) for k in KS),
     )
 }
@@ -124,18 +130,20 @@ class TaskScores:
 
 @dataclass(frozen=True)
 class Metric:
-    """A number that ranks checkpoints. `parts` are (task, weight); weights sum to 1."""
+    """A number that ranks checkpoints. `parts` are (task, weight); weights sum to 1, but where they rescale."""
 
     name: str
     score: Score
     parts: tuple[tuple[str, float], ...]
+    offset: float = 0.0
+    """What is added to the weighted sum: nothing, or less what chance gives."""
 
     @property
     def chance(self) -> float | None:
         """The level of guessing; None where it means nothing (bits per byte, probabilities) or is not known."""
         if not self.score.share or not all(benchmark_of(task) in TASKS for task, _ in self.parts):
             return None
-        return sum(weight * _guessed(task) for task, weight in self.parts)
+        return sum(weight * guessed(task) for task, weight in self.parts) + self.offset
 
     @property
     def label(self) -> str:
@@ -216,7 +224,7 @@ def coverage(metrics: Collection[Metric]) -> list[str]:
 def score_and_size(score: Score, scores: TaskScores) -> tuple[Floats, Floats]:
     """Numerator and denominator per item, each of shape N, of a task that has the score."""
     column_N = scores.columns[score.column]
-    return column_N, scores.columns[score.size] if score.size else np.ones_like(column_N)
+    return column_N, scores.columns.get(score.size, np.ones_like(column_N))
 
 
 def side(score: Score, scores: Sequence[TaskScores], kept_N: Floats | None = None) -> Side:
@@ -228,7 +236,7 @@ def side(score: Score, scores: Sequence[TaskScores], kept_N: Floats | None = Non
 
 def value(metric: Metric, scores: Mapping[str, TaskScores]) -> float | None:
     """The metric on one checkpoint, or None where one of its tasks or scores is missing."""
-    total = 0.0
+    total = metric.offset
     for task, weight in metric.parts:
         if task not in scores or metric.score.column not in scores[task].columns:
             return None
@@ -245,7 +253,7 @@ def above_chance(metric: Metric, mean: float, items: Mapping[str, int]) -> bool:
     """
     if metric.chance is None:
         return True
-    variance = sum(w**2 * _guessed(task) * (1 - _guessed(task)) / items[task] for task, w in metric.parts)
+    variance = sum(w**2 * guessed(task) * (1 - guessed(task)) / items[task] for task, w in metric.parts)
     return mean > metric.chance + 1.96 * math.sqrt(variance)
 
 
@@ -267,7 +275,8 @@ def _even(tasks: Collection[str], total: float = 1.0) -> tuple[tuple[str, float]
     return tuple((task, total / len(tasks)) for task in tasks)
 
 
-def _guessed(task: str) -> float:
+def guessed(task: str) -> float:
+    """The chance of a task that the suite knows."""
     return TASKS[benchmark_of(task)].chance
 
 

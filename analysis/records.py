@@ -269,6 +269,8 @@ class StudyRecord:
     """The tasks that `--without` took out, as they were typed."""
     margins: Mapping[str, float] = field(default_factory=dict)
     """By metric, or by kind of score for all of it ("bpb"), how far apart two arms may be and still be equivalent."""
+    composite: Mapping[str, Any] = field(default_factory=dict)
+    """The one that it declares, as `analysis.composite.Composite.flat` has it."""
 
     def baseline_of(self, arm: str) -> str:
         """The arm that `arm` is compared with; `arm` itself where there is nothing to compare it with."""

@@ -126,6 +126,9 @@ def _scores_of(record: EvalRecord, made: Columns, where: str, frames: dict[str, 
     """Of what `_made` made: the whole task and, of held-out text, every source."""
     task, frame = record.task, _frame(record.task, made, where, frames)
     ordered = {field: numbers(made[field])[frame.order_N] for field in made if field not in TEXTS}
+    for said in ("pass@1", "matched"):  # what stands for a task that is no choice
+        if said in ordered:
+            ordered.setdefault("lead", ordered[said])
     flags = {flag: ordered.pop(flag, np.zeros(0)) for flag in FLAGS}
     flagged = {flag: tuple(frame.ids[i] for i in np.flatnonzero(flag_N)) for flag, flag_N in flags.items()}
     whole = TaskScores(task, record.version, record.prompt_hash, where, frame.ids, ordered, frame.cluster_N, flagged)

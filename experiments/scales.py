@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any
 
+from analysis.composite import Composite
 from analysis.evals.tasks import Asked
 from experiments.study import Arm, Cap, Count, Evaluation, Seed, Size, Study
 from mixtures import paper
@@ -171,6 +172,8 @@ def _paper_data(vocabulary: int) -> DataSpec:
 
 
 ACCURACY = ("reasoning/acc", "knowledge/exact_match", *LIKELIHOOD)
+ABOVE_CHANCE = Composite({"reasoning": 1, "knowledge": 1, "code": 1}, centred=True, rescaled=True)
+"""Of the paper's benchmarks. On a laptop it is at chance like what it is made of, and comparisons say so."""
 # One GPU.
 WORKSTATION = Scale(
     name="workstation",
@@ -249,7 +252,9 @@ def ask(
     return Study(name, question, hypothesis, baseline, arms, **(of_scale | fields))
 
 
-def union(scale: Scale, name: str, question: str, hypothesis: str, parts: tuple[Study, ...]) -> Study:
+def union(
+    scale: Scale, name: str, question: str, hypothesis: str, parts: tuple[Study, ...], composite: Composite
+) -> Study:
     """The arms of several studies at `scale` in one, each compared as in the first study that has it.
 
     Arms that read the same are one, whatever they are called; an arm that differs from an earlier one of its name is
@@ -278,5 +283,5 @@ def union(scale: Scale, name: str, question: str, hypothesis: str, parts: tuple[
         if arms[arm].against == names[part.name, part.baseline_of(each.arm)]
     ]
     ordered = tuple(arms[label] for label in called.values())
-    fields = {"expected": tuple(dict.fromkeys(expected)), "parts": parts}
+    fields = {"expected": tuple(dict.fromkeys(expected)), "parts": parts, "composite": composite}
     return ask(scale, name, question, hypothesis, ordered[0].name, ordered, **fields)

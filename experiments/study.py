@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt, Interval
 
+from analysis.composite import Composite
 from analysis.evals.tasks import WINDOW_BYTES, Asked, Place, task_name
 from mixtures.mixture import Mixture
 from mixtures.prepare import DataSpec
@@ -294,8 +295,7 @@ class Study:
             the level can be found four times in five, before any correction (the median of the quickstart's 18
             likelihood metrics): 10.6 with 2, 4.2 with 3, 2.5 with 5, 1.9 with 8. `ablate plan` says it of each
             comparison.
-        model, sequence, batch, optimizer: the same for all arms, but for arms with a model of their own; batch in
-            sequences.
+        model, sequence, batch, optimizer: of all arms, but for arms with a model of their own; batch in sequences.
         data: the catalogue and the tokenizer.
         max_epochs: how often a lineage may read one source.
         evaluation: how much is scored.
@@ -305,8 +305,7 @@ class Study:
         max_epochs_of: the same for single sources, instead of max_epochs; a Cap says why.
         simulated_tokens: budget of the run that the baseline's stands for. Every source is cut to the share
             baseline budget / simulated_tokens of its windows, so that epochs are those of the large run.
-        supply: tokens that a source is cut to, one window at least, so that its epochs are those of a larger run whose
-            supply is known.
+        supply: tokens that a source is cut to, one window at least, for the epochs of a larger run of known supply.
         precision: what matrix products are computed in, a name of models.recipe.PRECISIONS.
         z_loss: weight of the squared log-normaliser of the softmax in the gradient; 1e-4 is usual where bfloat16 runs
             diverge.
@@ -318,6 +317,7 @@ class Study:
         parts: of a union, the studies whose arms it has; each of them gets a report.
         left_out: the tasks that `--without` took out of its evaluation.
         made: sources of its data that checkpoints write.
+        composite: one number of tasks' right answers, beside the other metrics.
     """
 
     name: str
@@ -348,6 +348,7 @@ class Study:
     parts: tuple["Study", ...] = ()
     left_out: tuple[str, ...] = ()
     made: tuple[Made, ...] = ()
+    composite: Composite | None = None
 
     @property
     def key(self) -> str:

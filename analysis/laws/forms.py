@@ -44,7 +44,7 @@ PLAIN = Link("plain", lambda y: y, lambda z: z, np.ones_like)
 
 
 def link_of(score: Score) -> Link:
-    if score.share:
+    if score.share and not score.below_zero:
         return LOG_ODDS
     return LOG if score.name in ("bpb", "gold_bpb") else PLAIN
 

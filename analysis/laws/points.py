@@ -88,18 +88,14 @@ def _added(
     comparison: Comparison, arms: Sequence[str], weighed: Weighed, seeds: Sequence[int], at: str
 ) -> list[Floats]:
     """Of every task, what its items add to the value of each run, [arms, seeds, items] with mean 0 over items."""
-    parts: dict[tuple[str, str], float] = {}
-    scores = {}
+    found = comparison.evaluated.scores
+    by_task: dict[str, Floats] = {}
     for weight, metric in weighed:
         for task, of_task in metric.parts:
-            key = task, metric.score.name
-            parts[key], scores[key] = parts.get(key, 0.0) + weight * of_task, metric.score
-    found = comparison.evaluated.scores
-    return [
-        weight
-        * np.stack([side(scores[key], [found[arm, seed, at][key[0]] for seed in seeds]).linear[1] for arm in arms])
-        for key, weight in parts.items()
-    ]
+            sides = [side(metric.score, [found[arm, seed, at][task] for seed in seeds]) for arm in arms]
+            added_AxSxN = weight * of_task * np.stack([each.linear[1] for each in sides])
+            by_task[task] = by_task.get(task, 0.0) + added_AxSxN  # of the same items, whichever the score
+    return list(by_task.values())
 
 
 def noise(linked_AxS: Floats, added: Sequence[Floats], slope_A: Floats) -> tuple[Floats, float]:

@@ -13,13 +13,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from analysis.evals.benchmarks import TASKS
-from analysis.metrics import HELDOUT_KINDS, Metric
+from analysis.metrics import COMPOSITE, HELDOUT_KINDS, Metric
 from store.errors import UserError
 
 SHORT: Mapping[str, str] = {
     "reasoning": "reasoning/acc",
     "knowledge": "knowledge/exact_match",
     "nl": "nl/acc",
+    "composite": COMPOSITE,
     **{kind: f"heldout/{kind}/bpb" for kind in HELDOUT_KINDS},
 }
 """Metrics of a word."""

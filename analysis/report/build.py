@@ -12,8 +12,9 @@ from analysis.catching_up import reached
 from analysis.claims.of_study import published_at
 from analysis.clean import CleanScore, clean_csv, clean_scores, dirty_items
 from analysis.compare import Comparison, compare
+from analysis.composite import declared, metrics_of
 from analysis.ledgers import Ledgers, read_ledgers, sweep
-from analysis.metrics import metrics_for, value
+from analysis.metrics import value
 from analysis.records import StudyRecord
 from analysis.report import evidence, files, findings, inference, mixing, results, smaller_rung, telling, worth
 from analysis.report.blocks import ENDS, STAGES, Block, Bullets, Figure, Fold, Report, Section, Text, blocks_of
@@ -246,7 +247,8 @@ def _tuning(comparison: Comparison, ledgers: Ledgers, found: Evaluated, look: dr
 
 def _stage_means(comparison: Comparison, found: Evaluated) -> dict[tuple[str, str], dict[str, float]]:
     """By arm and point, the metrics' means over seeds, where runs have several stages that were scored."""
-    metrics = metrics_for({task for scores in found.scores.values() for task in scores})
+    tasks = {task for scores in found.scores.values() for task in scores}
+    metrics = metrics_of(declared(comparison.study), tasks)
     values: dict[tuple[str, str], dict[str, list[float]]] = {}
     for (arm, _, at), scores in found.scores.items():
         for metric in metrics:

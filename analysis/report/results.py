@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from markupsafe import Markup
 
 from analysis.catching_up import Reached
-from analysis.compare import Comparison, Row, against, arm_label
+from analysis.compare import Comparison, Row, against, arm_label, covered
 from analysis.components import COMPONENTS, METHOD, sd_text
 from analysis.ledgers import Ledgers, shares_by_kind, tokens_by_arm
 from analysis.metrics import Metric, coverage, percent_text
@@ -163,8 +163,8 @@ def accuracies(comparison: Comparison) -> list[Block]:
             f"In {stuck} of {len(rows)} accuracy comparisons both arms answer no better than chance, so their "
             "differences mean nothing; bits per byte of the gold answer still moves where accuracy does not."
         ]
-    covered = [line for line in coverage(comparison.metrics) if "none of the paper's" not in line]
-    return [Text(line) for line in (*said, *covered)]
+    paper = [line for line in coverage(comparison.metrics) if "none of the paper's" not in line]
+    return [Text(line) for line in (*said, covered(comparison), *paper) if line]
 
 
 def cooldown(comparison: Comparison, metrics: Sequence[Metric]) -> list[Block]:

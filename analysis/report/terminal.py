@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from analysis.compare import Comparison, Row, against, arm_label, notes
+from analysis.compare import Comparison, Row, against, arm_label, covered, notes
 from analysis.metrics import Metric, coverage, percent_text
 from analysis.report import findings
 from analysis.report.results import group_of
@@ -28,6 +28,8 @@ def print_answer(comparison: Comparison, console: Console) -> None:
         console.print(Text(f"{arm}: {said}", "red"))
     console.print(_headline(comparison, console.width))
     console.print(Text(LEGEND, "dim"))
+    if line := covered(comparison):
+        console.print(Text(line))
     for gap in comparison.gaps[:GAPS]:
         console.print(Text(f"missing: {gap}"))
     if len(comparison.gaps) > GAPS:
@@ -67,8 +69,9 @@ def print_all(comparison: Comparison, console: Console) -> None:
             console.print(_block(comparison, f"{group}, {at}, against {against(comparison.study)}", rows))
     for kind in dict.fromkeys(row.estimate.kind for row in comparison.rows):
         console.print(Text(f"intervals: {kind}"))
-    for line in (*coverage(comparison.metrics), *notes(comparison)):
-        console.print(Text(line))
+    for line in (covered(comparison), *coverage(comparison.metrics), *notes(comparison)):
+        if line:
+            console.print(Text(line))
     for gap in comparison.gaps:
         console.print(Text(f"missing: {gap}"))
 

@@ -2,7 +2,7 @@
 
 from analysis.compare import Comparison
 from analysis.evals.benchmarks import EXECUTED, TASKS
-from analysis.metrics import CODE, HELDOUT_KINDS, Metric
+from analysis.metrics import CODE, COMPOSITE, HELDOUT_KINDS, Metric
 from analysis.scores import BEFORE, FINAL
 
 HEADLINE = (
@@ -12,12 +12,16 @@ HEADLINE = (
     "reasoning/acc",
     "knowledge/exact_match",
 )
+PLAIN_MEAN = "nl/acc"
+"""The paper's, which stands beside a composite."""
 
 
 def shown(comparison: Comparison) -> list[Metric]:
-    """The primary metrics, and then the headline's, that are there."""
+    """The primary metrics, a composite and the paper's mean beside it, and then the headline's, that are there."""
     there = {metric.name: metric for metric in comparison.metrics}
-    return [there[name] for name in dict.fromkeys((*comparison.study.primary, *HEADLINE)) if name in there]
+    beside = (COMPOSITE, PLAIN_MEAN) if comparison.study.composite else ()
+    names = dict.fromkeys((*comparison.study.primary, *beside, *HEADLINE))
+    return [there[name] for name in names if name in there]
 
 
 def primary(comparison: Comparison) -> list[Metric]:

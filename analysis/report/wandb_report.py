@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from analysis.metrics import COMPOSITE
 from analysis.report.blocks import (
     ENDS,
     STAGES,
@@ -26,6 +27,7 @@ from analysis.report.blocks import (
     Table,
     Text,
 )
+from analysis.report.values import PLAIN_MEAN
 
 if TYPE_CHECKING:
     import wandb_workspaces.reports.v2 as wr
@@ -79,6 +81,7 @@ def live(report: Report) -> list[Panel]:
         "Code": [name for name in metrics if name.startswith(("humaneval", "mbpp"))],
         "Reasoning": [name for name in metrics if name.startswith("reasoning/")],
         "Knowledge": [name for name in metrics if name.startswith("knowledge/")],
+        "Composite and plain mean": [n for n in metrics if COMPOSITE in metrics and n in (COMPOSITE, PLAIN_MEAN)],
     }
     along = [name for name in groups["Held-out text"] if name.endswith("/bpb")]
     return [

@@ -94,7 +94,7 @@ def published(
     by_group: dict[str, list[float]] = {}
     for arm, its in arms.items():
         by_group.setdefault(groups[arm], []).append(float(means(its, last).mean()))
-    if metric.score.name == "margin" or not any(len(of) > 1 for of in by_group.values()):
+    if metric.score.below_zero or not any(len(of) > 1 for of in by_group.values()):
         return None
     scores_RxK = np.stack([curve.score_K[-last:] for its in arms.values() for curve in its])
     mean, scatter = float(scores_RxK.mean()), float(scores_RxK.std(axis=1).mean())

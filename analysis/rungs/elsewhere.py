@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from analysis.evals.benchmarks import benchmark_of
-from analysis.metrics import Metric
+from analysis.metrics import COMPOSITE, Metric
 
 RUNGS, TARGET = ("150M", "300M", "750M"), "1B"
 SOURCE = "allenai/signal-and-noise"
@@ -39,7 +39,7 @@ MULTIPLIER = PublishedMultiplier("marin-community/marin#9126", 1.70, 512, 1.07, 
 def decision_accuracy(metric: Metric) -> dict[str, int] | None:
     """By rung, in per cent, of the benchmark that a metric is of; None where it is of none or of several, and nobody
     has published it. Theirs are of their own prompts and scores, so they are an order of size and no oracle."""
-    if len(metric.parts) != 1:
+    if len(metric.parts) != 1 or metric.name == COMPOSITE:
         return None
     found = DECISION_ACCURACY.get(benchmark_of(metric.parts[0][0]))
     return dict(zip(RUNGS, found, strict=True)) if found else None

@@ -39,8 +39,9 @@ from typing import Any
 import numpy as np
 
 from analysis.compare import plain
+from analysis.composite import coverage, declared, metrics_of
 from analysis.last_points import alike
-from analysis.metrics import Metric, above_chance, metrics_for
+from analysis.metrics import Metric, above_chance
 from analysis.records import StudyRecord, read_study
 from analysis.rungs import curves, noise
 from analysis.rungs.curves import Curve, Published
@@ -151,6 +152,11 @@ class Card:
     gaps: tuple[str, ...]
     """What is missing of the scores, one line each."""
 
+    @property
+    def composite(self) -> str:
+        """What the study's composite counts and what it lacks; "" where none is declared."""
+        return coverage(declared(self.study), [each.metric for each in self.signals])
+
 
 def carry_most(signals: Sequence[Signal]) -> dict[str, str]:
     """By task, which of its metrics has the highest SNR, of those above chance; without tasks that have none."""
@@ -203,7 +209,8 @@ def signals(record: StudyRecord, found: Evaluated, last: int = LAST) -> tuple[Si
         (run for run in record.runs if (run.arm, run.seed) in ended), key=lambda run: (order.index(run.arm), run.seed)
     )
     lines = {(run.arm, run.seed): alike(run, found, FINAL) for run in runs}
-    metrics = metrics_for({task for run in runs for task in found.scores[run.arm, run.seed, FINAL]})
+    tasks = {task for run in runs for task in found.scores[run.arm, run.seed, FINAL]}
+    metrics = metrics_of(declared(record), tasks)
     made = (_signal(record, found, metric, curves.along(found, metric, runs, lines), last) for metric in metrics)
     return tuple(sorted((each for each in made if each), key=lambda each: (each.snr is None, -(each.snr or 0.0))))
 
@@ -263,4 +270,5 @@ def to_json(found: Card) -> dict[str, Any]:
         "n_seeds": len({run.seed for run in found.study.runs}),
         "signals": [plain(each.flat) for each in found.signals],
         **{"carry_most": carry_most(found.signals), "gaps": list(found.gaps)},
+        **({"composite": found.composite} if found.composite else {}),
     }

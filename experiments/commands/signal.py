@@ -40,7 +40,7 @@ def print_card(found: Card, console: Console) -> None:
         "–: cannot tell. --json has intervals and all else.",
         style="dim",
     )
-    say(console, *(f"missing: {gap}" for gap in found.gaps[:GAPS]))
+    say(console, *filter(None, [found.composite]), *(f"missing: {gap}" for gap in found.gaps[:GAPS]))
     if len(found.gaps) > GAPS:
         say(console, f"missing: and {len(found.gaps) - GAPS} more")
 

@@ -13,9 +13,10 @@ from typing import Any
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
+from analysis.composite import CATEGORIES, metrics_of
 from analysis.evals import harness_tasks, lengths
-from analysis.evals.benchmarks import benchmark_of
-from analysis.evals.executed_tasks import executed_task
+from analysis.evals.benchmarks import TASKS, benchmark_of
+from analysis.evals.executed_tasks import executed_task, is_executed
 from analysis.evals.tasks import HARNESS, task_name
 from analysis.metrics import metrics_for
 from experiments.study import CONTINUE, INFERENCE, STAGE_KINDS, Arm, FromStage, Piece, Stage, Study
@@ -186,17 +187,75 @@ def _check_tasks(study: Study) -> None:
     with naming("evaluation.executed"):
         for name in size.executed:
             executed_task(name)
+    _check_composite(study)
     _check_primary(study)
 
 
-def _check_primary(study: Study) -> None:
+def _check_composite(study: Study) -> None:
+    """Refuse a composite that counts a benchmark twice, what is not asked, or what is no right answer above chance."""
+    composite = study.composite
+    if composite is None:
+        return
+    if not composite.parts:
+        raise UserError("composite has no parts; give tasks or categories a weight, or leave it out")
+    if composite.rescaled and not composite.centred:
+        raise UserError(
+            "composite is rescaled and not centred, but what is divided by 1 − chance is above it; set both"
+        )
+    taken: dict[str, str] = {}
+    for name in composite.parts:
+        for task in CATEGORIES.get(name, (name,)):
+            if (rows := benchmark_of(task)) in taken:
+                raise UserError(f"composite counts '{rows}' twice, in '{taken[rows]}' and in '{name}'; name it once")
+            taken[rows] = name
+        _check_part(study, name, composite.centred)
+
+
+def _check_part(study: Study, name: str, centred: bool) -> None:
+    """One task or category of a composite; what `--without` took out may stay in it, and is named where it lacks."""
+    size = study.evaluation
+    asked = {*size.asked, *size.executed, *study.left_out} - {"executed"}
+    if "executed" in study.left_out:
+        asked |= {*filter(is_executed, CATEGORIES.get(name, (name,)))}
+    if name in CATEGORIES:
+        if asked.isdisjoint(CATEGORIES[name]):
+            its = ", ".join(CATEGORIES[name])
+            raise UserError(f"composite names '{name}', and the study asks none of its tasks; ask one of {its}")
+        return
+    tasks = _scored_tasks(study) | asked
+    metrics = {metric.name: metric.score for metric in metrics_for(tasks)}
+    scores = [metrics[name]] if name in metrics else [each.score for each in metrics_for({name} & tasks)]
+    if scores and not any(score.share for score in scores):
+        right = [task for task in sorted(asked) if any(each.score.share for each in metrics_for({task}))]
+        raise UserError(
+            f"composite names '{name}', which is a likelihood, and no chance is known that it would be above; name "
+            f"tasks of right answers, such as {', '.join(right[:3])}, and leave likelihoods to primary"
+        )
+    if name in metrics:
+        raise UserError(f"composite names the metric '{name}'; name its task, which counts by its leading score")
+    if name not in asked:
+        near = difflib.get_close_matches(name, [*CATEGORIES, *sorted(asked)], n=3, cutoff=0)
+        raise UserError(
+            f"composite names '{name}', which is no category and no task of this study; name one that is, such as "
+            f"{', '.join(near)}"
+        )
+    if centred and benchmark_of(name) not in TASKS:
+        raise UserError(
+            f"composite is centred on chance, and that of '{name}' is not known; leave it out, or set centred and "
+            "rescaled to False"
+        )
+
+
+def _scored_tasks(study: Study) -> set[str]:
     size = study.evaluation
     kinds = {source.kind for source in study.data.sources}
     heldout = {f"heldout/{kind}" for kind in kinds} | {f"heldout/{s.kind}/{s.name}" for s in study.data.sources}
-    if not study.data.heldout:
-        heldout = set()
     long = {part for name in size.asked if lengths.is_long(name) for part in lengths.parts(name)}
-    metrics = metrics_for({*heldout, *size.asked, *size.executed, *long})
+    return {*(heldout if study.data.heldout else ()), *size.asked, *size.executed, *long}
+
+
+def _check_primary(study: Study) -> None:
+    metrics = metrics_of(study.composite, _scored_tasks(study))
     scored = [metric.name for metric in metrics]
     kinds_of_score = list(dict.fromkeys(metric.score.name for metric in metrics))
     for name in study.margins:

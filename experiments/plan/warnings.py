@@ -5,6 +5,7 @@ from pathlib import Path
 from analysis.evals.benchmarks import benchmark_of
 from analysis.evals.lengths import is_long
 from analysis.evals.tasks import parse_task, task_name
+from analysis.metrics import COMPOSITE
 from experiments.plan.stage import Plan
 from experiments.study import Cap, Study
 from mixtures.benchmarks.known import BENCHMARKS
@@ -86,7 +87,8 @@ def design_warnings(plan: Plan) -> list[str]:
     if len(study.seeds) == 1:
         lines.append("every arm has one seed: what another would give stays unknown; three are usual")
     size = min(parameters(arm.model or study.model).total for arm in study.arms)
-    counted = [name for name in study.primary if name.rpartition("/")[2] in ("acc", "exact_match", "pass@1")]
+    shares = ("acc", "exact_match", "pass@1")
+    counted = [name for name in study.primary if name == COMPOSITE or name.rpartition("/")[2] in shares]
     if counted and size < FEW_PARAMETERS:
         lines.append(
             f"primary names {', '.join(counted)}, which is at or near chance for models of {size:,} parameters"

@@ -44,6 +44,7 @@ def study_record(plan: PreparedPlan, store: Path) -> StudyRecord:
         baselines={arm.name: arm.against for arm in study.arms if arm.against},
         left_out=study.left_out,
         margins=dict(study.margins),
+        composite=study.composite.flat if study.composite else {},
     )
 
 

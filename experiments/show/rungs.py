@@ -25,7 +25,7 @@ from typing import Any
 from rich.console import Console
 
 from analysis.compare import Row as CompareRow
-from analysis.metrics import SCORES, Metric, signed
+from analysis.metrics import COMPOSITE, SCORES, Metric, signed
 from analysis.report.values import shown
 from analysis.rungs import elsewhere
 from analysis.rungs.multiplier import CANNOT_TELL, Multiplier, held, multipliers, scored_along
@@ -234,7 +234,8 @@ def _ratio(row: Row) -> str:
 
 def _difference(rung: str) -> Value:
     def text(row: Row) -> str:
-        score, each = SCORES[row["metric"].rpartition("/")[2]], row[rung]
+        kind = "lead" if row["metric"] == COMPOSITE else row["metric"].rpartition("/")[2]
+        score, each = SCORES[kind], row[rung]
         low, high = (
             open_ if end is None else end for end, open_ in zip(each["interval"], (-math.inf, math.inf), strict=True)
         )

@@ -9,7 +9,7 @@ Hypothesis: that of the six. Cost at laptop scale: about half an hour on two cor
 --scale paper` says. Command: `ablate run paper --scale laptop`.
 """
 
-from experiments.scales import Scale, union
+from experiments.scales import ABOVE_CHANCE, Scale, union
 from experiments.studies import cooldown, initialisation, proportion, quality, recipes, scale
 from experiments.study import Study
 
@@ -23,4 +23,5 @@ def study(at: Scale) -> Study:
         question="To code, or not to code? What code in the pre-training data does, in the paper's six questions.",
         hypothesis="Those of the six: code helps code at any share and place, text recovers, cooldown narrows both.",
         parts=tuple(part.study(at) for part in PARTS),
+        composite=ABOVE_CHANCE,
     )

@@ -11,7 +11,7 @@ hour. Command: `ablate run proportion`; with both, `ablate transfer proportion -
 """
 
 from experiments.runs import pretrain, text_alone
-from experiments.scales import Scale, ask
+from experiments.scales import ABOVE_CHANCE, Scale, ask
 from experiments.study import Arm, Expected, Study
 from mixtures.paper import PROPORTIONS, mixtures, proportion
 
@@ -33,6 +33,7 @@ def study(scale: Scale) -> Study:
         question="How much code should the pre-training data have?",
         hypothesis="The more code the better code is modelled, and the worse text is; the last quarter costs most.",
         baseline=arms[0].name,
+        composite=ABOVE_CHANCE,
         arms=tuple(arms),
         expected=(
             *(Expected(arm.name, "heldout/code/bpb", "lower", "Fig. 4: code 0.2 to 10.7") for arm in arms[1:]),

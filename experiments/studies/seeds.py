@@ -11,7 +11,7 @@ Cost at laptop scale: nine runs of 2 units of 194,560 tokens, about 5 minutes on
 """
 
 from experiments.runs import run
-from experiments.scales import Scale, ask
+from experiments.scales import ABOVE_CHANCE, Scale, ask
 from experiments.study import Expected, Study
 
 INITS, DATAS = 3, 3
@@ -25,6 +25,7 @@ def study(scale: Scale) -> Study:
         question="How far do runs differ that differ in nothing but the seed of the weights, or of the data?",
         hypothesis="The weights and the order of the data move a run about as far as each other, and less than code.",
         baseline="text",
+        composite=ABOVE_CHANCE,
         arms=(
             run("text", scale, origin="ours, crossed; Fig. 4 at 0 %"),
             run("balanced", scale, origin="ours, crossed; Fig. 4 at 50 %"),

@@ -12,8 +12,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from analysis.composite import declared, metrics_of
 from analysis.ledgers import realised
-from analysis.metrics import metrics_for, value
+from analysis.metrics import value
 from analysis.records import StepRecord, StudyRecord, last_step, read_stage, stage_folder
 from analysis.scores import of_stage
 from analysis.winrates import win_rates
@@ -171,7 +172,8 @@ def _evaluation(plan: PreparedPlan, stage: PreparedStage, record: StudyRecord, s
         return []
     scores = of_stage(store, stage.folder, record.asked)
     whole = stage.stage.scored or stage.id in plan.compared
-    found = [(metric, value(metric, scores)) for metric in metrics_for(scores) if whole or len(metric.parts) == 1]
+    metrics = metrics_of(declared(record), scores)
+    found = [(metric, value(metric, scores)) for metric in metrics if whole or len(metric.parts) == 1]
     return [
         {
             **{"metric": metric.name, "value": number, "items": sum(len(scores[task].ids) for task, _ in metric.parts)},

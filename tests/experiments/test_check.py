@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from analysis.composite import Composite
 from experiments.cli import guard
 from experiments.plan.make import make_plan
-from experiments.study import Arm, Evaluation, Piece, Stage
+from experiments.study import Arm, Evaluation, Piece, Stage, without
 from mixtures.mixture import Mixture, mixture
 from models.recipe import AdamW
+from store.errors import UserError
 from tests.experiments.tiny import HALF, TEXT, source, stage, study
 
 FIRST = stage("pretrain", TEXT, 4)
@@ -22,6 +24,11 @@ def _stage(**changes: object) -> dict[str, object]:
 
 def _arm(name: str, *stages: Stage) -> dict[str, object]:
     return {"arms": (Arm(name, "", stages),), "baseline": name}
+
+
+def _composite(parts: dict[str, int], centred: bool = True) -> dict[str, object]:
+    asked = replace(study().evaluation, every_stage=("boolq", "boolq@5shot", "humaneval", "lm_eval/arc_challenge"))
+    return {"evaluation": asked, "composite": Composite(parts, centred, rescaled=True)}
 
 
 BAD = {
@@ -92,6 +99,24 @@ BAD = {
     "evaluation.samples is 0": {"evaluation": replace(study().evaluation, samples=0)},
     "evaluation.every_stage: unknown task 'bolq'": {"evaluation": replace(study().evaluation, every_stage=("bolq",))},
     "evaluation.executed: code task 'x'": {"evaluation": replace(study().evaluation, executed=("x",))},
+    "composite.parts['boolq'] is 0; it should be greater than 0": _composite({"boolq": 0}),
+    "composite has no parts": _composite({}),
+    "composite counts 'boolq' twice, in 'reasoning' and in 'boolq@5shot'": _composite(
+        {"reasoning": 1, "boolq@5shot": 1}
+    ),
+    "composite names 'bolq', which is no category and no task of this study; name one that is, such as boolq": (
+        _composite({"bolq": 1})
+    ),
+    "composite names 'piqa', which is no category and no task": _composite({"piqa": 1}),
+    "composite names 'code', and the study asks none of its tasks": _composite({"code": 1}),
+    "composite names the metric 'boolq/acc'; name its task": _composite({"boolq/acc": 1}),
+    "composite names 'heldout/code', which is a likelihood": _composite({"heldout/code": 1}),
+    "composite names 'boolq/gold_bpb', which is a likelihood": _composite({"boolq/gold_bpb": 1}),
+    "composite names 'humaneval', which is a likelihood": _composite({"humaneval": 1}),
+    "composite is rescaled and not centred": _composite({"boolq": 1}, centred=False),
+    "composite is centred on chance, and that of 'lm_eval/arc_challenge' is not known": _composite(
+        {"lm_eval/arc_challenge": 1}
+    ),
     "simulated_tokens is 10, less than": {"simulated_tokens": 10},
 }
 
@@ -110,6 +135,16 @@ def test_a_good_study_is_planned_with_every_kind_of_name(tmp_path: Path) -> None
     named = mixture("balanced→text 50 %", {HALF: 1})
     arms = (Arm("text-only", "", (FIRST,)), Arm("code+synth 25 %", "", (replace(FIRST, mixture=named),)))
     assert len(make_plan(study(arms=arms, primary=("heldout/code/program/bpb",)), tmp_path).stages) == 4
+
+
+def test_what_was_left_out_of_a_run_may_stay_in_its_composite(tmp_path: Path) -> None:
+    asked = replace(study().evaluation, every_stage=("boolq",), executed=("mbpp_exec",))
+    counted = Composite({"boolq": 1, "code": 2}, centred=True, rescaled=True)
+    whole = study(evaluation=asked, composite=counted, primary=("composite/score",), margins={"composite": 0.1})
+    left = without(whole, ["executed"])
+    assert len(make_plan(left, tmp_path).stages) == len(make_plan(whole, tmp_path).stages)
+    with pytest.raises(UserError, match="'code', and the study asks none of its tasks"):
+        make_plan(replace(left, left_out=()), tmp_path)
 
 
 def test_an_unforeseen_fault_of_the_disk_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

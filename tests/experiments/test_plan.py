@@ -7,11 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from analysis.composite import Composite, declared
 from experiments.pieces import cut, cut_every
 from experiments.plan import status
 from experiments.plan.check import check
 from experiments.plan.find import find_study
 from experiments.plan.make import make_plan
+from experiments.plan.stage import PreparedPlan
+from experiments.run.train import study_record
 from experiments.show import rates
 from experiments.show.plans import plan_json
 from experiments.show.states import status_json
@@ -69,6 +72,11 @@ def test_a_fingerprint_moves_with_what_decides_the_result_and_with_nothing_else(
     base = fingerprints()
     assert None not in base and len(set(base)) == len(base)
     assert fingerprints(name="renamed", question="other", baseline="half-only") == base
+    asked = replace(study().evaluation, every_stage=("piqa",))
+    counted = Composite({"piqa": 1}, centred=True, rescaled=True)
+    assert fingerprints(evaluation=asked, composite=counted) == base
+    plan = make_plan(study(evaluation=asked, composite=counted), finished_store)
+    assert isinstance(plan, PreparedPlan) and declared(study_record(plan, finished_store)) == counted
     from models.recipe import AdamW
 
     assert set(fingerprints(optimizer=AdamW(b2=0.99))).isdisjoint(base)

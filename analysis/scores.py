@@ -9,17 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from analysis.columns import files
+from analysis.ledger_rows import MAX_SKIPPED, read_ledger
 from analysis.metrics import TaskScores
-from analysis.records import (
-    FLOAT32,
-    MAX_SKIPPED,
-    RunRecord,
-    StageRecord,
-    StudyRecord,
-    read_ledger,
-    read_stage,
-    stage_folder,
-)
+from analysis.records import FLOAT32, RunRecord, StageRecord, StudyRecord, read_stage, stage_folder
 from analysis.task_scores import Frame, read_scores
 from store.errors import Failure
 from store.layout import DONE, EVALS, STAGE

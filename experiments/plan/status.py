@@ -12,7 +12,8 @@ from analysis.evals.executed_tasks import executed_task, is_executed
 from analysis.evals.lengths import LENGTHS_VERSION, is_long
 from analysis.evals.questions import VERSION
 from analysis.evals.tasks import HARNESS, Asked, parse_task, task_name
-from analysis.records import FLOAT32, eval_path, gap_path, last_step, speed_path, stage_folder
+from analysis.ledger_rows import last_step
+from analysis.records import FLOAT32, eval_path, gap_path, speed_path, stage_folder
 from experiments.plan.stage import Plan, PlannedStage, PreparedPlan, PreparedStage, StageStart
 from experiments.study import INFERENCE
 from mixtures.benchmarks.load import pin

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from analysis.records import StudyRecord, read_ledger, read_study
+from analysis.ledger_rows import read_ledger
+from analysis.records import StudyRecord, read_study
 from experiments.plan import status
 from experiments.plan.stage import PreparedPlan
 from experiments.tracking.stage_run import StageRun, history, stage_run, summary

@@ -12,9 +12,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from analysis.ledger_rows import StepRecord, last_step
 from analysis.ledgers import realised
 from analysis.metrics import metrics_for, value
-from analysis.records import StepRecord, StudyRecord, last_step, read_stage, stage_folder
+from analysis.records import StudyRecord, read_stage, stage_folder
 from analysis.scores import of_stage
 from analysis.winrates import win_rates
 from experiments.plan import status

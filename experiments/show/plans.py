@@ -191,8 +191,11 @@ def print_plan(document: Row, console: Console, every_stage: bool = False) -> No
         "steps": "steps",
         "tokens by kind, %": _by_kind,
         "most epochs": _most_epochs,
-        **({"chip-hours": ("chip_hours", ",.0f"), "HBM GiB": _memory} if accelerated else {"minutes": _minutes}),
     }
+    if accelerated:
+        columns |= {"chip-hours": ("chip_hours", ",.0f"), "HBM GiB": _memory}
+    else:
+        columns["minutes"] = lambda row: f"{60 * row['hours']:.1f}"
     console.print(table(f"Plan of {document['study']}", shown, columns))
     say(console, *document["changes"], *map(_first, document["needed"]), *document["warnings"])
     say(console, *_starts(document), *_sums(document), *_detectable(document["comparisons"]))
@@ -250,10 +253,6 @@ def _by_kind(row: Mapping[str, Any]) -> str:
 def _most_epochs(row: Mapping[str, Any]) -> str:
     most = max(row["epochs_by_source"].items(), key=lambda pair: pair[1], default=None)
     return f"{most[1]:.2f} {most[0]}" if most else "unprepared"
-
-
-def _minutes(row: Mapping[str, Any]) -> str:
-    return f"{60 * row['hours']:.1f}"
 
 
 def _memory(row: Mapping[str, Any]) -> str:

@@ -73,7 +73,8 @@ def losses(runs: Sequence[Losses], look: Look) -> Figure:
     scale, label = tokens_axis(top)
     with figure("losses", TITLE, 4.0 + legend_height(look)) as drawn:
         axes = one(drawn, legend=look)
-        for boundary in _boundaries(runs):
+        boundaries = np.concatenate([run.tokens_T[:-1][np.diff(run.stage_T) > 0] for run in runs])
+        for boundary in np.unique(boundaries):
             axes.axvline(boundary / scale, color=GREY, linewidth=0.8, linestyle=(0, (4, 3)), zorder=0)
         shown: list[str] = []
         for arm, style in look.items():
@@ -98,10 +99,6 @@ def losses(runs: Sequence[Losses], look: Look) -> Figure:
         "read and does not rank the arms. All steps are in losses.csv."
     )
     return Figure("losses", TITLE, drawn.svg, caption, panels=(Panel("line", "Training loss", ("loss",), "tokens"),))
-
-
-def _boundaries(runs: Sequence[Losses]) -> Floats:
-    return np.unique(np.concatenate([run.tokens_T[:-1][np.diff(run.stage_T) > 0] for run in runs]))
 
 
 def _curve(run: Losses) -> tuple[Floats, Floats]:

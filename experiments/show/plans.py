@@ -8,6 +8,7 @@ from typing import Any
 
 from rich.console import Console
 
+from analysis.tabular import few
 from experiments.plan import forecast, status
 from experiments.plan.budget import simulated_share
 from experiments.plan.detect import comparisons
@@ -185,7 +186,7 @@ def print_plan(document: Row, console: Console, every_stage: bool = False) -> No
         "stage": "id",
         **({"seeds": "seeds"} if folded else {}),
         "kind": _kind,
-        "arms": lambda row: _few(row["arms"]),
+        "arms": lambda row: few(row["arms"], 2),
         "state": "state",
         "tokens": _tokens,
         "steps": "steps",
@@ -230,7 +231,7 @@ def _starts(document: Row) -> list[str]:
     for row in document["stages"]:
         if row["start"] is not None:
             found.setdefault(row["start"], []).append(row["id"])
-    return [f"{_few(ids)} start{'s' * (len(ids) == 1)} from {name}" for name, ids in found.items()]
+    return [f"{few(ids, 2)} start{'s' * (len(ids) == 1)} from {name}" for name, ids in found.items()]
 
 
 def _tokens(row: Mapping[str, Any]) -> str:
@@ -240,10 +241,6 @@ def _tokens(row: Mapping[str, Any]) -> str:
 
 def _kind(row: Mapping[str, Any]) -> str:
     return str(row["kind"]) if row["objective"] == "all" else f"{row['kind']}, {row['objective']}"
-
-
-def _few(arms: Sequence[str]) -> str:
-    return ", ".join(arms[:2]) + (f" and {len(arms) - 2} more" if len(arms) > 2 else "")
 
 
 def _by_kind(row: Mapping[str, Any]) -> str:

@@ -44,6 +44,11 @@ class StageRecord:
     environment: Mapping[str, str] = field(default_factory=dict)
     """Versions and hardware, recorded beside the identity and not part of it."""
 
+    @property
+    def tokens_read(self) -> int:
+        """Tokens that the lineage has read at its end."""
+        return self.tokens_before + self.tokens
+
 
 @dataclass(frozen=True)
 class EndRecord:

@@ -28,10 +28,12 @@ def said(error: BaseException) -> str:
 
 @contextmanager
 def about(what: str) -> Iterator[None]:
-    """While the block runs, errors to the user begin with `what` they are about."""
+    """While the block runs, errors to the user begin with `what` they are about, each once."""
     try:
         yield
     except (UserError, Failure) as error:
+        if str(error).startswith(what):
+            raise
         raise type(error)(f"{what}: {error}") from error
 
 

@@ -5,7 +5,6 @@ What a field may hold is said by its annotation; pydantic compares the two. Ever
 
 import difflib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
 from itertools import pairwise
@@ -23,7 +22,7 @@ from mixtures.catalogue.source import KINDS
 from mixtures.mixture import Mixture, shares
 from models.devices.roofline import TOPOLOGIES
 from models.recipe import PRECISIONS
-from store.errors import Failure, UserError
+from store.errors import UserError, about
 
 LONGEST_NAME = 100
 """Bytes: the folder of a stage is named after the mixtures of its lineage, and file systems allow 255 bytes."""
@@ -41,7 +40,7 @@ def check(study: Study) -> None:
             unknown baseline, kind, source, task, metric or precision; a doubled name or seed; an arm without stages;
             stages that do not follow one another; or infilling that is not prepared.
     """
-    with naming(f"study {str(study.name)!r}"):
+    with about(f"study {str(study.name)!r}"):
         _check_types(study)
         _check_names(study)
         _check_choices(study)
@@ -51,20 +50,8 @@ def check(study: Study) -> None:
         _check_sources(study, "supply", study.supply)
         _check_seeds(study)
         for arm in study.arms:
-            with naming(f"arm '{arm.name}'"):
+            with about(f"arm '{arm.name}'"):
                 _check_arm(study, arm)
-
-
-@contextmanager
-def naming(what: str) -> Iterator[None]:
-    """Put `what` before an error raised in the block, unless it begins with it already."""
-    try:
-        yield
-    except (UserError, Failure) as error:
-        if str(error).startswith(what):
-            raise
-        kind = Failure if isinstance(error, Failure) else UserError
-        raise kind(f"{what}: {error}") from error
 
 
 @cache
@@ -176,14 +163,14 @@ def _check_tasks(study: Study) -> None:
     kinds = dict.fromkeys(source.kind for source in study.data.sources)
     for field, names in (("every_stage", size.every_stage), ("compared", size.compared)):
         for name in names:
-            with naming(f"evaluation.{field}"):
+            with about(f"evaluation.{field}"):
                 if isinstance(name, str) and name.startswith(HARNESS):
                     harness_tasks.check(benchmark_of(name).removeprefix(HARNESS))
                 if lengths.is_long(name) and (kind := lengths.parse(str(name))[0]) not in ("", *kinds):
                     raise UserError(f"task '{name}' reads held-out {kind}; its sources are {', '.join(kinds)}")
                 if size.asked[task_name(name)] != name:
                     raise UserError(f"two tasks are called '{task_name(name)}'; give one of the files another name")
-    with naming("evaluation.executed"):
+    with about("evaluation.executed"):
         for name in size.executed:
             executed_task(name)
     _check_primary(study)

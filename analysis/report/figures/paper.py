@@ -181,7 +181,7 @@ def along(found: Evaluated, metrics: Sequence[Metric], look: Look) -> Figure | N
     """Metrics over the tokens of the runs, where they were scored along the way; `found` has all points of the runs."""
     values: dict[tuple[str, str], dict[int, list[float]]] = {}
     for point, scores in found.scores.items():
-        tokens = found.stages[point].tokens_before + found.stages[point].tokens
+        tokens = found.stages[point].tokens_read
         for metric in metrics:
             number = value(metric, scores)
             if number is not None:

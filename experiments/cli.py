@@ -27,9 +27,8 @@ from experiments.commands.options import (
     print_result,
 )
 from experiments.commands.propose import propose
-from experiments.commands.results import check_claims, compare, report, signal
+from experiments.commands.results import check_claims, compare, report, signal, transfer
 from experiments.commands.sandbox import sandbox_app
-from experiments.commands.transfer import transfer
 from experiments.commands.wandb import wandb_app
 from store.errors import UserError
 

@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from store.errors import UserError
+from store.errors import UserError, require_known
 
 _KINDS = ("cosine", "linear", "1-sqrt", "constant")
 
@@ -39,8 +39,7 @@ class Schedule:
     continued: bool = False
 
     def __post_init__(self) -> None:
-        if self.kind not in _KINDS:
-            raise UserError(f"schedule kind '{self.kind}' is unknown; choose one of {', '.join(_KINDS)}")
+        require_known("schedule kind", self.kind, _KINDS)
         if not (math.isfinite(self.peak) and self.peak > 0 and 0 <= self.end <= self.peak):
             raise UserError(
                 f"schedule has peak {self.peak} and end {self.end}; it needs 0 <= end <= peak and a finite peak above 0"

@@ -22,7 +22,7 @@ from mixtures.catalogue.source import KINDS
 from mixtures.mixture import Mixture, shares
 from models.devices.roofline import TOPOLOGIES
 from models.recipe import PRECISIONS
-from store.errors import UserError, about
+from store.errors import UserError, about, require_known
 
 LONGEST_NAME = 100
 """Bytes: the folder of a stage is named after the mixtures of its lineage, and file systems allow 255 bytes."""
@@ -129,12 +129,10 @@ def _check_choices(study: Study) -> None:
     for what, name in against:
         if name is not None and name not in arms:
             raise UserError(f"{what} '{name}' is not one of its arms {', '.join(arms)}")
-    if study.topology not in (places := ("cpu", "gpu", *TOPOLOGIES)):
-        raise UserError(f"topology '{study.topology}' is unknown; choose one of {', '.join(places)}")
+    require_known("topology", study.topology, ("cpu", "gpu", *TOPOLOGIES))
     if not study.seeds or len(set(study.seeds)) < len(study.seeds):
         raise UserError(f"seeds {study.seeds} are empty or doubled; give distinct seeds")
-    if study.precision not in PRECISIONS:
-        raise UserError(f"precision '{study.precision}' is unknown; choose one of {', '.join(PRECISIONS)}")
+    require_known("precision", study.precision, PRECISIONS)
 
 
 def _check_data(study: Study) -> None:
@@ -213,8 +211,7 @@ def _check_sources(study: Study, what: str, names: Iterable[str]) -> None:
 def _check_arm(study: Study, arm: Arm) -> None:
     if not arm.stages:
         raise UserError("it has no stages; give it at least one")
-    if arm.inference not in INFERENCE:
-        raise UserError(f"inference '{arm.inference}' is unknown; choose one of {', '.join(INFERENCE)}")
+    require_known("inference", arm.inference, INFERENCE)
     for number, stage in enumerate(arm.stages):
         if stage.kind not in STAGE_KINDS:
             raise UserError(f"stages[{number}].kind is '{stage.kind}'; choose one of {', '.join(STAGE_KINDS)}")

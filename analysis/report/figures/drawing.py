@@ -180,10 +180,7 @@ def one(drawn: Drawn, labels: Iterable[str] = ()) -> "Axes":
 
 
 def grid(
-    drawn: Drawn,
-    metrics: Sequence[Metric],
-    labels: Iterable[str] = (),
-    named: bool = False,
+    drawn: Drawn, metrics: Sequence[Metric], labels: Iterable[str] = (), named: bool = False
 ) -> list[tuple["Axes", Metric]]:
     """Axes for each metric, with its name above them and, where they are `named`, another below.
 

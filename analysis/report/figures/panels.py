@@ -7,18 +7,7 @@ from analysis.compare import Comparison, Row, against, arm_label, several_baseli
 from analysis.metrics import Metric
 from analysis.report import traces
 from analysis.report.blocks import Figure, Mark, Panel
-from analysis.report.figures.drawing import (
-    GREY,
-    INK,
-    Drawn,
-    Look,
-    clip,
-    figure,
-    grid,
-    one,
-    rows_for,
-    scale_of,
-)
+from analysis.report.figures.drawing import GREY, INK, Drawn, Look, clip, figure, grid, one, rows_for, scale_of
 from analysis.report.values import before_after
 from analysis.scores import BEFORE, FINAL
 

@@ -8,15 +8,7 @@ from analysis.metrics import Metric, value
 from analysis.records import RunRecord, StageRecord
 from analysis.report import traces
 from analysis.report.blocks import Figure, Mark, Panel
-from analysis.report.figures.drawing import (
-    Look,
-    clip,
-    figure,
-    grid,
-    rows_for,
-    scale_of,
-    tokens_axis,
-)
+from analysis.report.figures.drawing import Look, clip, figure, grid, rows_for, scale_of, tokens_axis
 from analysis.scores import FINAL, Evaluated
 
 FEWEST_SIZES = 3

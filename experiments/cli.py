@@ -275,7 +275,6 @@ def work(
     leave_out: Without = None,
 ) -> None:
     """Do what is missing of a study whose data are prepared, beside other workers, until nothing is left to take."""
-    from experiments.commands.options import chip_hour_price
     from experiments.commands.work_on import Asked, work_on
     from experiments.study import without
 

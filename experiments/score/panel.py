@@ -31,7 +31,7 @@ def judge_by_panel(name: str, store: Path) -> dict[str, Any]:
     own = checkpoints(store, study) if found else {}
     answers: dict[str, dict[str, dict[tuple[str, str], tuple[Path, JudgeRecord]]]] = {}
     for path, record in found.items():
-        if PANEL not in record.parameters and is_of(record, study, own):
+        if PANEL not in record.parameters and is_of(record, own):
             judges = answers.setdefault(path.parent.name, {})
             judges.setdefault(path.parent.parent.name, {})[record.arm, record.baseline] = path, record
     folders = []
@@ -64,7 +64,7 @@ def _panel(judges: Mapping[str, Records], runs: Mapping[int, tuple[int, int]]) -
     }
     return {
         pair: replace(
-            _joined([its[pair][1] for its in judges.values() if pair in its], [r for r in rows.values()], pair),
+            _joined([its[pair][1] for its in judges.values() if pair in its], list(rows.values()), pair),
             judge=f"panel of {len(judges)}: {', '.join(labels.values())}",
             parameters=parameters,
         )

@@ -155,7 +155,7 @@ def summary(plan: PreparedPlan, run: StageRun, rows: Sequence[StepRecord], recor
         }
         for source in sorted({*stage.tokens_by_source, *read})
     ]
-    scores, won = _evaluation(plan, stage, record, store), _win_rates(plan, stage, record, store)
+    scores, won = _evaluation(plan, stage, record, store), _win_rates(stage, record, store)
     return Summary(
         {
             **{f"realised_tokens/{source}": n for source, n in read.items()},
@@ -184,7 +184,7 @@ def _evaluation(plan: PreparedPlan, stage: PreparedStage, record: StudyRecord, s
     ]
 
 
-def _win_rates(plan: PreparedPlan, stage: PreparedStage, record: StudyRecord, store: Path) -> list[Row]:
+def _win_rates(stage: PreparedStage, record: StudyRecord, store: Path) -> list[Row]:
     """Of the arms whose runs end with this stage, with 95 % intervals over all seeds of the arm."""
     ends = [run for run in record.runs if run.stages and run.stages[-1] == stage.folder]
     if not ends or not (store / layout.STUDIES / record.name / layout.JUDGED).exists():

@@ -111,8 +111,7 @@ def _curves(found: Evaluated, arm: str, metric: Metric) -> dict[int, dict[int, f
     for (name, seed, at), scores in found.scores.items():
         number = value(metric, scores) if name == arm else None
         if number is not None:
-            stage = found.stages[name, seed, at]
-            curves.setdefault(seed, {})[stage.tokens_before + stage.tokens] = number
+            curves.setdefault(seed, {})[found.stages[name, seed, at].tokens_read] = number
     return curves
 
 

@@ -204,11 +204,7 @@ def notes(comparison: Comparison) -> list[str]:
 def _unequal(comparison: Comparison) -> Iterable[str]:
     """Arms that read more or fewer tokens than what they are compared with."""
     for at in comparison.points:
-        read = {
-            arm: stage.tokens_before + stage.tokens
-            for (arm, _, point), stage in comparison.evaluated.stages.items()
-            if point == at
-        }
+        read = {arm: stage.tokens_read for (arm, _, point), stage in comparison.evaluated.stages.items() if point == at}
         for arm in comparison.study.compared:
             ours, theirs = (read.get(name) for name in (arm, comparison.study.baseline_of(arm)))
             if ours and theirs and ours != theirs:

@@ -5,7 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from analysis.records import StageRecord, StepRecord, StudyRecord, read_ledger, read_stage, stage_folder
+from analysis.ledger_rows import StepRecord, read_ledger
+from analysis.records import StageRecord, StudyRecord, read_stage, stage_folder
 from store.layout import STAGE
 from store.paths import together
 

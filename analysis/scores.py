@@ -9,17 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from analysis.columns import files
+from analysis.ledger_rows import MAX_SKIPPED, read_ledger
 from analysis.metrics import TaskScores
-from analysis.records import (
-    FLOAT32,
-    MAX_SKIPPED,
-    RunRecord,
-    StageRecord,
-    StudyRecord,
-    read_ledger,
-    read_stage,
-    stage_folder,
-)
+from analysis.records import FLOAT32, RunRecord, StageRecord, StudyRecord, read_stage, stage_folder
 from analysis.task_scores import Frame, read_scores
 from store.errors import Failure
 from store.layout import DONE, EVALS, STAGE
@@ -82,7 +74,8 @@ def evaluated(
         list(dict.fromkeys((each, run.inference) for run in runs for each in places[run.arm, run.seed].values())),
         record,
     )
-    unfinished = {path.parent.name for path in absent(stage_folder(store, each) / DONE for each in _stages_of(runs))}
+    ends = {stage_folder(store, folder) / DONE for run in runs for folder in run.stages}
+    unfinished = {path.parent.name for path in absent(ends)}
     for run in runs:
         for at, folder in places[run.arm, run.seed].items():
             stage = read[folder, run.inference]
@@ -96,10 +89,6 @@ def evaluated(
             if stage.scores and stage.record:
                 stages[point], scores[point] = stage.record, stage.scores
     return Evaluated(stages, scores, frozenset(diverged)), gaps
-
-
-def _stages_of(runs: Sequence[RunRecord]) -> set[str]:
-    return {folder for run in runs for folder in run.stages}
 
 
 def _read_stages(

@@ -34,6 +34,11 @@ def ends(prefix: str, interval: Interval | None) -> dict[str, float | None]:
     return {f"{prefix}low": low, f"{prefix}high": high}
 
 
+def few(names: Sequence[str], most: int) -> str:
+    """Names in a line, the first ones where there are more."""
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
 def p_text(p: float | None) -> str:
     if p is None:
         return "–"

@@ -108,7 +108,7 @@ def _document(
             gaps.append(f"{arm}: not judged")
             continue
         record = records[arm, baseline]
-        if not is_of(record, study, own):
+        if not is_of(record, own):
             gaps.append(f"{arm}: the verdicts are on other checkpoints than the study's; run `ablate judge run` again")
             continue
         judged = verdicts_of(record, folder)
@@ -135,7 +135,7 @@ def _document(
     }
 
 
-def is_of(record: JudgeRecord, study: StudyRecord, own: Mapping[tuple[str, str], str]) -> bool:
+def is_of(record: JudgeRecord, own: Mapping[tuple[str, str], str]) -> bool:
     """Whether the verdicts are on the study's own checkpoints (`checkpoints`)."""
     sides = (record.arm, record.baseline)
     seeds = {seed for arm, seed in own if arm == record.arm} & {seed for arm, seed in own if arm == record.baseline}

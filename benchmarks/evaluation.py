@@ -15,6 +15,7 @@ import tempfile
 import time
 from functools import partial
 from pathlib import Path
+from timeit import timeit
 from typing import Any
 
 from benchmarks.rounds import Figures, race
@@ -64,15 +65,11 @@ def hf(folder: Path) -> Any:
             asks = [Instance("generate_until", {}, (prompt, dict(options)), 0) for prompt in requests]
             return model.generate_until(asks, disable_tqdm=True)
 
-    def seconds(*asked: Any) -> float:
-        started = time.perf_counter()
-        once(*asked)
-        return time.perf_counter() - started
-
     def run(kind: str, requests: list, tokens: int) -> list[float] | list[str]:
         if kind not in best:
             sample = requests[:: max(1, len(requests) // TRIED)]
-            best[kind] = min(BATCHES[kind], key=lambda size: seconds(size, kind, sample, tokens))
+            asked = (kind, sample, tokens)
+            best[kind] = min(BATCHES[kind], key=lambda size: timeit(partial(once, size, *asked), number=1))
         return once(best[kind], kind, requests, tokens)
 
     return run

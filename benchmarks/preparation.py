@@ -8,10 +8,10 @@ to one core, so that the encoder's cache of words is cold. Benchmark rows that a
 
 import sysconfig
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from timeit import timeit
 
 import numpy as np
 import typer
@@ -76,9 +76,7 @@ def measure(step: str, folder: str) -> Figures:
     """Of text."""
     on_one_core()
     run, size = work(step, Path(folder))
-    started = time.perf_counter()
-    run()
-    return {"MB/s": size / 1e6 / (time.perf_counter() - started)}
+    return {"MB/s": size / 1e6 / timeit(run, number=1)}
 
 
 def work(step: str, folder: Path) -> tuple[Callable[[], object], int]:

@@ -1,19 +1,19 @@
 """What weights in fewer bits take on a CPU: bytes, and milliseconds of CPU time for a step of greedy generation.
 
-    python -m benchmarks.quantised 2m 15m [--texts 1 4] [--rounds 5]
+    python -m benchmarks.quantised 2m 15m [--texts "1 4"] [--rounds 5]
 
 Random weights; one thread, as the suite computes. The inferences take turns in one process, and each one's first call
 is not counted. The time is that of the processor, which other work on the machine lengthens less than the clock's.
 Figures: quantised.md.
 """
 
-import argparse
 import time
 from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import typer
 
 from models import decode
 from models.config import ModelConfig, config
@@ -28,7 +28,7 @@ def stepper(model: ModelConfig, params: Params, texts: int) -> Callable[[], floa
     """A call of it writes `STEPS` tokens of so many texts, and gives the milliseconds of a step."""
     advance = decode.advancer(model, STEPS, model.vocabulary, False)
     token, zero, left = (jnp.full(texts, value, jnp.int32) for value in (3, 0, 1 << 20))
-    at = decode.Seats(token, zero, zero, left, zero, jnp.zeros(texts), jnp.ones(texts))
+    at = decode.Seats(token, zero, zero, left, zero, jnp.zeros(texts), jnp.ones(texts), zero)
 
     def step() -> float:
         slots = jax.block_until_ready(decode.empty_slots(model, texts, COLUMNS)._replace(at=jax.tree.map(jnp.copy, at)))
@@ -39,26 +39,19 @@ def stepper(model: ModelConfig, params: Params, texts: int) -> Callable[[], floa
     return step
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("sizes", nargs="+")
-    parser.add_argument("--texts", type=int, nargs="+", default=[1, 4])
-    parser.add_argument("--rounds", type=int, default=5)
-    given = parser.parse_args()
-    for size in given.sizes:
+def main(sizes: list[str], texts: str = "1 4", rounds: int = 5) -> None:
+    for size in sizes:
         model = config(size)
         weights = {each: jax.block_until_ready(quantise(initial(model, 0), each)) for each in INFERENCE}
-        for texts in given.texts:
-            steps = {each: stepper(model, params, texts) for each, params in weights.items()}
-            found: dict[str, list[float]] = {each: [] for each in INFERENCE}
-            for turn in range(1 + given.rounds):
-                for each, step in steps.items():
-                    found[each] += [step()] if turn else [step()][:0]
-            for each, its in found.items():
+        for count in map(int, texts.split()):
+            steps = {each: stepper(model, params, count) for each, params in weights.items()}
+            turns = [{each: step() for each, step in steps.items()} for _ in range(1 + rounds)]
+            for each in INFERENCE:
+                its = [turn[each] for turn in turns[1:]]
                 mb = stored_bytes(weights[each]) / 1e6
                 of = f"{np.median(its):8.2f} ms a step ({min(its):.2f} to {max(its):.2f})"
-                print(f"{size:>5} {texts:3} texts  {each:9} {mb:9.2f} MB {of}", flush=True)
+                print(f"{size:>5} {count:3} texts  {each:9} {mb:9.2f} MB {of}", flush=True)
 
 
 if __name__ == "__main__":
-    main()
+    typer.run(main)

@@ -6,12 +6,13 @@ grammars repeat themselves, so a skeleton is a program without its constants, an
 """
 
 import ast
-import math
 import os
 import sys
 import time
 import zlib
 from collections import Counter
+
+from scipy.stats import entropy
 
 from mixtures.synthetic import forms
 from mixtures.synthetic.generate import BATCH, distinct, outcomes, problem
@@ -24,11 +25,6 @@ def skeleton(code: str) -> str:
         if isinstance(node, ast.Constant):
             node.value = type(node.value).__name__
     return shape(ast.unparse(tree))
-
-
-def entropy(counts: Counter[str]) -> float:
-    total = counts.total()
-    return sum(n / total * math.log2(total / n) for n in counts.values())
 
 
 def main(wanted: int = 4096, seed: int = 0) -> None:
@@ -52,7 +48,8 @@ def main(wanted: int = 4096, seed: int = 0) -> None:
     print(f"mutation score: mean {sum(scores) / len(scores):.3f}, least {min(scores):.3f}")
     families = Counter(row.family for row in problems)
     print(f"skeletons: {len({skeleton(row.code) for row in problems}):,}")
-    print(f"families: {len(families)}, {entropy(families):.2f} bits, {dict(sorted(families.items()))}")
+    bits = entropy([*families.values()], base=2)
+    print(f"families: {len(families)}, {bits:.2f} bits, {dict(sorted(families.items()))}")
     for name in ("code", "statement"):
         text = "\n".join(getattr(row, name) for row in problems).encode()
         print(f"zlib makes {name} {len(text) / len(zlib.compress(text, 6)):.1f} times smaller")

@@ -8,9 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from analysis import records
+from analysis import ledger_rows, records
+from analysis.ledger_rows import StepRecord, read_ledger
 from analysis.ledgers import realised as sums
-from analysis.records import StepRecord, read_ledger, stage_folder
+from analysis.records import stage_folder
 from experiments.plan.prepared import data_plan
 from experiments.plan.stage import Plan, PreparedPlan, PreparedStage
 from experiments.progress import Display
@@ -78,7 +79,7 @@ def _audit_stage(plan: PreparedPlan, stage: PreparedStage, store: Path) -> dict[
     replayed = [step for step in replayed if step < len(rows)]
     if not damage:
         if len(rows) != stage.steps:
-            damage.append(f"{len(rows)} steps in the ledger, {stage.steps} declared; {records.train_again(folder)}")
+            damage.append(f"{len(rows)} steps in the ledger, {stage.steps} declared; {ledger_rows.train_again(folder)}")
         if realised != declared:
             damage.append("realised tokens differ from the declared ones")
         damage += _damage(lambda: damage.extend(_replay(plan, stage, rows, replayed)))

@@ -27,9 +27,8 @@ from experiments.commands.options import (
     print_result,
 )
 from experiments.commands.propose import propose
-from experiments.commands.results import check_claims, compare, report, signal
+from experiments.commands.results import check_claims, compare, report, signal, transfer
 from experiments.commands.sandbox import sandbox_app
-from experiments.commands.transfer import transfer
 from experiments.commands.wandb import wandb_app
 from store.errors import UserError
 
@@ -276,7 +275,6 @@ def work(
     leave_out: Without = None,
 ) -> None:
     """Do what is missing of a study whose data are prepared, beside other workers, until nothing is left to take."""
-    from experiments.commands.options import chip_hour_price
     from experiments.commands.work_on import Asked, work_on
     from experiments.study import without
 

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from store.errors import UserError
+from store.errors import UserError, require_known
 
 
 @dataclass(frozen=True)
@@ -94,8 +94,7 @@ def config(name: str) -> ModelConfig:
     Raises:
         UserError: there is no such size.
     """
-    if name not in SIZES:
-        raise UserError(f"model '{name}' is unknown; choose one of {', '.join(SIZES)}")
+    require_known("model", name, SIZES)
     return SIZES[name]
 
 

@@ -16,7 +16,7 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from models.config import ModelConfig
 from models.devices.candidates import Asked, Candidate, candidates, check_divides, meshes
@@ -94,6 +94,7 @@ class Fit:
 
 Said = Callable[[str], None]
 """Told what is tried, and what became of it."""
+T = TypeVar("T")
 
 
 def fit(
@@ -150,17 +151,43 @@ def row(found: Fit, config: ModelConfig, compiler: str) -> Fitted:
     )
 
 
-def nothing(asked: Asked, limit: float, tried: list[str], counted: list[float], all_: list[Candidate]) -> Fit:
-    """That none of all candidates fits; the least that was counted of one, else that any needs by arithmetic."""
+def first_fitting(
+    asked: Asked, limit: float, all_: list[Candidate], say: Said, attempt: Callable[[Candidate], tuple[float | None, T]]
+) -> tuple[Fit, T | None]:
+    """The first of all candidates that needs no more than `limit` GiB, or that none fits, and what came of it.
+
+    Args:
+        asked: of the layout.
+        limit: GiB of a chip.
+        all_: in the order in which they are tried.
+        say: told them.
+        attempt: compiles a candidate: GiB, None where they are not known, and what comes of it, None where memory gave
+            out.
+    """
+    tried: list[str] = []
+    counted: list[float] = []
+    for candidate in all_:
+        needed: float | None = least_gib(asked, candidate)
+        came = None
+        if needed is not None and needed <= limit:
+            say(f"compiling {candidate}")
+            needed, came = attempt(candidate)
+            counted += [] if needed is None else [needed]
+        # The compiler lets some temporaries share space and may accept a little more than there is; we do not.
+        if needed is not None and came is not None and needed <= limit:
+            return _found(asked, limit, candidate, needed, tried), came
+        tried.append(f"{candidate}: needs {'more than there is' if needed is None else f'{needed:.1f} GiB'}")
+        say(tried[-1])
+    # What was counted of one, else what any needs by arithmetic.
     least = min(counted or [least_gib(asked, candidate) for candidate in all_])
     way_out = (
         f"the leanest layout needs {least:.1f} GiB a chip and {limit:.2f} of {asked.slice_.name} may be used; "
         "choose a topology with more chips, a shorter sequence or a smaller model"
     )
-    return replace(_asked(asked, limit), hbm_gib=round(least, 2), tried=tuple(tried), way_out=way_out)
+    return replace(_asked(asked, limit), hbm_gib=round(least, 2), tried=tuple(tried), way_out=way_out), None
 
 
-def layout_found(asked: Asked, limit: float, candidate: Candidate, gib: float, tried: list[str]) -> Fit:
+def _found(asked: Asked, limit: float, candidate: Candidate, gib: float, tried: list[str]) -> Fit:
     """That a candidate fits, with its bound."""
     return replace(
         _asked(asked, limit),
@@ -183,23 +210,10 @@ def _asked(asked: Asked, limit: float) -> Fit:
 
 
 def _search(asked: Asked, say: Said) -> Fit:
-    limit = asked.slice_.chip.usable_gib
-    tried: list[str] = []
-    counted: list[float] = []
     all_ = candidates(asked, list(meshes(asked.config, asked.slice_)))
-    for candidate in all_:
-        needed: float | None = least_gib(asked, candidate)
-        exchanged = None
-        if needed is not None and needed <= limit:
-            say(f"compiling {candidate}")
-            needed, exchanged = _compiled(asked, candidate)
-            counted += [] if needed is None else [needed]
-        # The compiler lets some temporaries share space and may accept a little more than there is; we do not.
-        if needed is not None and exchanged is not None and needed <= limit:
-            return replace(layout_found(asked, limit, candidate, needed, tried), collectives=exchanged)
-        tried.append(f"{candidate}: needs {'more than there is' if needed is None else f'{needed:.1f} GiB'}")
-        say(tried[-1])
-    return nothing(asked, limit, tried, counted, all_)
+    attempt = functools.partial(_compiled, asked)
+    found, exchanged = first_fitting(asked, asked.slice_.chip.usable_gib, all_, say, attempt)
+    return found if exchanged is None else replace(found, collectives=exchanged)
 
 
 def _compiled(asked: Asked, candidate: Candidate) -> tuple[float | None, tuple[Collective, ...] | None]:

@@ -18,9 +18,9 @@ from models.config import ModelConfig
 from models.devices.candidates import Asked, Candidate, candidates
 from models.devices.flops import train_flops_per_token
 from models.devices.layout import REMAT, MeshShape
-from models.devices.memory import GIB, SHARE, gave_out, least_gib, needed_gib, step_gib
+from models.devices.memory import GIB, SHARE, gave_out, needed_gib, step_gib
 from models.devices.roofline import GPUS, gpu
-from models.fit import Z_LOSS, Fit, Said, layout_found, nothing
+from models.fit import Z_LOSS, Fit, Said, first_fitting
 from models.recipe import AdamW
 from models.step import abstract_state, init_state, train_step
 from store.errors import Failure
@@ -76,23 +76,12 @@ def search(
 ) -> Fit:
     """The first candidate that runs on the device that is here, within SHARE of so many bytes of its `memory`."""
     limit = SHARE * memory / GIB
-    tried: list[str] = []
-    counted: list[float] = []
     all_ = candidates(asked, [MeshShape()], remats)
-    for candidate in all_:
-        needed: float | None = least_gib(asked, candidate)
-        seconds = None
-        if needed is not None and needed <= limit:
-            say(f"compiling {candidate}")
-            needed, seconds = _run(asked, candidate, limit, steps, masked)
-            counted += [] if needed is None else [needed]
-        if needed is not None and seconds is not None:
-            rate = asked.batch * asked.sequence / statistics.median(seconds)
-            found = layout_found(asked, limit, candidate, needed, tried)
-            return replace(found, step_seconds=tuple(seconds), tokens_per_second=round(rate, 1))
-        tried.append(f"{candidate}: needs {'more than there is' if needed is None else f'{needed:.1f} GiB'}")
-        say(tried[-1])
-    return nothing(asked, limit, tried, counted, all_)
+    found, seconds = first_fitting(asked, limit, all_, say, lambda each: _run(asked, each, limit, steps, masked))
+    if seconds is None:
+        return found
+    rate = asked.batch * asked.sequence / statistics.median(seconds)
+    return replace(found, step_seconds=tuple(seconds), tokens_per_second=round(rate, 1))
 
 
 def _run(

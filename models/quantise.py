@@ -125,9 +125,7 @@ def _lookup(embedding_VxD: jax.Array | Quantised, tokens_N: jax.Array) -> jax.Ar
     return embedding_VxD[tokens_N]
 
 
-def _head(embedding_VxD: jax.Array | Quantised) -> jax.Array:
-    return _weight(embedding_VxD).astype(jnp.float32)
-
-
-ANY_BITS = Setting(weight=_weight, lookup=_lookup, head=Exchange(gather=_head))
+ANY_BITS = Setting(
+    weight=_weight, lookup=_lookup, head=Exchange(gather=lambda whole: _weight(whole).astype(jnp.float32))
+)
 """One device that computes with what `quantise` gives: float32 as `ONE_DEVICE` does, to the bit."""

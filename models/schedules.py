@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from store.errors import UserError
+from store.errors import UserError, require_known
 
 _KINDS = ("cosine", "linear", "1-sqrt", "constant")
 
@@ -39,8 +39,7 @@ class Schedule:
     continued: bool = False
 
     def __post_init__(self) -> None:
-        if self.kind not in _KINDS:
-            raise UserError(f"schedule kind '{self.kind}' is unknown; choose one of {', '.join(_KINDS)}")
+        require_known("schedule kind", self.kind, _KINDS)
         rises = self.peak > 0 or (self.kind == "constant" and not self.warmup_steps)
         if not (math.isfinite(self.peak) and rises and 0 <= self.end <= self.peak):
             raise UserError(

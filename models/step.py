@@ -18,7 +18,7 @@ from models.devices.layout import Layout, check
 from models.objectives import Head, Objective, Ranked, Rows
 from models.recipe import PRECISIONS, PRODUCTS, AdamW, NextToken
 from models.transformer import Params
-from store.errors import UserError
+from store.errors import require_known
 
 
 class TrainState(NamedTuple):
@@ -128,8 +128,7 @@ def loss_and_gradients(
     objective: Objective = NextToken(),  # noqa: B008 - immutable
 ) -> Gradients:
     """What a step knows before the update; not jitted. Arguments and errors are those of `train_step`."""
-    if precision not in PRECISIONS:
-        raise UserError(f"precision '{precision}' is unknown; choose one of {', '.join(PRECISIONS)}")
+    require_known("precision", precision, PRECISIONS)
     setting = parallel.setting(mesh, jnp.dtype(precision), layout, layout.scans(config))
     platform = parallel.platform(mesh)
     parts = parallel.shape_of(mesh).devices * layout.microbatches

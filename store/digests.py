@@ -59,9 +59,9 @@ def look(path: Path) -> list[int]:
     return [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino]
 
 
-def short(value: object) -> str:
-    """A name for what is written as JSON: 12 hexadecimal digits of its sha256."""
-    return hashlib.sha256(json.dumps(value).encode()).hexdigest()[:12]
+def short(value: object, digits: int = 12) -> str:
+    """A name for what is written as JSON: so many hexadecimal digits of its sha256."""
+    return hashlib.sha256(json.dumps(value).encode()).hexdigest()[:digits]
 
 
 def sha256(path: Path) -> str:

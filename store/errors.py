@@ -1,6 +1,6 @@
 """The two ways a command can end badly. The command line turns them into one line and an exit code."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -21,6 +21,12 @@ class Away(Failure):
     """An object store does not answer, or refuses: nothing is wrong with what was being done; it can be tried again."""
 
 
+def require_known(what: str, name: str, known: Iterable[str]) -> None:
+    """Raises UserError for the name of something that there is not, with those that there are."""
+    if name not in (names := list(known)):
+        raise UserError(f"{what} '{name}' is unknown; choose one of {', '.join(names)}")
+
+
 def said(error: BaseException) -> str:
     """What another's error says, or else its kind, on one line."""
     return " ".join(str(error).split())[:200] or type(error).__name__
@@ -28,10 +34,12 @@ def said(error: BaseException) -> str:
 
 @contextmanager
 def about(what: str) -> Iterator[None]:
-    """While the block runs, errors to the user begin with `what` they are about."""
+    """While the block runs, errors to the user begin with `what` they are about, each once."""
     try:
         yield
     except (UserError, Failure) as error:
+        if str(error).startswith(what):
+            raise
         raise type(error)(f"{what}: {error}") from error
 
 

@@ -48,6 +48,7 @@ DOWNLOADS, BENCHMARKS, SOURCES, PREPARED, JOBS = "downloads", "benchmarks", "sou
 DIGESTS, IDENTITY, SHARDS = "digests", "identity.json", "shards.json"
 STAGES, STUDIES, XLA, LOCK = "stages", "studies", "xla", "lock"
 LAUNCHES, LAUNCH = "launches", "launch.json"
+REPLIES = "judge/replies.sqlite"
 STAGE, LEDGER, DONE, FAILED = "stage.json", "ledger.jsonl", "done.json", "failed.json"
 CHECKPOINTS, EVALS, SPEED, ANSWERS = "checkpoints", "evals", "speed", "answers"
 STUDY, JUDGED, MANIFEST = "study.json", "judge", "manifest.json"

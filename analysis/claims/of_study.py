@@ -161,12 +161,8 @@ def _stand_ins(*chosen: tuple[Model, str]) -> str:
         f"{arm} stands for the paper's {model.name}"
         + (", without synthetic problems" if "+synth" in model.ours[0] else "")
         for model, arm in chosen
-        if not _is_of(arm, model.ours[0])
+        if re.fullmatch(re.escape(model.ours[0]) + r"(-to-cooldown.*|-\d.*)?", arm) is None
     )
-
-
-def _is_of(arm: str, run: str) -> bool:
-    return re.fullmatch(re.escape(run) + r"(-to-cooldown.*|-\d.*)?", arm) is not None
 
 
 def _measured(

@@ -19,6 +19,7 @@ Only t is not linear; it is searched on a grid that closes in on the best, so th
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -81,19 +82,11 @@ def _constant(share_A: Floats, mean_A: Floats, link: Link) -> Fitted:
     return Fitted(lambda s: np.full(len(s), level), {"c": level}, lambda s: np.empty((len(s), 0)))
 
 
-def _quadratic(share_A: Floats, mean_A: Floats, link: Link) -> Fitted:
-    return _of_powers(share_A, mean_A, lambda s: s)
-
-
-def _steep(share_A: Floats, mean_A: Floats, link: Link) -> Fitted:
-    return _of_powers(share_A, mean_A, lambda s: LOG_ODDS.to(MARGIN + (1 - 2 * MARGIN) * s))
-
-
 MARGIN = 0.05
 """That shares are moved inwards before their log-odds are taken."""
 
 
-def _of_powers(share_A: Floats, mean_A: Floats, moved: Callable[[Floats], Floats]) -> Fitted:
+def _of_powers(moved: Callable[[Floats], Floats], share_A: Floats, mean_A: Floats, link: Link) -> Fitted:
     def powers(s: Floats) -> Floats:
         return np.stack([moved(s), moved(s) ** 2], axis=-1)
 
@@ -151,8 +144,8 @@ def solved(basis_AxD: Floats, y_A: Floats) -> list[float]:
 LAWS = (
     Law(CONSTANT, 1, _constant),
     Law(EXPONENTIAL, 3, _exponential),
-    Law(QUADRATIC, 3, _quadratic),
-    Law(STEEP, 3, _steep),
+    Law(QUADRATIC, 3, partial(_of_powers, lambda s: s)),
+    Law(STEEP, 3, partial(_of_powers, lambda s: LOG_ODDS.to(MARGIN + (1 - 2 * MARGIN) * s))),
 )
 
 

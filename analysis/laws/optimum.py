@@ -67,6 +67,12 @@ class Points:
         """Of one mean."""
         return contrasted(self.noise_AxA)
 
+    @property
+    def noise(self) -> float:
+        """Of one mean, as a standard deviation in the metric's unit."""
+        slope_A = self.link.slope(self.link.back(self.mean_A))
+        return float(np.sqrt(contrasted(self.noise_AxA / np.outer(slope_A, slope_A))))
+
 
 @dataclass(frozen=True, eq=False)
 class OfLaw:
@@ -104,13 +110,6 @@ class Optimum:
     high: float
     p: float
     why: str
-
-    @property
-    def noise(self) -> float:
-        """Of one mean, as a standard deviation in the metric's unit."""
-        points = self.points
-        slope_A = points.link.slope(points.link.back(points.mean_A))
-        return float(np.sqrt(contrasted(points.noise_AxA / np.outer(slope_A, slope_A))))
 
 
 SAME, AS_GOOD, ANY = (

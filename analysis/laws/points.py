@@ -29,10 +29,6 @@ FEWEST_ARMS = 4
 """A law of three parameters leaves one to judge it by."""
 
 
-def link_for(weighed: Weighed) -> Link:
-    return link_of(weighed[0][1].score) if len(weighed) == 1 else PLAIN
-
-
 def points(comparison: Comparison, weighed: Weighed, shares: Mapping[str, float]) -> tuple[Points | None, list[str]]:
     """The arms' means at the last point of the runs; and what is missing, one line each.
 
@@ -44,7 +40,7 @@ def points(comparison: Comparison, weighed: Weighed, shares: Mapping[str, float]
     Returns:
         None where fewer than FEWEST_ARMS arms have it in a seed that they share.
     """
-    at, link = comparison.points[-1], link_for(weighed)
+    at, link = comparison.points[-1], link_of(weighed[0][1].score) if len(weighed) == 1 else PLAIN
     by_arm = {arm: _values(comparison, arm, weighed, at) for arm in sorted(shares, key=lambda arm: shares[arm])}
     gaps = [f"{arm} has no value of {named(weighed)}" for arm, values in by_arm.items() if not values]
     by_arm = {arm: values for arm, values in by_arm.items() if values}

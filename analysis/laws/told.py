@@ -132,7 +132,7 @@ def _metric(told: Told) -> dict[str, Any]:
             }
             for each in found.laws
         ],
-        **{"noise": found.noise, "noise_of": its.source, "best": found.best.law.name},
+        **{"noise": its.noise, "noise_of": its.source, "best": found.best.law.name},
         **{"p": found.p, "p_adjusted": told.p_adjusted},
         "optimum": None if told.why else found.share,
         "interval": None if told.why else [found.low, found.high],

@@ -3,10 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from analysis.compare import Comparison
-from analysis.laws.optimum import contrasted
 from analysis.laws.points import SEEDS
 from analysis.propose.parts import Tried
 from analysis.propose.search import Foretold, Proposal, Shares
@@ -79,8 +76,5 @@ def to_json(
 
 
 def _law(law: Foretold) -> dict[str, Any]:
-    points = law.points
-    slope_A = points.link.slope(points.link.back(points.mean_A))
-    noise = float(np.sqrt(contrasted(points.noise_AxA / np.outer(slope_A, slope_A))))
     found = {"of": law.name, "law": law.best.law.name, "error": law.best.error}
-    return found | {"of_constant": law.laws[0].error, "noise": noise}
+    return found | {"of_constant": law.laws[0].error, "noise": law.points.noise}

@@ -139,7 +139,7 @@ def assemble(
         "Long contexts": list(places.by_place(comparison, look)),
         "Inference": inference.table(comparison, inference.read_speeds(store, study)),
         "Code that was executed": [*code[:1], *sets, *code[1:]],
-        "Win rates": [*_drawn(paper.win_bars(judges)), *evidence.win_rates(study, judges)],
+        "Win rates": [*_drawn(paper.win_bars(judges)), *evidence.win_rates(judges)],
         "All comparisons": results.all_rows(comparison),
         "What the tasks can tell": telling.told(signals(study, stages)),
         "Where the variance comes from": results.components(comparison),

@@ -63,7 +63,7 @@ def executed(comparison: Comparison) -> list[Block]:
     return [Text(said), folded(Table("pass@k by arm", columns_, grouped(body), words=2))]
 
 
-def win_rates(study: StudyRecord, documents: Sequence[Mapping[str, Any]]) -> list[Block]:
+def win_rates(documents: Sequence[Mapping[str, Any]]) -> list[Block]:
     """What judges made of the arms' answers; nothing where none was asked."""
     blocks: list[Block] = []
     for judge in documents:

@@ -6,6 +6,7 @@ from typing import Any
 from analysis.compare import Comparison, Row, against, arm_label, several_baselines, where
 from analysis.metrics import Metric, percent_text
 from analysis.statistics import detectable
+from analysis.tabular import few
 from analysis.verdict import CANNOT_TELL, EQUIVALENT, SIDES
 
 SHOWN = 6
@@ -84,15 +85,10 @@ def per_arm(comparison: Comparison) -> list[tuple[str, str]]:
                 f" ({percent_text(row.estimate.relative)})" if row.judged.told_apart and row.estimate.relative else ""
             )
             groups.setdefault(row.judged.text, []).append(f"{short(row.metric)}{change}")
-        told = "; ".join(f"{verdict}: {_few(names)}" for verdict, names in sorted(groups.items()))
+        told = "; ".join(f"{verdict}: {few(names, SHOWN)}" for verdict, names in sorted(groups.items()))
         lacking = f"not compared: no seed has the scores of it and of {study.baseline_of(arm)}"
         found.append((arm_label(study, arm), told or lacking))
     return found
-
-
-def _few(names: Sequence[str]) -> str:
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return ", ".join(names[:SHOWN]) + more
 
 
 def lost_seeds(comparison: Comparison) -> list[tuple[str, str]]:

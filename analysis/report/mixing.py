@@ -32,6 +32,6 @@ def _rows(told: Told) -> list[tuple[str, ...]]:
     for each in found.laws:
         low, high = (f"{100 * end:.3g}" for end in each.interval)
         said = "refuted" if each.refuted else f"{low} to {high} %"
-        error, noise = (told.score.margin_text(number) for number in (each.error, found.noise))
+        error, noise = (told.score.margin_text(number) for number in (each.error, found.points.noise))
         rows.append((told.label, f"{each.law.name}{' *' if each is found.best else ''}", error, noise, said))
     return rows

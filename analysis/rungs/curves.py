@@ -44,7 +44,7 @@ def along(
         there = next((number for number, score in enumerate(reversed(scores)) if score is None), len(scores))
         if there:
             stages = [found.stages[place] for place in places[-there:]]
-            tokens = np.array([stage.tokens_before + stage.tokens for stage in stages], dtype=float)
+            tokens = np.array([stage.tokens_read for stage in stages], dtype=float)
             made.append(Curve(run, tokens, np.array(scores[-there:], dtype=float)))
     return made
 

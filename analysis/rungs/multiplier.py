@@ -123,16 +123,12 @@ def curves(along: Evaluated, arm: str, metric: Metric) -> dict[int, dict[int, fl
         if number is not None:
             stage, last = (along.stages[name, seed, place] for place in (at, FINAL))
             if _same_stage(stage) == _same_stage(last):
-                found.setdefault(seed, {})[_read(stage)] = number
+                found.setdefault(seed, {})[stage.tokens_read] = number
     return found
 
 
 def _same_stage(stage: StageRecord) -> tuple[object, ...]:
     return stage.kind, stage.model, stage.identity.get("mixture")
-
-
-def _read(stage: StageRecord) -> int:
-    return stage.tokens_before + stage.tokens
 
 
 def _multiplier(comparison: Comparison, row: Row, by_seed: Mapping[int, Mapping[int, float]]) -> Multiplier:
@@ -148,7 +144,7 @@ def _multiplier(comparison: Comparison, row: Row, by_seed: Mapping[int, Mapping[
     if lost := [each.why for each in at.values() if each.why]:
         some = f" (in {len(lost)} of {len(at)} seeds)" if len(lost) < len(at) else ""
         return replace(nothing, why=lost[0].format(row.baseline) + some)
-    read = [_read(stages[row.arm, seed, FINAL]) for seed in level]
+    read = [stages[row.arm, seed, FINAL].tokens_read for seed in level]
     runs = {run.seed: run for run in comparison.study.runs if run.arm == row.arm}
     log = over_seeds(list(at.values()), read, row.estimate.spread, [runs[seed].seeds for seed in level])
     first, last = (math.log(pick(by_seed[min(level)]) / read[0]) for pick in (min, max))
@@ -219,8 +215,6 @@ def power_law(x_P: Floats, bits_P: Floats) -> tuple[float, float]:
 class Held:
     """One arm's multiplier at a large rung over that at a small one; None where either cannot be told."""
 
-    small: Multiplier
-    large: Multiplier
     ratio: Interval | None
     found: str
     """SMALLER or LARGER at the large rung, or CANNOT_TELL."""
@@ -231,12 +225,12 @@ def held(small: Multiplier, large: Multiplier) -> Held:
     independent ones."""
     a, b = small.log, large.log
     if a is None or b is None:
-        return Held(small, large, None, CANNOT_TELL)
+        return Held(None, CANNOT_TELL)
     centre = b.centre - a.centre
     low = centre - math.hypot(b.centre - b.low, a.high - a.centre)
     high = centre + math.hypot(b.high - b.centre, a.centre - a.low)
     found = LARGER if low > 0 else SMALLER if high < 0 else CANNOT_TELL
-    return Held(small, large, _exp(Interval(centre, low, high, math.nan)), found)
+    return Held(_exp(Interval(centre, low, high, math.nan)), found)
 
 
 def _exp(log: Interval) -> Interval:

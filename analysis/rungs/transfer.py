@@ -280,8 +280,5 @@ def concluded(small: Row, large: Row) -> str:
         return MISSED if says[1] else UNCONFIRMED if says[0] else NEITHER
     if small.judged.side == large.judged.side:
         return HOLDS
-    return HOLDS if EQUIVALENT in (small.judged.side, large.judged.side) and _within(small, large) else WRONG
-
-
-def _within(*rows: Row) -> bool:
-    return all(row.p_equivalent is not None and row.p_equivalent <= ALPHA for row in rows)
+    within = all(row.p_equivalent is not None and row.p_equivalent <= ALPHA for row in (small, large))
+    return HOLDS if EQUIVALENT in (small.judged.side, large.judged.side) and within else WRONG

@@ -56,14 +56,11 @@ def print_claims(rows: Sequence[Row], console: Console) -> None:
         )
 
 
-def _seeds(number: int) -> str:
-    return "1 seed" if number == 1 else f"{number} seeds"
-
-
 def _own(row: Row) -> str:
     lines = []
     for one in row["ours"]:
-        effect = f", {effect_text(one)}, {_seeds(one['n_seeds'])}" if one["effect"] is not None else ""
+        seeds = f"{one['n_seeds']} seed{'s' * (one['n_seeds'] != 1)}"
+        effect = f", {effect_text(one)}, {seeds}" if one["effect"] is not None else ""
         why = f" ({one['why']})" if one["why"] else ""
         lines.append(f"{one['direction']}: {one['metric']}{effect}{why}")
     return "\n".join(lines)

@@ -30,7 +30,7 @@ from experiments.show.table import Column, say, table
 from experiments.study import INFERENCE, Evaluation
 from mixtures.tokens.manifest import Manifest, read_manifest
 from mixtures.tokens.manifest import forms as manifest_forms
-from store.errors import Failure, UserError
+from store.errors import Failure, UserError, require_known
 from store.files import write_json
 from store.layout import PREPARED
 from store.paths import glob
@@ -83,8 +83,7 @@ def evaluate_target(
     """
     if out is not None and (out.suffix != ".json" or out.is_dir()):
         raise UserError(f"cannot write scores to '{out}'; give a name of a file that ends in .json")
-    if inference not in INFERENCE:
-        raise UserError(f"inference '{inference}' is unknown; choose one of {', '.join(INFERENCE)}")
+    require_known("inference", inference, INFERENCE)
     target = _stage(name, store, inference) if not Path(name).is_dir() else _exported(Path(name), store, inference)
     names = _names(tasks, shots, target)
     use_compilation_cache(store)

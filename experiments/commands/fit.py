@@ -8,7 +8,7 @@ from typing import Any
 from models.config import config
 from models.devices.fitted import TABLE, keep, rows
 from models.recipe import PRECISIONS
-from store.errors import UserError
+from store.errors import require_known
 
 
 def fit_model(
@@ -23,8 +23,7 @@ def fit_model(
     from models.fit import described, fit, row
 
     size = config(model)
-    if precision not in PRECISIONS:
-        raise UserError(f"precision '{precision}' is unknown; choose one of {', '.join(PRECISIONS)}")
+    require_known("precision", precision, PRECISIONS)
     rows(table)  # what cannot be read is said before minutes of compiling
     if topology == "gpu":
         from models.fit_gpu import fit_gpu

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from experiments.commands.lookup import asked
 from experiments.commands.options import RUNS, Json, ScaleName, Store, StudyName, local_path, print_result
 
 judge_app = typer.Typer(help="Win rates: judge the arms' answers against one another's.", no_args_is_help=True)
@@ -53,24 +54,22 @@ def judge_run(
     Each with its baseline, unless another arm is named or every two are asked for.
     """
     from analysis.winrates import print_win_rates
-    from experiments.plan.find import find_study
     from experiments.score.judges import choose_judge, choose_prompts
     from experiments.score.judging import judge_study
 
-    name = find_study(study, scale).key
+    name = asked(study, scale).key
     chosen = choose_judge(judge, judge_url, judge_model, judge_parameters, rate, price, max_cost, replay, store)
-    asked = choose_prompts(prompts, n, store)
-    print_result(judge_study(name, store, chosen, asked, arms or [], against, round_robin), json, print_win_rates)
+    put = choose_prompts(prompts, n, store)
+    print_result(judge_study(name, store, chosen, put, arms or [], against, round_robin), json, print_win_rates)
 
 
 @judge_app.command("panel")
 def judge_panel(study: StudyName, scale: ScaleName = "", store: Store = RUNS, json: Json = False) -> None:
     """Make one judge of all that judged the same answers of a study: the majority of their verdicts. Asks nobody."""
     from analysis.winrates import print_win_rates
-    from experiments.plan.find import find_study
     from experiments.score.panel import judge_by_panel
 
-    print_result(judge_by_panel(find_study(study, scale).key, store), json, print_win_rates)
+    print_result(judge_by_panel(asked(study, scale).key, store), json, print_win_rates)
 
 
 @judge_app.command("calibrate")

@@ -1,4 +1,4 @@
-"""`ablate compare`, `signal`, `check-claims` and `report`: what was found, from the records alone."""
+"""`ablate compare`, `signal`, `transfer`, `check-claims` and `report`: what was found, from the records alone."""
 
 import sys
 from pathlib import Path
@@ -58,6 +58,20 @@ def signal(
 
     found = card(store, asked(study, scale).key, last)
     print_result(to_json(found), json, lambda _, console: print_card(found, console))
+
+
+def transfer(
+    study: StudyName,
+    small: Annotated[str, typer.Option("--from", help="The scale that is to be trusted, such as laptop.")],
+    large: Annotated[str, typer.Option("--to", help="The scale that says how far, such as desktop.")],
+    store: Store = RUNS,
+    json: Json = False,
+) -> None:
+    """Hold a study's results at two scales beside each other: decisions, conclusions, what effects are in tokens."""
+    from experiments.show.rungs import print_rungs, rungs_json
+
+    keys = [asked(study, scale).key for scale in (small, large)]
+    print_result(rungs_json(store, study, *keys), json, print_rungs)
 
 
 def check_claims(

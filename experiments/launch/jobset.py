@@ -94,7 +94,10 @@ def _pod(launch: Launch, worker: Worker) -> dict[str, Any]:
                 "name": _CONTAINER,
                 "image": launch.image,
                 "command": ["tini", "--", "ablate", *worker.arguments],
-                "env": [_by_reference(name) for name in launch.secrets],
+                "env": [
+                    {"name": name, "valueFrom": {"secretKeyRef": {"name": SECRET, "key": name}}}
+                    for name in launch.secrets
+                ],
                 "securityContext": {"privileged": True},
                 "resources": {"limits": {"google.com/tpu": chips}},
                 "volumeMounts": [{"mountPath": "/dev/shm", "name": _SHARED_MEMORY}],
@@ -102,10 +105,6 @@ def _pod(launch: Launch, worker: Worker) -> dict[str, Any]:
         ],
         "volumes": [{"name": _SHARED_MEMORY, "emptyDir": {"medium": "Memory"}}],
     }
-
-
-def _by_reference(name: str) -> dict[str, Any]:
-    return {"name": name, "valueFrom": {"secretKeyRef": {"name": SECRET, "key": name}}}
 
 
 def submit(files: Sequence[str]) -> None:

@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from experiments.run.stops import StopRequested, noted, stopped
+from experiments.workers.child import POLL_SECONDS, deaf, stop
 from store.errors import Failure, UserError
 
 LIVES = 3
 """How often a worker that failed is started again."""
-POLL_SECONDS = 0.1
 LEAVE_SECONDS = 10.0
 """For the rest of a gang to notice that one has ended badly, before they are told and then killed."""
 PROGRAM = (str(Path(sys.executable).parent / "ablate"),)
@@ -63,18 +63,14 @@ def run(workers: Sequence[tuple[Sequence[str], int]]) -> None:
                 gangs = [gang for gang in gangs if not _ended_well(gang)]
                 time.sleep(POLL_SECONDS)
         finally:
-            _stop([process for gang in gangs for process in gang.processes], signals)
+            stop([process for gang in gangs for process in gang.processes], signals)
     if signals:
         raise stopped(signals[0])
 
 
 def _start(gang: _Gang) -> None:
-    # Deaf to Ctrl-C, which reaches every process of a terminal: this one tells the others.
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
+    with deaf():
         gang.processes = [subprocess.Popen(gang.words, env=its) for its in _environments(gang.hosts)]
-    finally:
-        signal.signal(signal.SIGINT, before)
     gang.broken_at = None
 
 
@@ -124,17 +120,6 @@ def _end_the_rest(gang: _Gang) -> None:
         if process.poll() is None and now > gang.broken_at + LEAVE_SECONDS:
             # Twice as long for one that was told: it may be at its checkpoint.
             process.kill() if now > gang.broken_at + 3 * LEAVE_SECONDS else process.terminate()
-
-
-def _stop(processes: Sequence["subprocess.Popen[bytes]"], signals: Sequence[int]) -> None:
-    """Have all save their state and end; a second signal ends them where they are."""
-    for process in processes:
-        process.terminate()
-    for process in processes:
-        while process.poll() is None:
-            if len(signals) > 1:
-                process.kill()
-            time.sleep(POLL_SECONDS)
 
 
 def this_process() -> dict[str, Any]:

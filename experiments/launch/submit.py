@@ -30,7 +30,8 @@ def rendered(launch: Launch, workers: Sequence[Worker]) -> dict[str, str]:
             jobset_rules.check(document := jobset.render(launch, worker))
         else:
             document = skypilot.render(launch, worker)
-        files[f"{worker.name}.yaml"] = _yaml(document)
+        text = yaml.dump(document, Dumper=_Dumper, sort_keys=False, default_flow_style=None, width=120)
+        files[f"{worker.name}.yaml"] = text
     return files
 
 
@@ -46,10 +47,6 @@ def _text(dumper: yaml.SafeDumper, text: str) -> yaml.Node:
 
 
 _Dumper.add_representer(str, _text)
-
-
-def _yaml(document: Mapping[str, Any]) -> str:
-    return yaml.dump(document, Dumper=_Dumper, sort_keys=False, default_flow_style=None, width=120)
 
 
 def write_files(launch: Launch, folder: Path, workers: Sequence[Worker]) -> dict[str, Any]:

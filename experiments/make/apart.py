@@ -12,13 +12,12 @@ from pathlib import Path
 from analysis.evals.code.executed import Problem
 from experiments.make import answers
 from experiments.make.sampling import Order, Portion
-from experiments.workers.child import started
+from experiments.workers.child import POLL_SECONDS, started
 from models.devices.threads import accelerated, cores
 from store.errors import Failure
 from store.paths import remote
 
 COMMAND = (sys.executable, "-m", "experiments.make.sampling")
-POLL_SECONDS = 0.1
 PROGRESS_SECONDS = {False: 1.0, True: 15.0}
 """As how far they are is read out of the store."""
 PORTION = 128

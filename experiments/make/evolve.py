@@ -196,7 +196,8 @@ def _read(its: _Evolved, reply: str | None, number: int) -> tuple[str, _Evolved 
 def _verdicts(fresh: Sequence[_Evolved], sandbox: Sandbox, folder: Path) -> dict[str, str]:
     """By seed, why a problem is dropped for what came of its solution and of a program that does nothing; "" if not."""
     problems = [its.problem for its in fresh if its.problem is not None]
-    stubs = {problem.id: _stub(problem) for problem in problems}
+    stub = "def {}(*args, **kwargs):\n    return None"
+    stubs = {problem.id: "\n".join(map(stub.format, problem.check.names)) for problem in problems}
     texts = {problem.id: (problem.solution, stubs[problem.id]) for problem in problems}
     levels = executed_levels(sandbox, problems, texts, folder / VERDICTS, {"made": folder.name}, lambda done: None)
     found = {}
@@ -205,10 +206,6 @@ def _verdicts(fresh: Sequence[_Evolved], sandbox: Sandbox, folder: Path) -> dict
         vacuous = levels[problem.id, stubs[problem.id]] == PASSES
         found[its.seed] = FAILS if fails else VACUOUS if vacuous else ""
     return found
-
-
-def _stub(problem: Problem) -> str:
-    return "\n".join(f"def {name}(*args, **kwargs):\n    return None" for name in problem.check.names)
 
 
 def _example(seed: str, problem: Problem) -> Mapping[str, Any]:

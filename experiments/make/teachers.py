@@ -15,7 +15,7 @@ from analysis.evals.preference.purse import Purse
 from experiments.make import answers
 from experiments.make.sampling import Drawing
 from experiments.study import Endpoint
-from store import kept_rows
+from store import kept_rows, layout
 from store.errors import Failure
 
 MAX_TOKENS = 1_024
@@ -25,8 +25,6 @@ ASKED = (
     "Go on with this text so that it does what it says.\n\n```python\n{prompt}\n```\n\n"
     "Give only what comes after it, indented as it has to be there."
 )
-REPLIES = Path("judge") / "replies.sqlite"
-"""In the store: of all servers, whatever they were asked for."""
 
 _FENCED = re.compile(r"```[^\n`]*\n(.*?)(?:\n?```|\Z)", re.DOTALL)
 
@@ -90,7 +88,7 @@ def asked(
     Raises:
         Failure: as `replied`.
     """
-    with opened(store / REPLIES) as replies:
+    with opened(store / layout.REPLIES) as replies:
         missing = list({its.key: its for its in requests.values() if replies.get(its) is None}.values())
         found = client.ask(missing, server, replies, Purse(None), progress) if missing else {}
         gaps = [its for its in found.values() if isinstance(its, Gap) and not its.refused]

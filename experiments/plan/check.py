@@ -5,7 +5,6 @@ What a field may hold is said by its annotation; pydantic compares the two. Ever
 
 import difflib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
 from itertools import pairwise
@@ -24,7 +23,7 @@ from mixtures.catalogue.source import KINDS
 from mixtures.mixture import Mixture, shares
 from models.devices.roofline import TOPOLOGIES
 from models.recipe import PRECISIONS
-from store.errors import Failure, UserError
+from store.errors import UserError, about, require_known
 
 LONGEST_NAME = 100
 """Bytes: the folder of a stage is named after the mixtures of its lineage, and file systems allow 255 bytes."""
@@ -42,7 +41,7 @@ def check(study: Study) -> None:
             unknown baseline, kind, source, task, metric or precision; a doubled name or seed; an arm without stages;
             stages that do not follow one another; or infilling that is not prepared.
     """
-    with naming(f"study {str(study.name)!r}"):
+    with about(f"study {str(study.name)!r}"):
         _check_types(study)
         _check_names(study)
         _check_choices(study)
@@ -52,20 +51,8 @@ def check(study: Study) -> None:
         _check_sources(study, "supply", study.supply)
         _check_seeds(study)
         for arm in study.arms:
-            with naming(f"arm '{arm.name}'"):
+            with about(f"arm '{arm.name}'"):
                 _check_arm(study, arm)
-
-
-@contextmanager
-def naming(what: str) -> Iterator[None]:
-    """Put `what` before an error raised in the block, unless it begins with it already."""
-    try:
-        yield
-    except (UserError, Failure) as error:
-        if str(error).startswith(what):
-            raise
-        kind = Failure if isinstance(error, Failure) else UserError
-        raise kind(f"{what}: {error}") from error
 
 
 @cache
@@ -143,12 +130,10 @@ def _check_choices(study: Study) -> None:
     for what, name in against:
         if name is not None and name not in arms:
             raise UserError(f"{what} '{name}' is not one of its arms {', '.join(arms)}")
-    if study.topology not in (places := ("cpu", "gpu", *TOPOLOGIES)):
-        raise UserError(f"topology '{study.topology}' is unknown; choose one of {', '.join(places)}")
+    require_known("topology", study.topology, ("cpu", "gpu", *TOPOLOGIES))
     if not study.seeds or len(set(study.seeds)) < len(study.seeds):
         raise UserError(f"seeds {study.seeds} are empty or doubled; give distinct seeds")
-    if study.precision not in PRECISIONS:
-        raise UserError(f"precision '{study.precision}' is unknown; choose one of {', '.join(PRECISIONS)}")
+    require_known("precision", study.precision, PRECISIONS)
 
 
 def _check_data(study: Study) -> None:
@@ -177,14 +162,14 @@ def _check_tasks(study: Study) -> None:
     kinds = dict.fromkeys(source.kind for source in study.data.sources)
     for field, names in (("every_stage", size.every_stage), ("compared", size.compared)):
         for name in names:
-            with naming(f"evaluation.{field}"):
+            with about(f"evaluation.{field}"):
                 if isinstance(name, str) and name.startswith(HARNESS):
                     harness_tasks.check(benchmark_of(name).removeprefix(HARNESS))
                 if lengths.is_long(name) and (kind := lengths.parse(str(name))[0]) not in ("", *kinds):
                     raise UserError(f"task '{name}' reads held-out {kind}; its sources are {', '.join(kinds)}")
                 if size.asked[task_name(name)] != name:
                     raise UserError(f"two tasks are called '{task_name(name)}'; give one of the files another name")
-    with naming("evaluation.executed"):
+    with about("evaluation.executed"):
         for name in size.executed:
             executed_task(name)
     _check_composite(study)
@@ -285,8 +270,7 @@ def _check_sources(study: Study, what: str, names: Iterable[str]) -> None:
 def _check_arm(study: Study, arm: Arm) -> None:
     if not arm.stages:
         raise UserError("it has no stages; give it at least one")
-    if arm.inference not in INFERENCE:
-        raise UserError(f"inference '{arm.inference}' is unknown; choose one of {', '.join(INFERENCE)}")
+    require_known("inference", arm.inference, INFERENCE)
     for number, stage in enumerate(arm.stages):
         if stage.kind not in STAGE_KINDS:
             raise UserError(f"stages[{number}].kind is '{stage.kind}'; choose one of {', '.join(STAGE_KINDS)}")

@@ -10,11 +10,11 @@ from types import ModuleType
 from typing import Any
 
 from analysis.records import read_study
-from experiments.plan.check import check, naming
+from experiments.plan.check import check
 from experiments.scales import SCALES
 from experiments.study import Study, without
 from store import layout
-from store.errors import UserError
+from store.errors import UserError, about
 
 DEFAULT = "laptop"
 """The scale of a study that has several, if none is named."""
@@ -56,7 +56,7 @@ def find_study(name: str, scale: str = "") -> Study:
     module = module_of(name)
     if module is None:
         raise UserError(f"study {name!r} is unknown; {_near(name, known)}known studies: {', '.join(known)}")
-    with naming(f"study '{name}'"):
+    with about(f"study '{name}'"):
         study = _of_file(module, scale)
     check(study)
     return study

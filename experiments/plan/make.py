@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from experiments.plan.chain import ending, plan_stage
-from experiments.plan.check import check, naming
+from experiments.plan.check import check
 from experiments.plan.prepared import with_data
 from experiments.plan.stage import Plan, PlannedStage, PreparedPlan, StageStart
 from experiments.plan.starts import Planner, begin, needed
@@ -18,7 +18,7 @@ from experiments.study import Study
 from mixtures.prepare import changes, prepared_folder, tokenizer_of, with_identities
 from mixtures.tokens import tokenizer as bpe
 from mixtures.tokens.manifest import Manifest, read_manifest
-from store.errors import UserError
+from store.errors import UserError, about
 
 
 def make_plan(study: Study, store: Path) -> Plan:
@@ -31,7 +31,7 @@ def make_plan(study: Study, store: Path) -> Plan:
             the study, and the field, source or stage.
     """
     check(study)
-    with naming(f"study '{study.name}'"):
+    with about(f"study '{study.name}'"):
         data = with_identities(study.data, store)
         manifest = read_manifest(prepared_folder(data, store))
         _check_tokenizer(study, manifest)
@@ -44,17 +44,13 @@ def make_plan(study: Study, store: Path) -> Plan:
         return with_data(plan, manifest, store)
 
 
-def _by_the_catalogue(study: Study) -> Plan:
-    return lay_out(study, expected(study))
-
-
-def lay_out(study: Study, windows: Windows, plan_of: Planner = _by_the_catalogue) -> Plan:
+def lay_out(study: Study, windows: Windows, plan_of: Planner = lambda study: lay_out(study, expected(study))) -> Plan:
     """The DAG of a study that was checked, on sources of which there is what `windows` says.
 
     Args:
         study: that was checked.
         windows: sequences in an epoch of every source.
-        plan_of: gives the plans of studies that its runs start from.
+        plan_of: gives the plans of studies that its runs start from; if not said, by the catalogue.
 
     Raises:
         UserError: a mixture, budget, schedule or start cannot be met; the message names the arm and the stage.
@@ -64,11 +60,11 @@ def lay_out(study: Study, windows: Windows, plan_of: Planner = _by_the_catalogue
     plan_of = _once(plan_of)
     for seed in study.seeds:
         for arm in study.arms:
-            with naming(f"arm '{arm.name}'"):
+            with about(f"arm '{arm.name}'"):
                 start = begin(study, arm, seed, plan_of)
             chain: list[PlannedStage] = []
             for number, stage in enumerate(arm.stages):
-                with naming(f"arm '{arm.name}', stages[{number}]"):
+                with about(f"arm '{arm.name}', stages[{number}]"):
                     planned = plan_stage(study, arm, seed, stage, chain, windows, start)
                 chain.append(_merge(stages, planned, ending(study, planned.model, seed)))
             runs[arm.name, seed] = tuple(stage.id for stage in chain)

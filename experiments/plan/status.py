@@ -1,7 +1,5 @@
 """What is done, running, waiting or failed: read from the store alone, without jax."""
 
-import hashlib
-import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,11 +10,13 @@ from analysis.evals.executed_tasks import executed_task, is_executed
 from analysis.evals.lengths import LENGTHS_VERSION, is_long
 from analysis.evals.questions import VERSION
 from analysis.evals.tasks import HARNESS, Asked, parse_task, task_name
-from analysis.records import FLOAT32, eval_path, gap_path, last_step, speed_path, stage_folder
+from analysis.ledger_rows import last_step
+from analysis.records import FLOAT32, eval_path, gap_path, speed_path, stage_folder
 from experiments.plan.stage import Plan, PlannedStage, PreparedPlan, PreparedStage, StageStart
 from experiments.study import INFERENCE
 from mixtures.benchmarks.load import pin
 from store import layout
+from store.digests import short
 from store.files import read_json
 from store.lock import held
 from store.paths import missing, names, remote, together
@@ -35,18 +35,18 @@ def checkpoints(store: Path, stage: str) -> str | Path:
 
 def trained(stage: PreparedStage, store: Path) -> bool:
     """Whether it has reached its end, and says what it is."""
-    folder = stage_folder(store, stage.folder)
-    return (folder / layout.DONE).exists() and (folder / layout.STAGE).exists()
+    return _trained(store, stage.folder)
+
+
+def _trained(store: Path, stage: str) -> bool:
+    return all((stage_folder(store, stage) / name).exists() for name in (layout.DONE, layout.STAGE))
 
 
 def start_trained(stage: PlannedStage, store: Path) -> bool:
     """Whether what a first stage starts from is there, as far as another study trains it."""
     if not isinstance(stage.start, StageStart):
         return True
-    if stage.start.folder is None:
-        return False
-    folder = stage_folder(store, stage.start.folder)
-    return (folder / layout.DONE).exists() and (folder / layout.STAGE).exists()
+    return stage.start.folder is not None and _trained(store, stage.start.folder)
 
 
 def states(plan: Plan, store: Path) -> dict[str, str]:
@@ -95,8 +95,7 @@ def steps_done(stage: PreparedStage, store: Path) -> int:
 
 
 def why_failed(stage: PlannedStage, store: Path) -> str:
-    assert isinstance(stage, PreparedStage), "a stage that is not prepared has not failed"
-    return str(read_json(stage_folder(store, stage.folder) / layout.FAILED, f"the failure of {stage.id}")["error"])
+    return str(read_json(_folder(stage, store) / layout.FAILED, f"the failure of {stage.id}")["error"])
 
 
 def task_names(plan: Plan, stage: PlannedStage) -> tuple[str, ...]:
@@ -174,7 +173,7 @@ def asked(plan: Plan, store: Path) -> dict[str, str]:
     found: dict[str, list[Any]] = {f"heldout/{kind}": heldout for kind in plan.kinds.values()}
     found |= {name: [None if name in whole else size.items, rows(each)] for name, each in size.asked.items()}
     found |= {name: [size.problems, size.samples, rows(benchmark_of(name))] for name in size.executed}
-    return {name: hashlib.sha256(json.dumps(what).encode()).hexdigest()[:8] for name, what in found.items()}
+    return {name: short(what, 8) for name, what in found.items()}
 
 
 def task_version(name: str) -> int:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import jax
 
-from analysis.records import EndRecord, StageRecord, read_ledger, read_stage, write
+from analysis.ledger_rows import read_ledger
+from analysis.records import EndRecord, StageRecord, read_stage, write
 from experiments.plan.stage import PreparedPlan, PreparedStage
 from experiments.version import code_version, lock_digest
 from store import appended, layout

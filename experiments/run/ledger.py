@@ -4,7 +4,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from analysis.records import StepRecord, ledger_line, read_ledger
+from analysis.ledger_rows import StepRecord, ledger_line, read_ledger
 from store import appended, paths
 from store.errors import Failure
 from store.layout import LEDGER

@@ -19,7 +19,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from analysis.records import MAX_SKIPPED, StepRecord, stage_folder
+from analysis.ledger_rows import MAX_SKIPPED, StepRecord
+from analysis.records import stage_folder
 from experiments.plan.prepared import data_plan
 from experiments.plan.stage import PreparedPlan, PreparedStage
 from experiments.plan.status import checkpoints

@@ -1,7 +1,5 @@
 """Code tasks of a study: a checkpoint writes programs, which are kept, executed in the sandbox and counted."""
 
-import hashlib
-import json
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -23,6 +21,7 @@ from mixtures.benchmarks import load as benchmarks
 from mixtures.documents.document import hash64
 from models.devices.threads import cores
 from store import kept_rows
+from store.digests import short
 from store.files import read_json, write_json
 
 PORTION = 64
@@ -60,7 +59,7 @@ class CodeTask:
             asked += [self.decoding.samples, drawing, self.decoding.new_tokens]
         if self.holes:
             asked.append([(hole.suffix, hole.suffix_first) for hole in self.holes])
-        return hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:16]
+        return short(asked, 16)
 
 
 def load(name: str, problems: int | None, samples: int, store: Path) -> CodeTask:
@@ -98,7 +97,7 @@ def load(name: str, problems: int | None, samples: int, store: Path) -> CodeTask
 def _runs(problems: tuple[Problem, ...], sandbox: Sandbox, store: Path) -> tuple[bool, ...]:
     """Which problems' tests run here: decided once on a machine, then read, so that it is the same for all arms."""
     asked = [selftest.identity(sandbox), executed.VERSION, [asdict(problem) for problem in problems]]
-    path = store / f"references-{hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:16]}.json"
+    path = store / f"references-{short(asked, 16)}.json"
     if not path.exists():
         found = executed.run(sandbox, problems, [[problem.solution] for problem in problems], jobs=len(cores()))
         references = [verdict for (verdict,) in found]

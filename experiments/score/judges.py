@@ -20,7 +20,7 @@ from experiments.progress import Display
 from experiments.score.searching import DOLLY
 from mixtures.benchmarks.load import supplied
 from store.errors import UserError
-from store.layout import BENCHMARKS, DOWNLOADS
+from store.layout import BENCHMARKS, DOWNLOADS, REPLIES
 
 SILENCE_SECONDS = 5.0
 """Without a reply, after which it is said."""
@@ -51,7 +51,7 @@ def embedded(store: Path) -> Judge:
     def judge(pairs: Sequence[Pair]) -> tuple[Judged, ...]:
         with Display("judge") as display:
             load = lambda: smollm.load(store / "downloads")  # noqa: E731
-            return smollm.judge(pairs, _cache(store), load, lambda *of: display.update("answers scored", *of))
+            return smollm.judge(pairs, store / REPLIES, load, lambda *of: display.update("answers scored", *of))
 
     return Judge(smollm.ID, smollm.NAME, True, {"tokens": smollm.TOKENS}, judge, lambda pairs: Cost(0, 0, 0, 0.0))
 
@@ -65,7 +65,7 @@ def served(endpoint: Endpoint, store: Path, max_dollars: float | None, replay: b
     purse = Purse(max_dollars)
 
     def judge(pairs: Sequence[Pair]) -> tuple[Judged, ...]:
-        cache = _cache(store)
+        cache = store / REPLIES  # equal requests have equal replies, whatever they were asked for
         if not replay:
             print(_estimated(verdicts.cost(pairs, endpoint, cache), max_dollars), file=sys.stderr)
         with Display("judge") as display:
@@ -81,7 +81,7 @@ def served(endpoint: Endpoint, store: Path, max_dollars: float | None, replay: b
         weak=False,
         parameters=parameters,
         judge=judge,
-        bill=lambda pairs: verdicts.bill(pairs, endpoint, _cache(store)),
+        bill=lambda pairs: verdicts.bill(pairs, endpoint, store / REPLIES),
     )
 
 
@@ -159,11 +159,6 @@ def choose_prompts(path: Path | None, n: int | None, store: Path) -> PromptSet:
             f"at {folder / DOLLY}.jsonl"
         )
     return read_prompts(path or usual or Path(), PROMPTS if n is None else n)
-
-
-def _cache(store: Path) -> Path:
-    """The replies of all judges; with equal requests come equal replies, whatever they were asked for."""
-    return store / "judge" / "replies.sqlite"
 
 
 def _estimated(cost: Cost, max_dollars: float | None) -> str:

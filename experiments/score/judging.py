@@ -8,24 +8,13 @@ from typing import Any
 
 from rich.console import Console
 
+from analysis import records
 from analysis.evals.preference.answering import Decoding, answer, decoding, digest
 from analysis.evals.preference.calibrate import calibrate
 from analysis.evals.preference.client import Progress
 from analysis.evals.preference.prompts import PromptSet, read_labelled
 from analysis.evals.preference.verdicts import Judged, Pair
-from analysis.records import (
-    FLOAT32,
-    AnswerRecord,
-    JudgeRecord,
-    StudyRecord,
-    answers_path,
-    judge_path,
-    read_answers,
-    read_stage,
-    read_study,
-    stage_folder,
-    write,
-)
+from analysis.records import FLOAT32, AnswerRecord, JudgeRecord, StudyRecord
 from analysis.winrates import share_text, win_rates
 from experiments.progress import Display
 from experiments.run.trained import open_stage
@@ -68,11 +57,11 @@ def judge_study(
         UserError: the study was not run to its end, has no such arm, or `against` and `round_robin` are both given.
         Failure: a checkpoint is damaged, the judge cannot be used, or the disk is full.
     """
-    study = read_study(store, name)
+    study = records.read_study(store, name)
     pairs = _chosen(study, arms, against, round_robin)
     met = list(dict.fromkeys(arm for pair in pairs for arm in pair))
     last = _last_stages(study, met, store)
-    how = decoding(read_stage(next(iter(last.values()))).identity["sequence"])
+    how = decoding(records.read_stage(next(iter(last.values()))).identity["sequence"])
     key = digest(prompts.texts, how)
     answers = _answers(last, store, prompts, how, key)
     searched = search(prompts, study, met, store)
@@ -83,7 +72,7 @@ def judge_study(
         of_pair = of_both(searched[arm], searched[other])
         record = _record(study, (arm, other), judge, prompts, how, judged, answers, of_pair)
         own = other == study.baseline_of(arm)
-        write(judge_path(store, name, judge.id, key, arm, "" if own else other), record)
+        records.write(records.judge_path(store, name, judge.id, key, arm, "" if own else other), record)
     return {
         "study": name,
         "judges": [each for each in win_rates(store, study) if each["folder"] == f"{judge.id}/{key}"],
@@ -125,7 +114,7 @@ def _last_stages(study: StudyRecord, arms: Sequence[str], store: Path) -> dict[t
             f"arm '{other.arm}' of study '{study.name}' is a run in {other.inference}; a judge is shown what models "
             "say in float32; name other arms (--arms)"
         )
-    last = {(run.arm, run.seed): stage_folder(store, run.stages[-1]) for run in runs}
+    last = {(run.arm, run.seed): records.stage_folder(store, run.stages[-1]) for run in runs}
     unfinished = [run for run, folder in last.items() if not (folder / DONE).exists()]
     if unfinished:
         arm, seed = unfinished[0]
@@ -140,8 +129,8 @@ def _answers(
     last: Mapping[tuple[str, int], Path], store: Path, prompts: PromptSet, how: Decoding, key: str
 ) -> dict[tuple[str, int], AnswerRecord]:
     """What every run says, generated where it is not on disk."""
-    stages = {folder: read_stage(folder) for folder in last.values()}
-    paths = {folder: answers_path(folder, key, stage.steps) for folder, stage in stages.items()}
+    stages = {folder: records.read_stage(folder) for folder in last.values()}
+    paths = {folder: records.answers_path(folder, key, stage.steps) for folder, stage in stages.items()}
     missing = [folder for folder, path in paths.items() if not path.exists()]
     if missing:
         from experiments.run.train import use_compilation_cache
@@ -150,7 +139,7 @@ def _answers(
         with Display("answer") as display:
             for number, folder in enumerate(missing):
                 _generate(folder, paths[folder], store, prompts, how, _part(display, folder.name, number, len(missing)))
-    return {run: read_answers(paths[folder], stages[folder].fingerprint) for run, folder in last.items()}
+    return {run: records.read_answers(paths[folder], stages[folder].fingerprint) for run, folder in last.items()}
 
 
 def _part(display: Display, what: str, number: int, parts: int) -> Progress:
@@ -158,9 +147,9 @@ def _part(display: Display, what: str, number: int, parts: int) -> Progress:
 
 
 def _generate(folder: Path, path: Path, store: Path, prompts: PromptSet, how: Decoding, progress: Progress) -> None:
-    stage = read_stage(folder)
+    stage = records.read_stage(folder)
     answers, cut = answer(open_stage(folder, store), prompts.texts, how, progress)
-    write(path, AnswerRecord(stage.fingerprint, stage.steps, asdict(how), answers, cut))
+    records.write(path, AnswerRecord(stage.fingerprint, stage.steps, asdict(how), answers, cut))
 
 
 def _pairs(baseline: str, arm: str, prompts: PromptSet, answers: Answers) -> list[tuple[int, Pair]]:

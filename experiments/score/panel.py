@@ -1,7 +1,5 @@
 """`ablate judge panel`: the majority of the judges that judged the same answers, as a judge of its own."""
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -11,6 +9,7 @@ from analysis.evals.preference.panel import FEWEST, Rows, alike, by_majority, fl
 from analysis.evals.preference.verdicts import Judged
 from analysis.records import JudgeRecord, judge_path, read_judged, read_study, write
 from analysis.winrates import PANEL, checkpoints, is_of, runs_of, verdicts_of, win_rates
+from store.digests import short
 from store.errors import UserError
 
 Records = Mapping[tuple[str, str], tuple[Path, JudgeRecord]]
@@ -32,13 +31,13 @@ def judge_by_panel(name: str, store: Path) -> dict[str, Any]:
     own = checkpoints(store, study) if found else {}
     answers: dict[str, dict[str, dict[tuple[str, str], tuple[Path, JudgeRecord]]]] = {}
     for path, record in found.items():
-        if PANEL not in record.parameters and is_of(record, study, own):
+        if PANEL not in record.parameters and is_of(record, own):
             judges = answers.setdefault(path.parent.name, {})
             judges.setdefault(path.parent.parent.name, {})[record.arm, record.baseline] = path, record
     folders = []
     for key, judges in answers.items():
         if records := _panel(judges, runs_of(study)):
-            panel = f"{PANEL}-{hashlib.sha256(json.dumps(sorted(judges)).encode()).hexdigest()[:8]}"
+            panel = f"{PANEL}-{short(sorted(judges), 8)}"
             folders.append(f"{panel}/{key}")
             for (arm, other), record in records.items():
                 where = "" if other == study.baseline_of(arm) else other
@@ -65,7 +64,7 @@ def _panel(judges: Mapping[str, Records], runs: Mapping[int, tuple[int, int]]) -
     }
     return {
         pair: replace(
-            _joined([its[pair][1] for its in judges.values() if pair in its], [r for r in rows.values()], pair),
+            _joined([its[pair][1] for its in judges.values() if pair in its], list(rows.values()), pair),
             judge=f"panel of {len(judges)}: {', '.join(labels.values())}",
             parameters=parameters,
         )

@@ -8,6 +8,7 @@ from typing import Any
 
 from rich.console import Console
 
+from analysis.tabular import few
 from experiments.plan import forecast, status
 from experiments.plan.budget import simulated_share
 from experiments.plan.detect import comparisons
@@ -185,14 +186,17 @@ def print_plan(document: Row, console: Console, every_stage: bool = False) -> No
         "stage": "id",
         **({"seeds": "seeds"} if folded else {}),
         "kind": _kind,
-        "arms": lambda row: _few(row["arms"]),
+        "arms": lambda row: few(row["arms"], 2),
         "state": "state",
         "tokens": _tokens,
         "steps": "steps",
         "tokens by kind, %": _by_kind,
         "most epochs": _most_epochs,
-        **({"chip-hours": ("chip_hours", ",.0f"), "HBM GiB": _memory} if accelerated else {"minutes": _minutes}),
     }
+    if accelerated:
+        columns |= {"chip-hours": ("chip_hours", ",.0f"), "HBM GiB": _memory}
+    else:
+        columns["minutes"] = lambda row: f"{60 * row['hours']:.1f}"
     console.print(table(f"Plan of {document['study']}", shown, columns))
     say(console, *document["changes"], *map(_first, document["needed"]), *document["warnings"])
     say(console, *_starts(document), *_sums(document), *_detectable(document["comparisons"]))
@@ -227,7 +231,7 @@ def _starts(document: Row) -> list[str]:
     for row in document["stages"]:
         if row["start"] is not None:
             found.setdefault(row["start"], []).append(row["id"])
-    return [f"{_few(ids)} start{'s' * (len(ids) == 1)} from {name}" for name, ids in found.items()]
+    return [f"{few(ids, 2)} start{'s' * (len(ids) == 1)} from {name}" for name, ids in found.items()]
 
 
 def _tokens(row: Mapping[str, Any]) -> str:
@@ -239,10 +243,6 @@ def _kind(row: Mapping[str, Any]) -> str:
     return str(row["kind"]) if row["objective"] == "all" else f"{row['kind']}, {row['objective']}"
 
 
-def _few(arms: Sequence[str]) -> str:
-    return ", ".join(arms[:2]) + (f" and {len(arms) - 2} more" if len(arms) > 2 else "")
-
-
 def _by_kind(row: Mapping[str, Any]) -> str:
     return " ".join(f"{kind} {100 * n / row['tokens']:.1f}" for kind, n in row["tokens_by_kind"].items())
 
@@ -250,10 +250,6 @@ def _by_kind(row: Mapping[str, Any]) -> str:
 def _most_epochs(row: Mapping[str, Any]) -> str:
     most = max(row["epochs_by_source"].items(), key=lambda pair: pair[1], default=None)
     return f"{most[1]:.2f} {most[0]}" if most else "unprepared"
-
-
-def _minutes(row: Mapping[str, Any]) -> str:
-    return f"{60 * row['hours']:.1f}"
 
 
 def _memory(row: Mapping[str, Any]) -> str:

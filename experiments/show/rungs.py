@@ -31,6 +31,7 @@ from analysis.rungs import elsewhere
 from analysis.rungs.multiplier import CANNOT_TELL, Multiplier, held, multipliers, scored_along
 from analysis.rungs.transfer import WRONG, Decisions, transfer
 from analysis.statistics import Interval
+from analysis.tabular import few
 from experiments.show.table import Column, Row, Value, say, table
 
 SHOWN = 12
@@ -173,7 +174,7 @@ def _print_multipliers(document: dict[str, Any], console: Console) -> None:
     for row in (row for row in document["multipliers"] if row not in told):
         why = "; ".join(dict.fromkeys(row[rung]["why"] for rung in RUNGS if row[rung]))
         untold.setdefault(why, []).append(f"{row['arm']} in {row['metric']}")
-    say(console, *(f"Worth in tokens, cannot tell: {why}: {_few(names)}." for why, names in untold.items()))
+    say(console, *(f"Worth in tokens, cannot tell: {why}: {few(names, FEW)}." for why, names in untold.items()))
     of = document["published"]["multiplier"]
     say(
         console,
@@ -182,11 +183,6 @@ def _print_multipliers(document: dict[str, Any], console: Console) -> None:
         f"Elsewhere {of['predicted']:.2f}x was predicted at width {of['width']:,} and {of['measured']:.2f}x measured "
         f"at {of['measured_width']:,} ({of['source']}).",
     )
-
-
-def _few(names: Sequence[str]) -> str:
-    more = f" and {len(names) - FEW} more" if len(names) > FEW else ""
-    return ", ".join(names[:FEW]) + more
 
 
 def _say_published(document: dict[str, Any], console: Console) -> None:

@@ -10,7 +10,8 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from analysis.records import last_step, stage_folder
+from analysis.ledger_rows import last_step
+from analysis.records import stage_folder
 from experiments.plan import forecast, status
 from experiments.plan.stage import Plan, PlannedStage, PreparedPlan, PreparedStage
 from experiments.show.plans import amount, duration

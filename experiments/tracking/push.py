@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from analysis.records import StudyRecord, read_ledger, read_study
+from analysis.ledger_rows import read_ledger
+from analysis.records import StudyRecord, read_study
 from experiments.plan import status
 from experiments.plan.stage import PreparedPlan
-from experiments.tracking.stage_run import StageRun, history, stage_run, summary
+from experiments.tracking.stage_run import history, stage_run, summary
 from store.errors import Failure
 from store.files import read_json, write_json
 from store.lock import exclusive
@@ -90,9 +91,12 @@ def _push(plan: PreparedPlan, store: Path, offline: bool, record: StudyRecord) -
     runs = rows = 0
     for stage in plan.stages:
         run, done = stage_run(plan, stage, store), status.trained(stage, store)
-        if run is None or _is_known(run, known.get(run.id)):
+        if run is None:
             continue
-        before = known.get(run.id, {}).get("step", 0)
+        its = known.get(run.id, {})
+        if its and run.step <= its["step"] and run.seen == its["seen"]:
+            continue
+        before = its.get("step", 0)
         ledger = read_ledger(run.folder)
         whole = summary(plan, run, ledger, record, store)
         last, sent = client.send(where, run, lambda after: history(run, ledger, after), whole, done, before)  # noqa: B023
@@ -101,7 +105,3 @@ def _push(plan: PreparedPlan, store: Path, offline: bool, record: StudyRecord) -
         write_json(note, {"target": str(where), "runs": known})
         runs, rows = runs + 1, rows + sent
     return Sent(runs, rows), str(where)
-
-
-def _is_known(run: StageRun, known: dict[str, Any] | None) -> bool:
-    return known is not None and run.step <= known["step"] and run.seen == known["seen"]

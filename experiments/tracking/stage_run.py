@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from analysis.composite import declared, metrics_of
+from analysis.ledger_rows import StepRecord, last_step
 from analysis.ledgers import realised
 from analysis.metrics import value
-from analysis.records import StepRecord, StudyRecord, last_step, read_stage, stage_folder
+from analysis.records import StudyRecord, read_stage, stage_folder
 from analysis.scores import of_stage
 from analysis.winrates import win_rates
 from experiments.plan import status
@@ -155,7 +156,7 @@ def summary(plan: PreparedPlan, run: StageRun, rows: Sequence[StepRecord], recor
         }
         for source in sorted({*stage.tokens_by_source, *read})
     ]
-    scores, won = _evaluation(plan, stage, record, store), _win_rates(plan, stage, record, store)
+    scores, won = _evaluation(plan, stage, record, store), _win_rates(stage, record, store)
     return Summary(
         {
             **{f"realised_tokens/{source}": n for source, n in read.items()},
@@ -185,7 +186,7 @@ def _evaluation(plan: PreparedPlan, stage: PreparedStage, record: StudyRecord, s
     ]
 
 
-def _win_rates(plan: PreparedPlan, stage: PreparedStage, record: StudyRecord, store: Path) -> list[Row]:
+def _win_rates(stage: PreparedStage, record: StudyRecord, store: Path) -> list[Row]:
     """Of the arms whose runs end with this stage, with 95 % intervals over all seeds of the arm."""
     ends = [run for run in record.runs if run.stages and run.stages[-1] == stage.folder]
     if not ends or not (store / layout.STUDIES / record.name / layout.JUDGED).exists():

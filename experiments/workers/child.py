@@ -6,20 +6,20 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from models.devices.threads import environment
 
+POLL_SECONDS = 0.1
+
 
 def started(command: Sequence[str], orders: bytes) -> "subprocess.Popen[bytes]":
     """A process whose standard input, on which it is given its pickled `orders`, ends with this process."""
-    # It starts deaf to Ctrl-C, which reaches every process of a terminal: this one tells the others.
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
+    with deaf():
         process = subprocess.Popen(command, stdin=subprocess.PIPE, env=environment())
-    finally:
-        signal.signal(signal.SIGINT, before)
     assert process.stdin is not None
     try:
         process.stdin.write(orders)
@@ -27,6 +27,27 @@ def started(command: Sequence[str], orders: bytes) -> "subprocess.Popen[bytes]":
     except BrokenPipeError:  # it has ended; how, it says as any other
         pass
     return process
+
+
+@contextmanager
+def deaf() -> Iterator[None]:
+    """Processes start deaf to Ctrl-C, which reaches every one of a terminal: this one tells the others."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def stop(processes: Collection["subprocess.Popen[bytes]"], signals: Sequence[int]) -> None:
+    """Have all save their state and end; a second signal ends them where they are."""
+    for process in processes:
+        process.terminate()
+    for process in processes:
+        while process.poll() is None:
+            if len(signals) > 1:
+                process.kill()
+            time.sleep(POLL_SECONDS)
 
 
 def told(otherwise: int, end: signal.Signals) -> Any:

@@ -16,7 +16,7 @@ from experiments.plan.stage import PreparedPlan, PreparedStage
 from experiments.progress import Display
 from experiments.run.stops import StopRequested, noted, stopped
 from experiments.workers import ready
-from experiments.workers.child import started
+from experiments.workers.child import POLL_SECONDS, started, stop
 from models.devices.threads import accelerated, cores
 from store.errors import Failure
 from store.paths import remote
@@ -24,7 +24,6 @@ from store.paths import remote
 COMMAND = (sys.executable, "-m", "experiments.workers.worker")
 LIVES = 3
 """How often, in all, a worker that was killed is started again."""
-POLL_SECONDS = 0.1
 PROGRESS_SECONDS = {False: 1.0, True: 15.0}
 """How far they are is read out of the store: milliseconds of a core that they could use, or requests to a bucket."""
 RECORD_TOKENS = 6_000
@@ -69,7 +68,7 @@ def run(plan: PreparedPlan, store: Path, count: int, scores: bool = True) -> Non
                     due = time.monotonic() + PROGRESS_SECONDS[remote(store)]
                 time.sleep(POLL_SECONDS)
         finally:
-            _stop(crew, signals)
+            stop(crew.values(), signals)
         if signals:
             raise stopped(signals[0])
         failed = [stage for stage in plan.stages if ready.failed(store, stage, 1)]
@@ -104,17 +103,6 @@ def _again(number: int, process: "subprocess.Popen[bytes]", lives: int, orders: 
         )
     print(f"warning: {what}; it is started again, and carries on from its last checkpoint", file=sys.stderr)
     return started(COMMAND, orders)
-
-
-def _stop(crew: Crew, signals: list[int]) -> None:
-    """Have all workers save their state and end; a second signal ends them where they are."""
-    for process in crew.values():
-        process.terminate()
-    for process in crew.values():
-        while process.poll() is None:
-            if len(signals) > 1:
-                process.kill()
-            time.sleep(POLL_SECONDS)
 
 
 def _progress(plan: PreparedPlan, store: Path, wanted: ready.Records) -> tuple[str, float, float]:

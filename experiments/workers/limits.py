@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from analysis.records import last_steps, read_end, read_stage, stage_folder
+from analysis.ledger_rows import last_steps
+from analysis.records import read_end, read_stage, stage_folder
 from experiments.plan import status
 from experiments.plan.stage import PreparedPlan
 from experiments.workers import ready

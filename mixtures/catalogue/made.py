@@ -6,6 +6,7 @@ It is known by the name of its folder there, which holds all that decides them, 
 import hashlib
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -39,14 +40,7 @@ def written(promise: Source, folder: str, sha256: str) -> Source:
         folder: name under made/ in the store.
         sha256: of the file of examples in it.
     """
-    return Source(
-        *(promise.name, promise.kind, promise.form, naming(promise.name, partial(_read, folder, sha256)), one_shard),
-        max_bytes=promise.max_bytes,
-        expected_tokens=promise.expected_tokens,
-        dedup=promise.dedup,
-        filters=promise.filters,
-        examples=True,
-    )
+    return replace(promise, read=naming(promise.name, partial(_read, folder, sha256)), shards=one_shard, examples=True)
 
 
 def _not_made(shard: str, downloads: Path) -> Iterator[Document]:

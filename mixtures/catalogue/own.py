@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from mixtures.catalogue.source import ACROSS, WITHIN, Source, hub_source, naming, one_shard
+from mixtures.catalogue.source import ACROSS, WITHIN, Read, Source, hub_source, naming, one_shard
 from mixtures.documents.document import Document
 from mixtures.readers import examples as own_examples
 from mixtures.readers import files as own_files
@@ -189,9 +189,7 @@ def generated(
     """
     if variant not in VARIANTS:
         raise UserError(f"source '{name}': there is no variant {variant!r}; choose one of {', '.join(VARIANTS)}")
-    for what, number in (("seeds", seeds), ("seed_bytes", seed_bytes)):
-        if type(number) is not int or number < 1:
-            raise UserError(f"source '{name}': {what} is {number!r}; give a whole number above 0")
+    _refuse_below_1(name, seeds=seeds, seed_bytes=seed_bytes)
     return Source(
         *(name, "synthetic", "python", naming(name, partial(_problems, seed_bytes, variant)), partial(_seeds, seeds)),
         expected_tokens=expected_tokens,
@@ -232,6 +230,12 @@ def _refuse_what_is_no_text(source: str, **given: Sequence[object]) -> None:
                 raise UserError(f"source '{source}': {what} is {value!r}; write a text")
 
 
+def _refuse_below_1(source: str, **given: int) -> None:
+    for what, number in given.items():
+        if type(number) is not int or number < 1:
+            raise UserError(f"source '{source}': {what} is {number!r}; give a whole number above 0")
+
+
 def one_operation(
     name: str, variant: str = "completion", fraction: float = 1.0, expected_tokens: int | None = None
 ) -> Source:
@@ -248,18 +252,19 @@ def one_operation(
     Raises:
         UserError: a name or variant that cannot be, or a fraction that is none.
     """
-    if variant not in one.VARIANTS:
-        raise UserError(f"source '{name}': there is no variant {variant!r}; choose one of {', '.join(one.VARIANTS)}")
     percent = round(100 * fraction)
     if not 1 <= percent <= 100:
         raise UserError(f"source '{name}': fraction is {fraction!r}; give a number from 0.01 to 1")
+    its = _of_operations(name, variant, partial(one.read, variant, percent))
+    return replace(its, expected_tokens=expected_tokens or one.TOKENS[variant] * percent // 100)
+
+
+def _of_operations(name: str, variant: str, read: Read) -> Source:
+    if variant not in one.VARIANTS:
+        raise UserError(f"source '{name}': there is no variant {variant!r}; choose one of {', '.join(one.VARIANTS)}")
     asked = variant == "instruction"
-    return Source(
-        *(name, "instruct" if asked else "synthetic", "python", naming(name, partial(one.read, variant, percent))),
-        *(one_shard,),
-        expected_tokens=expected_tokens or one.TOKENS[variant] * percent // 100,
-        examples=asked,
-    )
+    kind = "instruct" if asked else "synthetic"
+    return Source(name, kind, "python", naming(name, read), one_shard, examples=asked)
 
 
 def evolved(
@@ -276,14 +281,6 @@ def evolved(
     Raises:
         UserError: a name or variant that cannot be, or a number below 1.
     """
-    if variant not in one.VARIANTS:
-        raise UserError(f"source '{name}': there is no variant {variant!r}; choose one of {', '.join(one.VARIANTS)}")
-    if type(drafts) is not int or drafts < 1:
-        raise UserError(f"source '{name}': drafts is {drafts!r}; give a whole number above 0")
-    asked = variant == "instruction"
-    return Source(
-        *(name, "instruct" if asked else "synthetic", "python", naming(name, partial(evolve.read, variant, drafts))),
-        *(one_shard,),
-        expected_tokens=expected_tokens or max(1, drafts * evolve.TOKENS_A_DRAFT),
-        examples=asked,
-    )
+    _refuse_below_1(name, drafts=drafts)
+    its = _of_operations(name, variant, partial(evolve.read, variant, drafts))
+    return replace(its, expected_tokens=expected_tokens or max(1, drafts * evolve.TOKENS_A_DRAFT))

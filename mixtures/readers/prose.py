@@ -40,6 +40,7 @@ CODE_TOKEN = re.compile(
     re.VERBOSE,
 )
 LIST_ITEM = re.compile(r"^([-+*•]|\d+[.)]|[a-z][.)]|\(\w+\))\s")
+UNDERLINE = re.compile(r"\s*([-=~^])\1{2,}\s*")
 FUNCTION_WORDS = frozenset(
     "a an and are as at be been but by can for from has have if in into is it its not of on or so that the their then "
     "there these they this to was were when which will with you".split()
@@ -134,15 +135,12 @@ def plain_paragraphs(docstring: str) -> Iterator[str]:
     blocks = [block for block in re.split(r"\n\s*\n", inspect.cleandoc(docstring)) if block.strip()]
     for block in blocks:
         lines = block.strip("\n").splitlines()
-        if any(line[:1].isspace() or LIST_ITEM.match(line) for line in lines) or _underlined(lines):
+        underlined = any(a.strip() and UNDERLINE.fullmatch(b) for a, b in pairwise(lines))
+        if underlined or any(line[:1].isspace() or LIST_ITEM.match(line) for line in lines):
             continue
         paragraph = " ".join(" ".join(lines).split())
         if _reads_as_sentences(paragraph):
             yield paragraph
-
-
-def _underlined(lines: list[str]) -> bool:
-    return any(a.strip() and re.fullmatch(r"\s*([-=~^])\1{2,}\s*", b) for a, b in pairwise(lines))
 
 
 def _reads_as_sentences(paragraph: str) -> bool:

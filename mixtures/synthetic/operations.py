@@ -5,6 +5,7 @@ does, in digits or as a letter in quotes, so that a model has to copy it and not
 """
 
 from dataclasses import dataclass
+from functools import partial
 
 TYPES = {"int": "int", "str": "str", "list": "list[int]", "words": "list[str]"}
 """What the argument is, and how it is annotated."""
@@ -41,11 +42,38 @@ class Operation:
     function: tuple[str, str, str]
 
 
-def _numbers() -> tuple[Operation, ...]:
-    def row(name: str, code: str, other: str, one: str, two: str, *function: str, returns: str = "int") -> Operation:
-        first, second, third = function
-        return Operation(name, "int", returns, code, other, (one, two), VALUES, (first, second, third))
+def _row(
+    type: str, name: str, code: str, other: str, one: str, two: str, *function: str, returns: str,
+    constants: tuple[str, ...]
+) -> Operation:  # fmt: skip
+    first, second, third = function
+    return Operation(name, type, returns, code, other, (one, two), constants, (first, second, third))
 
+
+def _stretches(
+    type: str, returns: str, whole: str, part: str, kept: str, head: str, tail: str
+) -> tuple[Operation, ...]:
+    """What is left of a text or list by the places of its parts; `kept` has {} for the condition on a place i."""
+    row, parts = partial(_row, type, returns=returns, constants=COUNTS), f"{part}s"
+    return (
+        row("first", "$x[:$c]", kept.format("i < $c"),
+            f"the first $c {parts} of the {whole}", f"the {whole} up to {part} $c", "first", "start_of", head),
+        row("last", "$x[-$c:]", kept.format("i >= len($x) - $c"),
+            f"the last $c {parts} of the {whole}", f"the $c {parts} at the end of the {whole}", "last", "end_of", tail),
+        row("without first", "$x[$c:]", kept.format("i >= $c"),
+            f"the {whole} without its first $c {parts}", f"what follows the first $c {parts} of the {whole}",
+            "without_first", "skip", "rest_of"),
+        row("without last", "$x[:-$c]", kept.format("i < len($x) - $c"),
+            f"the {whole} without its last $c {parts}", f"what stands before the last $c {parts} of the {whole}",
+            "without_last", "cut_end", "shorten"),
+        row("every", "$x[::$c]", kept.format("i % $c == 0"),
+            f"one of every $c {parts} of the {whole}, beginning with the first",
+            f"the {parts} of the {whole} in steps of $c", "every", "steps", "thinned"),
+    )  # fmt: skip
+
+
+def _numbers() -> tuple[Operation, ...]:
+    row = partial(_row, "int", returns="int", constants=VALUES)
     return (
         row("plus", "$x + $c", "sum([$x, $c])",
             "the number plus $c", "the sum of the number and $c", "plus", "add_to", "increased"),
@@ -89,28 +117,12 @@ def _numbers() -> tuple[Operation, ...]:
 
 
 def _texts() -> tuple[Operation, ...]:
-    def row(name: str, code: str, other: str, one: str, two: str, *function: str, returns: str = "str",
-            constants: tuple[str, ...] = COUNTS) -> Operation:  # fmt: skip
-        first, second, third = function
-        return Operation(name, "str", returns, code, other, (one, two), constants, (first, second, third))
-
+    row = partial(_row, "str", returns="str", constants=COUNTS)
     return (
         row("repeat", "$x * $c", "''.join([$x] * $c)",
             "the text repeated $c times", "$c copies of the text in a row", "repeat", "copies", "repeat_text"),
-        row("first", "$x[:$c]", "''.join(a for i, a in enumerate($x) if i < $c)",
-            "the first $c characters of the text", "the text up to character $c", "first", "start_of", "prefix"),
-        row("last", "$x[-$c:]", "''.join(a for i, a in enumerate($x) if i >= len($x) - $c)",
-            "the last $c characters of the text", "the $c characters at the end of the text",
-            "last", "end_of", "suffix"),
-        row("without first", "$x[$c:]", "''.join(a for i, a in enumerate($x) if i >= $c)",
-            "the text without its first $c characters", "what follows the first $c characters of the text",
-            "without_first", "skip", "rest_of"),
-        row("without last", "$x[:-$c]", "''.join(a for i, a in enumerate($x) if i < len($x) - $c)",
-            "the text without its last $c characters", "what stands before the last $c characters of the text",
-            "without_last", "cut_end", "shorten"),
-        row("every", "$x[::$c]", "''.join(a for i, a in enumerate($x) if i % $c == 0)",
-            "one of every $c characters of the text, beginning with the first",
-            "the characters of the text in steps of $c", "every", "steps", "thinned"),
+        *_stretches("str", "str", "text", "character", "''.join(a for i, a in enumerate($x) if {})",
+                    "prefix", "suffix"),
         row("longer", "len($x) > $c", "bool($x[$c:])",
             "whether the text has more than $c characters", "whether the text is longer than $c",
             "longer", "is_longer", "too_long", returns="bool"),
@@ -148,27 +160,9 @@ def _texts() -> tuple[Operation, ...]:
 
 
 def _lists() -> tuple[Operation, ...]:
-    def row(name: str, code: str, other: str, one: str, two: str, *function: str, returns: str = "list[int]",
-            constants: tuple[str, ...] = VALUES) -> Operation:  # fmt: skip
-        first, second, third = function
-        return Operation(name, "list", returns, code, other, (one, two), constants, (first, second, third))
-
+    row = partial(_row, "list", returns="list[int]", constants=VALUES)
     return (
-        row("first", "$x[:$c]", "[v for i, v in enumerate($x) if i < $c]",
-            "the first $c values of the list", "the list up to value $c", "first", "start_of", "head",
-            constants=COUNTS),
-        row("last", "$x[-$c:]", "[v for i, v in enumerate($x) if i >= len($x) - $c]",
-            "the last $c values of the list", "the $c values at the end of the list", "last", "end_of", "tail",
-            constants=COUNTS),
-        row("without first", "$x[$c:]", "[v for i, v in enumerate($x) if i >= $c]",
-            "the list without its first $c values", "what follows the first $c values of the list",
-            "without_first", "skip", "rest_of", constants=COUNTS),
-        row("without last", "$x[:-$c]", "[v for i, v in enumerate($x) if i < len($x) - $c]",
-            "the list without its last $c values", "what stands before the last $c values of the list",
-            "without_last", "cut_end", "shorten", constants=COUNTS),
-        row("every", "$x[::$c]", "[v for i, v in enumerate($x) if i % $c == 0]",
-            "one of every $c values of the list, beginning with the first", "the values of the list in steps of $c",
-            "every", "steps", "thinned", constants=COUNTS),
+        *_stretches("list", "list[int]", "list", "value", "[v for i, v in enumerate($x) if {}]", "head", "tail"),
         row("repeat", "$x * $c", "[v for _ in range($c) for v in $x]",
             "the list repeated $c times", "$c copies of the list in a row", "repeat", "copies", "repeat_list",
             constants=COUNTS),
@@ -235,19 +229,9 @@ def _lists() -> tuple[Operation, ...]:
 
 
 def _words() -> tuple[Operation, ...]:
-    def row(name: str, code: str, other: str, one: str, two: str, *function: str, returns: str = "list[str]",
-            constants: tuple[str, ...] = COUNTS) -> Operation:  # fmt: skip
-        first, second, third = function
-        return Operation(name, "words", returns, code, other, (one, two), constants, (first, second, third))
-
+    row = partial(_row, "words", returns="list[str]", constants=COUNTS)
     return (
-        row("first", "$x[:$c]", "[w for i, w in enumerate($x) if i < $c]",
-            "the first $c words of the list", "the list up to word $c", "first", "start_of", "head"),
-        row("last", "$x[-$c:]", "[w for i, w in enumerate($x) if i >= len($x) - $c]",
-            "the last $c words of the list", "the $c words at the end of the list", "last", "end_of", "tail"),
-        row("without first", "$x[$c:]", "[w for i, w in enumerate($x) if i >= $c]",
-            "the list without its first $c words", "what follows the first $c words of the list",
-            "without_first", "skip", "rest_of"),
+        *_stretches("words", "list[str]", "list", "word", "[w for i, w in enumerate($x) if {}]", "head", "tail")[:3],
         row("long", "[w for w in $x if len(w) > $c]", "[w for w in $x if w[$c:]]",
             "the words of the list with more than $c letters", "all words that are longer than $c",
             "long_words", "keep_longer", "exceeding"),

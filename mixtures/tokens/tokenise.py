@@ -198,9 +198,7 @@ def _packed(job: TokeniseJob, examples: Examples, eod: int, sequence: int, dtype
     return {**about, **stream.counts}
 
 
-@functools.lru_cache(maxsize=1)
-def _encoder(tokenizer: Path, end: str | None) -> bpe.Encoder:
-    return bpe.encoder(tokenizer, end)
+_encoder = functools.lru_cache(maxsize=1)(bpe.encoder)
 
 
 def _divided(job: TokeniseJob) -> Iterator[tuple[pa.RecordBatch, pa.RecordBatch]]:

@@ -46,7 +46,8 @@ class Candidate:
 def candidates(asked: Asked, meshes: Sequence[MeshShape], remats: Sequence[str] = REMAT) -> list[Candidate]:
     """From the shortest bound up; of equals, the least work for the chip's slower sides, then fewer microbatches."""
     found = []
-    for mesh, microbatches, remat in itertools.product(meshes, _divisors(asked.rows), remats):
+    divisors = [part for part in range(1, asked.rows + 1) if asked.rows % part == 0]
+    for mesh, microbatches, remat in itertools.product(meshes, divisors, remats):
         layout = Layout(microbatches, remat, scan=True)
         bound = roofline(
             asked.config, asked.slice_, mesh, layout, asked.batch, asked.sequence, precision=asked.precision
@@ -80,7 +81,3 @@ def check_divides(config: ModelConfig, slice_: Topology, batch: int) -> None:
             f"model '{config.name}' cannot be divided over {slice_.name}: its width {config.width} would leave "
             f"fewer than {_ROWS} rows of a weight a chip; choose a smaller topology"
         )
-
-
-def _divisors(number: int) -> list[int]:
-    return [part for part in range(1, number + 1) if number % part == 0]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from models.config import ModelConfig, parameters
 from models.devices.flops import train_flops_per_token
 from models.devices.layout import Layout, MeshShape, accelerator_chunk
-from store.errors import UserError
+from store.errors import UserError, require_known
 
 
 @dataclass(frozen=True)
@@ -78,8 +78,7 @@ def topology(name: str) -> Topology:
     Raises:
         UserError: there is no such slice.
     """
-    if name not in TOPOLOGIES:
-        raise UserError(f"topology '{name}' is unknown; choose one of {', '.join(TOPOLOGIES)}")
+    require_known("topology", name, TOPOLOGIES)
     return TOPOLOGIES[name]
 
 

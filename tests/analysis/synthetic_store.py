@@ -7,17 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from analysis.records import (
-    EndRecord,
-    EvalRecord,
-    RunRecord,
-    StageRecord,
-    StepRecord,
-    StudyRecord,
-    eval_path,
-    ledger_line,
-    write,
-)
+from analysis.ledger_rows import StepRecord, ledger_line
+from analysis.records import EndRecord, EvalRecord, RunRecord, StageRecord, StudyRecord, eval_path, write
 from store.files import write_sealed
 
 BASELINE = "text-only"

@@ -13,7 +13,8 @@ import pytest
 from rich.console import Console
 
 from analysis.compare import Comparison, Row, compare, notes, to_json
-from analysis.records import RunRecord, eval_path, ledger_line, read_eval, read_ledger, read_study, write
+from analysis.ledger_rows import ledger_line, read_ledger
+from analysis.records import RunRecord, eval_path, read_eval, read_study, write
 from analysis.report.terminal import print_all
 from analysis.scores import FINAL
 from store.errors import Failure, UserError

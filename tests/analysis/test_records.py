@@ -3,7 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
-from analysis.records import StepRecord, ledger_line, read_ledger
+from analysis.ledger_rows import StepRecord, ledger_line, read_ledger
 from store.layout import LEDGER
 
 ROW = StepRecord(1, 256, 5.5, 1.25, 0.001, {"prose": 256}, "d1", 0.5)

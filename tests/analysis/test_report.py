@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from analysis.compare import compare
-from analysis.records import ledger_line, read_ledger, read_study, write
+from analysis.ledger_rows import ledger_line, read_ledger
+from analysis.records import read_study, write
 from analysis.report.build import build
 from analysis.report.findings import answer
 from store.errors import Failure, UserError

@@ -6,17 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from analysis.records import (
-    EndRecord,
-    EvalRecord,
-    RunRecord,
-    StageRecord,
-    StepRecord,
-    StudyRecord,
-    eval_path,
-    ledger_line,
-    write,
-)
+from analysis.ledger_rows import StepRecord, ledger_line
+from analysis.records import EndRecord, EvalRecord, RunRecord, StageRecord, StudyRecord, eval_path, write
 from experiments.plan.find import find_study
 from experiments.plan.make import make_plan
 from experiments.plan.stage import Plan, PlannedStage

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from analysis.records import ledger_line, read_ledger, read_stage, write
+from analysis.ledger_rows import ledger_line, read_ledger
+from analysis.records import read_stage, write
 from experiments.audit import audit
 from experiments.cli import app, guard, main
 from experiments.plan.check import check

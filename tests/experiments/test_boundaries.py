@@ -9,7 +9,7 @@ import numpy as np
 import optax
 import pytest
 
-from analysis.records import MAX_SKIPPED, StepRecord, read_ledger
+from analysis.ledger_rows import MAX_SKIPPED, StepRecord, read_ledger
 from experiments.audit import audit
 from experiments.pieces import cut, turned
 from experiments.plan.make import make_plan

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from analysis.records import StepRecord, read_ledger
+from analysis.ledger_rows import StepRecord, read_ledger
 from experiments.plan import status
 from experiments.plan.make import make_plan
 from experiments.plan.stage import Plan, PlannedStage

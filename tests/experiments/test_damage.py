@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from analysis.compare import compare
-from analysis.records import AnswerRecord, answers_path, read_eval, read_ledger, read_study, write
+from analysis.ledger_rows import read_ledger
+from analysis.records import AnswerRecord, answers_path, read_eval, read_study, write
 from experiments.audit import audit
 from experiments.plan.make import make_plan
 from experiments.plan.stage import Plan

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from analysis.records import StepRecord, read_ledger
+from analysis.ledger_rows import StepRecord, read_ledger
 from experiments.audit import audit
 from experiments.commands.run import train_study
 from experiments.plan.make import make_plan

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from analysis.records import read_ledger
+from analysis.ledger_rows import read_ledger
 from experiments.plan.make import make_plan
 from experiments.plan.status import why_failed
 from tests.experiments import run_host

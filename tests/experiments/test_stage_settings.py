@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from analysis.records import read_ledger
+from analysis.ledger_rows import read_ledger
 from experiments.audit import audit
 from experiments.plan.check import check
 from experiments.plan.make import make_plan

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 import pytest
 
-from analysis.records import read_ledger
+from analysis.ledger_rows import read_ledger
 from experiments.audit import audit
 from experiments.plan.make import prepared_plan
 from experiments.plan.prepared import data_plan

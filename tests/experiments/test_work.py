@@ -15,7 +15,8 @@ from typing import Any
 
 import pytest
 
-from analysis.records import read_ledger, stage_folder
+from analysis.ledger_rows import read_ledger
+from analysis.records import stage_folder
 from experiments.audit import audit
 from experiments.commands.work_on import TRIES, Asked, work_on
 from experiments.plan import status

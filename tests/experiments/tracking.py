@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from analysis.records import StepRecord, read_ledger, stage_folder
+from analysis.ledger_rows import StepRecord, read_ledger
+from analysis.records import stage_folder
 from experiments.plan.make import prepared_plan
 from experiments.plan.stage import PreparedStage
 from experiments.tracking import push as sending

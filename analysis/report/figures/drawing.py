@@ -66,6 +66,7 @@ class Style:
 
 Look = Mapping[str, Style]
 """By arm, in the order in which to show them."""
+NOBODY: Look = {}
 
 
 def styles(arms: Sequence[str], baseline: str) -> dict[str, Style]:
@@ -86,6 +87,8 @@ class Drawn:
     """A figure while it is drawn; `svg` is there when its block has ended."""
 
     figure: "Figure"
+    look: Look
+    """What the legend is of."""
     traces: list[str] = field(default_factory=list)
     svg: str = ""
 
@@ -119,11 +122,16 @@ def drawing(salt: str, height: float, measured: bool = True) -> Iterator["Figure
 
 
 @contextmanager
-def figure(key: str, title: str, height: float) -> Iterator[Drawn]:
-    """A figure that becomes part of a page, called `title` for those who cannot see it."""
-    with drawing(key, height, measured=False) as empty:
-        drawn = Drawn(empty)
+def figure(key: str, title: str, height: float, look: Look = NOBODY, markers: bool = True) -> Iterator[Drawn]:
+    """A figure that becomes part of a page, called `title` for those who cannot see it.
+
+    Below what is drawn, `height` inches, there is room for a legend of `look`, which stands there in the end.
+    """
+    with drawing(key, height + legend_height(look), measured=False) as empty:
+        drawn = Drawn(empty, look)
         yield drawn
+        if drawn.look:
+            legend(empty, drawn.look, markers)
         file = io.StringIO()
         empty.savefig(file, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     drawn.svg = _inline(file.getvalue(), title, drawn.traces)
@@ -163,20 +171,16 @@ def rows_for(metrics: Sequence[Metric]) -> int:
     return math.ceil(len(metrics) / min(len(metrics), COLUMNS))
 
 
-def one(drawn: Drawn, labels: Iterable[str] = (), legend: Iterable[str] = ()) -> "Axes":
+def one(drawn: Drawn, labels: Iterable[str] = ()) -> "Axes":
     """Axes with a name below, room for these labels at their left, and for a legend."""
     axes: Axes = drawn.figure.subplots()
-    _arrange(drawn.figure, (1, 1), labels, legend, named=True)
+    _arrange(drawn, (1, 1), labels, named=True)
     plain(axes)
     return axes
 
 
 def grid(
-    drawn: Drawn,
-    metrics: Sequence[Metric],
-    labels: Iterable[str] = (),
-    legend: Iterable[str] = (),
-    named: bool = False,
+    drawn: Drawn, metrics: Sequence[Metric], labels: Iterable[str] = (), named: bool = False
 ) -> list[tuple["Axes", Metric]]:
     """Axes for each metric, with its name above them and, where they are `named`, another below.
 
@@ -185,7 +189,7 @@ def grid(
     labels = list(labels)
     shape = (rows_for(metrics), min(len(metrics), COLUMNS))
     cells = drawn.figure.subplots(*shape, squeeze=False, sharey=bool(labels))
-    _arrange(drawn.figure, shape, labels, legend, named)
+    _arrange(drawn, shape, labels, named)
     for axes in cells.flat[len(metrics) :]:
         axes.set_axis_off()
     for axes, metric in zip(cells.flat, metrics, strict=False):
@@ -194,21 +198,19 @@ def grid(
     return list(zip(cells.flat, metrics, strict=False))
 
 
-def _arrange(
-    figure: "Figure", shape: tuple[int, int], labels: Iterable[str], legend: Iterable[str], named: bool
-) -> None:
+def _arrange(drawn: Drawn, shape: tuple[int, int], labels: Iterable[str], named: bool) -> None:
     """Set margins by the lengths of texts: what matplotlib measures in their stead takes half of a drawing's time."""
     labels = list(labels)
-    width, height = figure.get_size_inches()
+    width, height = drawn.figure.get_size_inches()
     left = 0.15 + LETTER * max(map(len, labels)) if labels else 0.5
     below = 0.42 if named else 0.25
-    bottom = below + legend_height(legend) + 0.05
+    bottom = below + legend_height(drawn.look) + 0.05
     between = (0.2 if labels else 0.5, below + 0.3)
     sizes = [
         (extent - gap * (n - 1)) / n
         for extent, gap, n in zip((width - left - 0.1, height - bottom - 0.25), between, reversed(shape), strict=True)
     ]
-    figure.subplots_adjust(
+    drawn.figure.subplots_adjust(
         left=left / width,
         right=1 - 0.1 / width,
         bottom=bottom / height,

@@ -10,7 +10,7 @@ import numpy as np
 from analysis.ledgers import Ledgers
 from analysis.records import StudyRecord
 from analysis.report.blocks import Figure, Panel
-from analysis.report.figures.drawing import GREY, Look, figure, legend, legend_height, one, tokens_axis
+from analysis.report.figures.drawing import GREY, Look, figure, one, tokens_axis
 from analysis.statistics import Floats
 
 if TYPE_CHECKING:
@@ -71,11 +71,11 @@ def losses(runs: Sequence[Losses], look: Look) -> Figure:
     """Training loss against the tokens of the lineage: seeds thin, their mean thick, stage boundaries dashed."""
     top = max(float(run.tokens_T[-1]) for run in runs)
     scale, label = tokens_axis(top)
-    with figure("losses", TITLE, 4.0 + legend_height(look)) as drawn:
-        axes = one(drawn, legend=look)
-        for boundary in _boundaries(runs):
+    with figure("losses", TITLE, 4.0, look, markers=False) as drawn:
+        axes = one(drawn)
+        boundaries = np.concatenate([run.tokens_T[:-1][np.diff(run.stage_T) > 0] for run in runs])
+        for boundary in np.unique(boundaries):
             axes.axvline(boundary / scale, color=GREY, linewidth=0.8, linestyle=(0, (4, 3)), zorder=0)
-        shown: list[str] = []
         for arm, style in look.items():
             curves = [_curve(run) for run in runs if run.arm == arm]
             for tokens_P, loss_P in curves:
@@ -86,22 +86,17 @@ def losses(runs: Sequence[Losses], look: Look) -> Figure:
                 mean_P = np.mean([loss_P[:length] for _, loss_P in curves], axis=0)
                 tokens_P = curves[0][0][:length] / scale
                 axes.plot(tokens_P, mean_P, color=style.colour, linestyle=style.dash, linewidth=1.9)
-                shown.append(arm)
+        drawn.look = {arm: style for arm, style in look.items() if any(run.arm == arm for run in runs)}
         _loss_limits(axes, runs)
         axes.set_xlabel(label)
         axes.set_ylabel("training loss, nats per token")
         axes.margins(x=0.01)
-        legend(drawn.figure, {arm: look[arm] for arm in shown}, markers=False)
     caption = (
         f"{losses_caption(runs)} Thin lines are seeds, thick ones their mean; upright dashed lines are stage "
         "boundaries; the steep start is cut off. Each arm's loss is on its own mixture: its level depends on what is "
         "read and does not rank the arms. All steps are in losses.csv."
     )
     return Figure("losses", TITLE, drawn.svg, caption, panels=(Panel("line", "Training loss", ("loss",), "tokens"),))
-
-
-def _boundaries(runs: Sequence[Losses]) -> Floats:
-    return np.unique(np.concatenate([run.tokens_T[:-1][np.diff(run.stage_T) > 0] for run in runs]))
 
 
 def _curve(run: Losses) -> tuple[Floats, Floats]:

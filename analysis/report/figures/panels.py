@@ -7,20 +7,7 @@ from analysis.compare import Comparison, Row, against, arm_label, several_baseli
 from analysis.metrics import Metric
 from analysis.report import traces
 from analysis.report.blocks import Figure, Mark, Panel
-from analysis.report.figures.drawing import (
-    GREY,
-    INK,
-    Drawn,
-    Look,
-    clip,
-    figure,
-    grid,
-    legend,
-    legend_height,
-    one,
-    rows_for,
-    scale_of,
-)
+from analysis.report.figures.drawing import GREY, INK, Drawn, Look, clip, figure, grid, one, rows_for, scale_of
 from analysis.report.values import before_after
 from analysis.scores import BEFORE, FINAL
 
@@ -134,8 +121,8 @@ def forest(
     shown = [metric for metric in metrics if any(row.metric == metric for row in rows)]
     block = len(arms) + 0.8
     labels = {arm_label(comparison.study, arm): look[arm] for arm in arms}
-    with figure(key, title, 0.7 + 0.17 * block * len(shown) + legend_height(labels)) as drawn:
-        axes = one(drawn, [metric.label for metric in shown], labels)
+    with figure(key, title, 0.7 + 0.17 * block * len(shown), labels) as drawn:
+        axes = one(drawn, [metric.label for metric in shown])
         axes.axvline(0, color=INK, linewidth=0.9)
         marks = [
             _relative(drawn, axes, comparison, row, look, key, shown.index(row.metric) * block + arms.index(row.arm))
@@ -147,7 +134,6 @@ def forest(
         axes.set_yticks(middles, [metric.label for metric in shown])
         axes.set_ylim(block * len(shown) - 0.8, -0.8)
         axes.set_xlabel(f"relative difference to {against(comparison.study)}, %   (worse ← 0 → better)")
-        legend(drawn.figure, labels)
     caption = (
         "Relative differences with their 95 % intervals. Filled markers are beyond noise after the correction for many "
         "comparisons, hollow ones are not. A metric that is 0 somewhere has no ratio and is left out."
@@ -171,8 +157,8 @@ def _relative(drawn: Drawn, axes: "Axes", comparison: Comparison, row: Row, look
 def cooldown(comparison: Comparison, metrics: Sequence[Metric], look: Look) -> Figure:
     """Each arm's means before and after the cooldown, over the seeds that have both."""
     title, marks = "Before and after the cooldown", []
-    with figure("cooldown", title, 1.9 * rows_for(metrics) + 0.1 + legend_height(look)) as drawn:
-        for axes, metric in grid(drawn, metrics, legend=look):
+    with figure("cooldown", title, 1.9 * rows_for(metrics) + 0.1, look) as drawn:
+        for axes, metric in grid(drawn, metrics):
             for arm, style in look.items():
                 means, n_seeds = before_after(comparison, metric, arm)
                 if not n_seeds:
@@ -186,7 +172,6 @@ def cooldown(comparison: Comparison, metrics: Sequence[Metric], look: Look) -> F
                 axes.set_ylim(-0.2, 5)
             axes.set_xticks([0, 1], ["before", "after"])
             axes.set_xlim(-0.25, 1.25)
-        legend(drawn.figure, look)
     caption = (
         "Means over the seeds that have both, at the end of the stage before the cooldown and at the end of the run."
     )

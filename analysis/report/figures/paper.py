@@ -21,8 +21,6 @@ from analysis.report.figures.drawing import (
     clip,
     figure,
     grid,
-    legend,
-    legend_height,
     one,
     rows_for,
     scale_of,
@@ -138,8 +136,8 @@ def scale(comparison: Comparison, metrics: Sequence[Metric], recipes: Mapping[st
     title, marks = "From the small model to the large one", []
     order = list(dict.fromkeys(size for arms in recipes.values() for size in arms))
     look = {recipe: Style(PALETTE[number % len(PALETTE)], "o") for number, recipe in enumerate(recipes)}
-    with figure("scale", title, 2.1 * rows_for(metrics) + 0.1 + legend_height(look)) as drawn:
-        for axes, metric in grid(drawn, metrics, legend=look):
+    with figure("scale", title, 2.1 * rows_for(metrics) + 0.1, look) as drawn:
+        for axes, metric in grid(drawn, metrics):
             points: list[float] = []
             for recipe, arms in recipes.items():
                 found = [(order.index(size), arms[size]) for size in order if size in arms]
@@ -147,7 +145,6 @@ def scale(comparison: Comparison, metrics: Sequence[Metric], recipes: Mapping[st
             axes.set_xticks(range(len(order)), order)
             axes.set_xlim(-0.3, len(order) - 0.7)
             clip(axes, points, "y")
-        legend(drawn.figure, look)
     caption = (
         "Means over seeds at the end of the runs; dots are seeds. What arms differ by at each size, with intervals, is "
         "under “All comparisons”."
@@ -184,7 +181,7 @@ def along(found: Evaluated, metrics: Sequence[Metric], look: Look) -> Figure | N
     """Metrics over the tokens of the runs, where they were scored along the way; `found` has all points of the runs."""
     values: dict[tuple[str, str], dict[int, list[float]]] = {}
     for point, scores in found.scores.items():
-        tokens = found.stages[point].tokens_before + found.stages[point].tokens
+        tokens = found.stages[point].tokens_read
         for metric in metrics:
             number = value(metric, scores)
             if number is not None:
@@ -194,8 +191,8 @@ def along(found: Evaluated, metrics: Sequence[Metric], look: Look) -> Figure | N
         return None
     unit, label = tokens_axis(max(tokens for at in values.values() for tokens in at))
     title, marks = "Along the runs", []
-    with figure("along", title, 2.1 * rows_for(metrics) + 0.1 + legend_height(look)) as drawn:
-        for axes, metric in grid(drawn, metrics, legend=look, named=True):
+    with figure("along", title, 2.1 * rows_for(metrics) + 0.1, look) as drawn:
+        for axes, metric in grid(drawn, metrics, named=True):
             for arm, style in look.items():
                 by_tokens = sorted(values.get((arm, metric.name), {}).items())
                 means = [sum(of) / len(of) for _, of in by_tokens]
@@ -205,7 +202,6 @@ def along(found: Evaluated, metrics: Sequence[Metric], look: Look) -> Figure | N
                 for (tokens, of), mean in zip(by_tokens, means, strict=True):
                     marks.append(Mark("along", arm, metric.name, f"{tokens} tokens", mean, x=tokens, n_seeds=len(of)))
             axes.set_xlabel(label, fontsize=8)
-        legend(drawn.figure, look)
     caption = "Means over the seeds that were scored at that many tokens of their lineage; a marker is a checkpoint."
     live = tuple(Panel("line", metric.label, (metric.name,), "tokens") for metric in metrics)
     return Figure("along", title, drawn.svg, caption, tuple(marks), live)
@@ -221,8 +217,8 @@ def what_was_read(comparison: Comparison, ledgers: Ledgers) -> Figure | None:
         return None
     tokens, title, marks = tokens_by_arm(study, ledgers), "What each arm reads", []
     look = {kind: KIND_STYLES[kind] for kind in kinds}
-    with figure("read", title, 0.6 + 0.24 * len(arms) + legend_height(look)) as drawn:
-        axes = one(drawn, arms, look)
+    with figure("read", title, 0.6 + 0.24 * len(arms), look) as drawn:
+        axes = one(drawn, arms)
         for spot, arm in enumerate(arms):
             left = 0.0
             for kind in kinds:
@@ -236,7 +232,6 @@ def what_was_read(comparison: Comparison, ledgers: Ledgers) -> Figure | None:
         axes.set_ylim(len(arms) - 0.4, -0.6)
         axes.set_xlim(0, 100)
         axes.set_xlabel("share of the tokens of a run, %")
-        legend(drawn.figure, look, markers=True)
     caption = "Declared shares over all stages of a run; the audit below compares them with what was fed, to the token."
     return Figure("read", title, drawn.svg, caption, tuple(marks))
 
@@ -248,16 +243,15 @@ def win_bars(judges: Sequence[Mapping[str, Any]]) -> Figure | None:
         return None
     title = "Win rates"
     marks: list[Mark] = []
-    with figure("wins", title, 0.6 + 0.26 * len(rows) + legend_height(OUTCOMES)) as drawn:
+    with figure("wins", title, 0.6 + 0.26 * len(rows), OUTCOMES) as drawn:
         names = [f"{arm['arm']} against {judge['baseline']}" for judge, arm in rows]
-        axes = one(drawn, names, OUTCOMES)
+        axes = one(drawn, names)
         for spot, (judge, arm) in enumerate(rows):
             marks += _win_bar(drawn, axes, spot, judge, arm)
         axes.set_yticks(range(len(rows)), names)
         axes.set_ylim(len(rows) - 0.4, -0.6)
         axes.set_xlim(0, 100)
         axes.set_xlabel("judged pairs, %")
-        legend(drawn.figure, OUTCOMES)
     caption = "Loss, tie and win in per cent of the pairs with a verdict; intervals are in the table and the CSV."
     return Figure("wins", title, drawn.svg, caption, tuple(marks))
 

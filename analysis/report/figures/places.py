@@ -10,7 +10,7 @@ from analysis.evals.lengths import READ, parsed
 from analysis.metrics import Metric
 from analysis.report import traces
 from analysis.report.blocks import Figure, Mark
-from analysis.report.figures.drawing import GREY, Look, clip, figure, legend, legend_height, one
+from analysis.report.figures.drawing import GREY, Look, clip, figure, one
 
 TITLE = "Bits per byte by the place in the context"
 
@@ -41,15 +41,13 @@ def _drawn(comparison: Comparison, look: Look, kind: str, tokens: int, metrics: 
     at, key = comparison.points[-1], f"places-{kind}-{tokens}"
     marks: list[Mark] = []
     points: list[float] = []
-    shown = {}
-    with figure(key, TITLE, 3.2 + legend_height(look)) as drawn:
-        axes = one(drawn, legend=look)
+    with figure(key, TITLE, 3.2, look) as drawn:
+        axes = one(drawn)
         axes.set_xscale("log", base=2)
         for arm, style in look.items():
             line = _line(comparison, arm, metrics, at, key)
             if not line:
                 continue
-            shown[arm] = style
             points += [mark.value for mark in line]
             marks += line
             drawn_as = style.mark(4) | {"linestyle": style.dash, "linewidth": 1.3}
@@ -61,7 +59,7 @@ def _drawn(comparison: Comparison, look: Look, kind: str, tokens: int, metrics: 
         axes.set_xlabel("tokens up to the end of the place", fontsize=8)
         axes.set_ylabel("bits per byte")
         clip(axes, points, "y")
-        legend(drawn.figure, shown)
+        drawn.look = {arm: style for arm, style in look.items() if any(mark.arm == arm for mark in marks)}
     caption = (
         f"Held-out {kind} in windows of {tokens:,} tokens: each mark is of the tokens since the one before it, "
         f"the mean over seeds. {_lengths(comparison)} Tokens further on have more to go by; where a line "

@@ -8,17 +8,7 @@ from analysis.metrics import Metric, value
 from analysis.records import RunRecord, StageRecord
 from analysis.report import traces
 from analysis.report.blocks import Figure, Mark, Panel
-from analysis.report.figures.drawing import (
-    Look,
-    clip,
-    figure,
-    grid,
-    legend,
-    legend_height,
-    rows_for,
-    scale_of,
-    tokens_axis,
-)
+from analysis.report.figures.drawing import Look, clip, figure, grid, rows_for, scale_of, tokens_axis
 from analysis.scores import FINAL, Evaluated
 
 FEWEST_SIZES = 3
@@ -79,8 +69,8 @@ def by_epoch(
         return None
     title, marks = "Epoch by epoch", []
     tuned = {arm: style for arm, style in look.items() if any((arm, metric.name) in values for metric in metrics)}
-    with figure("epochs", title, 2.1 * rows_for(metrics) + 0.1 + legend_height(tuned)) as drawn:
-        for axes, metric in grid(drawn, metrics, legend=tuned, named=True):
+    with figure("epochs", title, 2.1 * rows_for(metrics) + 0.1, tuned) as drawn:
+        for axes, metric in grid(drawn, metrics, named=True):
             factor, points = scale_of(metric), []
             for arm, style in tuned.items():
                 means = {x: sum(of) / len(of) for x, of in sorted(values.get((arm, metric.name), {}).items())}
@@ -92,7 +82,6 @@ def by_epoch(
                 axes.plot(list(means), [factor * mean for mean in means.values()], **drawn_as)
             clip(axes, points, "y")
             axes.set_xlabel("epochs of the fine-tuning data", fontsize=8)
-        legend(drawn.figure, tuned)
     caption = (
         "Lines are means over seeds, small dots are seeds; 0 is the checkpoint that fine-tuning starts from. What arms "
         "differ by at their ends, with intervals, is under “All comparisons”."
@@ -115,8 +104,8 @@ def by_size(
     at, title, marks = comparison.points[-1], "By the size of the fine-tuning data", []
     tuned = {arm: look[arm] for arm in look if arm in ends}
     unit, _ = tokens_axis(max(ends.values()))
-    with figure("sizes", title, 2.1 * rows_for(metrics) + 0.1 + legend_height(tuned)) as drawn:
-        for axes, metric in grid(drawn, metrics, legend=tuned, named=True):
+    with figure("sizes", title, 2.1 * rows_for(metrics) + 0.1, tuned) as drawn:
+        for axes, metric in grid(drawn, metrics, named=True):
             factor, points = scale_of(metric), []
             for arm, style in tuned.items():
                 seeds = [factor * each for each in comparison.by_seed(arm, metric.name, at).values()]
@@ -130,7 +119,6 @@ def by_size(
             clip(axes, points, "y")
             name = {1e9: "billion ", 1e6: "million ", 1e3: "thousand "}.get(unit, "")
             axes.set_xlabel(f"{name}tokens of one epoch", fontsize=8)
-        legend(drawn.figure, tuned)
     caption = (
         "Means over seeds at the end of the runs, dots are seeds; arms that differ in more than size stand beside."
     )

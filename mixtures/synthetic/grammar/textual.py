@@ -89,11 +89,6 @@ MEANINGS = (
 )
 
 
-def _operators(rng: Random, count: int) -> list[tuple[str, str, str]]:
-    """(symbol, what it does, code over {a} and {b})."""
-    return [(s, *m) for s, m in zip(rng.sample("+-*%&!@#^~", count), rng.sample(MEANINGS, count), strict=True)]
-
-
 def _apply(operators: list[tuple[str, str, str]], a: str, b: str, indent: str) -> str:
     lines = [
         f'{indent}if symbol == "{s}":\n{indent}    return {code.format(a=a, b=b)}' for s, _, code in operators[:-1]
@@ -107,7 +102,9 @@ def _told(operators: list[tuple[str, str, str]]) -> str:
 
 def expressions(rng: Random) -> Stream:
     """Infix expressions over random operators: a stack of pending operators against a cut at the loosest one."""
-    operators = _operators(rng, rng.randint(2, 4))
+    count = rng.randint(2, 4)
+    # Symbol, what it does, code over {a} and {b}.
+    operators = [(s, *m) for s, m in zip(rng.sample("+-*%&!@#^~", count), rng.sample(MEANINGS, count), strict=True)]
     levels = {s: rng.randint(1, 2) for s, _, _ in operators}
     right = rng.random() < 0.3
     order = [[s for s in levels if levels[s] == level] for level in (2, 1)]

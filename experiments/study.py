@@ -10,6 +10,8 @@ from annotated_types import Ge, Gt, Interval
 
 from analysis.composite import Composite
 from analysis.evals.tasks import WINDOW_BYTES, Asked, Place, task_name
+from mixtures.catalogue.made import promised
+from mixtures.catalogue.source import Source
 from mixtures.mixture import Mixture
 from mixtures.prepare import DataSpec
 from models.config import ModelConfig
@@ -217,6 +219,11 @@ class Made:
     keep: Literal["ranked", "passed"] = "ranked"
     drop_worse_teacher: bool = True
     expected_tokens: Count | None = None
+
+    @property
+    def placeholder(self) -> Source:
+        """For the sources of a study: planned by `expected_tokens`, and not to be read until it is made."""
+        return promised(self.source, expected_tokens=self.expected_tokens)
 
 
 @dataclass(frozen=True)

@@ -61,7 +61,7 @@ def promise_of(made: Made, study: Study) -> Source:
             return source
     raise UserError(
         f"study '{study.name}' makes source '{made.source}', which its data do not have; "
-        "add placeholder(made) to data.sources"
+        "add its placeholder to data.sources"
     )
 
 

@@ -14,7 +14,6 @@ Command: `ablate run rrtf`.
 from dataclasses import replace
 
 from analysis.evals.benchmarks import benchmark_of
-from experiments.promises import placeholder
 from experiments.scales import Scale, ask
 from experiments.studies import phind
 from experiments.study import Arm, Evaluation, Expected, FromStage, Made, Reference, Stage, Study
@@ -54,7 +53,7 @@ def study(scale: Scale) -> Study:
         )
         for name, size in SIZES.items()
     }
-    sources = tuple(placeholder(each) for each in made.values())
+    sources = tuple(each.placeholder for each in made.values())
     data = replace(of.scale.data, sources=(*of.scale.data.sources, *sources), tokenizer=before.data)
 
     def arm(name: str, described: str, *stages: Stage, against: str | None = None) -> Arm:

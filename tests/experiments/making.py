@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from analysis.evals.code import box, selftest
-from experiments.promises import placeholder
 from experiments.study import FromStage, Made, Reference, Study
 from store.files import write_json
 from tests.experiments.tiny import STUDY
@@ -39,6 +38,6 @@ def making_store(finished: Path, store: Path) -> Path:
 
 def reading(*made: Made) -> Study:
     """The tiny study, which has these sources besides."""
-    sources = (*STUDY.data.sources, *map(placeholder, made))
+    sources = (*STUDY.data.sources, *(each.placeholder for each in made))
     data = replace(STUDY.data, sources=sources, packing=(STUDY.sequence,))
     return replace(STUDY, name="reads", data=data, made=made)

@@ -21,7 +21,6 @@ from experiments.make.node import make
 from experiments.make.sampling import Drawing, Order, sample
 from experiments.plan.make import make_plan
 from experiments.plan.sources import folder_of, read_record, stage_of, with_made
-from experiments.promises import placeholder
 from experiments.study import Endpoint, FromStage, Made, Study
 from mixtures.catalogue.made import written
 from mixtures.documents.parquet import read_documents
@@ -169,7 +168,7 @@ def test_a_study_is_planned_before_its_source_is_made_and_cannot_be_prepared(fin
 
 @needs_bwrap
 def test_planning_with_what_is_made_loads_no_jax() -> None:
-    probe = "import sys; import experiments.plan.sources, experiments.promises; print('jax' in sys.modules)"
+    probe = "import sys; import experiments.plan.sources; print('jax' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", probe], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
 
@@ -181,7 +180,7 @@ def test_what_is_kept_and_read_may_lie_in_a_bucket(bucket: object) -> None:
     assert answers.said(folder, 0, key) == {("p", 1): row} and answers.said(folder, 1, key) == {}
     row = {"id": "p/0", "group": "p", "prompt": "One more:\n", "answer": "    x + 1", "set": "p", "score": 3}
     digest = node.write_rows(folder / "examples.jsonl", [row])
-    source = written(placeholder(MADE), "taught-0", digest)
+    source = written(MADE.placeholder, "taught-0", digest)
     (document,) = source.read("all", at("gs://bucket/store/downloads"))
     assert document.text[: document.prompt] == "One more:\n" and document.text[document.prompt :] == "    x + 1"
     assert (document.id, document.group, document.set, document.score) == ("p/0", "p", "p", 3)

@@ -159,11 +159,7 @@ def _show(
 
 
 def _agreed(yes: bool) -> bool:
-    """Whether to go on.
-
-    Raises:
-        UserError: nobody is there to be asked.
-    """
+    """Whether to go on. Raises UserError where nobody is there to be asked."""
     if yes:
         return True
     if not sys.stdin.isatty():
@@ -203,11 +199,7 @@ def _start(launched: "Launch", plan: "PreparedPlan", store: Path, canary: bool) 
 
 
 def _judge(plan: "PreparedPlan", store: Path) -> None:
-    """Whether all is done, by the markers in the store.
-
-    Raises:
-        Failure: it is not.
-    """
+    """Whether all is done, by the markers in the store. Raises Failure where it is not."""
     from experiments.plan import status
 
     scored = status.scoring(plan, store, status.states(plan, store))

@@ -65,11 +65,7 @@ def _infilled(shards: Sequence[Mapping[str, Any]]) -> Infilled:
 
 
 def _packed(source: str, shards: Sequence[Mapping[str, Any]]) -> Packed:
-    """One form of a source of examples.
-
-    Raises:
-        UserError: no example fits.
-    """
+    """One form of a source of examples. Raises UserError where no example fits."""
     left_out = sum((Counter(shard["left_out"]) for shard in shards), Counter[str]())
     form = Packed(
         sequence=shards[0]["sequence"],

@@ -42,7 +42,7 @@ def study(scale: Scale) -> Study:
         compared=(*scale.evaluation.compared, *of.long),
     )
     return ask(
-        replace(scale, evaluation=evaluation),
+        replace(scale, evaluation=evaluation, primary=(of.written, "heldout/code/bpb")),
         name="code-llama",
         question="What does a text model gain by going on with code, and what do the stages after it cost?",
         hypothesis="It is where a model from scratch ends long before its own end; infilling and length cost little.",

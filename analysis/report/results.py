@@ -143,7 +143,7 @@ def expected(comparison: Comparison) -> list[Block]:
                 each["paper"],
             )
         )
-    head = ("arm", "metric", "expected", "difference", "95 % interval", "found", "in the paper")
+    head = ("arm", "metric", "expected", "difference", "95 % interval", "found", "published or foretold")
     caption = (
         'Declared before anything ran. "As expected" is said where the difference is beyond noise, in that direction.'
     )

@@ -43,7 +43,7 @@ def proposed(before: Study) -> Study:
         hypothesis="{hypothesis}",
         baseline=best.name,
         arms=tuple(arms),
-        expected=(),
+        expected=({expected}),
         parts=(),
     )
 
@@ -76,16 +76,34 @@ def study_file(document: Mapping[str, Any], name: str, module: str, scales: bool
         return ""
     about = f"Objective: {document['objective']}. After study {document['study']}: {document['finding']}"
     scale = "from experiments.scales import Scale\n" if scales else ""
+    expected = _expected(document, name)
+    words = "Expected, Study" if expected else "Study"
     return _FILE.format(
         question=f"Is there a better mixture than {best}?",
         about=fill(about, WIDTH, break_long_words=False, break_on_hyphens=False),
         hypothesis=_TOLD.format(best=best) if document["proposed"] else f"None yet: mixtures drawn around {best}.",
         name=name,
-        imports=f"{scale}from experiments.studies import {module} as tried\nfrom experiments.study import Study",
+        imports=f"{scale}from experiments.studies import {module} as tried\nfrom experiments.study import {words}",
         again=", ".join(f'"{arm}"' for arm in again) + ("," if len(again) == 1 else ""),
         mixtures="\n".join(_entry(arm, *its) for arm, its in new.items()),
+        expected=expected,
         end=_OF_SCALE if scales else "STUDY = proposed(tried.STUDY)",
     )
+
+
+def _expected(document: Mapping[str, Any], name: str) -> str:
+    """Of an objective that is one metric what is foretold of it; nothing of a sum, for which no table has a row."""
+    if len(document["metrics"]) > 1 or not document["proposed"] or document["gain"] is None:
+        return ""
+    (metric,) = document["metrics"]
+    sign, ways = (1, ("higher", "lower")) if document["higher_is_better"] else (-1, ("lower", "higher"))
+    gain, low, high = (sign * each for each in (document["gain"], *document["interval"][::sign]))
+    lines = []
+    for key, way in zip(("proposed", "control"), ways, strict=True):
+        arm = document[key]["arm"] if document[key]["arm"] != key else f"{name}-{key}"
+        lines.append(f'            Expected("{arm}", "{metric}", "{way}"')
+    foretold = f', "foretold: {gain:+.3g} [{low:+.3g}, {high:+.3g}]"'
+    return "\n" + f"{lines[0]}{foretold}),\n{lines[1]}),\n        "
 
 
 def _entry(arm: str, described: str, shares: Mapping[str, str]) -> str:

@@ -103,6 +103,9 @@ def test_a_proposal_is_a_study_that_plans(
     assert study.key == "tested_next-laptop" and {f"tested_next-{each}" for each in ("proposed", 1, 2)} < {
         arm.name for arm in study.arms
     }
+    better, worse = study.expected
+    assert (better.arm, better.metric, better.direction) == ("tested_next-proposed", "heldout/text/bpb", "lower")
+    assert better.paper.startswith("foretold: -0.") and (worse.metric, worse.direction) == (better.metric, "higher")
     before = find_study("proportion", "laptop")
     assert study.arm(study.baseline).stages == before.arm(study.baseline).stages
     kinds = plan.tokens_by_kind(plan.stage(plan.runs["tested_next-proposed", 0][0]))

@@ -123,7 +123,17 @@ def test_a_proposal_in_json_is_the_same_twice_and_says_what_it_is_of(
     assert [part["part"] for part in document["parts"]] == ["literature and 2 more", "python and 7 more"]
     assert sum(Fraction(share) for share in document["proposed"]["shares"].values()) == 1
     assert max(document["proposed"]["epochs"].values()) <= 4 and len(document["swarm"]) == 3
+    assert document["detectable"] is None, "of a sum"
     assert document["interval"][0] > 0 and document["written"] is None and "MIXTURES" in document["text"]
+
+
+def test_a_gain_that_as_many_seeds_would_not_find_is_said_to_be_one(
+    truthful: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ("--objective", "text", "--near", "0.13")
+    document = json.loads(propose(truthful, capsys, *options, "--json"))
+    assert 0 < document["gain"] < document["detectable"] < 0.1
+    assert f"As many seeds find {document['detectable']:.2g} four times in five" in propose(truthful, capsys, *options)
 
 
 def test_noise_is_no_reason_for_a_study(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -31,6 +31,7 @@ from experiments.commands.results import check_claims, compare, report, signal
 from experiments.commands.sandbox import sandbox_app
 from experiments.commands.transfer import transfer
 from experiments.commands.wandb import wandb_app
+from mixtures.fresh.pinned import SHIPPED_FILE
 from store.errors import UserError
 
 app = typer.Typer(
@@ -199,6 +200,21 @@ def synthesize(
 
     source = generated(f"{variant}-python", seeds, size, variant)
     print_result(prepare_source(source, store, pool(workers)), json, print_prepared)
+
+
+@app.command()
+def fresh(
+    since: Annotated[str, typer.Option(help="The first day, as 2026-12-15; later than what the catalogue reads.")],
+    out: Annotated[
+        Path, typer.Option(parser=local_path, help="The file to write; if not said, the set that the scales ask.")
+    ] = SHIPPED_FILE,
+    store: Store = RUNS,
+    json: Json = False,
+) -> None:
+    """Pin documents that appeared since a day in releases of the package index: no model trained here has read them."""
+    from experiments.commands.fresh import pin_fresh, print_pinned
+
+    print_result(pin_fresh(since, out, store), json, print_pinned)
 
 
 @app.command()

@@ -17,9 +17,11 @@ from analysis.evals import harness_tasks, lengths
 from analysis.evals.benchmarks import benchmark_of
 from analysis.evals.executed_tasks import executed_task
 from analysis.evals.tasks import HARNESS, task_name
-from analysis.metrics import metrics_for
+from analysis.metrics import FRESH, HELDOUT, metrics_for
 from experiments.study import CONTINUE, INFERENCE, STAGE_KINDS, Arm, FromStage, Piece, Stage, Study
 from mixtures.catalogue.source import KINDS
+from mixtures.fresh.dates import require_later
+from mixtures.fresh.pinned import KINDS as KINDS_OF_FORMS
 from mixtures.mixture import Mixture, shares
 from models.devices.roofline import TOPOLOGIES
 from models.recipe import PRECISIONS
@@ -183,6 +185,9 @@ def _check_tasks(study: Study) -> None:
                     raise UserError(f"task '{name}' reads held-out {kind}; its sources are {', '.join(kinds)}")
                 if size.asked[task_name(name)] != name:
                     raise UserError(f"two tasks are called '{task_name(name)}'; give one of the files another name")
+    if size.fresh:
+        with naming("evaluation.fresh"):
+            require_later(size.fresh, study.data.sources)
     with naming("evaluation.executed"):
         for name in size.executed:
             executed_task(name)
@@ -192,11 +197,14 @@ def _check_tasks(study: Study) -> None:
 def _check_primary(study: Study) -> None:
     size = study.evaluation
     kinds = {source.kind for source in study.data.sources}
-    heldout = {f"heldout/{kind}" for kind in kinds} | {f"heldout/{s.kind}/{s.name}" for s in study.data.sources}
+    heldout = {f"{HELDOUT}{kind}" for kind in kinds} | {f"{HELDOUT}{s.kind}/{s.name}" for s in study.data.sources}
     if not study.data.heldout:
         heldout = set()
+    fresh = set()
+    if size.fresh:
+        fresh = {f"{FRESH}{KINDS_OF_FORMS[form]}{part}" for form in size.fresh.forms for part in ("", f"/{form}")}
     long = {part for name in size.asked if lengths.is_long(name) for part in lengths.parts(name)}
-    metrics = metrics_for({*heldout, *size.asked, *size.executed, *long})
+    metrics = metrics_for({*heldout, *fresh, *size.asked, *size.executed, *long})
     scored = [metric.name for metric in metrics]
     kinds_of_score = list(dict.fromkeys(metric.score.name for metric in metrics))
     for name in study.margins:

@@ -12,6 +12,7 @@ from analysis.evals.executed_tasks import executed_task, is_executed
 from analysis.evals.lengths import LENGTHS_VERSION, is_long
 from analysis.evals.questions import VERSION
 from analysis.evals.tasks import HARNESS, Asked, parse_task, task_name
+from analysis.metrics import FRESH, HELDOUT
 from analysis.records import FLOAT32, eval_path, gap_path, last_step, speed_path, stage_folder
 from experiments.plan.stage import Plan, PlannedStage, PreparedPlan, PreparedStage, StageStart
 from experiments.study import INFERENCE
@@ -171,7 +172,9 @@ def asked(plan: Plan, store: Path) -> dict[str, str]:
         return [benchmark] if named else pin(benchmark, store / layout.DOWNLOADS)
 
     heldout = [size.heldout_bytes, size.heldout_window, size.heldout_place]
-    found: dict[str, list[Any]] = {f"heldout/{kind}": heldout for kind in plan.kinds.values()}
+    found: dict[str, list[Any]] = {f"{HELDOUT}{kind}": heldout for kind in plan.kinds.values()}
+    if size.fresh:
+        found |= {f"{FRESH}{kind}": [*heldout, size.fresh.digest] for kind in size.fresh.kinds}
     found |= {name: [None if name in whole else size.items, rows(each)] for name, each in size.asked.items()}
     found |= {name: [size.problems, size.samples, rows(benchmark_of(name))] for name in size.executed}
     return {name: hashlib.sha256(json.dumps(what).encode()).hexdigest()[:8] for name, what in found.items()}

@@ -8,6 +8,7 @@ from pathlib import Path
 from analysis.records import RunRecord, StudyRecord
 from experiments.plan import status
 from experiments.plan.stage import PreparedPlan
+from mixtures.fresh.dates import told
 from store import layout
 from store.errors import UserError
 from store.paths import place
@@ -44,6 +45,7 @@ def study_record(plan: PreparedPlan, store: Path) -> StudyRecord:
         baselines={arm.name: arm.against for arm in study.arms if arm.against},
         left_out=study.left_out,
         margins=dict(study.margins),
+        fresh=told(study.evaluation.fresh, study.data.sources) if study.evaluation.fresh else {},
     )
 
 

@@ -1,0 +1,109 @@
+"""When what the sources read was released: a fresh document is later than all of it, as far as that is known."""
+
+import platform
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from functools import cache
+from typing import Any
+
+from packaging.utils import canonicalize_name
+
+from mixtures.catalogue.source import Source
+from mixtures.fresh.pinned import WAY_OUT, Fresh
+from mixtures.readers import installed
+from mixtures.readers.fetch import Archive
+from store.errors import UserError
+
+
+@dataclass(frozen=True)
+class Newest:
+    """The newest release that sources read.
+
+    Attributes:
+        day: as "2026-11-18"; "" where none is known.
+        what: the release.
+        known: releases whose day is known.
+        unknown: what else is read: releases, data sets and files.
+    """
+
+    day: str
+    what: str
+    known: int
+    unknown: tuple[str, ...]
+
+
+def upstreams(sources: Sequence[Source]) -> Iterator[tuple[str, str]]:
+    """What the sources read of others: packages by name and version, all else with "" as version. What is generated
+    here has no release."""
+    for source in sources:
+        for each in source.upstream:
+            if isinstance(each, Archive):
+                yield canonicalize_name(each.project), each.version
+            elif isinstance(each, str):
+                name = canonicalize_name(each)
+                yield name, platform.python_version() if each == installed.STANDARD_LIBRARY else _version(name)
+            else:
+                yield f"{each.id} {each.part}".strip(), ""
+        yield from ((path, "") for path in source.inputs)
+
+
+def newest(sources: Sequence[Source], dated: Mapping[str, str]) -> Newest:
+    """The newest of what `sources` read; `dated` are days by "project version".
+
+    Of the standard library it is the day on which this interpreter was built: nothing in it is later.
+    """
+    days: dict[str, str] = {}
+    unknown = []
+    for name, version in dict.fromkeys(upstreams(sources)):
+        what = f"{name} {version}".strip()
+        if day := _built() if name == installed.STANDARD_LIBRARY else dated.get(what, ""):
+            days[what] = day
+        else:
+            unknown.append(what)
+    day, what = max(((day, what) for what, day in days.items()), default=("", ""))
+    return Newest(day, what, len(days), tuple(unknown))
+
+
+def told(fresh: Fresh, sources: Sequence[Source]) -> dict[str, Any]:
+    """What a study's record says of its fresh documents: since when, how many, of which releases, and how old its
+    sources are."""
+    forms = {
+        form: {"documents": len(its), "bytes": sum(part.bytes for part in its)}
+        for form in fresh.forms
+        if (its := [part for part in fresh.parts if part.form == form])
+    }
+    releases = [
+        {"release": f"{each.archive.project} {each.archive.version}", "uploaded": each.uploaded, "after": each.after}
+        | {"sha256": each.archive.sha256, "licence": each.archive.licence}
+        for each in fresh.releases
+    ]
+    digest = {"since": fresh.since, "digest": fresh.digest}
+    return {**digest, "forms": forms, "releases": releases, "newest": asdict(newest(sources, fresh.dated))}
+
+
+def require_later(fresh: Fresh, sources: Sequence[Source]) -> None:
+    """Refuse fresh documents that may be as old as what is trained on.
+
+    Raises:
+        UserError: a source reads a release of that day or later.
+    """
+    its = newest(sources, fresh.dated)
+    if its.day >= fresh.since:
+        raise UserError(
+            f"documents since {fresh.since} may be as old as what the sources read: {its.what} is of {its.day}; take a day "
+            f"after it with `ablate fresh --since DATE`, {WAY_OUT}"
+        )
+
+
+@cache
+def _version(distribution: str) -> str:
+    return installed.distribution(distribution).version
+
+
+def _built() -> str:
+    """The day as "2026-05-09"; "" where the interpreter does not say it."""
+    try:
+        return datetime.strptime(" ".join(platform.python_build()[1].split()[:3]), "%b %d %Y").date().isoformat()
+    except ValueError:
+        return ""

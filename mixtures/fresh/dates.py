@@ -91,8 +91,8 @@ def require_later(fresh: Fresh, sources: Sequence[Source]) -> None:
     its = newest(sources, fresh.dated)
     if its.day >= fresh.since:
         raise UserError(
-            f"documents since {fresh.since} may be as old as what the sources read: {its.what} is of {its.day}; take a day "
-            f"after it with `ablate fresh --since DATE`, {WAY_OUT}"
+            f"documents since {fresh.since} may be as old as what the sources read: {its.what} is of {its.day}; take a "
+            f"day after it with `ablate fresh --since DATE`, {WAY_OUT}"
         )
 
 

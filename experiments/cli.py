@@ -31,7 +31,6 @@ from experiments.commands.results import check_claims, compare, report, signal
 from experiments.commands.sandbox import sandbox_app
 from experiments.commands.transfer import transfer
 from experiments.commands.wandb import wandb_app
-from mixtures.fresh.pinned import SHIPPED_FILE
 from store.errors import UserError
 
 app = typer.Typer(
@@ -206,8 +205,8 @@ def synthesize(
 def fresh(
     since: Annotated[str, typer.Option(help="The first day, as 2026-12-15; later than what the catalogue reads.")],
     out: Annotated[
-        Path, typer.Option(parser=local_path, help="The file to write; if not said, the set that the scales ask.")
-    ] = SHIPPED_FILE,
+        Path | None, typer.Option(parser=local_path, help="The file to write; by default the set that scales ask.")
+    ] = None,
     store: Store = RUNS,
     json: Json = False,
 ) -> None:

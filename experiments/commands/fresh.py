@@ -11,13 +11,13 @@ from experiments.show.table import say
 from mixtures.catalogue.laptop import QUICKSTART
 from mixtures.fresh.dates import told
 from mixtures.fresh.pin import pin
-from mixtures.fresh.pinned import write
+from mixtures.fresh.pinned import SHIPPED_FILE, write
 from mixtures.fresh.projects import PROJECTS
 from store.errors import UserError
 from store.layout import DOWNLOADS
 
 
-def pin_fresh(since: str, out: Path, store: Path) -> dict[str, Any]:
+def pin_fresh(since: str, out: Path | None, store: Path) -> dict[str, Any]:
     """Write the set and return what a study's record would say of it.
 
     Raises:
@@ -33,8 +33,8 @@ def pin_fresh(since: str, out: Path, store: Path) -> dict[str, Any]:
         raise UserError(f"--since is {day}, and today is {today}; nothing has appeared since, take a day before")
     with Display("fresh") as display:
         fresh = pin(day.isoformat(), PROJECTS, QUICKSTART, store / DOWNLOADS, display.update)
-    write(out, fresh)
-    return {"written": str(out), **told(fresh, QUICKSTART)}
+    write(out or SHIPPED_FILE, fresh)
+    return {"written": str(out or SHIPPED_FILE), **told(fresh, QUICKSTART)}
 
 
 def print_pinned(document: dict[str, Any], console: Console) -> None:

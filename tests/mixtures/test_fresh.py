@@ -164,6 +164,18 @@ def test_a_release_that_cannot_be_had_or_is_another_names_the_way_out(
     assert [d.text for d in pinned.kept(fresh, "code", tmp_path / "store")["python"]] == [DOCUMENT]
 
 
+@pytest.mark.network
+def test_the_set_that_is_shipped_is_cut_out_of_releases_as_it_was_pinned() -> None:
+    """Of its small releases: every document has the digest that was pinned, or `documents` refuses it."""
+    small = ("filelock", "msgspec", "platformdirs")
+    its = pinned.SHIPPED
+    releases = tuple(release for release in its.releases if release.archive.project in small)
+    parts = tuple(part for part in its.parts if part.project in small)
+    found = pinned.documents(replace(its, releases=releases, parts=parts), Path("runs/downloads"))
+    assert set(found) == {"python", "c-cpp", "prose"}
+    assert sum(len(d.text.encode()) for each in found.values() for d in each) == sum(part.bytes for part in parts)
+
+
 def test_the_set_that_is_shipped_is_later_than_what_the_catalogue_reads() -> None:
     """As it was installed by the lock; no download."""
     its = pinned.SHIPPED

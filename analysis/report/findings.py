@@ -161,9 +161,10 @@ def _told(comparison: Comparison, row: Row) -> str:
 
 
 def short(metric: Metric) -> str:
-    """A label inside a sentence: only the held-out kinds begin with a common word."""
+    """A label inside a sentence: only kinds of text and categories begin with a common word."""
     text = metric.label.replace(", bits/byte", " bits per byte").replace(", ", " ")
-    return text[:1].lower() + text[1:] if text.startswith(("Held", "Reasoning", "Knowledge", "Natural")) else text
+    common = ("Held", "Fresh", "Reasoning", "Knowledge", "Natural")
+    return text[:1].lower() + text[1:] if text.startswith(common) else text
 
 
 def _seeds(rows: Sequence[Row]) -> str:

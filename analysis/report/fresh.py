@@ -17,7 +17,7 @@ def told(study: StudyRecord) -> list[Block]:
     return [
         Text(f"{said(study)} Digest: {its['digest']}."),
         Table("Fresh documents", ("form", "documents", "bytes"), tuple(rows)),
-        Fold(f"The {len(releases)} releases that they are from", (Facts(tuple(releases)),)),
+        Fold(f"Releases that they are from ({len(releases)})", (Facts(tuple(releases)),)),
     ]
 
 
@@ -25,8 +25,8 @@ def said(study: StudyRecord) -> str:
     """Since when, and what of the sources is known to be older."""
     its, newest = study.fresh, study.fresh["newest"]
     lines = [
-        f"Fresh text appeared on {its['since']} or later, in releases of the package index; no line of it that tells "
-        "where it is from was in the release before. It is scored as held-out text is."
+        f"Fresh text appeared on {its['since']} or later, in releases of the package index. None of its lines or "
+        "sentences but short ones stands in the project's release before. It is scored as held-out text is."
     ]
     if newest["day"]:
         lines.append(f"No release that this study's sources read is later than {newest['day']} ({newest['what']}).")

@@ -9,7 +9,7 @@ from rich.console import Console
 from experiments.progress import Display
 from experiments.show.table import say
 from mixtures.catalogue.laptop import QUICKSTART
-from mixtures.fresh.dates import told
+from mixtures.fresh.dates import newest, told
 from mixtures.fresh.pin import pin
 from mixtures.fresh.pinned import SHIPPED_FILE, write
 from mixtures.fresh.projects import PROJECTS
@@ -34,7 +34,7 @@ def pin_fresh(since: str, out: Path | None, store: Path) -> dict[str, Any]:
     with Display("fresh") as display:
         fresh = pin(day.isoformat(), PROJECTS, QUICKSTART, store / DOWNLOADS, display.update)
     write(out or SHIPPED_FILE, fresh)
-    return {"written": str(out or SHIPPED_FILE), **told(fresh, QUICKSTART)}
+    return {"written": str(out or SHIPPED_FILE), **told(fresh, newest(QUICKSTART, fresh.dated))}
 
 
 def print_pinned(document: dict[str, Any], console: Console) -> None:

@@ -18,6 +18,7 @@ from analysis.evals.benchmarks import benchmark_of
 from analysis.evals.executed_tasks import executed_task
 from analysis.evals.tasks import HARNESS, task_name
 from analysis.metrics import FRESH, HELDOUT, metrics_for
+from experiments.plan.recency import newest_read
 from experiments.study import CONTINUE, INFERENCE, STAGE_KINDS, Arm, FromStage, Piece, Stage, Study
 from mixtures.catalogue.source import KINDS
 from mixtures.fresh.dates import require_later
@@ -187,7 +188,7 @@ def _check_tasks(study: Study) -> None:
                     raise UserError(f"two tasks are called '{task_name(name)}'; give one of the files another name")
     if size.fresh:
         with naming("evaluation.fresh"):
-            require_later(size.fresh, study.data.sources)
+            require_later(size.fresh.since, newest_read(study, size.fresh))
     with naming("evaluation.executed"):
         for name in size.executed:
             executed_task(name)

@@ -48,8 +48,8 @@ def upstreams(sources: Sequence[Source]) -> Iterator[tuple[str, str]]:
         yield from ((path, "") for path in source.inputs)
 
 
-def newest(sources: Sequence[Source], dated: Mapping[str, str]) -> Newest:
-    """The newest of what `sources` read; `dated` are days by "project version".
+def newest(sources: Sequence[Source], dated: Mapping[str, str], others: tuple[str, ...] = ()) -> Newest:
+    """The newest of what `sources` read; `dated` are days by "project version", `others` what else was read.
 
     Of the standard library it is the day on which this interpreter was built: nothing in it is later.
     """
@@ -62,16 +62,16 @@ def newest(sources: Sequence[Source], dated: Mapping[str, str]) -> Newest:
         else:
             unknown.append(what)
     day, what = max(((day, what) for what, day in days.items()), default=("", ""))
-    return Newest(day, what, len(days), tuple(unknown))
+    return Newest(day, what, len(days), (*unknown, *others))
 
 
-def told(fresh: Fresh, sources: Sequence[Source]) -> dict[str, Any]:
-    """What a study's record says of its fresh documents: since when, how many, of which releases, and how old its
-    sources are."""
+def told(fresh: Fresh, its: Newest) -> dict[str, Any]:
+    """What a study's record says of its fresh documents: since when, how many, of which releases; and of `its`, the
+    newest release that it reads."""
     forms = {
-        form: {"documents": len(its), "bytes": sum(part.bytes for part in its)}
+        form: {"documents": len(parts), "bytes": sum(part.bytes for part in parts)}
         for form in fresh.forms
-        if (its := [part for part in fresh.parts if part.form == form])
+        if (parts := [part for part in fresh.parts if part.form == form])
     }
     releases = [
         {"release": f"{each.archive.project} {each.archive.version}", "uploaded": each.uploaded, "after": each.after}
@@ -79,19 +79,18 @@ def told(fresh: Fresh, sources: Sequence[Source]) -> dict[str, Any]:
         for each in fresh.releases
     ]
     digest = {"since": fresh.since, "digest": fresh.digest}
-    return {**digest, "forms": forms, "releases": releases, "newest": asdict(newest(sources, fresh.dated))}
+    return {**digest, "forms": forms, "releases": releases, "newest": asdict(its)}
 
 
-def require_later(fresh: Fresh, sources: Sequence[Source]) -> None:
-    """Refuse fresh documents that may be as old as what is trained on.
+def require_later(since: str, its: Newest) -> None:
+    """Refuse fresh documents that may be as old as what is read.
 
     Raises:
-        UserError: a source reads a release of that day or later.
+        UserError: a release that is read is of the day `since` or later.
     """
-    its = newest(sources, fresh.dated)
-    if its.day >= fresh.since:
+    if its.day >= since:
         raise UserError(
-            f"documents since {fresh.since} may be as old as what the sources read: {its.what} is of {its.day}; take a "
+            f"documents since {since} may be as old as what the sources read: {its.what} is of {its.day}; take a "
             f"day after it with `ablate fresh --since DATE`, {WAY_OUT}"
         )
 

@@ -59,7 +59,7 @@ def pin(
     steps = 2 + len(projects)
     progress("when the sources' packages were released", 0, steps)
     dated = dict(_days(sources))
-    require_later(Fresh(since, (), (), dated), sources)
+    require_later(since, newest(sources, dated))
     candidates = [found for name, licence in projects.items() if (found := _releases(name, licence, since))]
     progress("what the sources hold", 1, steps)
     trained = _trained(sources, downloads) if candidates else frozenset()

@@ -10,9 +10,10 @@ from analysis.records import StudyRecord, read_eval, read_study, write
 from analysis.report import fresh as report
 from experiments.plan.check import check
 from experiments.plan.make import prepared_plan
+from experiments.plan.recency import newest_read
 from experiments.run.train import study_record
 from experiments.show.report import write_report
-from experiments.study import without
+from experiments.study import FromFolder, FromStage, without
 from mixtures.documents.document import Document
 from mixtures.documents.parquet import read_documents
 from mixtures.fresh.pinned import Fresh, Part, Release, digest_of
@@ -86,6 +87,12 @@ def test_a_study_whose_sources_are_as_new_is_refused_and_the_task_can_be_left_ou
     study = replace(STUDY, evaluation=size, data=replace(STUDY.data, sources=sources))
     with pytest.raises(UserError, match=r"evaluation\.fresh: documents since 2026-11-20 may be as old .*: read 1\.0"):
         check(study)
+    started = replace(STUDY, evaluation=size, arms=(replace(STUDY.arms[0], start=FromStage(study, "text-only")),))
+    assert newest_read(started, fresh).what == "read 1.0", "what it starts from has read it"
+    foreign = replace(STUDY.arms[0], start=FromFolder(Path("/weights")))
+    assert newest_read(replace(STUDY, arms=(foreign,)), fresh).unknown == (
+        "what the weights of arm 'text-only' were trained on",
+    )
     left = without(study, ["fresh"])
     assert left.evaluation.fresh is None and left.command == "ablate run tiny --without fresh"
     check(left)

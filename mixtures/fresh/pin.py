@@ -26,8 +26,8 @@ SUFFIXES: Mapping[str, frozenset[str]] = {
     "javascript": frozenset({".js", ".mjs"}),
     unseen.PROSE: frozenset({".py", ".md", ".rst"}),
 }
-SKIPPED = r"(^|/)tests?/"
-"""Fixtures and repeated assertions."""
+SKIPPED = r"(^|/)tests?/|(^|/)pythoncapi_compat\.h$"
+"""Fixtures and repeated assertions; and a file of another project that many carry, in whose releases it is older."""
 PROJECT_BYTES = 16_000
 """Of a form are kept of a project, so that none has most of it."""
 LEAST_SHARE = 0.001

@@ -11,6 +11,6 @@ PROJECTS: Mapping[str, str] = {
     **dict.fromkeys(("packaging",), "Apache-2.0 OR BSD-2-Clause"),
     **dict.fromkeys(("apprise",), "BSD-2-Clause"),
     **dict.fromkeys(("msgspec", "pydata-sphinx-theme", "sphinx", "ujson"), "BSD-3-Clause"),
-    **dict.fromkeys(("cbor2", "charset-normalizer", "faker", "filelock"), "MIT"),
+    **dict.fromkeys(("cbor2", "charset-normalizer", "faker", "filelock", "librt"), "MIT"),
     **dict.fromkeys(("mkdocs-material", "platformdirs", "pydantic", "soupsieve", "zensical"), "MIT"),
 }

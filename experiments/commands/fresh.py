@@ -34,7 +34,7 @@ def pin_fresh(since: str, out: Path | None, store: Path) -> dict[str, Any]:
     with Display("fresh") as display:
         fresh = pin(day.isoformat(), PROJECTS, QUICKSTART, store / DOWNLOADS, display.update)
     write(out or SHIPPED_FILE, fresh)
-    return {"written": str(out or SHIPPED_FILE), **told(fresh, newest(QUICKSTART, fresh.dated))}
+    return {"written": str(out or SHIPPED_FILE), **told(fresh, newest(QUICKSTART, fresh))}
 
 
 def print_pinned(document: dict[str, Any], console: Console) -> None:

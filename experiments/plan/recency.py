@@ -15,7 +15,7 @@ def newest_read(study: Study, fresh: Fresh) -> Newest:
     """
     studies = list(_studies(study))
     sources = [source for each in studies for source in each.data.sources]
-    return newest(sources, fresh.dated, tuple(dict.fromkeys(what for each in studies for what in _others(each))))
+    return newest(sources, fresh, tuple(dict.fromkeys(what for each in studies for what in _others(each))))
 
 
 def _studies(study: Study) -> Iterator[Study]:

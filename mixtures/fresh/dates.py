@@ -1,7 +1,7 @@
 """When what the sources read was released: a fresh document is later than all of it, as far as that is known."""
 
 import platform
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from functools import cache
@@ -48,16 +48,13 @@ def upstreams(sources: Sequence[Source]) -> Iterator[tuple[str, str]]:
         yield from ((path, "") for path in source.inputs)
 
 
-def newest(sources: Sequence[Source], dated: Mapping[str, str], others: tuple[str, ...] = ()) -> Newest:
-    """The newest of what `sources` read; `dated` are days by "project version", `others` what else was read.
-
-    Of the standard library it is the day on which this interpreter was built: nothing in it is later.
-    """
+def newest(sources: Sequence[Source], fresh: Fresh, others: tuple[str, ...] = ()) -> Newest:
+    """The newest of what `sources` read, by the days that `fresh` knows; `others` is what else was read."""
     days: dict[str, str] = {}
     unknown = []
     for name, version in dict.fromkeys(upstreams(sources)):
         what = f"{name} {version}".strip()
-        if day := _built() if name == installed.STANDARD_LIBRARY else dated.get(what, ""):
+        if day := _before(fresh.since) if name == installed.STANDARD_LIBRARY else fresh.dated.get(what, ""):
             days[what] = day
         else:
             unknown.append(what)
@@ -100,9 +97,11 @@ def _version(distribution: str) -> str:
     return installed.distribution(distribution).version
 
 
-def _built() -> str:
-    """The day as "2026-05-09"; "" where the interpreter does not say it."""
+def _before(since: str) -> str:
+    """The day on which this interpreter was built: nothing in its library is later. "" where it does not say it, or
+    where that is not before `since`, for an old release may be built anew."""
     try:
-        return datetime.strptime(" ".join(platform.python_build()[1].split()[:3]), "%b %d %Y").date().isoformat()
+        built = datetime.strptime(" ".join(platform.python_build()[1].split()[:3]), "%b %d %Y").date().isoformat()
     except ValueError:
         return ""
+    return built if built < since else ""

@@ -6,7 +6,8 @@ one of somebody else's.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from pathlib import Path
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
 
 from packaging.version import Version
 
@@ -16,7 +17,7 @@ from mixtures.fresh import unseen
 from mixtures.fresh.dates import newest, require_later, upstreams
 from mixtures.fresh.pinned import KINDS, Fresh, Part, Release, digest_of
 from mixtures.readers import archived
-from mixtures.readers.fetch import Archive
+from mixtures.readers.fetch import Archive, texts
 from mixtures.readers.package_index import Listed, listed
 from store.errors import Failure
 
@@ -58,23 +59,21 @@ def pin(
     """
     steps = 2 + len(projects)
     progress("when the sources' packages were released", 0, steps)
-    dated = dict(_days(sources))
-    require_later(since, newest(sources, dated))
+    none = Fresh(since, (), (), dict(_days(sources)))
+    require_later(since, its := newest(sources, none))
     candidates = [found for name, licence in projects.items() if (found := _releases(name, licence, since))]
     progress("what the sources hold", 1, steps)
     trained = _trained(sources, downloads) if candidates else frozenset()
     releases, parts = [], []
     for number, (release, before) in enumerate(candidates):
         progress(f"{release.archive.project} {release.archive.version}", 2 + number, 2 + len(candidates))
-        its = list(_parts(release, before, trained, downloads))
-        if sum(part.bytes for part in its) >= LEAST_SHARE * (downloads / release.archive.filename).stat().st_size:
+        new = list(_parts(release, before, trained, downloads))
+        if sum(part.bytes for part in new) >= LEAST_SHARE * (downloads / release.archive.filename).stat().st_size:
             releases.append(release)
-            parts += its
+            parts += new
     if not parts:
-        raise Failure(
-            f"no release since {since} has anything new; take an earlier day, after {newest(sources, dated).day}"
-        )
-    return Fresh(since, tuple(releases), tuple(sorted(parts, key=_order)), dated)
+        raise Failure(f"no release since {since} has anything new; take an earlier day, after {its.day}")
+    return replace(none, releases=tuple(releases), parts=tuple(sorted(parts, key=_order)))
 
 
 def _order(part: Part) -> tuple[int, str, str, int]:
@@ -129,8 +128,9 @@ def _parts(release: Release, before: Archive | None, trained: AbstractSet[int], 
     """The new documents of a release, PROJECT_BYTES of each form at most: the first by hash."""
     project = release.archive.project
     for form, suffixes in SUFFIXES.items():
-        old = archived.files([before], downloads, suffixes) if before else ()
-        seen = unseen.known(form, ((file.id, file.text) for file in old))
+        # All of its files, whatever of the newer one's is left out: a file may have been tidied or moved.
+        old = texts([before], downloads, lambda name: PurePosixPath(name).suffix in suffixes) if before else ()  # noqa: B023
+        seen = unseen.known(form, ((name, text) for _, name, text in old))
         found = []
         for file in archived.files([release.archive], downloads, suffixes, SKIPPED):
             path, its = file.id.removeprefix(f"{project}/"), unseen.units(form, file.id, file.text)
@@ -148,9 +148,9 @@ def _copied(form: str, its: Sequence[str], trained: AbstractSet[int]) -> bool:
 
 def _some(found: Sequence[Part]) -> Iterator[Part]:
     total = 0
-    texts: set[str] = set()
+    known: set[str] = set()
     for part in sorted(found, key=lambda part: (hash64(f"{part.path}:{part.first}"), part.path)):
-        if total < PROJECT_BYTES and part.sha256 not in texts:
-            texts.add(part.sha256)
+        if total < PROJECT_BYTES and part.sha256 not in known:
+            known.add(part.sha256)
             total += part.bytes
             yield part

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import platform
 from collections.abc import Iterator
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -119,7 +120,7 @@ def test_what_no_text_before_had_is_kept_alone_and_is_the_same_twice(index: Inde
     assert [(d.id, d.text) for d in found["prose"]] == [("pkg/README.md:1-1", PROSE.strip())]
     (release,) = fresh.releases
     assert (release.archive.version, release.uploaded, release.after) == ("1.1", "2026-11-25", "pkg 1.0")
-    record = told(fresh, newest(sources, fresh.dated))
+    record = told(fresh, newest(sources, fresh))
     assert record["since"] == SINCE and record["forms"]["python"] == {"documents": 1, "bytes": len(DOCUMENT)}
     assert record["newest"] == {"day": "2026-11-10", "what": "read 2.0", "known": 1, "unknown": ()}
 
@@ -129,9 +130,11 @@ def test_a_set_that_may_be_as_old_as_what_is_read_is_refused(index: Index, tmp_p
     sources = (source(index, day=SINCE),)
     with pytest.raises(UserError, match=r"since 2026-11-20 may be as old .*: read 2\.0 is of 2026-11-20; take a day"):
         pin(sources, tmp_path)
-    require_later("2026-11-21", newest(sources, {"read 2.0": SINCE}))
-    its = newest((replace(sources[0], inputs=("/my/notes.txt",)),), {})
-    assert its.day == "" and its.unknown == ("read 2.0", "/my/notes.txt")
+    require_later("2026-11-21", newest(sources, Fresh("2026-11-21", (), (), {"read 2.0": SINCE})))
+    others = (replace(sources[0], upstream=("cpython",)), replace(sources[0], inputs=("/my/notes.txt",)))
+    its = newest(others, Fresh("1999-01-01", (), (), {}))
+    assert its.day == "" and its.unknown == (f"cpython {platform.python_version()}", "read 2.0", "/my/notes.txt")
+    assert newest(others[:1], Fresh("9999-01-01", (), (), {})).known == 1, "the interpreter was built before"
 
 
 def test_days_without_anything_new_and_an_index_without_days_are_said_to_be_so(index: Index, tmp_path: Path) -> None:

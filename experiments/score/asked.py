@@ -68,10 +68,12 @@ def _text(name: str, documents: Mapping[str, Sequence[Document]], size: Evaluati
 def _fresh(name: str, size: Evaluation, store: Path) -> Task:
     """The task of the fresh documents of a kind, asked as held-out ones are."""
     assert size.fresh is not None, name
+    why = "none is asked: heldout_bytes is 0"
     try:
-        return _text(name, pinned.kept(size.fresh, name.removeprefix(FRESH), store), size)
+        task = _text(name, pinned.kept(size.fresh, name.removeprefix(FRESH), store), size)
     except Failure as error:
-        return Task(name, task_version(name), (), str(error))
+        task, why = Task(name, task_version(name), ()), str(error)
+    return task if task.questions else Task(name, task.version, (), why)
 
 
 def _documents(manifest: Manifest, kind: str) -> dict[str, list[Document]]:

@@ -4,7 +4,7 @@ import platform
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 from packaging.utils import canonicalize_name
@@ -34,8 +34,8 @@ class Newest:
 
 
 def upstreams(sources: Sequence[Source]) -> Iterator[tuple[str, str]]:
-    """What the sources read of others: packages by name and version, all else with "" as version. What is generated
-    here has no release."""
+    """What the sources read of others: packages by name and version, all else with "" as version. What this project
+    generates is nobody's release."""
     for source in sources:
         for each in source.upstream:
             if isinstance(each, Archive):
@@ -45,7 +45,8 @@ def upstreams(sources: Sequence[Source]) -> Iterator[tuple[str, str]]:
                 yield name, platform.python_version() if each == installed.STANDARD_LIBRARY else _version(name)
             else:
                 yield f"{each.id} {each.part}".strip(), ""
-        yield from ((path, "") for path in source.inputs)
+        if source.inputs or not (source.upstream or _ours(source.read)):
+            yield f"what source '{source.name}' reads", ""
 
 
 def newest(sources: Sequence[Source], fresh: Fresh, others: tuple[str, ...] = ()) -> Newest:
@@ -90,6 +91,13 @@ def require_later(since: str, its: Newest) -> None:
             f"documents since {since} may be as old as what the sources read: {its.what} is of {its.day}; take a "
             f"day after it with `ablate fresh --since DATE`, {WAY_OUT}"
         )
+
+
+def _ours(read: object) -> bool:
+    """Whether a reader is made of functions of this project alone."""
+    if isinstance(read, partial):
+        return all(_ours(each) for each in (read.func, *read.args) if callable(each))
+    return str(getattr(read, "__module__", "")).startswith("mixtures.")
 
 
 @cache

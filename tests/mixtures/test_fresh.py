@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from mixtures.catalogue import generated
 from mixtures.catalogue.source import Source, one_shard
 from mixtures.documents.document import Document
 from mixtures.fresh import pin as making
@@ -132,8 +133,15 @@ def test_a_set_that_may_be_as_old_as_what_is_read_is_refused(index: Index, tmp_p
         pin(sources, tmp_path)
     require_later("2026-11-21", newest(sources, Fresh("2026-11-21", (), (), {"read 2.0": SINCE})))
     others = (replace(sources[0], upstream=("cpython",)), replace(sources[0], inputs=("/my/notes.txt",)))
-    its = newest(others, Fresh("1999-01-01", (), (), {}))
-    assert its.day == "" and its.unknown == (f"cpython {platform.python_version()}", "read 2.0", "/my/notes.txt")
+    fresh = Fresh("1999-01-01", (), (), {})
+    its = newest(others, fresh)
+    assert its.day == "" and its.unknown == (
+        f"cpython {platform.python_version()}",
+        "read 2.0",
+        "what source 'python' reads",
+    )
+    assert newest([generated("problems")], fresh).unknown == (), "which are nobody's release"
+    assert newest([replace(sources[0], upstream=())], fresh).unknown == ("what source 'python' reads",)
     assert newest(others[:1], Fresh("9999-01-01", (), (), {})).known == 1, "the interpreter was built before"
 
 

@@ -35,6 +35,8 @@ from analysis.evals.benchmarks import TASKS, benchmark_of, of
 from analysis.evals.executed_tasks import executed_task, is_executed
 from analysis.statistics import Floats, Interval, Side, clustered
 
+HELDOUT, FRESH = TEXTS = ("heldout/", "fresh/")
+"""How the names of tasks begin whose documents are predicted: held out of the sources, or later than all of them."""
 HELDOUT_KINDS = ("text", "code", "markup", "synthetic", "adjacent")
 CHOICES, QUESTIONS, CODE = map(of, ("reasoning", "knowledge", "code"))
 KS = (1, 10, 100)
@@ -153,9 +155,9 @@ class Metric:
     @property
     def subject(self) -> str:
         head = self.name.rpartition("/")[0]
-        if head.startswith("heldout/"):
+        if head.startswith(TEXTS):
             _, kind, *source = head.split("/", 2)
-            shown, form = f"Held-out {kind}", "".join(source)
+            shown, form = f"{'Held-out' if head.startswith(HELDOUT) else 'Fresh'} {kind}", "".join(source)
         elif lengths.is_long(head):
             kind, tokens, part = lengths.parsed(head)
             shown = f"Held-out {kind} in windows of {tokens:,}" if kind else f"Key retrieval up to {tokens:,} tokens"
@@ -173,10 +175,10 @@ def metrics_for(tasks: Collection[str]) -> tuple[Metric, ...]:
     A category is taken over those of its tasks that are in `tasks`. A task of the user's own has the scores of a choice
     and of an answer; its records have those that its rows allow.
     """
-    heldout = sorted((task for task in tasks if task.startswith("heldout/")), key=_heldout_order)
+    texts = sorted((task for task in tasks if task.startswith(TEXTS)), key=_text_order)
     choice, questions = [t for t in CHOICES if t in tasks], [t for t in QUESTIONS if t in tasks]
     large = [task for task in choice if not TASKS[task].small]
-    found = [_metric(task, "bpb") for task in heldout]
+    found = [_metric(task, "bpb") for task in texts]
     programs, long = set(filter(is_executed, tasks)), sorted(filter(lengths.is_long, tasks), key=lengths.order)
     found += [_metric(task, "gold_bpb") for task in _forms(set(tasks) - programs, CODE)]
     found += [_metric(task, score) for task in sorted(programs, key=_program_order) for score in _program_scores(task)]
@@ -196,7 +198,7 @@ def metrics_for(tasks: Collection[str]) -> tuple[Metric, ...]:
     for task in _forms(tasks, (*CHOICES, *QUESTIONS)):
         others = CHOICE_SCORES if benchmark_of(task) in CHOICES else ("gold_bpb",)
         found += [_metric(task, score) for score in dict.fromkeys((TASKS[benchmark_of(task)].lead, *others))]
-    for task in sorted(task for task in set(tasks) - {*heldout, *long} if benchmark_of(task) not in TASKS):
+    for task in sorted(task for task in set(tasks) - {*texts, *long} if benchmark_of(task) not in TASKS):
         found += [_metric(task, score) for score in (*CHOICE_SCORES, "exact_match", "score")]
     return tuple(found)
 
@@ -297,6 +299,8 @@ def _program_scores(task: str) -> tuple[str, ...]:
     return tuple(f"pass@{k}" for k in (its.preset.ks if its.preset else KS))
 
 
-def _heldout_order(task: str) -> tuple[int, str]:
+def _text_order(task: str) -> tuple[bool, int, str]:
+    """Held-out text first."""
     kind = task.split("/")[1]
-    return (HELDOUT_KINDS.index(kind) if kind in HELDOUT_KINDS else len(HELDOUT_KINDS), task)
+    number = HELDOUT_KINDS.index(kind) if kind in HELDOUT_KINDS else len(HELDOUT_KINDS)
+    return not task.startswith(HELDOUT), number, task

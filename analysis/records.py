@@ -248,6 +248,9 @@ class StudyRecord:
     """By metric, or by kind of score for all of it ("bpb"), how far apart two arms may be and still be equivalent."""
     composite: Mapping[str, Any] = field(default_factory=dict)
     """The one that it declares, as `analysis.composite.Composite.flat` has it."""
+    fresh: Mapping[str, Any] = field(default_factory=dict)
+    """Of fresh documents the day "since" which they appeared, "digest", "forms" (documents and bytes of each),
+    "releases", and the "newest" release that the sources read; {} where none are asked, and in older records."""
 
     def baseline_of(self, arm: str) -> str:
         """The arm that `arm` is compared with; `arm` itself where there is nothing to compare it with."""

@@ -201,6 +201,21 @@ def synthesize(
 
 
 @app.command()
+def fresh(
+    since: Annotated[str, typer.Option(help="The first day, as 2026-12-15; later than what the catalogue reads.")],
+    out: Annotated[
+        Path | None, typer.Option(parser=local_path, help="The file to write; by default the set that scales ask.")
+    ] = None,
+    store: Store = RUNS,
+    json: Json = False,
+) -> None:
+    """Pin documents that appeared since a day in releases of the package index: no model trained here has read them."""
+    from experiments.commands.fresh import pin_fresh, print_pinned
+
+    print_result(pin_fresh(since, out, store), json, print_pinned)
+
+
+@app.command()
 def make(study: StudyName, scale: ScaleName = "", store: Store = RUNS, json: Json = False) -> None:
     """Make the data of a study that checkpoints write: they answer problems, and the sandbox says how far each gets."""
     from experiments.commands.making import make_sources, print_made

@@ -16,6 +16,7 @@ from mixtures import paper
 from mixtures.catalogue import paper_scale
 from mixtures.catalogue.laptop import QUICKSTART
 from mixtures.catalogue.source import Source
+from mixtures.fresh.pinned import SHIPPED
 from mixtures.mixture import mixture
 from mixtures.prepare import Cleaning, DataSpec
 from models.config import ModelConfig, config
@@ -106,7 +107,7 @@ LIKELIHOOD = ("heldout/code/bpb", "heldout/text/bpb")
 
 
 def _small(heldout_bytes: int, items: int, problems: int) -> Evaluation:
-    return Evaluation(heldout_bytes, EVERY_STAGE, COMPARED, items, executed=EXECUTED, problems=problems)
+    return Evaluation(heldout_bytes, EVERY_STAGE, COMPARED, items, executed=EXECUTED, problems=problems, fresh=SHIPPED)
 
 
 # Two cores, no accelerator.

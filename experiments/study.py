@@ -12,6 +12,7 @@ from analysis.composite import Composite
 from analysis.evals.tasks import WINDOW_BYTES, Asked, Place, task_name
 from mixtures.catalogue.made import promised
 from mixtures.catalogue.source import Source
+from mixtures.fresh.pinned import Fresh
 from mixtures.mixture import Mixture
 from mixtures.prepare import DataSpec
 from models.config import ModelConfig
@@ -266,6 +267,8 @@ class Evaluation:
         samples: answers to each problem: one greedily, or several at temperature 0.8 and top-p 0.95.
         heldout_window: bytes that are scored of a held-out document, at most.
         heldout_place: where they lie in it: "hash", at a place chosen by the hash of its id, or "start".
+        fresh: documents that appeared after all that is trained on; of each kind as much as of held-out text is
+            predicted, in windows like its, where arms are compared.
     """
 
     heldout_bytes: Annotated[int, Ge(0)]
@@ -277,6 +280,7 @@ class Evaluation:
     samples: Count = 1
     heldout_window: Count = WINDOW_BYTES
     heldout_place: Place = "hash"
+    fresh: Fresh | None = None
 
     @property
     def asked(self) -> dict[str, Asked]:
@@ -286,7 +290,7 @@ class Evaluation:
     @property
     def can_be_left_out(self) -> set[str]:
         """What `--without` may name."""
-        return {*self.asked, *self.executed, "executed"}
+        return {*self.asked, *self.executed, "executed", *(("fresh",) if self.fresh else ())}
 
 
 @dataclass(frozen=True)
@@ -385,7 +389,8 @@ class Study:
 
 
 def without(study: Study, names: Sequence[str]) -> Study:
-    """`study` that does not ask these tasks, nor do its parts; "executed" stands for all programs that are run.
+    """`study` that does not ask these tasks, nor do its parts; "executed" stands for all programs that are run, and
+    "fresh" for the fresh documents.
 
     Raises:
         UserError: it asks no task of that name.
@@ -401,6 +406,7 @@ def without(study: Study, names: Sequence[str]) -> Study:
         every_stage=tuple(task for task in size.every_stage if task_name(task) not in names),
         compared=tuple(task for task in size.compared if task_name(task) not in names),
         executed=() if "executed" in names else tuple(task for task in size.executed if task not in names),
+        fresh=None if "fresh" in names else size.fresh,
     )
     parts = tuple(without(part, names) for part in study.parts)
     return replace(study, evaluation=left, parts=parts, left_out=(*study.left_out, *names))

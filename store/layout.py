@@ -14,6 +14,7 @@ sources/<source>-<hash>/identity.json    what they were read from, and shards.js
 sources/<source>-<hash>/contaminated-<hash>/<shard>.json    benchmark items in them, by benchmarks and rule
 prepared/<hash>/    the data of a study, see `Prepared`
 jobs/<hash>.jobs    what workers of Beam are to do, while they do
+fresh/<hash>/<form>.parquet    documents that appeared after what is trained on
 stages/<id>-<fingerprint>/stage.json    what was asked
 stages/<id>-<fingerprint>/ledger.jsonl    a line a step: what was read and how the loss went; in a bucket, its pieces
 stages/<id>-<fingerprint>/done.json    how it ended; exists only at the exact target step
@@ -54,6 +55,7 @@ CHECKPOINTS, EVALS, SPEED, ANSWERS = "checkpoints", "evals", "speed", "answers"
 STUDY, JUDGED, MANIFEST = "study.json", "judge", "manifest.json"
 ROLES, HELDOUT, INFILLED = "roles", "heldout", "+infilled"
 PACKED = "+packed"
+FRESH = "fresh"
 MADE, EXAMPLES, RECORD = "made", "examples.jsonl", "record.json"
 
 

@@ -108,18 +108,18 @@ def parse_task(name: Asked) -> TaskSpec:
     raise UserError(f"unknown task '{name}'; {hint}")
 
 
-def heldout_task(
-    kind: str,
+def text_task(
+    name: str,
     documents_by_source: Mapping[str, Sequence[Document]],
     max_bytes: int,
     length: int = WINDOW_BYTES,
     place: Place = "hash",
 ) -> Task:
-    """Held-out documents of one kind, every source with an equal share of `max_bytes`, the first by hash of the id.
+    """Documents to be predicted, every source with an equal share of `max_bytes`, the first by hash of the id.
 
     Args:
-        kind: of the sources.
-        documents_by_source: all that are held out.
+        name: of the task, such as "heldout/code" or "fresh/code".
+        documents_by_source: all that there are.
         max_bytes: after which a source has enough.
         length: bytes of the window of each document that is scored.
         place: where it lies, see Place.
@@ -132,10 +132,10 @@ def heldout_task(
             if size >= share:
                 break
             text = _window(document, length, place)
-            pair, name = ("", text), f"{source}/{document.id}"
-            questions.append(Question(name, (pair,), 0, source=source, cluster=document.group, delimiter=""))
+            pair, id_ = ("", text), f"{source}/{document.id}"
+            questions.append(Question(id_, (pair,), 0, source=source, cluster=document.group, delimiter=""))
             size += len(text.encode())
-    return Task(f"heldout/{kind}", VERSION, tuple(questions))
+    return Task(name, VERSION, tuple(questions))
 
 
 def _window(document: Document, length: int, place: Place) -> str:

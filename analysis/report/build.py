@@ -14,9 +14,9 @@ from analysis.clean import CleanScore, clean_csv, clean_scores, dirty_items
 from analysis.compare import Comparison, compare
 from analysis.composite import declared, metrics_of
 from analysis.ledgers import Ledgers, read_ledgers, sweep
-from analysis.metrics import value
+from analysis.metrics import TEXTS, value
 from analysis.records import StudyRecord
-from analysis.report import evidence, files, findings, inference, mixing, results, smaller_rung, telling, worth
+from analysis.report import evidence, files, findings, fresh, inference, mixing, results, smaller_rung, telling, worth
 from analysis.report.blocks import ENDS, STAGES, Block, Bullets, Figure, Fold, Report, Section, Text, blocks_of
 from analysis.report.figures import drawing, losses, panels, paper, places, solved, tuning
 from analysis.report.page import page
@@ -136,6 +136,7 @@ def assemble(
         ],
         "Laws": mixing.laws(comparison, ledgers),
         "What a smaller scale said": smaller_rung.smaller_rungs(store, comparison),
+        "Text that appeared later": fresh.told(comparison.study),
         "Long contexts": list(places.by_place(comparison, look)),
         "Inference": inference.table(comparison, inference.read_speeds(store, study)),
         "Code that was executed": [*code[:1], *sets, *code[1:]],
@@ -215,13 +216,14 @@ def _figures(
         found.append(paper.curve(comparison, metrics, shares))
     if recipes := paper.sizes(comparison, ledgers):
         found.append(paper.scale(comparison, metrics, recipes))
-    heldout = [m for name, m in there.items() if name.startswith("heldout/") and name.count("/") == 2]
+    heldout, later = ([m for name, m in there.items() if name.startswith(of) and name.count("/") == 2] for of in TEXTS)
     categories = [there[name] for name in CATEGORIES if name in there]
     declared = [metric for metric in metrics if metric.name in comparison.study.primary]
     if declared and not set(declared) <= set(heldout):
         found.append(panels.panels(comparison, declared, look, "primary", "The primary metrics", published))
     for key, title, group in (
         ("heldout", "Held-out text by kind", heldout),
+        ("fresh", "Text that appeared later, by kind", later),
         ("categories", "Categories of benchmarks", categories),
     ):
         if group:
@@ -230,7 +232,8 @@ def _figures(
     at_chance = {row.metric for row in comparison.last if row.judged.at_chance}
     found.append(panels.forest(comparison, [m for m in shown(comparison) if m not in at_chance], look))
     sources = by_source(comparison)
-    found.append(panels.forest(comparison, sources, look, "sources", "Held-out text by source and language"))
+    title = "Held-out and fresh text by source and language" if later else "Held-out text by source and language"
+    found.append(panels.forest(comparison, sources, look, "sources", title))
     drawn = [figure for figure in found if figure]
     return (drawn[0] if drawn else None), [
         Fold(figure.title, (figure,)) if figure.name == "sources" else figure for figure in drawn[1:]

@@ -12,7 +12,7 @@ from analysis.compare import Comparison, against
 from analysis.evals.benchmarks import benchmark_of
 from analysis.evals.lengths import is_long
 from analysis.ledgers import Ledgers, by_source, costs, skipped_steps
-from analysis.metrics import Score, percent_text
+from analysis.metrics import TEXTS, Score, percent_text
 from analysis.records import StudyRecord
 from analysis.report.blocks import Block, Bullets, Cell, Code, Facts, Fold, Heading, Table, Text, grouped
 from analysis.report.findings import detectable_lines
@@ -222,7 +222,7 @@ def leaks(
     if manifest is None:
         return [Text(f"Not measured: the store holds no manifest of the prepared data {study.prepared}.")]
     tasks = {task for metric in comparison.metrics for task, _ in metric.parts}
-    tasks = {task for task in tasks if not (task.startswith("heldout/") or is_long(task))}
+    tasks = {task for task in tasks if not (task.startswith(TEXTS) or is_long(task))}
     found = contamination(manifest, study, ledgers, sorted({benchmark_of(task) for task in tasks}))
     blocks: list[Block] = []
     if found["uncovered"]:

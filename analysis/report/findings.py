@@ -159,7 +159,7 @@ def _told(comparison: Comparison, row: Row) -> str:
 def short(metric: Metric) -> str:
     """A label inside a sentence: only some begin with a common word."""
     text = metric.label.replace(", bits/byte", " bits per byte").replace(", ", " ")
-    common = text.startswith(("Held", "Reasoning", "Knowledge", "Natural", "Composite"))
+    common = text.startswith(("Held", "Fresh", "Reasoning", "Knowledge", "Natural", "Composite"))
     return text[:1].lower() + text[1:] if common else text
 
 

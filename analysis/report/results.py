@@ -10,7 +10,7 @@ from analysis.catching_up import Reached
 from analysis.compare import Comparison, Row, against, arm_label, covered
 from analysis.components import COMPONENTS, METHOD, sd_text
 from analysis.ledgers import Ledgers, shares_by_kind, tokens_by_arm
-from analysis.metrics import Metric, coverage, percent_text
+from analysis.metrics import FRESH, Metric, coverage, percent_text
 from analysis.report import findings, traces
 from analysis.report.blocks import Block, Bullets, Cell, Figure, Fold, Heading, Table, Text, grouped
 from analysis.report.values import before_after, shown
@@ -220,6 +220,8 @@ def all_rows(comparison: Comparison) -> list[Block]:
 
 
 def group_of(metric: Metric) -> str:
+    if metric.name.startswith(FRESH):
+        return "Bits per byte of fresh text"
     if metric.score.name.endswith("bpb"):
         return "Held-out bits per byte" if metric.score.name == "bpb" else "Bits per byte of the gold answer"
     return "Accuracy, exact match and pass@k" if metric.score.share else "Probability of the right choice"

@@ -2,11 +2,12 @@
 
 from analysis.compare import Comparison
 from analysis.evals.benchmarks import EXECUTED, TASKS
-from analysis.metrics import CODE, COMPOSITE, HELDOUT_KINDS, Metric
+from analysis.metrics import CODE, COMPOSITE, FRESH, HELDOUT, HELDOUT_KINDS, TEXTS, Metric
 from analysis.scores import BEFORE, FINAL
 
 HEADLINE = (
-    *(f"heldout/{kind}/bpb" for kind in HELDOUT_KINDS),
+    *(f"{HELDOUT}{kind}/bpb" for kind in HELDOUT_KINDS),
+    *(f"{FRESH}{kind}/bpb" for kind in HELDOUT_KINDS),
     *(f"{name}/{TASKS[name].lead}" for name in (*CODE, *EXECUTED)),
     "nl/gold_bpb",
     "reasoning/acc",
@@ -31,8 +32,8 @@ def primary(comparison: Comparison) -> list[Metric]:
 
 
 def by_source(comparison: Comparison) -> list[Metric]:
-    """Held-out text of single sources."""
-    return [m for m in comparison.metrics if m.name.startswith("heldout/") and m.name.count("/") == 3]
+    """Held-out and fresh text of single sources."""
+    return [m for m in comparison.metrics if m.name.startswith(TEXTS) and m.name.count("/") == 3]
 
 
 def before_after(comparison: Comparison, metric: Metric, arm: str) -> tuple[tuple[float, float], int]:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from analysis.metrics import COMPOSITE
+from analysis.metrics import COMPOSITE, FRESH, HELDOUT
 from analysis.report.blocks import (
     ENDS,
     STAGES,
@@ -77,7 +77,8 @@ def live(report: Report) -> list[Panel]:
     """Panels that every study has: training, scores by category, all primary scores at once, what runs differ in."""
     metrics = report.metrics
     groups = {
-        "Held-out text": [name for name in metrics if name.startswith("heldout/") and name.count("/") == 2],
+        "Held-out text": [name for name in metrics if name.startswith(HELDOUT) and name.count("/") == 2],
+        "Fresh text": [name for name in metrics if name.startswith(FRESH) and name.count("/") == 2],
         "Code": [name for name in metrics if name.startswith(("humaneval", "mbpp"))],
         "Reasoning": [name for name in metrics if name.startswith("reasoning/")],
         "Knowledge": [name for name in metrics if name.startswith("knowledge/")],

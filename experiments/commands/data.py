@@ -30,6 +30,7 @@ from mixtures.decontaminate.selftest import CLEAN_DOCUMENTS
 from mixtures.decontaminate.selftest import selftest as decontamination_selftest
 from mixtures.documents import parquet
 from mixtures.documents.document import hash64
+from mixtures.fresh import pinned
 from mixtures.prepare import Cleaning, changes, documents_folder, prepare, prepared_folder, read_sources, scan_sources
 from mixtures.readers.files import paths_in, read_files
 from mixtures.steps.executors import Executor
@@ -54,8 +55,19 @@ def prepare_study(study: Study, store: Path, executor: Executor | None = None) -
     if (manifest := read_manifest(prepared_folder(study.data, store))) is None:
         with whole_store(store), Display("prepare") as display:
             manifest = prepare(study.data, store, display.update, executor)
+    keep_fresh(study, store)
     warn(study, manifest)
     return manifest
+
+
+def keep_fresh(study: Study, store: Path) -> None:
+    """Have the fresh documents of a study in the store, before anything is trained that they are to score.
+
+    Raises:
+        Failure: a release cannot be had.
+    """
+    if study.evaluation.fresh is not None:
+        pinned.keep(study.evaluation.fresh, store)
 
 
 def warn(study: Study, manifest: Manifest) -> None:

@@ -28,6 +28,7 @@ from experiments.run.train import use_compilation_cache
 from experiments.run.trained import find_stage, mesh_for, open_stage
 from experiments.show.table import Column, say, table
 from experiments.study import INFERENCE, Evaluation
+from mixtures.fresh.pinned import SHIPPED
 from mixtures.tokens.manifest import Manifest, read_manifest
 from mixtures.tokens.manifest import forms as manifest_forms
 from store.errors import Failure, UserError, require_known
@@ -91,7 +92,7 @@ def evaluate_target(
     from experiments.score.checkpoints import Checkpoint, score
 
     benchmarks, number = tuple(name for name in names if not is_executed(name)), items or None
-    size = Evaluation(HELDOUT_BYTES, () if items else benchmarks, benchmarks, items, problems=number)
+    size = Evaluation(HELDOUT_BYTES, () if items else benchmarks, benchmarks, items, problems=number, fresh=SHIPPED)
     loaded = [load_task(each, size, target.heldout, store) for each in names]
     paths = [_path(target, task) for task in loaded]
     work = {path: task for path, task in zip(paths, loaded, strict=True) if not path.exists()}
@@ -165,6 +166,10 @@ def _names(tasks: str, shots: int, target: Target) -> list[str]:
             if name not in heldout:
                 there = ", ".join(heldout) or "none: its prepared data are not in the store"
                 raise UserError(f"task '{name}' is not to be had for {target.name}; held-out text there: {there}")
+            names.append(name)
+        elif name.startswith(metrics.FRESH):
+            if (kind := name.removeprefix(metrics.FRESH)) not in SHIPPED.kinds:
+                raise UserError(f"there is no fresh text of kind '{kind}'; there is of {', '.join(SHIPPED.kinds)}")
             names.append(name)
         elif is_executed(name):
             executed_task(name)

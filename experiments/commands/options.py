@@ -69,7 +69,7 @@ Store = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of a table.")]
 Without = Annotated[
     list[str] | None,
-    typer.Option("--without", help="Do not ask this task, or with executed none that runs programs; may be repeated."),
+    typer.Option("--without", help="Do not ask this task, fresh text (fresh), or any program (executed); repeatable."),
 ]
 RUNS = Path("runs")
 

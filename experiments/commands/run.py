@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from analysis.records import write
-from experiments.commands.data import warn
+from experiments.commands.data import keep_fresh, warn
 from experiments.made import as_made
 from experiments.plan.check import check
 from experiments.plan.epochs import waits_for_counts
@@ -47,6 +47,7 @@ def run_study(study: Study, store: Path, workers: int | None = None) -> Path:
     with _at_work(study, store) as share:
         with Display("prepare") as display:
             manifest = prepare(study.data, store, display.update)
+        keep_fresh(study, store)
         warn(study, manifest)
         plan = prepared_plan(study, store)
         _record(plan, store)

@@ -17,9 +17,12 @@ from analysis.evals import harness_tasks, lengths
 from analysis.evals.benchmarks import TASKS, benchmark_of
 from analysis.evals.executed_tasks import executed_task, is_executed
 from analysis.evals.tasks import HARNESS, task_name
-from analysis.metrics import metrics_for
+from analysis.metrics import FRESH, HELDOUT, metrics_for
+from experiments.plan.recency import newest_read
 from experiments.study import CONTINUE, INFERENCE, STAGE_KINDS, Arm, FromStage, Piece, Stage, Study
 from mixtures.catalogue.source import KINDS
+from mixtures.fresh.dates import require_later
+from mixtures.fresh.pinned import KINDS as KINDS_OF_FORMS
 from mixtures.mixture import Mixture, shares
 from models.devices.roofline import TOPOLOGIES
 from models.recipe import PRECISIONS
@@ -169,6 +172,9 @@ def _check_tasks(study: Study) -> None:
                     raise UserError(f"task '{name}' reads held-out {kind}; its sources are {', '.join(kinds)}")
                 if size.asked[task_name(name)] != name:
                     raise UserError(f"two tasks are called '{task_name(name)}'; give one of the files another name")
+    if size.fresh:
+        with about("evaluation.fresh"):
+            require_later(size.fresh.since, newest_read(study, size.fresh))
     with about("evaluation.executed"):
         for name in size.executed:
             executed_task(name)
@@ -234,9 +240,12 @@ def _check_part(study: Study, name: str, centred: bool) -> None:
 def _scored_tasks(study: Study) -> set[str]:
     size = study.evaluation
     kinds = {source.kind for source in study.data.sources}
-    heldout = {f"heldout/{kind}" for kind in kinds} | {f"heldout/{s.kind}/{s.name}" for s in study.data.sources}
+    heldout = {f"{HELDOUT}{kind}" for kind in kinds} | {f"{HELDOUT}{s.kind}/{s.name}" for s in study.data.sources}
+    fresh: set[str] = set()
+    if size.fresh:
+        fresh = {f"{FRESH}{KINDS_OF_FORMS[form]}{part}" for form in size.fresh.forms for part in ("", f"/{form}")}
     long = {part for name in size.asked if lengths.is_long(name) for part in lengths.parts(name)}
-    return {*(heldout if study.data.heldout else ()), *size.asked, *size.executed, *long}
+    return {*(heldout if study.data.heldout else ()), *fresh, *size.asked, *size.executed, *long}
 
 
 def _check_primary(study: Study) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from analysis.metrics import TEXTS
 from analysis.records import read_end, read_stage, stage_folder
 from experiments.plan import status
 from experiments.plan.stage import Plan, PlannedStage, PreparedPlan, PreparedStage
@@ -131,8 +132,8 @@ def evaluation_flops(plan: Plan, stage: PlannedStage) -> float:
     """Of scoring what is asked at the end of a stage, roughly."""
     size = plan.study.evaluation
     names = status.task_names(plan, stage)
-    heldout = sum(name.startswith("heldout/") for name in names)
-    tokens = heldout * size.heldout_bytes / _BYTES_PER_TOKEN + (len(names) - heldout) * size.items * _TOKENS_PER_ITEM
+    texts = sum(name.startswith(TEXTS) for name in names)
+    tokens = texts * size.heldout_bytes / _BYTES_PER_TOKEN + (len(names) - texts) * size.items * _TOKENS_PER_ITEM
     return tokens * forward_flops_per_token(stage.model, stage.sequence)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from analysis.evals.tasks import task_name
+from analysis.metrics import FRESH, HELDOUT
 from experiments.study import Stage, Study
 from mixtures.mixture import shares
 from mixtures.prepare import kinds
@@ -242,9 +243,10 @@ class Plan:
     def task_names(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """What is scored at the end of every stage, and what besides where arms are compared."""
         evaluation = self.study.evaluation
-        heldout = [f"heldout/{kind}" for kind in dict.fromkeys(self.kinds.values())]
+        heldout = [f"{HELDOUT}{kind}" for kind in dict.fromkeys(self.kinds.values())]
         always = (*heldout, *map(task_name, evaluation.every_stage))
-        return always, (*map(task_name, evaluation.compared), *evaluation.executed)
+        fresh = [f"{FRESH}{kind}" for kind in evaluation.fresh.kinds] if evaluation.fresh else []
+        return always, (*fresh, *map(task_name, evaluation.compared), *evaluation.executed)
 
     def tokens_by_kind(self, stage: PlannedStage) -> dict[str, int]:
         totals: Counter[str] = Counter()

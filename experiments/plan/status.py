@@ -11,6 +11,7 @@ from analysis.evals.lengths import LENGTHS_VERSION, is_long
 from analysis.evals.questions import VERSION
 from analysis.evals.tasks import HARNESS, Asked, parse_task, task_name
 from analysis.ledger_rows import last_step
+from analysis.metrics import FRESH, HELDOUT
 from analysis.records import FLOAT32, eval_path, gap_path, speed_path, stage_folder
 from experiments.plan.stage import Plan, PlannedStage, PreparedPlan, PreparedStage, StageStart
 from experiments.study import INFERENCE
@@ -170,7 +171,9 @@ def asked(plan: Plan, store: Path) -> dict[str, str]:
         return [benchmark] if named else pin(benchmark, store / layout.DOWNLOADS)
 
     heldout = [size.heldout_bytes, size.heldout_window, size.heldout_place]
-    found: dict[str, list[Any]] = {f"heldout/{kind}": heldout for kind in plan.kinds.values()}
+    found: dict[str, list[Any]] = {f"{HELDOUT}{kind}": heldout for kind in plan.kinds.values()}
+    if size.fresh:
+        found |= {f"{FRESH}{kind}": [*heldout, size.fresh.digest] for kind in size.fresh.kinds}
     found |= {name: [None if name in whole else size.items, rows(each)] for name, each in size.asked.items()}
     found |= {name: [size.problems, size.samples, rows(benchmark_of(name))] for name in size.executed}
     return {name: short(what, 8) for name, what in found.items()}

@@ -4,10 +4,14 @@ import errno
 import os
 import warnings
 from pathlib import Path
+from typing import Any
 
 from analysis.records import RunRecord, StudyRecord
 from experiments.plan import status
+from experiments.plan.recency import newest_read
 from experiments.plan.stage import PreparedPlan
+from experiments.study import Study
+from mixtures.fresh.dates import told
 from store import layout
 from store.errors import UserError
 from store.paths import place
@@ -45,7 +49,13 @@ def study_record(plan: PreparedPlan, store: Path) -> StudyRecord:
         left_out=study.left_out,
         margins=dict(study.margins),
         composite=study.composite.flat if study.composite else {},
+        fresh=_fresh(study),
     )
+
+
+def _fresh(study: Study) -> dict[str, Any]:
+    fresh = study.evaluation.fresh
+    return told(fresh, newest_read(study, fresh)) if fresh else {}
 
 
 def use_compilation_cache(store: Path) -> None:

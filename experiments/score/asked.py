@@ -1,5 +1,6 @@
 """What is asked of a model: the questions of a task, in the size that a study, or the command line, asks it."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from analysis.evals import harness_tasks, lengths
@@ -7,13 +8,15 @@ from analysis.evals.executed_tasks import is_executed
 from analysis.evals.harness_tasks import HarnessTask
 from analysis.evals.lengths import LongTask
 from analysis.evals.questions import prompt_hash
-from analysis.evals.tasks import HARNESS, Asked, Task, benchmark_task, heldout_task, parse_task
+from analysis.evals.tasks import HARNESS, Asked, Task, benchmark_task, parse_task, text_task
+from analysis.metrics import FRESH, HELDOUT
 from experiments.plan.status import task_version
 from experiments.score import coding
 from experiments.score.coding import CodeTask
 from experiments.study import Evaluation
 from mixtures.documents.document import Document
 from mixtures.documents.parquet import read_documents
+from mixtures.fresh import pinned
 from mixtures.tokens.manifest import Manifest
 from store.errors import Failure
 
@@ -23,7 +26,7 @@ TOKEN_COST = 20
 
 
 def load_task(asked: Asked, size: Evaluation, manifest: Manifest | None, store: Path) -> AnyTask:
-    """Held-out documents of the prepared data, rows of a benchmark, or problems to program.
+    """Held-out documents of the prepared data, fresh ones, rows of a benchmark, or problems to program.
 
     What cannot be had is a task without questions that says why; held-out text is ours and has to be there.
 
@@ -31,9 +34,11 @@ def load_task(asked: Asked, size: Evaluation, manifest: Manifest | None, store: 
         UserError: there is no such task, or it shows more examples than there are rows.
         Failure: held-out text is damaged.
     """
-    if isinstance(asked, str) and asked.startswith("heldout/"):
+    if isinstance(asked, str) and asked.startswith(HELDOUT):
         assert manifest is not None, asked
-        return heldout(manifest, asked.removeprefix("heldout/"), size)
+        return heldout(manifest, asked.removeprefix(HELDOUT), size)
+    if isinstance(asked, str) and asked.startswith(FRESH):
+        return _fresh(asked, size, store)
     if isinstance(asked, str) and lengths.is_long(asked):
         return _long(asked, size, manifest)
     name = asked if isinstance(asked, str) and is_executed(asked) else parse_task(asked).name
@@ -49,11 +54,26 @@ def load_task(asked: Asked, size: Evaluation, manifest: Manifest | None, store: 
 
 
 def heldout(manifest: Manifest, kind: str, size: Evaluation) -> Task:
-    """The task of the held-out documents of a kind, as `heldout_task` has it."""
+    """The task of the held-out documents of a kind, as `text_task` has it."""
     documents = _documents(manifest, kind)
     why = f"nothing of {', '.join(documents)} is held out: all of it is of one group, or none was asked for"
-    task = heldout_task(kind, documents, size.heldout_bytes, size.heldout_window, size.heldout_place)
+    task = _text(f"{HELDOUT}{kind}", documents, size)
     return task if task.questions else Task(task.name, task.version, (), why)
+
+
+def _text(name: str, documents: Mapping[str, Sequence[Document]], size: Evaluation) -> Task:
+    return text_task(name, documents, size.heldout_bytes, size.heldout_window, size.heldout_place)
+
+
+def _fresh(name: str, size: Evaluation, store: Path) -> Task:
+    """The task of the fresh documents of a kind, asked as held-out ones are."""
+    assert size.fresh is not None, name
+    why = "none is asked: heldout_bytes is 0"
+    try:
+        task = _text(name, pinned.kept(size.fresh, name.removeprefix(FRESH), store), size)
+    except Failure as error:
+        task, why = Task(name, task_version(name), ()), str(error)
+    return task if task.questions else Task(name, task.version, (), why)
 
 
 def _documents(manifest: Manifest, kind: str) -> dict[str, list[Document]]:

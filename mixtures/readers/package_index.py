@@ -6,6 +6,8 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import requests
@@ -53,6 +55,48 @@ def _downloaded(project: str, filename: str, sha256: str) -> bytes:
             "use an index that mirrors the original file"
         )
     return response.content
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A file of a project as the index lists it; `uploaded` is the day, as "2026-11-20" (UTC)."""
+
+    filename: str
+    version: str
+    sha256: str
+    uploaded: str
+    yanked: bool
+
+
+def listed(project: str) -> tuple[Listed, ...]:
+    """The files of a project, of those whose version can be told.
+
+    Raises:
+        Failure: the index cannot be reached, has no such project, or does not say when files were uploaded.
+    """
+    try:
+        with _session() as session, PyPISimple(_endpoint(), session=session) as index:
+            page = index.get_project_page(project, timeout=TIMEOUT_SECONDS)
+    except NoSuchProjectError as error:
+        raise Failure(f"the package index does not have {project}; use an index that mirrors it") from error
+    except (requests.RequestException, UnsupportedContentTypeError) as error:
+        raise Failure(
+            f"the package index cannot be asked for {project} ({type(error).__name__}); check the network and pip's "
+            "settings (index-url, cert)"
+        ) from error
+    files = [file for file in page.packages if file.version and "sha256" in file.digests]
+    if any(file.upload_time is None for file in files):
+        raise Failure(
+            f"the package index does not say when files of {project} were uploaded (PEP 700); use one that does"
+        )
+    return tuple(
+        Listed(file.filename, str(file.version), file.digests["sha256"], _day(file.upload_time), bool(file.is_yanked))
+        for file in files
+    )
+
+
+def _day(uploaded: datetime | None) -> str:
+    return uploaded.astimezone(UTC).date().isoformat() if uploaded else ""
 
 
 def names(project: str, filename: str, most: int) -> tuple[bool, int]:

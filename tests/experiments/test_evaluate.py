@@ -290,6 +290,7 @@ def test_a_tokenizer_that_loses_text_gives_no_bits_per_byte(exported):
     [
         ("coppa", "unknown task 'coppa'; did you mean 'copa'"),
         ("copa,heldout/code", "its prepared data are not in the store"),
+        ("fresh/markup", "no fresh text of kind 'markup'; there is of code, text"),
     ],
 )
 def test_a_task_that_is_not_to_be_had_is_named(exported, tasks, said):

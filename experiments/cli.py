@@ -18,6 +18,8 @@ from experiments.commands.mixture import mixture_app
 from experiments.commands.options import (
     RUNS,
     Json,
+    MaxCost,
+    Price,
     ScaleName,
     Store,
     StudyName,
@@ -231,6 +233,8 @@ def evolve(
     task: Annotated[str, typer.Option(help="Whose problems it begins with; not one that models are scored by.")],
     problems: Annotated[int | None, typer.Option(min=1, help="So many, the first by sha256; all if not said.")] = None,
     rounds: Annotated[int, typer.Option(min=1, max=10, help="How often each is made harder.")] = 2,
+    price: Price = None,
+    max_cost: MaxCost = None,
     store: Store = RUNS,
     json: Json = False,
 ) -> None:
@@ -239,7 +243,7 @@ def evolve(
     from experiments.make.evolve import Evolving
     from experiments.study import Endpoint
 
-    what = Evolving(source, task, problems, Endpoint(model, url), rounds)
+    what = Evolving(source, task, problems, Endpoint(model, url, price, max_cost), rounds)
     print_result(evolve_problems(what, store), json, print_evolved)
 
 

@@ -184,10 +184,18 @@ class Reference:
 
 @dataclass(frozen=True)
 class Endpoint:
-    """A teacher behind an OpenAI-compatible server, whose answers are kept and replayed."""
+    """A teacher behind an OpenAI-compatible server, whose answers are kept and replayed.
+
+    Attributes:
+        model, base_url: the server, and what it calls the model.
+        dollars_per_million: price of tokens, in and out.
+        max_dollars: what one command may spend there; nothing is sent where an estimate is above.
+    """
 
     model: str
     base_url: str
+    dollars_per_million: tuple[float, float] | None = None
+    max_dollars: float | None = None
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,17 @@ from typing import Annotated
 import typer
 
 from experiments.commands.lookup import asked
-from experiments.commands.options import RUNS, Json, ScaleName, Store, StudyName, local_path, print_result
+from experiments.commands.options import (
+    RUNS,
+    Json,
+    MaxCost,
+    Price,
+    ScaleName,
+    Store,
+    StudyName,
+    local_path,
+    print_result,
+)
 
 judge_app = typer.Typer(help="Win rates: judge the arms' answers against one another's.", no_args_is_help=True)
 
@@ -21,8 +31,6 @@ JudgeParameters = Annotated[
     ),
 ]
 Rate = Annotated[float, typer.Option(help="Requests a minute, at most.")]
-Price = Annotated[tuple[float, float] | None, typer.Option(help="Dollars per million tokens, in and out.")]
-MaxCost = Annotated[float | None, typer.Option(help="Dollars; nothing is sent when the estimate is above.")]
 Replay = Annotated[bool, typer.Option("--replay", help="Ask nobody: what was not answered before is a gap.")]
 
 

@@ -71,6 +71,8 @@ Without = Annotated[
     list[str] | None,
     typer.Option("--without", help="Do not ask this task, fresh text (fresh), or any program (executed); repeatable."),
 ]
+Price = Annotated[tuple[float, float] | None, typer.Option(help="Dollars per million tokens, in and out.")]
+MaxCost = Annotated[float | None, typer.Option(help="Dollars; nothing is sent when the estimate is above.")]
 RUNS = Path("runs")
 
 

@@ -18,6 +18,7 @@ from analysis.evals.code import executed, selftest
 from analysis.evals.code.box import Sandbox
 from analysis.evals.code.executed import Problem
 from analysis.evals.preference import endpoint
+from analysis.evals.preference.purse import Purse
 from experiments.make import answers
 from experiments.make.levels import PASSES, executed_levels
 from experiments.make.node import VERDICTS, Progress, write_rows
@@ -138,14 +139,15 @@ def _rounds(
 ) -> tuple[list[_Evolved], Counter[str]]:
     """All that is kept, and how many replies every rule dropped. A problem that is dropped is not evolved further."""
     how = {"temperature": what.temperature, "max_tokens": MAX_TOKENS}
-    server = endpoint.Endpoint(what.by.base_url, what.by.model, how)
+    server = endpoint.Endpoint(what.by.base_url, what.by.model, how, what.by.dollars_per_million)
+    purse = Purse(what.by.max_dollars)
     kept: list[_Evolved] = []
     counts: Counter[str] = Counter()
     last = list(seeds)
     for number in range(what.rounds):
         show = partial(_showing, progress, number, what.rounds)
         requests = {its.seed: request(server, SYSTEM, _words(its, number)) for its in last}
-        replies = asked(server, requests, store, show)
+        replies = asked(server, requests, store, purse, show)
         read = [(its, *_read(its, replies[its.seed], number)) for its in last]
         counts.update(why for _, why, _ in read if why)
         fresh = [new for _, why, new in read if not why and new is not None]

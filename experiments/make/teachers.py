@@ -11,7 +11,7 @@ from analysis.evals.code.executed import Problem
 from analysis.evals.preference import client, endpoint
 from analysis.evals.preference.cache import Request, opened
 from analysis.evals.preference.client import Gap
-from analysis.evals.preference.purse import Purse
+from analysis.evals.preference.purse import Purse, estimate
 from experiments.make import answers
 from experiments.make.sampling import Drawing
 from experiments.study import Endpoint
@@ -58,14 +58,16 @@ def replied(
         progress: told how many answers there are.
 
     Raises:
-        Failure: the server cannot be used, is down, or left requests without a reply; the other replies are kept.
+        UserError: it may cost more than is allowed.
+        Failure: the server cannot be used, is down, left requests without a reply, or has cost too much; the other
+            replies are kept.
     """
-    known = answers.said(folder, number, key)
+    known, purse = answers.said(folder, number, key), Purse(who.max_dollars)
     for draw in range(drawing.samples):
         if left := [problem for problem in problems if (problem.id, draw) not in known]:
             server = _server(who, drawing, draw)
             requests = {problem.id: _request(server, problem) for problem in left}
-            found = asked(server, requests, store, partial(_onward, progress, len(known)))
+            found = asked(server, requests, store, purse, partial(_onward, progress, len(known)))
             rows = [_row(problem, draw, found[problem.id]) for problem in left]
             kept_rows.keep(answers.place(folder, number), key, rows)
             known |= {(row["problem"], draw): row for row in rows}
@@ -78,19 +80,23 @@ def _onward(progress: Callable[[int], None], before: int, done: int, total: int)
 
 
 def asked(
-    server: endpoint.Endpoint, requests: Mapping[str, Request], store: Path, progress: client.Progress
+    server: endpoint.Endpoint, requests: Mapping[str, Request], store: Path, purse: Purse, progress: client.Progress
 ) -> dict[str, str | None]:
     """What a server replies to every request, under the same names; None where it will not take it.
 
     Args:
+        purse: what may be spent.
         progress: told how many of those that were not answered before are.
 
     Raises:
+        UserError: they may cost more than the purse has.
         Failure: as `replied`.
     """
     with opened(store / layout.REPLIES) as replies:
         missing = list({its.key: its for its in requests.values() if replies.get(its) is None}.values())
-        found = client.ask(missing, server, replies, Purse(None), progress) if missing else {}
+        if missing:
+            purse.require(estimate(missing, server))
+        found = client.ask(missing, server, replies, purse, progress) if missing else {}
         gaps = [its for its in found.values() if isinstance(its, Gap) and not its.refused]
         if gaps:
             raise Failure(
@@ -110,7 +116,7 @@ def request(server: endpoint.Endpoint, system: str, user: str) -> Request:
 def _server(who: Endpoint, drawing: Drawing, draw: int) -> endpoint.Endpoint:
     """As it is asked for one of the draws: they differ in their seeds, so that each has a reply of its own."""
     how = {"temperature": drawing.temperature(draw), "top_p": drawing.top_p, "max_tokens": MAX_TOKENS, "seed": draw}
-    return endpoint.Endpoint(who.base_url, who.model, how)
+    return endpoint.Endpoint(who.base_url, who.model, how, who.dollars_per_million)
 
 
 def _request(server: endpoint.Endpoint, problem: Problem) -> Request:

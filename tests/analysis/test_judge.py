@@ -237,7 +237,7 @@ def test_nothing_is_sent_above_the_cap(cache: Path) -> None:
             UserError, match=r"4 requests .* may cost 0\.04\d dollars \(spent: 0\.000\), over the cap of 0\.010"
         ):
             judge(PAIRS, priced, cache, 0.01)
-        with pytest.raises(UserError, match="needs the judge's prices"):
+        with pytest.raises(UserError, match="needs the server's prices"):
             judge(PAIRS, server.endpoint(), cache, 1.0)
         with pytest.raises(UserError, match="without max_tokens"):
             judge(PAIRS, dataclasses.replace(priced, parameters={"temperature": 0}), cache, 1.0)

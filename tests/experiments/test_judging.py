@@ -129,7 +129,7 @@ def test_above_the_cap_nothing_is_sent(ablate: Ablate, prompts: Path) -> None:
     with serving() as server:
         with pytest.raises(UserError, match=r"may cost .* dollars .*, over the cap of 0\.001"):
             judged(ablate, server, prompts, "--price", "2", "10", "--max-cost", "0.001")
-        with pytest.raises(UserError, match="needs the judge's prices"):
+        with pytest.raises(UserError, match="needs the server's prices"):
             judged(ablate, server, prompts, "--max-cost", "5")
         assert not server.seen
         found = judged(ablate, server, prompts, "--price", "2", "10", "--max-cost", "5")

@@ -96,6 +96,25 @@ def test_a_server_that_is_down_leaves_nothing_behind_but_what_it_said(store: Pat
 
 
 @needs_bwrap
+def test_a_server_is_sent_nothing_that_may_cost_more_than_is_allowed(store: Path) -> None:
+    with serving() as server:
+        server.says = solve
+        made = taught_by(server)
+        (who,) = made.teachers
+        assert isinstance(who, Endpoint)
+        for capped, said in (
+            (replace(who, max_dollars=1.0), "a cap of 1.000 dollars needs the server's prices"),
+            (replace(who, dollars_per_million=(1.0, 1_000.0), max_dollars=1.0), "may cost .* over the cap of 1.000"),
+        ):
+            with pytest.raises(UserError, match=said):
+                make(reading(replace(made, teachers=(capped,))), store)
+        assert not server.seen
+        dear = replace(made, teachers=(replace(who, dollars_per_million=(1.0, 1.0), max_dollars=1.0),))
+        make(reading(dear), store)
+        assert len(server.seen) == 2 * SOLVED and folder_of(made, store) is not None, "what it costs decides nothing"
+
+
+@needs_bwrap
 def test_a_server_that_answers_nothing_is_refused_by_name(store: Path) -> None:
     with serving() as server:
         server.says = lambda body: " \n"

@@ -1,4 +1,4 @@
-"""What judging may cost: an estimate before anything is sent, and a cap that holds while it is."""
+"""What a server may cost: an estimate before anything is sent, and a cap that holds while it is."""
 
 import math
 import threading
@@ -65,6 +65,23 @@ class Purse:
         self.spent = 0.0
         self._lock, self._taken = threading.Lock(), 0.0
 
+    def require(self, expected: Cost) -> None:
+        """Before anything is sent.
+
+        Raises:
+            UserError: prices are not known, or the cap is below what it may cost.
+        """
+        if self.cap is None:
+            return
+        if expected.dollars is None:
+            raise UserError(f"a cap of {self.cap:,.3f} dollars needs the server's prices; give them, or leave it out")
+        if self.spent + expected.dollars > self.cap:
+            raise UserError(
+                f"{expected.requests} requests to the server may cost {expected.dollars:,.3f} dollars "
+                f"(spent: {self.spent:,.3f}), over the cap of {self.cap:,.3f}; raise the cap or ask less: what was "
+                "answered is kept"
+            )
+
     def take(self, dollars: float) -> None:
         """Before a request is sent.
 
@@ -74,8 +91,8 @@ class Purse:
         with self._lock:
             if self.cap is not None and self.spent + self._taken + dollars > self.cap * (1 + 1e-9):
                 raise Failure(
-                    f"the judge has cost {self.spent:,.3f} dollars, over the cap of {self.cap:,.3f} with what is asked "
-                    "next; what was judged is kept: raise the cap to go on"
+                    f"the server has cost {self.spent:,.3f} dollars, over the cap of {self.cap:,.3f} with what is "
+                    "asked next; what was answered is kept: raise the cap to go on"
                 )
             self._taken += dollars
 

@@ -10,7 +10,7 @@ from analysis.evals.preference.cache import Replies, Reply, Request, opened
 from analysis.evals.preference.client import Gap, Progress, ask
 from analysis.evals.preference.endpoint import Endpoint
 from analysis.evals.preference.purse import Cost, Purse, dollars, estimate
-from store.errors import Failure, UserError
+from store.errors import Failure
 
 Outcome = Literal["win", "tie", "loss", "invalid", "gap"]
 Verdict = Literal["arm", "baseline", "invalid", "gap"]
@@ -163,23 +163,10 @@ def _answers(
     if replay:
         asked = {request.key: Gap("not in the cache") for request in missing}
     elif missing:
-        _check_cap(estimate(missing, endpoint), purse)
+        purse.require(estimate(missing, endpoint))
         asked = ask(missing, endpoint, replies, purse, progress)
     # What the cache holds is what counts: another process may have been first, and a replay must find the same.
     return {r.key: replies.get(r) or asked[r.key] for r in requests}
-
-
-def _check_cap(expected: Cost, purse: Purse) -> None:
-    if purse.cap is None:
-        return
-    if expected.dollars is None:
-        raise UserError(f"a cap of {purse.cap:,.3f} dollars needs the judge's prices; give them, or leave out the cap")
-    if purse.spent + expected.dollars > purse.cap:
-        raise UserError(
-            f"{expected.requests} requests to the judge may cost {expected.dollars:,.3f} dollars "
-            f"(spent: {purse.spent:,.3f}), over the cap of {purse.cap:,.3f}; raise the cap or judge fewer prompts: "
-            "what was judged is kept"
-        )
 
 
 def _judged(pair: Pair, endpoint: Endpoint, outcomes: Mapping[str, Reply | Gap]) -> Judged:

@@ -3,8 +3,9 @@
     noise       V, the covariance of the arms' means on the link's scale (`Points`), known from ν degrees of freedom.
     error       of a law: root mean square over arms of what it misses an arm's mean by when it is fitted to the others.
     misfit      Σ residual² / (A − p), against the noise of one mean. A law whose misfit is no more than chance (F at
-                5 %) has the noise of both together. One whose is, has V as much larger and A − p degrees of freedom; it
-                is refuted, where the best law's misfit is below it at 5 %, and says nothing of the optimum.
+                5 %) has the noise of both together. One whose is more has V as much larger and A − p degrees of
+                freedom. It is refuted where another law's is below it at 5 %, or, if V is of seeds, too, and not of
+                items alone, where another's is no more than chance; then it says nothing of the optimum.
     interval    of a law: the shares than which it puts no other share beyond noise higher, by Scheffé's reach
                 √(2 F[2, ν] at 5 %), which holds for all pairs of shares at once (Scheffé 1953). The exponential law has
                 all of [0, 1] or one end. The interval is over all laws that are not refuted, since runs cannot tell
@@ -17,6 +18,7 @@ seeds there are ten resamples, whose spread is a third too small. What seeds do 
 has is in its misfit. Nothing is drawn at all, as everywhere in `analysis.statistics`.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -137,7 +139,9 @@ def weighed(points: Points, laws: Sequence[Law]) -> list[OfLaw]:
     fits = [(law, law.fit(points.share_A, points.mean_A, points.link)) for law in laws]
     misfits = [_misfit(points, law, fitted) for law, fitted in fits]
     least = min((misfit, points.mean_A.size - law.size) for misfit, (law, _) in zip(misfits, fits, strict=True))
-    return [_judged(points, *fit, misfit, least) for fit, misfit in zip(fits, misfits, strict=True)]
+    found = [_judged(points, *fit, misfit, least) for fit, misfit in zip(fits, misfits, strict=True)]
+    some_fits = math.isfinite(points.freedom) and any(each.fits for each in found)
+    return [replace(each, refuted=each.refuted or (some_fits and not each.fits)) for each in found]
 
 
 def _best(fitted: Fitted, points: Points) -> float:

@@ -50,7 +50,9 @@ class Told:
             return f"{self.label}: cannot tell which share is best; {self.why}{also}."
         share = _percent(found.share or 0.0)
         noise = "" if self.optimum.points.source == SEEDS else f"; {self.optimum.points.source}"
-        return f"{self.label}: best at {share} % (95 % interval {between}{noise}), by the {found.best.law.name} law."
+        misses = "" if any(law.fits for law in found.laws) else ", though every law misses the arms by more than noise"
+        by = f"by the {found.best.law.name} law{misses}"
+        return f"{self.label}: best at {share} % (95 % interval {between}{noise}), {by}."
 
 
 def _percent(share: float) -> str:

@@ -9,8 +9,8 @@ from analysis.report.values import primary
 CAPTION = (
     "How each metric follows the share of what is not text. Error: by what a law misses an arm that is left out, root "
     "mean square over arms, beside the noise of one mean. * of least error. A law is refuted where it misses the arms "
-    "beyond noise, and another misses them by less. The last column are the shares than which it puts no other beyond "
-    "noise higher (95 %, Scheffé)."
+    "beyond noise, and another does not, or by far less. The last column are the shares than which it puts no other "
+    "beyond noise higher (95 %, Scheffé)."
 )
 
 

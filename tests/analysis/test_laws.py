@@ -106,6 +106,14 @@ def test_the_best_arm_is_in_the_interval_whatever_the_laws_have() -> None:
     assert not any(each.fits for each in zigzag.laws) and zigzag.low <= 0.25 and zigzag.high >= 0.75
 
 
+def test_a_law_that_misses_beyond_noise_is_refuted_where_another_does_not() -> None:
+    """Bits per byte of text of a sweep of 2m models, which fall off a cliff that no parabola has."""
+    bits_A = np.array([2.045, 2.0861, 2.1428, 2.2362, 2.3706, 2.8898])
+    found = find(Points(tuple("abcdef"), S, np.log(bits_A), np.eye(6) * 0.02**2, 8, LOG, False, ""))
+    assert {each.law.name for each in found.laws if each.refuted} == {"constant", "quadratic"}
+    assert not found.why and (found.share, found.low) == (0.0, 0.0) and found.high < 0.3
+
+
 def test_noise_is_called_that() -> None:
     rng = np.random.default_rng(8)
     found = [find(simulated(np.zeros(6), 0.01, 3, rng)) for _ in range(25)]

@@ -18,10 +18,14 @@ PLAIN_MEAN = "nl/acc"
 
 
 def shown(comparison: Comparison) -> list[Metric]:
-    """The primary metrics, a composite and the paper's mean beside it, and then the headline's, that are there."""
+    """The primary metrics, a composite and the paper's mean beside it, and then the headline's, that are there.
+
+    Where no arm is above chance in the composite, it comes last.
+    """
     there = {metric.name: metric for metric in comparison.metrics}
     beside = (COMPOSITE, PLAIN_MEAN) if comparison.study.composite else ()
-    names = dict.fromkeys((*comparison.study.primary, *beside, *HEADLINE))
+    tells = any(not row.judged.at_chance for row in comparison.last if row.metric.name == COMPOSITE)
+    names = dict.fromkeys((*comparison.study.primary, *(beside if tells else ()), *HEADLINE, *beside))
     return [there[name] for name in names if name in there]
 
 

@@ -7,7 +7,8 @@ executed, and what is trained ranks better answers above worse ones: RRTF. The p
 
 Hypothesis: ranking adds something to fine-tuning on the same answers; alone it tells the model what to leave and less
 what to say; more problems are better.
-Cost at laptop scale: 15 minutes on two cores with the models of `phind` that it begins with (benchmarks/systems.md).
+Cost at laptop scale: 8 minutes on two cores after 3 for the models of `phind` that it begins with
+(benchmarks/systems.md).
 Command: `ablate run rrtf`.
 """
 

@@ -7,8 +7,7 @@ scored along the way; and half of the held-out problems planted among the pairs,
 
 Hypothesis: tuning solves most of what the base does not; the loss on answers alone is no worse than that on whole
 texts; further epochs give little; what leaks is solved by heart, which decontamination takes away.
-Cost at laptop scale: three seeds, 5.2M tokens, 34 minutes of one core, so 17 to 20 on two
-(benchmarks/systems.md).
+Cost at laptop scale: three seeds, 5.2M tokens, 10 to 20 minutes on two cores (benchmarks/systems.md).
 Command: `ablate run phind`.
 """
 

@@ -6,8 +6,8 @@ better than the best arm.
                 (arXiv:2403.16952), or a constant. What an objective adds up of metrics, it adds up of their laws.
     near        within a total variation distance of the nearest arm, so that no law is asked far from where it was
                 fitted.
-    constraint  of what the law foretells and, of what it misses the nearest arm by, the more the nearer that is: an arm
-                meets a constraint by its own mean.
+    constraint  of what the law foretells, with what it misses the arms by, those nearby above all: an arm meets a
+                constraint by its own mean.
     gain        over the best arm tried, both as the laws have them: the mean of the arm that came out best is too good
                 by chance. Its interval adds up that of each of M metrics, which is over all laws that are not refuted
                 (`analysis.laws.optimum`), of each by Scheffé's reach at 5 % / M, which holds for all pairs of mixtures
@@ -38,6 +38,8 @@ NEAR = 0.15
 """Total variation distance from the nearest arm, if no other is asked for."""
 ALIKE = 0.01
 """At which two mixtures are one."""
+CLOSEST = 1e-4
+"""At which distance of an arm a mixture is as good as it."""
 STEP = Fraction(1, 200)
 """Shares are whole multiples of it."""
 DRAWS, SEED = 2_000, 0
@@ -143,7 +145,7 @@ def propose(
     """
     main = [(weight, foretold(comparison, metric, tried)) for weight, metric in objective.weighed]
     limits = [(each, foretold(comparison, each.metric, tried)) for each in objective.constraints]
-    fits, every = _filter(tried, limits, near, most or {}), candidates(tried, near)
+    fits, every = _filter(tried, limits, most or {}), candidates(tried, near)
     arms = [mix for mix in tried.shares.values() if fits([mix])[0]]
     there = [*arms, *(mix for mix, fit in zip(every, fits(every), strict=True) if fit)]
     arm = _best(main, arms) if arms else None
@@ -202,18 +204,18 @@ def _gain(laws: Sum, mix: Shares, over: Shares) -> tuple[float, float, float]:
     return gain, low, high
 
 
-def _near_arms(law: Foretold, tried: Tried, mixes: Sequence[Shares], near: float) -> Floats:
-    """What the law foretells, with what it misses the nearest arm by where that is less than `near` away, in part."""
+def _between_arms(law: Foretold, tried: Tried, mixes: Sequence[Shares]) -> Floats:
+    """What the law foretells, with what it misses the arms by, each weighed by the inverse square of its distance."""
     its = [tried.shares[arm] for arm in law.points.arms]
     missed_A = law.points.link.back(law.points.mean_A) - law.value(_floats(its))
     apart_MxA = np.abs(_floats(mixes)[:, None] - _floats(its)).sum(axis=2) / 2
-    nearest_M, apart_M = apart_MxA.argmin(axis=1), apart_MxA.min(axis=1)
-    found_M: Floats = law.value(_floats(mixes)) + missed_A[nearest_M] * (1 - apart_M / near).clip(0)
+    near_MxA = 1 / (apart_MxA**2 + CLOSEST**2)
+    found_M: Floats = law.value(_floats(mixes)) + near_MxA @ missed_A / near_MxA.sum(axis=1)
     return found_M
 
 
 def _filter(
-    tried: Tried, limits: Sequence[tuple[Constraint, Foretold]], near: float, most: Mapping[str, float]
+    tried: Tried, limits: Sequence[tuple[Constraint, Foretold]], most: Mapping[str, float]
 ) -> Callable[[Sequence[Shares]], list[bool]]:
     """Which mixtures meet the constraints and read no source too often."""
 
@@ -224,7 +226,7 @@ def _filter(
             all(count <= most.get(name, np.inf) + 1e-9 for name, count in tried.epochs(mix).items()) for mix in mixes
         ]
         for constraint, law in limits:
-            value_M = _near_arms(law, tried, mixes, near)
+            value_M = _between_arms(law, tried, mixes)
             meets = value_M >= constraint.bound if constraint.least else value_M <= constraint.bound
             good = [one and bool(other) for one, other in zip(good, meets, strict=True)]
         return good
@@ -237,7 +239,7 @@ def _out_of_reach(
 ) -> str:
     reached = []
     for constraint, law in limits:
-        value_M = _near_arms(law, tried, mixes, near)
+        value_M = _between_arms(law, tried, mixes)
         end = value_M.max() if constraint.least else value_M.min()
         reached.append(f"{constraint.text} ({'at most' if constraint.least else 'at least'} {end:.4g} is foretold)")
     return f"no mixture within {near:g} of what was tried meets {' and '.join(reached) or 'the supply'}"

@@ -15,11 +15,10 @@ from experiments.commands.launch import launch
 from experiments.commands.laws import law
 from experiments.commands.lookup import asked, planned_as_run
 from experiments.commands.mixture import mixture_app
+from experiments.commands.new_data import evolve, fresh, make, synthesize
 from experiments.commands.options import (
     RUNS,
     Json,
-    MaxCost,
-    Price,
     ScaleName,
     Store,
     StudyName,
@@ -64,9 +63,9 @@ def plan(
 ) -> None:
     """Show stages, tokens, epochs, FLOPs, time and cost before anything is trained."""
     from experiments.made import as_made
+    from experiments.plan.find import without
     from experiments.plan.make import make_plan
     from experiments.show.plans import plan_json, print_plan
-    from experiments.study import without
 
     per_hour = chip_hour_price(price)
     planned = make_plan(as_made(without(asked(study, scale), leave_out or []), store), store)
@@ -184,67 +183,8 @@ def benchmarks(
     print_result(benchmarks_json(fetch or [], store), json, print_benchmarks)
 
 
-@app.command()
-def synthesize(
-    seeds: Annotated[int, typer.Option(min=1, help="How many are drawn; each becomes a file of documents.")] = 1,
-    size: Annotated[int, typer.Option("--bytes", min=1, help="Of problems, from every seed.")] = 16_000_000,
-    variant: Annotated[str, typer.Option(help="verified, or for control: unverified, wrong.")] = "verified",
-    store: Store = RUNS,
-    workers: Annotated[int, typer.Option(min=1, help="Processes of the pool.")] = 2,
-    json: Json = False,
-) -> None:
-    """Generate Python problems that passed all gates, as `prepare` reads any source, and say where they lie."""
-    from experiments.commands.data import prepare_source, print_prepared
-    from mixtures.catalogue import generated
-    from mixtures.steps.executors import pool
-
-    source = generated(f"{variant}-python", seeds, size, variant)
-    print_result(prepare_source(source, store, pool(workers)), json, print_prepared)
-
-
-@app.command()
-def fresh(
-    since: Annotated[str, typer.Option(help="The first day, as 2026-12-15; later than what the catalogue reads.")],
-    out: Annotated[
-        Path | None, typer.Option(parser=local_path, help="The file to write; by default the set that scales ask.")
-    ] = None,
-    store: Store = RUNS,
-    json: Json = False,
-) -> None:
-    """Pin documents that appeared since a day in releases of the package index: no model trained here has read them."""
-    from experiments.commands.fresh import pin_fresh, print_pinned
-
-    print_result(pin_fresh(since, out, store), json, print_pinned)
-
-
-@app.command()
-def make(study: StudyName, scale: ScaleName = "", store: Store = RUNS, json: Json = False) -> None:
-    """Make the data of a study that checkpoints write: they answer problems, and the sandbox says how far each gets."""
-    from experiments.commands.making import make_sources, print_made
-
-    print_result(make_sources(asked(study, scale), store), json, print_made)
-
-
-@app.command()
-def evolve(
-    source: Annotated[str, typer.Argument(help="What comes of it is called so.")],
-    url: Annotated[str, typer.Option(help="An OpenAI-compatible server's address; it ends in /v1.")],
-    model: Annotated[str, typer.Option(help="Its name there. The API key is JUDGE_API_KEY of the environment.")],
-    task: Annotated[str, typer.Option(help="Whose problems it begins with; not one that models are scored by.")],
-    problems: Annotated[int | None, typer.Option(min=1, help="So many, the first by sha256; all if not said.")] = None,
-    rounds: Annotated[int, typer.Option(min=1, max=10, help="How often each is made harder.")] = 2,
-    price: Price = None,
-    max_cost: MaxCost = None,
-    store: Store = RUNS,
-    json: Json = False,
-) -> None:
-    """Have a model behind a server make problems harder; those are kept whose solutions pass their tests here."""
-    from experiments.commands.making import evolve_problems, print_evolved
-    from experiments.make.evolve import Evolving
-    from experiments.study import Endpoint
-
-    what = Evolving(source, task, problems, Endpoint(model, url, price, max_cost), rounds)
-    print_result(evolve_problems(what, store), json, print_evolved)
+for writer in (synthesize, fresh, make, evolve):
+    app.command()(writer)
 
 
 Workers = Annotated[
@@ -262,7 +202,7 @@ def run(
 ) -> None:
     """Run what is missing of a study and write its report; after an interruption, carry on."""
     from experiments.commands.run import run_study
-    from experiments.study import without
+    from experiments.plan.find import without
 
     print(f"report: {run_study(without(asked(study, scale), leave_out or []), store, workers)}")
 
@@ -295,7 +235,7 @@ def work(
 ) -> None:
     """Do what is missing of a study whose data are prepared, beside other workers, until nothing is left to take."""
     from experiments.commands.work_on import Asked, work_on
-    from experiments.study import without
+    from experiments.plan.find import without
 
     price = chip_hour_price(price_per_chip_hour)
     how = Asked(only, max_stages, canary, distributed, price, max_cost, json)

@@ -1,7 +1,7 @@
 """The words of an experiment: a study asks a question, its arms are chains of stages."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Literal
@@ -17,7 +17,6 @@ from mixtures.mixture import Mixture
 from mixtures.prepare import DataSpec
 from models.config import ModelConfig
 from models.recipe import AdamW, NextToken, Ranking
-from store.errors import UserError
 
 STAGE_KINDS = ("pretrain", "continue", "cooldown", "finetune")
 
@@ -394,27 +393,3 @@ class Study:
     def baseline_of(self, arm: str) -> str:
         """The arm that `arm` is compared with: itself, if with none."""
         return self.arm(arm).against or self.baseline
-
-
-def without(study: Study, names: Sequence[str]) -> Study:
-    """`study` that does not ask these tasks, nor do its parts; "executed" stands for all programs that are run, and
-    "fresh" for the fresh documents.
-
-    Raises:
-        UserError: it asks no task of that name.
-    """
-    size = study.evaluation
-    if unknown := [name for name in names if name not in size.can_be_left_out]:
-        raise UserError(
-            f"study '{study.name}' asks no task '{unknown[0]}' that could be left out; its tasks are "
-            f"{', '.join(sorted(size.can_be_left_out))}"
-        )
-    left = replace(
-        size,
-        every_stage=tuple(task for task in size.every_stage if task_name(task) not in names),
-        compared=tuple(task for task in size.compared if task_name(task) not in names),
-        executed=() if "executed" in names else tuple(task for task in size.executed if task not in names),
-        fresh=None if "fresh" in names else size.fresh,
-    )
-    parts = tuple(without(part, names) for part in study.parts)
-    return replace(study, evaluation=left, parts=parts, left_out=(*study.left_out, *names))

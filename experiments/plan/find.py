@@ -4,15 +4,17 @@ import difflib
 import importlib
 import pkgutil
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from analysis.evals.tasks import task_name
 from analysis.records import read_study
 from experiments.plan.check import check
 from experiments.scales import SCALES
-from experiments.study import Study, without
+from experiments.study import Study
 from store import layout
 from store.errors import UserError, about
 
@@ -134,3 +136,27 @@ def _line_in(module: str, error: BaseException) -> str:
     """The last line of the study's own file that the error came through; a syntax error says its own."""
     lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename).stem == module]
     return f"; line {lines[-1]}" if lines else ""
+
+
+def without(study: Study, names: Sequence[str]) -> Study:
+    """`study` that does not ask these tasks, nor do its parts; "executed" stands for all programs that are run, and
+    "fresh" for the fresh documents.
+
+    Raises:
+        UserError: it asks no task of that name.
+    """
+    size = study.evaluation
+    if unknown := [name for name in names if name not in size.can_be_left_out]:
+        raise UserError(
+            f"study '{study.name}' asks no task '{unknown[0]}' that could be left out; its tasks are "
+            f"{', '.join(sorted(size.can_be_left_out))}"
+        )
+    left = replace(
+        size,
+        every_stage=tuple(task for task in size.every_stage if task_name(task) not in names),
+        compared=tuple(task for task in size.compared if task_name(task) not in names),
+        executed=() if "executed" in names else tuple(task for task in size.executed if task not in names),
+        fresh=None if "fresh" in names else size.fresh,
+    )
+    parts = tuple(without(part, names) for part in study.parts)
+    return replace(study, evaluation=left, parts=parts, left_out=(*study.left_out, *names))

@@ -8,8 +8,9 @@ import pytest
 
 from analysis.composite import Composite
 from experiments.cli import guard
+from experiments.plan.find import without
 from experiments.plan.make import make_plan
-from experiments.study import Arm, Evaluation, Piece, Stage, without
+from experiments.study import Arm, Evaluation, Piece, Stage
 from mixtures.mixture import Mixture, mixture
 from models.recipe import AdamW
 from store.errors import UserError

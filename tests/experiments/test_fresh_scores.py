@@ -9,11 +9,12 @@ import pytest
 from analysis.records import StudyRecord, read_eval, read_study, write
 from analysis.report import fresh as report
 from experiments.plan.check import check
+from experiments.plan.find import without
 from experiments.plan.make import prepared_plan
 from experiments.plan.recency import newest_read
 from experiments.run.train import study_record
 from experiments.show.report import write_report
-from experiments.study import FromFolder, FromStage, without
+from experiments.study import FromFolder, FromStage
 from mixtures.documents.document import Document
 from mixtures.documents.parquet import read_documents
 from mixtures.fresh.pinned import Fresh, Part, Release, digest_of

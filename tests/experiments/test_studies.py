@@ -9,13 +9,12 @@ from pathlib import Path
 import pytest
 
 from analysis.records import StudyRecord, write
-from experiments.plan.find import as_last_run, find_study, known_studies, scales_of
+from experiments.plan.find import as_last_run, find_study, known_studies, scales_of, without
 from experiments.plan.make import lay_out
 from experiments.plan.stage import Plan, PlannedStage
 from experiments.plan.supply import expected
 from experiments.scales import SCALES, Scale
 from experiments.studies.paper import PARTS
-from experiments.study import without
 from mixtures import paper
 from mixtures.curriculum import stage_steps
 from mixtures.mixture import Part, shares

@@ -7,7 +7,7 @@ contexts (four times as long, rotary base 1e6), and instructions with 6 % code a
 Hypothesis: the model that continues is where the one from scratch ends some 40 to 50 % of the stage earlier (the 7B:
 halfway, 240B of 500B tokens earlier); infilling costs about a point of pass@1 (−0.6 for 7B, −1.1 for 13B); long
 contexts cost as little (−0.52 HumanEval, −1.9 MBPP) and let bits per byte go on falling beyond the trained length.
-Cost at laptop scale: three seeds, 9.6M tokens, 22 minutes of one core, so some 13 on two (benchmarks/systems.md).
+Cost at laptop scale: three seeds, 9.6M tokens, 13 minutes on two cores (benchmarks/systems.md).
 Command: `ablate run code_llama`.
 """
 

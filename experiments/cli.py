@@ -62,9 +62,9 @@ def plan(
     json: Json = False,
 ) -> None:
     """Show stages, tokens, epochs, FLOPs, time and cost before anything is trained."""
-    from experiments.made import as_made
     from experiments.plan.find import without
     from experiments.plan.make import make_plan
+    from experiments.plan.sources import as_made
     from experiments.show.plans import plan_json, print_plan
 
     per_hour = chip_hour_price(price)

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from experiments.made import as_made
 from experiments.plan.find import find_study, is_study, known_studies
+from experiments.plan.sources import as_made
 from experiments.plan.warnings import data_warnings
 from experiments.progress import Display
 from experiments.show.table import Column, say, table

@@ -21,8 +21,8 @@ def asked(name: str, scale: str) -> "Study":
 
 def planned_as_run(study: str, scale: str, store: Path) -> "Plan":
     """The plan of a study as it was last run, without what `run --without` left out."""
-    from experiments.made import as_made
     from experiments.plan.find import as_last_run
     from experiments.plan.make import make_plan
+    from experiments.plan.sources import as_made
 
     return make_plan(as_made(as_last_run(asked(study, scale), store), store), store)

@@ -11,10 +11,10 @@ from pathlib import Path
 
 from analysis.records import write
 from experiments.commands.data import keep_fresh, warn
-from experiments.made import as_made
 from experiments.plan.check import check
 from experiments.plan.epochs import waits_for_counts
 from experiments.plan.make import make_plan, prepared_plan
+from experiments.plan.sources import as_made
 from experiments.plan.stage import PreparedPlan
 from experiments.plan.starts import check_trained, direct, found, only, trained
 from experiments.progress import Display

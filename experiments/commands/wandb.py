@@ -24,9 +24,9 @@ def push(
 ) -> None:
     """Send what W&B does not have of a study: runs, scores, tables; call it as often as you like."""
     from analysis.records import read_study
-    from experiments.made import as_made
     from experiments.plan.find import as_last_run, find_study
     from experiments.plan.make import prepared_plan
+    from experiments.plan.sources import as_made
     from experiments.tracking import mode
     from experiments.tracking import push as sending
 

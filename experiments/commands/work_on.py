@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from analysis.records import write
-from experiments.made import as_made
 from experiments.plan import status
 from experiments.plan.make import prepared_plan
+from experiments.plan.sources import as_made
 from experiments.plan.starts import check_trained
 from experiments.run.stops import StopRequested
 from experiments.run.train import study_record

@@ -8,8 +8,8 @@ from typing import Any
 
 from experiments.launch import jobset
 from experiments.launch.programs import check_installed
-from experiments.made import as_made
 from experiments.plan.make import lay_out, make_plan, prepared_plan
+from experiments.plan.sources import as_made
 from experiments.plan.stage import Plan, PreparedPlan
 from experiments.plan.starts import check_trained
 from experiments.plan.supply import expected

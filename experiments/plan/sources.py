@@ -4,7 +4,7 @@ What is made is named by all that decides it: the checkpoints that answer, the p
 rules. Which stage of which study asks for it is no part of that, so studies share it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from experiments.plan.make import make_plan
 from experiments.plan.stage import PreparedPlan, PreparedStage
 from experiments.plan.starts import found
 from experiments.plan.status import task_version
-from experiments.study import Endpoint, FromStage, Made, Reference, Study
+from experiments.study import Arm, Endpoint, FromStage, Made, Reference, Study
 from mixtures.benchmarks.load import pin
 from mixtures.catalogue.made import written
 from mixtures.catalogue.source import Source
@@ -42,6 +42,30 @@ def with_made(study: Study, store: Path) -> Study:
     for made in study.made:
         sources[made.source] = _kept(made, promise_of(made, study), store)
     return replace(study, data=replace(study.data, sources=tuple(sources.values())), parts=parts)
+
+
+def as_made(study: Study, store: Path) -> Study:
+    """A study as it is read in a store: it, and those that it starts from, with what is there of their made sources.
+
+    Raises:
+        UserError, Failure: as `with_made`.
+    """
+    known: dict[int, Study] = {}
+
+    def made(study: Study) -> Study:
+        if id(study) not in known:
+            arms = tuple(_started(arm, made) for arm in study.arms)
+            same = all(new is old for new, old in zip(arms, study.arms, strict=True))
+            known[id(study)] = with_made(study if same else replace(study, arms=arms), store)
+        return known[id(study)]
+
+    return made(study)
+
+
+def _started(arm: Arm, made: Callable[[Study], Study]) -> Arm:
+    if not isinstance(arm.start, FromStage) or (study := made(arm.start.study)) is arm.start.study:
+        return arm
+    return replace(arm, start=replace(arm.start, study=study))
 
 
 def promise_of(made: Made, study: Study) -> Source:

@@ -6,9 +6,9 @@ from typing import Any
 
 from rich.console import Console
 
-from experiments.made import as_made
 from experiments.plan.find import as_last_run, find_study
 from experiments.plan.make import make_plan
+from experiments.plan.sources import as_made
 from experiments.show.plans import duration, print_plan
 from experiments.show.states import status_json
 from experiments.show.table import Column, say, table

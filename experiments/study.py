@@ -249,7 +249,7 @@ class Expected:
     Attributes:
         arm, metric: of which one.
         direction: whether its value is higher, lower, or about the same; bits per byte are lower in better models.
-        paper: the paper's figure, with its place.
+        paper: the paper's figure, with its place; or what was foretold.
     """
 
     arm: str

@@ -210,7 +210,7 @@ def first(of: Systems, mix: Mixture, kind: str = "pretrain", units: int = 1, inf
 
 
 def python(of: Systems) -> Stage:
-    """The Python stage: a fifth of the stage before it (100B after 500B tokens, table 1)."""
+    """The Python stage, a fifth of a unit: it is 100B after 500B tokens (table 1)."""
     peak = PYTHON * _peak(of)
     ends = (float(peak), float(END * peak))
     return Stage("continue", of.code_llama_python, of.scale.unit // 5, "cosine", *ends, 0.05, document_mask=True)

@@ -57,13 +57,13 @@ def to_json(
     """Plain values.
 
     Returns:
-        "study", "objective", "near"; the objective's "metrics", and whether "higher_is_better"; "parts" ("part", and of
-        its "sources" the share of it); "laws" of the objective and of constraints ("of", "law", "error" of
-        leave-one-arm-out, "of_constant", "noise" of one mean); "best_arm", "proposed" and "control" (null, or "arm",
-        "parts", "shares" by source, "foretold", "distance" to the nearest arm, "epochs" by source that was read
-        before); "over", the arm that it would be tested against; "gain" over the best arm and its "interval", better
-        above 0; the difference that is "detectable" with as many seeds, or null; "why" nothing is proposed; "finding";
-        "swarm", mixtures by source, and how many drawn ones were "merged".
+        "study", "objective", "near"; the objective's "metrics" with their weights, and whether "higher_is_better";
+        "parts" ("part", and of its "sources" the share of it); "laws" of the objective and of constraints ("of", "law",
+        "error" of leave-one-arm-out, "of_constant", "noise" of one mean); "best_arm", "proposed" and "control" (null,
+        or "arm", "parts", "shares" by source, "foretold", "distance" to the nearest arm, "epochs" by source that was
+        read before); "over", the arm that it would be tested against; "gain" over the best arm and its "interval",
+        better above 0; the difference that is "detectable" with as many seeds, or null; "why" nothing is proposed;
+        "finding"; "swarm", mixtures by source, and how many drawn ones were "merged".
     """
 
     def mixture(mix: Shares | None, name: str) -> dict[str, Any] | None:
@@ -84,7 +84,7 @@ def to_json(
     least = found_by_as_many(comparison, tried, proposal)
     return {
         **{"study": comparison.study.name, "objective": proposal.objective.text, "near": near},
-        "metrics": [metric.name for _, metric in proposal.objective.weighed],
+        "metrics": {metric.name: weight for weight, metric in proposal.objective.weighed},
         "higher_is_better": proposal.objective.higher_is_better,
         "parts": [
             {"part": part.name, "sources": {source: str(share) for source, share in part.sources.items()}}

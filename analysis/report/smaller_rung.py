@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from analysis.compare import Comparison, Row, compare
-from analysis.metrics import Metric
+from analysis.metrics import Metric, signed
 from analysis.records import StudyRecord, read_stage, read_study, stage_folder
 from analysis.report.blocks import Block, Bullets, Cell, Fold, Heading, Table, Text, grouped
 from analysis.report.values import shown
@@ -36,14 +36,17 @@ def _smaller(store: Path, study: StudyRecord) -> Iterator[str]:
     """What the store calls this study at scales whose largest run is smaller than this one's."""
     size = _size(store, study)
     for path in sorted((store / STUDIES).glob("*/study.json")):
-        other = read_study(store, path.parent.name)
-        same = _typed(other) == _typed(study) and other.name != study.name
+        try:
+            other = read_study(store, path.parent.name)
+        except Failure:  # whatever is wrong with another study is told by its own report
+            continue
+        same = _typed(study) and _typed(other) == _typed(study) and other.name != study.name
         if same and size is not None and (its := _size(store, other)) is not None and its < size:
             yield other.name
 
 
 def _typed(study: StudyRecord) -> str:
-    """As the command line calls it, without its scale."""
+    """What runs it, without its scale: "ablate run proportion"; "" where the record does not say it."""
     return " ".join(study.command.split()[:3])
 
 
@@ -76,14 +79,14 @@ def _rung(found: Transfer) -> Iterator[Block]:
 def _decisions(decisions: list[Decisions]) -> Table:
     head = (
         *("metric", "decision accuracy", "pairs", "told apart", "right", "cannot tell", "wrong", "Kendall's tau-b"),
-        Cell("elsewhere", f"150M, 300M, 750M against {elsewhere.TARGET}, {elsewhere.SOURCE}"),
+        Cell("elsewhere", f"{', '.join(elsewhere.RUNGS)} against {elsewhere.TARGET}, {elsewhere.SOURCE}"),
     )
     rows: tuple[tuple[Cell | str, ...], ...] = tuple(
         (
             each.metric.label,
             Cell(f"{100 * each.accuracy:.0f} %", _interval(each.accuracy_interval, 100, 0) or each.why),
             *map(str, (each.pairs, each.told, each.right, each.untold, each.wrong)),
-            Cell("–" if each.tau is None else f"{each.tau:.2f}", _interval(each.tau_interval, 1, 2)),
+            Cell("–" if each.tau is None else signed(each.tau, 2), _interval(each.tau_interval, 1, 2)),
             _published(each.metric),
         )
         for each in decisions

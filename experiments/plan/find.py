@@ -1,4 +1,5 @@
-"""The study of a name: a file of experiments/studies, with a STUDY of one scale or a function `study` of the scale."""
+"""The study of a name: a file of experiments/studies, with a STUDY of one scale or a function `study` of the scale; and
+what is left of it without some of its tasks."""
 
 import difflib
 import importlib

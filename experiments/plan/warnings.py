@@ -43,7 +43,7 @@ def heldout_warnings(study: Study, manifest: Manifest) -> list[str]:
             lines.append(
                 f"nothing of source '{name}' is held out: "
                 + (
-                    f"another source holds out the same {copies:,} documents"
+                    f"other sources hold out {copies:,} of its documents"
                     if copies
                     else f"its {total:,} documents are of one group; name a finer one"
                 )

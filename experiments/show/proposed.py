@@ -95,9 +95,9 @@ def _expected(document: Mapping[str, Any], name: str) -> str:
     """Of an objective that is one metric what is foretold of it; nothing of a sum, for which no table has a row."""
     if len(document["metrics"]) > 1 or not document["proposed"] or document["gain"] is None:
         return ""
-    (metric,) = document["metrics"]
+    ((metric, weight),) = document["metrics"].items()
     sign, ways = (1, ("higher", "lower")) if document["higher_is_better"] else (-1, ("lower", "higher"))
-    gain, low, high = (sign * each for each in (document["gain"], *document["interval"][::sign]))
+    gain, low, high = (sign * each / weight for each in (document["gain"], *document["interval"][::sign]))
     lines = []
     for key, way in zip(("proposed", "control"), ways, strict=True):
         arm = document[key]["arm"] if document[key]["arm"] != key else f"{name}-{key}"

@@ -224,6 +224,8 @@ def test_a_report_says_what_a_smaller_scale_of_the_study_said(tmp_path: Path) ->
     assert decisions.rows[0][1].text == f"{100 * found.decisions[0].accuracy:.0f} %"
     assert [row[1] for row in wrong.rows] == ["proportion-50"] and len(primary.rows) == 2
     assert said(SMALL) == [], "a larger scale is no smaller one"
+    (tmp_path / "studies" / "other-laptop" / "study.json").write_text("{")
+    assert said(LARGE), "another study's record is none of its own"
     (tmp_path / "stages" / f"{SMALL}-proportion-50-s0-1" / "stage.json").unlink()
     assert said(LARGE) == [], "it has not ended"
 

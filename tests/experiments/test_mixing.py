@@ -133,6 +133,10 @@ def test_a_gain_that_as_many_seeds_would_not_find_is_said_to_be_one(
     options = ("--objective", "text", "--near", "0.13")
     document = json.loads(propose(truthful, capsys, *options, "--json"))
     assert 0 < document["gain"] < document["detectable"] < 0.1
+    doubled = json.loads(propose(truthful, capsys, "--objective", "2 * text", "--near", "0.13", "--json"))
+    assert doubled["gain"] == pytest.approx(2 * document["gain"]), "of the objective"
+    of_metric = [line for line in document["text"].splitlines() if "foretold: " in line]
+    assert of_metric == [line for line in doubled["text"].splitlines() if "foretold: " in line] != []
     assert f"As many seeds find {document['detectable']:.2g} four times in five" in propose(truthful, capsys, *options)
 
 

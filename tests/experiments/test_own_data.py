@@ -80,7 +80,7 @@ def test_a_source_of_one_group_is_trained_on_and_said_to_have_nothing_held_out(t
     ]
     elsewhere = replace(manifest.sources["program"], dropped={COPY: 7})
     assert heldout_warnings(asked, replace(manifest, sources={"program": elsewhere})) == [
-        "nothing of source 'program' is held out: another source holds out the same 7 documents"
+        "nothing of source 'program' is held out: other sources hold out 7 of its documents"
     ]
     assert (
         heldout(manifest, "code", Evaluation(1_000, (), (), 0)).gap

@@ -72,12 +72,17 @@ class Index:
         page.write_text(f'<!DOCTYPE html><html><body><a href="/{filename}">{filename}</a></body></html>')
 
 
+def ask(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have an index on this machine asked, as often as it takes without a pause."""
+    monkeypatch.setenv("PIP_INDEX_URL", f"http://127.0.0.1:{port}/simple/")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setattr(package_index, "PAUSE_SECONDS", 0.0)
+
+
 @pytest.fixture
 def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Index]:
     index = Index(tmp_path / "index")
-    monkeypatch.setenv("PIP_INDEX_URL", f"http://127.0.0.1:{index.server.server_port}/simple/")
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.setattr(package_index, "PAUSE_SECONDS", 0.0)
+    ask(index.server.server_port, monkeypatch)
     yield index
     index.server.shutdown()
     index.server.server_close()

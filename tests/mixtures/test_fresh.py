@@ -19,10 +19,9 @@ from mixtures.fresh import pin as making
 from mixtures.fresh import pinned
 from mixtures.fresh.dates import newest, require_later, told
 from mixtures.fresh.pinned import Fresh
-from mixtures.readers import package_index
 from mixtures.readers.fetch import Archive
 from store.errors import Failure, UserError
-from tests.mixtures.test_fetch import sdist
+from tests.mixtures.test_fetch import ask, sdist
 
 SINCE = "2026-11-20"
 TRAINED = "".join(f"trained_on_{n} = read_from_the_source({n})\n" for n in range(9))
@@ -82,9 +81,7 @@ class Index:
 @pytest.fixture
 def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Index]:
     index = Index(tmp_path / "index")
-    monkeypatch.setenv("PIP_INDEX_URL", f"http://127.0.0.1:{index.server.server_port}/simple/")
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.setattr(package_index, "PAUSE_SECONDS", 0.0)
+    ask(index.server.server_port, monkeypatch)
     index.release("1.0", "2026-11-01", {"a.py": OLD, "README.md": "# Old\n"})
     yield index
     index.server.shutdown()
